@@ -1,0 +1,42 @@
+"""What a user can do about it, in one line: the only exceptions that graftwork raises on purpose.
+
+::
+
+    GraftError
+    ├── UsageError      (ValueError)   the arguments do not fit together          exit 2
+    ├── DataError       (ValueError)   the images or labels cannot be used        exit 1
+    ├── BackboneError   (ValueError)   a pretrained network cannot be used        exit 1
+    ├── ModelError      (ValueError)   a run or model folder cannot be used       exit 1
+    └── StorageError    (OSError)      something cannot be written or read back   exit 1
+
+A message says what must hold, what was found, and what to do next. Anything else that escapes is a
+defect of graftwork and keeps its traceback.
+"""
+
+
+class GraftError(Exception):
+    """A mistake or a hindrance that the user can mend; the message says how."""
+
+    exit_code = 1
+
+
+class UsageError(GraftError, ValueError):
+    """Arguments that do not fit together."""
+
+    exit_code = 2
+
+
+class DataError(GraftError, ValueError):
+    """Images or labels that cannot be used."""
+
+
+class BackboneError(GraftError, ValueError):
+    """A pretrained network, its weights or a layer's name that cannot be used."""
+
+
+class ModelError(GraftError, ValueError):
+    """A run or model folder that cannot be used."""
+
+
+class StorageError(GraftError, OSError):
+    """Something that cannot be written, or cannot be read back whole."""
