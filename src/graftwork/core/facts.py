@@ -50,7 +50,7 @@ class Tap:
     """Dotted path of the module whose output is read, as ``named_modules`` prints it; ``pooled`` for the input of
     the network's own classifier."""
     depth: float
-    """Share of the network's parameters-bearing path below this point, 0 to 1; taps are listed by rising depth."""
+    """Share of the forward pass below this point, 0 to 1; taps are listed by rising depth."""
     channels: int
     """Length of the code."""
     pool: Literal["average", "max", "token", "none"] = "average"

@@ -1,0 +1,41 @@
+"""A folder of labelled images and a pretrained ConvNet become a tested classifier, with the evidence for how.
+
+Every verb of the ``graft`` command is a function here of the same name. Names load when they are first used:
+``import graftwork`` costs no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CodesTransformer": "graftwork.estimators",
+    "GraftError": "graftwork.errors",
+    "Model": "graftwork.model.load",
+    "TransferClassifier": "graftwork.estimators",
+    "check": "graftwork.run",
+    "compare": "graftwork.run",
+    "demo": "graftwork.run",
+    "evaluate": "graftwork.run",
+    "extract": "graftwork.run",
+    "load": "graftwork.model.load",
+    "predict": "graftwork.run",
+    "probe": "graftwork.run",
+    "report": "graftwork.run",
+    "train": "graftwork.run",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'graftwork' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

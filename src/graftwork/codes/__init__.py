@@ -1,0 +1,1 @@
+"""CNN codes: computed once, kept by content."""

@@ -1,0 +1,204 @@
+"""The choice: the cheapest candidate that nothing beats significantly."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.metrics import Metric, mean_loss, score_from_loss, weighted_loss
+from graftwork.core.stats import (
+    LEVEL,
+    all_pairs_critical_value,
+    bootstrap_weights,
+    clopper_pearson,
+    percentile_interval,
+)
+from graftwork.core.trials import Trial
+
+Ints = NDArray[np.integer]
+Floats = NDArray[np.floating]
+
+DRAWS = 2000
+WORTH = 0.01
+"""A deficit, in the metric's own unit, that a cheaper candidate is forgiven."""
+
+Words = Literal["only one", "pays", "not worth it", "cannot tell", "best and cheapest"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One candidate or baseline in the table of a verdict."""
+
+    label: str
+    score: float
+    """In the metric's own direction: a share, or nats for log loss. Validation, selected."""
+    low: float
+    high: float
+    """Interval of the score at 95 %, for this row alone."""
+    deficit: float
+    """Loss above the best candidate's, at least 0 for candidates."""
+    deficit_low: float
+    deficit_high: float
+    """Interval of the deficit that holds for all pairs of rows at once."""
+    beaten: bool
+    """The best candidate is significantly better."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What was concluded from the trials."""
+
+    metric: Metric
+    chosen: int
+    """Position among the trials."""
+    best: int
+    words: Words
+    because: str
+    rows: tuple[Row, ...]
+    """One a trial, in their order."""
+    baselines: tuple[Row, ...] = ()
+    images_to_settle: int | None = None
+    """About how many develop images would tell chosen and best apart, where they cannot be told now."""
+
+
+def resampled_losses(
+    metric: Metric, y: Ints, rows: Sequence[Floats], groups: Ints, *, seed: int, draws: int = DRAWS
+) -> NDArray[np.float64]:
+    """(draws, m) losses of m sets of probability rows on the same resamples of groups."""
+    rng = np.random.default_rng(seed)
+    losses = np.empty((draws, len(rows)))
+    step = max(1, int(2e7) // len(y))  # 160 MB of weights at a time
+    for begin in range(0, draws, step):
+        weights = bootstrap_weights(y, groups, min(step, draws - begin), rng)
+        for j, probabilities in enumerate(rows):
+            losses[begin : begin + step, j] = weighted_loss(metric, y, probabilities, weights)
+    return losses
+
+
+def score_interval(metric: Metric, y: Ints, probabilities: Floats, groups: Ints, draws: Floats) -> tuple[float, float]:
+    """Interval of one score at 95 %: exact for the accuracy of independent images, else from bootstrap losses."""
+    if metric == "accuracy" and len(np.unique(groups)) == len(y):
+        return clopper_pearson(int((probabilities.argmax(axis=1) == y).sum()), len(y))
+    low, high = percentile_interval(draws)
+    return (low, high) if metric == "log-loss" else (1 - high, 1 - low)
+
+
+def compare(
+    metric: Metric, y: Ints, labelled: Sequence[tuple[str, Floats]], groups: Ints, best: int, *, seed: int
+) -> tuple[Row, ...]:
+    """Set every labelled set of probability rows beside the one at ``best``, paired per image."""
+    rows = [probabilities for _, probabilities in labelled]
+    loss = np.array([mean_loss(metric, y, p) for p in rows])
+    draws = resampled_losses(metric, y, rows, groups, seed=seed)
+    deviation = draws - loss
+    critical = all_pairs_critical_value(deviation) if len(rows) > 1 else 0.0
+    table = []
+    for j, (label, p) in enumerate(labelled):
+        half = critical * float((deviation[:, j] - deviation[:, best]).std())
+        deficit = float(loss[j] - loss[best])
+        low, high = score_interval(metric, y, p, groups, draws[:, j])
+        table.append(
+            Row(
+                label=label,
+                score=score_from_loss(metric, float(loss[j])),
+                low=low,
+                high=high,
+                deficit=deficit,
+                deficit_low=deficit - half,
+                deficit_high=deficit + half,
+                beaten=deficit - half > 0,
+            )
+        )
+    return tuple(table)
+
+
+def choose(
+    trials: Sequence[Trial],
+    costs: Sequence[float],
+    y: Ints,
+    groups: Ints,
+    metric: Metric,
+    *,
+    seed: int,
+    worth: float = WORTH,
+    baselines: Sequence[tuple[str, Floats]] = (),
+) -> Verdict:
+    """Choose the cheapest candidate that is not significantly worse than the best, within ``worth`` of it.
+
+    ``best`` has the lowest out-of-fold loss. Differences to it are paired per image, with a bootstrap over
+    groups and one critical value for all pairs, baselines included. Of equally cheap candidates the better wins.
+
+    Parameters
+    ----------
+    costs
+        What using each candidate takes, in any one unit; only the order counts.
+    y, groups
+        (n_develop,) classes and groups of the rows.
+    """
+    labelled = [(t.candidate.label, t.probabilities) for t in trials]
+    loss = np.array([mean_loss(metric, y, p) for _, p in labelled])
+    best = int(np.argmin(loss))
+    table = compare(metric, y, [*labelled, *baselines], groups, best, seed=seed)
+    rows, others = table[: len(trials)], table[len(trials) :]
+    open_to = [j for j, row in enumerate(rows) if not row.beaten and row.deficit <= worth]
+    chosen = min(open_to, key=lambda j: (costs[j], loss[j], j))
+    words = _words(rows, costs, chosen, best, worth)
+    return Verdict(
+        metric=metric,
+        chosen=chosen,
+        best=best,
+        words=words,
+        because=_because(rows, chosen, best, words, metric),
+        rows=rows,
+        baselines=others,
+        images_to_settle=_images_to_settle(rows[chosen], len(y)) if words == "cannot tell" else None,
+    )
+
+
+def _words(rows: Sequence[Row], costs: Sequence[float], chosen: int, best: int, worth: float) -> Words:
+    if len(rows) == 1:
+        return "only one"
+    cheaper = [j for j in range(len(rows)) if costs[j] < costs[best]]
+    if chosen == best:
+        if not cheaper:
+            return "best and cheapest"
+        return "pays" if all(rows[j].beaten for j in cheaper) else "cannot tell"
+    return "not worth it" if rows[chosen].deficit_high < worth else "cannot tell"
+
+
+def _because(rows: Sequence[Row], chosen: int, best: int, words: Words, metric: Metric) -> str:
+    name = rows[chosen].label
+    unbeaten = sum(not row.beaten for row in rows) - 1
+    match words:
+        case "only one":
+            return f"{name} was the only candidate"
+        case "best and cheapest":
+            rest = "beats every other significantly" if not unbeaten else f"{unbeaten} others cannot be told from it"
+            return f"{name} reads best and nothing tried is cheaper; {rest}"
+        case "pays":
+            return f"{name} is significantly better than everything cheaper"
+        case "not worth it":
+            return f"{rows[best].label} reads {_points(rows[chosen].deficit, metric)} better, too little for its cost"
+        case "cannot tell":
+            if chosen == best:
+                return f"{name} reads best; that it beats everything cheaper is not certain"
+            return f"{rows[best].label} reads {_points(rows[chosen].deficit, metric)} better, which may be chance"
+
+
+def _points(deficit: float, metric: Metric) -> str:
+    return f"{deficit:.3f} nats" if metric == "log-loss" else f"{100 * deficit:.1f} points"
+
+
+def _images_to_settle(row: Row, n: int) -> int | None:
+    """Images at which the same difference would stand outside its interval, which shrinks with the root of n."""
+    half = row.deficit_high - row.deficit
+    return int(np.ceil(n * (half / row.deficit) ** 2)) if row.deficit > 0 else None
+
+
+def level_percent() -> int:
+    """Return the level of every interval, in per cent, for captions."""
+    return round(100 * LEVEL)

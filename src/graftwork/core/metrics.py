@@ -1,0 +1,111 @@
+"""Losses and measures of probability rows; every number shown to people is computed here or in ``stats``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Metric = Literal["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]
+METRICS: tuple[str, ...] = get_args(Metric)
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+def weighted_loss(metric: Metric, y: Ints, probabilities: Floats, weights: Floats) -> NDArray[np.float64]:
+    """Loss of a set of probability rows under B weightings of its images; lower is better.
+
+    Parameters
+    ----------
+    metric
+        1 - accuracy, 1 - balanced accuracy, 1 - macro F1, or the mean negative log probability (nats).
+        Classes that have no weight in a row are left out of balanced accuracy and macro F1.
+    y
+        (n,) class indices.
+    probabilities
+        (n, k) rows.
+    weights
+        (B, n) non-negative; a row of ones gives the plain loss, bootstrap counts give a resampled one.
+
+    Returns
+    -------
+    (B,) losses.
+    """
+    weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
+    if metric == "log-loss":
+        return np.asarray(weights @ negative_log_likelihood(y, probabilities) / weights.sum(axis=1))
+    k = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    hit = (predicted == y).astype(np.float64)
+    if metric == "accuracy":
+        return np.asarray(1.0 - weights @ hit / weights.sum(axis=1))
+    actual = np.eye(k)[y]
+    true = weights @ actual  # (B, k) images of each class
+    found = weights @ (actual * hit[:, None])
+    present = true > 0
+    if metric == "balanced-accuracy":
+        per_class = np.divide(found, true, out=np.zeros_like(found), where=present)
+    else:
+        both = true + weights @ np.eye(k)[predicted]
+        per_class = np.divide(2 * found, both, out=np.zeros_like(found), where=both > 0)
+    return np.asarray(1.0 - (per_class * present).sum(axis=1) / present.sum(axis=1))
+
+
+def mean_loss(metric: Metric, y: Ints, probabilities: Floats) -> float:
+    """Return the plain loss of probability rows (n, k); lower is better."""
+    return float(weighted_loss(metric, y, probabilities, np.ones(len(y)))[0])
+
+
+def score_from_loss(metric: Metric, loss: float) -> float:
+    """Return the figure people read: 1 - loss for shares, the loss itself for log loss."""
+    return loss if metric == "log-loss" else 1.0 - loss
+
+
+def negative_log_likelihood(y: Ints, probabilities: Floats) -> NDArray[np.float64]:
+    """(n,) nats; a probability of zero counts as 1e-12, so that one sure mistake stays finite."""
+    chosen = probabilities[np.arange(len(y)), y].astype(np.float64)
+    return np.asarray(-np.log(np.maximum(chosen, 1e-12)))
+
+
+def softmax(margins: Floats, temperature: float = 1.0) -> NDArray[np.float32]:
+    """Rows (n, k) of decision values divided by the temperature, as probabilities."""
+    scaled = margins.astype(np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled.astype(np.float32)
+
+
+def confusion(y: Ints, predicted: Ints, k: int) -> NDArray[np.int64]:
+    """(k, k) counts: row the true class, column the predicted one."""
+    return np.bincount(np.asarray(y) * k + predicted, minlength=k * k).reshape(k, k)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Calibration:
+    """Reliability in bins of equal width of the top probability (Guo et al. 2017)."""
+
+    confidence: NDArray[np.float64]
+    """(bins,) mean top probability."""
+    accuracy: NDArray[np.float64]
+    """(bins,) share of hits."""
+    count: NDArray[np.int64]
+    """(bins,) images; empty bins are left out."""
+    expected_error: float
+    """Expected calibration error: the mean gap, weighted by images."""
+
+
+def calibration(y: Ints, probabilities: Floats, bins: int = 10) -> Calibration:
+    """Compare how sure the rows (n, k) are with how often they are right."""
+    top = probabilities.max(axis=1)
+    hit = probabilities.argmax(axis=1) == y
+    place = np.minimum((top * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    used = count > 0
+    confidence = np.bincount(place, weights=top, minlength=bins)[used] / count[used]
+    accuracy = np.bincount(place, weights=hit, minlength=bins)[used] / count[used]
+    gap = float((np.abs(confidence - accuracy) * count[used]).sum() / max(len(y), 1))
+    return Calibration(confidence, accuracy, count[used], gap)

@@ -1,0 +1,50 @@
+"""Plans: what is intended with a backbone, before it happens."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from graftwork.core.facts import digest_of
+
+Loss = Literal["softmax", "svm"]
+Normalise = Literal["standard", "l2"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+    """A linear classifier on codes: the body is left alone."""
+
+    loss: Loss = "softmax"
+    """Multinomial logistic regression, or a linear SVM (squared hinge, one against the rest)."""
+    normalise: Normalise = "standard"
+    """Codes with mean 0 and variance 1 in every dimension, or of length 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """One way to transfer: which network, read where, and what is fitted on it."""
+
+    backbone: str
+    """Name of the card."""
+    taps: tuple[str, ...]
+    """Layers read; the codes of several are concatenated."""
+    plan: Linear
+    pool: Literal["average", "max"] = "average"
+    views: int = 1
+    input_px: int = 224
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that name the candidate."""
+        return digest_of(self)
+
+    @property
+    def layer(self) -> str:
+        """The layers as people read them."""
+        return " + ".join(self.taps) if len(self.taps) < 4 else f"all {len(self.taps)} layers"
+
+    @property
+    def label(self) -> str:
+        """A line in a table."""
+        return f"{self.layer}, {self.plan.loss}"

@@ -1,0 +1,102 @@
+"""The record of a run: everything that happened, enough to render its report without data, torch or network."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.choose import Verdict
+from graftwork.core.facts import BackboneCard, DatasetFacts
+from graftwork.core.metrics import Metric
+from graftwork.core.rules import Finding
+from graftwork.core.trials import Baseline, Trial
+
+SCHEMA_VERSION = 1
+
+Ints = NDArray[np.integer]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageTable:
+    """Every image that was found and could be read, and where it stands; ``splits.csv`` in a run's folder."""
+
+    names: tuple[str, ...]
+    digests: tuple[str, ...]
+    """sha256 of each image's bytes."""
+    labels: tuple[str, ...]
+    """Class names."""
+    parts: tuple[str, ...]
+    """``develop``, ``test`` or ``left out``."""
+    folds: tuple[int, ...]
+    """Fold within develop, -1 elsewhere."""
+    groups: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TestScore:
+    """What the chosen model reads on images that no choice and no weight depended on."""
+
+    metric: Metric
+    value: float
+    low: float
+    high: float
+    interval: str
+    """How it was computed: ``exact (Clopper-Pearson)`` or ``bootstrap over N groups``."""
+    how: str
+    """``held-out test``, ``given test`` or ``nested cross-validation``."""
+    rows: Ints
+    """(n_test,) rows of the run's image table."""
+    y: Ints
+    """(n_test,) class indices."""
+    probabilities: NDArray[np.float32]
+    """(n_test, k)."""
+    look: int = 1
+    """How many times this test set has been looked at by runs on this machine, this one included."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CodesMap:
+    """A two-dimensional picture of the chosen layer's codes."""
+
+    method: str
+    rows: Ints
+    """(m,) rows of the run's image table."""
+    xy: NDArray[np.float32]
+    """(m, 2)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """One run of ``train``, whole."""
+
+    name: str
+    created: str
+    """Local time, ISO 8601."""
+    versions: dict[str, str]
+    machine: dict[str, str]
+    command: str
+    """What to type to do it again."""
+    settings: dict[str, Any]
+    engine: str
+    seed: int
+    classes: tuple[str, ...]
+    card: BackboneCard
+    facts: DatasetFacts
+    """Of the develop part."""
+    findings: tuple[Finding, ...]
+    images: ImageTable
+    develop: Ints
+    """(n_develop,) rows of the image table, in the order of every trial's rows."""
+    y: Ints
+    """(n_develop,) class indices."""
+    trials: tuple[Trial, ...]
+    baselines: tuple[Baseline, ...]
+    verdict: Verdict
+    test: TestScore | None
+    codes_map: CodesMap | None
+    stage_seconds: dict[str, float]
+    """Wall-clock seconds of each stage, in order."""
+    schema_version: int = SCHEMA_VERSION

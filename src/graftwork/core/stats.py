@@ -1,0 +1,73 @@
+"""Intervals: exact for counts, a bootstrap over groups where images are not independent."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+LEVEL = 0.95
+
+
+def clopper_pearson(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return the exact interval of a share (Clopper and Pearson 1934); (0, 1) where there is nothing to count."""
+    if n == 0:
+        return 0.0, 1.0
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
+    return low, high
+
+
+def bootstrap_weights(y: Ints, groups: Ints, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Counts with which each image enters each of ``draws`` resamples, whole groups at a time.
+
+    Groups are drawn with replacement within strata; a group's stratum is the class it holds most of, so that
+    every resample has about as many images of each class as the data.
+
+    Returns
+    -------
+    (draws, n) weights.
+    """
+    _, member = np.unique(groups, return_inverse=True)
+    n_groups = int(member.max()) + 1
+    k = int(y.max()) + 1
+    votes = np.bincount(member * k + y, minlength=n_groups * k).reshape(n_groups, k)
+    stratum = votes.argmax(axis=1)
+    counts = np.zeros((draws, n_groups))
+    for s in np.unique(stratum):
+        inside = np.flatnonzero(stratum == s)
+        size = len(inside)
+        drawn = rng.integers(0, size, (draws, size)) + size * np.arange(draws)[:, None]
+        counts[:, inside] = np.bincount(drawn.ravel(), minlength=draws * size).reshape(draws, size)
+    return counts[:, member]
+
+
+def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """Return the middle ``level`` of bootstrap draws."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def all_pairs_critical_value(deviations: Floats, level: float = LEVEL) -> float:
+    """Return the max-T critical value for every pairwise difference of m candidates at once.
+
+    The best candidate is picked by looking at the data, so a comparison with it must hold for any pair
+    (Tukey's argument, by resampling: Westfall and Young 1993).
+
+    Parameters
+    ----------
+    deviations
+        (B, m) resampled losses minus the losses of the data.
+    """
+    draws, m = deviations.shape
+    largest = np.zeros(draws)
+    for i in range(m - 1):
+        pairs = deviations[:, i + 1 :] - deviations[:, i : i + 1]
+        spread = pairs.std(axis=0)
+        pairs = np.divide(np.abs(pairs), spread, out=np.zeros_like(pairs), where=spread > 0)
+        np.maximum(largest, pairs.max(axis=1), out=largest)
+    return float(np.quantile(largest, level))

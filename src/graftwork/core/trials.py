@@ -1,0 +1,36 @@
+"""Trials: what happened when a candidate was tried, as out-of-fold probability rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.facts import Cost
+from graftwork.core.plans import Candidate
+
+Ended = Literal["whole", "cut by the clock"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """A candidate judged on images it was not fitted on."""
+
+    candidate: Candidate
+    probabilities: NDArray[np.float32]
+    """(n_develop, k) out of fold, in the order of the develop part."""
+    cost: Cost
+    details: dict[str, float]
+    """What was chosen inside: ``C`` and ``temperature`` of a linear plan."""
+    ended: Ended = "whole"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Baseline:
+    """A cheap row that stands beside every candidate: what can be known without the network."""
+
+    name: Literal["majority class", "file facts", "16 x 16 pixels"]
+    probabilities: NDArray[np.float32]
+    """(n_develop, k); out of fold, but for the majority class, which is the same for every image."""
