@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from graftwork.core.facts import digest_of
+from graftwork.core.facts import BackboneCard, digest_of
 
 Loss = Literal["softmax", "svm"]
 Normalise = Literal["standard", "l2"]
@@ -48,3 +48,32 @@ class Candidate:
     def label(self) -> str:
         """A line in a table."""
         return f"{self.layer}, {self.plan.loss}"
+
+
+ALL_LAYERS = "all"
+
+
+def linear_candidates(
+    card: BackboneCard,
+    *,
+    layer: str = "auto",
+    losses: tuple[Loss, ...] = ("softmax", "svm"),
+    normalise: Normalise = "standard",
+    pool: Literal["average", "max"] = "average",
+    views: int = 1,
+) -> tuple[Candidate, ...]:
+    """Return the linear classifiers worth trying on a backbone, by rising depth, the concatenation last.
+
+    Parameters
+    ----------
+    layer
+        ``auto`` for every layer and all of them together, ``all`` for the concatenation alone, or a layer's name.
+    """
+    names = tuple(tap.name for tap in card.taps)
+    if layer == "auto":
+        read = [(name,) for name in names] + ([names] if len(names) > 1 else [])
+    else:
+        read = [names] if layer == ALL_LAYERS else [(layer,)]
+    plans = [Linear(loss, normalise) for loss in losses]
+    size = card.preprocess.input_px
+    return tuple(Candidate(card.name, taps, plan, pool, views, size) for taps in read for plan in plans)

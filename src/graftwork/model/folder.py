@@ -1,0 +1,200 @@
+"""A fitted classifier as a folder that works on another machine: safetensors and JSON, never a pickle.
+
+::
+
+    manifest.json          what it is, how it was tested, the checksum of every file
+    classes.json           names, in the order of the head's rows
+    preprocess.json        how an image becomes the input
+    head.safetensors       weight (k, d), bias (k,)
+    body.safetensors       the network's own weights (left out by ``slim``)
+    engine/                the network up to the layer that is read, as OpenVINO keeps it
+    novelty.safetensors    codes that new images are compared with
+    samples/               a few images with the probabilities they must give
+    README.md              a model card
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cattrs
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from graftwork.core.facts import BackboneCard, Preprocess, Tap
+from graftwork.core.fitted import Fitted, Head
+from graftwork.errors import ModelError
+from graftwork.files import whole_folder, write_json, write_text
+from graftwork.model.novelty import Novelty
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sample:
+    """An image and what the model must say of it."""
+
+    name: str
+    data: bytes
+    probabilities: NDArray[np.float32]
+    """(k,)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModelFolder:
+    """What a model folder holds, but for the files of its engine and body."""
+
+    fitted: Fitted
+    novelty: Novelty | None
+    samples: tuple[Sample, ...]
+    manifest: Mapping[str, Any]
+
+
+def write_model(
+    folder: Path,
+    fitted: Fitted,
+    *,
+    body: Mapping[str, NDArray[Any]] | None,
+    write_engine: Callable[[Path], None] | None,
+    novelty: Novelty | None,
+    samples: Sequence[Sample],
+    readme: str,
+    about: Mapping[str, Any],
+) -> None:
+    """Write a model folder, whole or not at all.
+
+    Parameters
+    ----------
+    body
+        The network's tensors by name; None leaves them out.
+    write_engine
+        Fills the engine's folder; None where no engine can be kept.
+    about
+        What else the manifest should tell, such as the test score and the model it belongs to.
+    """
+    with whole_folder(folder) as part:
+        head = fitted.head
+        save_file({"weight": head.weight, "bias": head.bias}, part / "head.safetensors")
+        write_json(part / "classes.json", list(head.classes))
+        write_json(part / "preprocess.json", dataclasses.asdict(fitted.card.preprocess))
+        if body is not None:
+            save_file({name: np.ascontiguousarray(value) for name, value in body.items()}, part / "body.safetensors")
+        if write_engine is not None:
+            (part / "engine").mkdir()
+            write_engine(part / "engine")
+        if novelty is not None:
+            arrays: dict[str, NDArray[Any]] = {"references": novelty.references, "distances": novelty.distances}
+            save_file(arrays, part / "novelty.safetensors")
+        _write_samples(part / "samples", samples)
+        write_text(part / "README.md", readme)
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "card": dataclasses.asdict(fitted.card),
+            "taps": [dataclasses.asdict(tap) for tap in fitted.taps],
+            "engine": fitted.engine,
+            "normalise": fitted.normalise,
+            "views": fitted.views,
+            "code_dtype": fitted.code_dtype,
+            "temperature": head.temperature,
+            "neighbours": novelty.neighbours if novelty is not None else None,
+            **about,
+            "sha256": {p.relative_to(part).as_posix(): _sha256(p) for p in sorted(part.rglob("*")) if p.is_file()},
+        }
+        write_json(part / "manifest.json", manifest)
+
+
+def read_model(folder: Path) -> ModelFolder:
+    """Read a model folder, checking that every small file is what was written.
+
+    Raises
+    ------
+    ModelError
+        When the folder is no model folder, is damaged, or was written by a newer graftwork.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} must be a model folder, but has no manifest.json; give a run or its model folder")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        version = int(manifest["schema_version"])
+        if version > SCHEMA_VERSION:
+            raise ModelError(
+                f"{path} has schema {version}, this graftwork reads up to {SCHEMA_VERSION}; update graftwork"
+            )
+        _check(folder, manifest["sha256"])
+        classes = tuple(json.loads((folder / "classes.json").read_text(encoding="utf-8")))
+        preprocess = cattrs.structure(json.loads((folder / "preprocess.json").read_text("utf-8")), Preprocess)
+        card = cattrs.structure({**manifest["card"], "preprocess": dataclasses.asdict(preprocess)}, BackboneCard)
+        tensors = load_file(folder / "head.safetensors")
+        head = Head(tensors["weight"], tensors["bias"], classes, float(manifest["temperature"]))
+        fitted = Fitted(
+            card=card,
+            taps=cattrs.structure(manifest["taps"], tuple[Tap, ...]),
+            head=head,
+            engine=manifest["engine"],
+            normalise=manifest["normalise"],
+            views=manifest["views"],
+            code_dtype=manifest["code_dtype"],
+        )
+        novelty = _read_novelty(folder / "novelty.safetensors", manifest["neighbours"])
+        samples = _read_samples(folder / "samples")
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, cattrs.BaseValidationError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{folder} must be a whole model folder, but reading it failed ({error})") from error
+    return ModelFolder(fitted, novelty, samples, manifest)
+
+
+def copy_model(source: Path, target: Path) -> None:
+    """Copy a model folder, whole or not at all."""
+    with whole_folder(target) as part:
+        shutil.copytree(source, part, dirs_exist_ok=True)
+
+
+def _write_samples(folder: Path, samples: Sequence[Sample]) -> None:
+    folder.mkdir()
+    expected = {}
+    for number, sample in enumerate(samples):
+        file = f"{number}{Path(sample.name).suffix if len(Path(sample.name).suffix) <= 5 else ''}"
+        (folder / file).write_bytes(sample.data)
+        expected[file] = {"name": sample.name, "probabilities": [float(p) for p in sample.probabilities]}
+    write_json(folder / "expected.json", expected)
+
+
+def _read_samples(folder: Path) -> tuple[Sample, ...]:
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    return tuple(
+        Sample(told["name"], (folder / file).read_bytes(), np.asarray(told["probabilities"], np.float32))
+        for file, told in expected.items()
+    )
+
+
+def _read_novelty(path: Path, neighbours: int | None) -> Novelty | None:
+    if neighbours is None:
+        return None
+    tensors = load_file(path)
+    return Novelty(tensors["references"], tensors["distances"], neighbours)
+
+
+def _check(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Compare every file but the body and the engine, which are large; their readers check them."""
+    for name, expected in checksums.items():
+        if name == "body.safetensors" or name.startswith("engine/"):
+            continue
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} must hold {name}, which is missing; copy the folder again or train again")
+        if _sha256(folder / name) != expected:
+            raise ModelError(f"{folder / name} is not the file that was written; copy the folder again or train again")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

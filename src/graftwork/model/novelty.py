@@ -1,0 +1,74 @@
+"""Is an image of the kind the model was trained on? A conformal test on the distance to the nearest codes.
+
+The distance of a new image to its k-th nearest training code (L2-normalised, of the frozen body) is compared
+with the same distance of every training image to the images outside its fold. If the new image is of the same
+kind, its rank among them is uniform, so flagging the most distant ``rate`` of ranks flags that share of one's own
+kind (conformal anomaly detection, Laxhammar and Falkman 2010; Sun et al. 2022 for the distance).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+NEIGHBOURS = 5
+RATE = 0.01
+"""Share of one's own kind that is flagged by default."""
+MOST_REFERENCES = 10_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Novelty:
+    """What a new image is compared with."""
+
+    references: NDArray[np.float16]
+    """(m, d) codes of length 1."""
+    distances: NDArray[np.float32]
+    """(m,) sorted distances of the references to their k-th neighbour outside their own fold."""
+    neighbours: int = NEIGHBOURS
+
+    def p_values(self, codes: Floats) -> NDArray[np.float64]:
+        """(n,) share of one's own kind that lies at least as far out as each code (n, d); small is strange."""
+        distance = _distance_to_nearest(_unit(codes), self.references.astype(np.float32), self.neighbours)
+        beyond = len(self.distances) - np.searchsorted(self.distances, distance, side="left")
+        return np.asarray((beyond + 1) / (len(self.distances) + 1))
+
+    def can_flag(self, rate: float = RATE) -> bool:
+        """Whether there are enough references for any image to be among the most distant ``rate``."""
+        return 1 / (len(self.distances) + 1) <= rate
+
+
+def fit_novelty(codes: Floats, folds: NDArray[np.integer], *, seed: int, neighbours: int = NEIGHBOURS) -> Novelty:
+    """Measure the distances among training codes (n, d), each image against those outside its fold."""
+    if len(codes) > MOST_REFERENCES:
+        kept = np.sort(np.random.default_rng(seed).choice(len(codes), MOST_REFERENCES, replace=False))
+        codes, folds = codes[kept], folds[kept]
+    # what is compared later is what is kept: rounded to half precision first
+    references = _unit(codes).astype(np.float16)
+    unit = references.astype(np.float32)
+    distance = np.full(len(unit), np.inf, np.float32)
+    for fold in np.unique(folds):
+        inside = folds == fold
+        if not inside.all():
+            distance[inside] = _distance_to_nearest(unit[inside], unit[~inside], neighbours)
+    return Novelty(references, np.sort(distance), neighbours)
+
+
+def _unit(codes: Floats) -> NDArray[np.float32]:
+    values = codes.astype(np.float32)
+    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
+
+
+def _distance_to_nearest(codes: NDArray[np.float32], references: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """(n,) Euclidean distance of unit codes to their k-th nearest reference (or the last, where there are fewer)."""
+    out = np.empty(len(codes), np.float32)
+    k = min(k, len(references))
+    for begin in range(0, len(codes), 1024):
+        cosine = codes[begin : begin + 1024] @ references.T
+        near = np.partition(cosine, -k, axis=1)[:, -k]
+        out[begin : begin + 1024] = np.sqrt(np.maximum(2 - 2 * near, 0))
+    return out
