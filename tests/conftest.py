@@ -1,0 +1,30 @@
+"""What every test may use: the shared material where it is present, and a cache that is nobody else's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("graftwork", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("graftwork")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of real data sets and weights that lies beside the repository."""
+    if not (SHARED / "datasets").is_dir():
+        pytest.skip("needs the data sets and weights in ../shared, which are not part of the repository")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test process one cache of its own."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(folder))
+    return folder
