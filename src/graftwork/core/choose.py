@@ -155,7 +155,7 @@ def choose(
         because=_because(rows, chosen, best, words, metric),
         rows=rows,
         baselines=others,
-        images_to_settle=_images_to_settle(rows[chosen], len(y)) if words == "cannot tell" else None,
+        images_to_settle=_images_to_settle(rows, costs, best, len(y)) if words == "cannot tell" else None,
     )
 
 
@@ -193,10 +193,14 @@ def _points(deficit: float, metric: Metric) -> str:
     return f"{deficit:.3f} nats" if metric == "log-loss" else f"{100 * deficit:.1f} points"
 
 
-def _images_to_settle(row: Row, n: int) -> int | None:
-    """Images at which the same difference would stand outside its interval, which shrinks with the root of n."""
-    half = row.deficit_high - row.deficit
-    return int(np.ceil(n * (half / row.deficit) ** 2)) if row.deficit > 0 else None
+def _images_to_settle(rows: Sequence[Row], costs: Sequence[float], best: int, n: int) -> int | None:
+    """Images at which the best of the cheaper candidates would be told from the best of all.
+
+    The same difference would then stand outside its interval, which shrinks with the root of n.
+    """
+    rival = min((row for row, cost in zip(rows, costs, strict=True) if cost < costs[best]), key=lambda r: r.deficit)
+    half = rival.deficit_high - rival.deficit
+    return int(np.ceil(n * (half / rival.deficit) ** 2)) if rival.deficit > 0 else None
 
 
 def level_percent() -> int:

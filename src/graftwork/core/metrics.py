@@ -109,3 +109,44 @@ def calibration(y: Ints, probabilities: Floats, bins: int = 10) -> Calibration:
     accuracy = np.bincount(place, weights=hit, minlength=bins)[used] / count[used]
     gap = float((np.abs(confidence - accuracy) * count[used]).sum() / max(len(y), 1))
     return Calibration(confidence, accuracy, count[used], gap)
+
+
+def calibration_by_chance(probabilities: Floats, bins: int = 10, *, seed: int, draws: int = 200) -> float:
+    """Return the calibration error that rows (n, k) would read on average if they were exactly as right as they are sure.
+
+    With few images the error is never 0, however good the probabilities; a measured one means little below this.
+    """
+    top = probabilities.max(axis=1).astype(np.float64)
+    place = np.minimum((top * bins).astype(int), bins - 1)
+    surplus = (np.random.default_rng(seed).random((draws, len(top))) < top) - top
+    return float(np.abs(surplus @ np.eye(bins)[place]).sum(axis=1).mean() / max(len(top), 1))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DoubtfulLabels:
+    """Images whose given label the probabilities contradict, the most doubtful first."""
+
+    rows: NDArray[np.int64]
+    """(m,) positions among the rows that were judged."""
+    suggested: NDArray[np.int64]
+    """(m,) the class each of them looks like."""
+
+
+def doubtful_labels(y: Ints, probabilities: Floats) -> DoubtfulLabels:
+    """Find labels that look wrong from out-of-fold probability rows (n, k): confident learning.
+
+    A class claims an image when its probability is at least the mean that the class gives to images labelled with
+    it, so that a class which is never sure is not held to the standard of one that always is. An image is doubtful
+    when the surest claim comes from another class than its label, and is surer than the label (Northcutt, Jiang
+    and Chuang 2021). Order: probability of the given label minus that of the suggested one, rising.
+    """
+    n, k = probabilities.shape
+    own = probabilities[np.arange(n), y].astype(np.float64)
+    size = np.bincount(y, minlength=k)
+    usual = np.divide(np.bincount(y, weights=own, minlength=k), size, out=np.full(k, np.inf), where=size > 0)
+    claims = np.where(probabilities >= usual, probabilities, -1.0)
+    suggested = claims.argmax(axis=1)
+    margin = own - claims.max(axis=1)
+    rows = np.flatnonzero((suggested != y) & (claims.max(axis=1) > own))
+    rows = rows[np.argsort(margin[rows], kind="stable")]
+    return DoubtfulLabels(rows, suggested[rows])

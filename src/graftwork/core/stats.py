@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
@@ -20,6 +22,31 @@ def clopper_pearson(hits: int, n: int, level: float = LEVEL) -> tuple[float, flo
     low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
     high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
     return low, high
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A count as a share, with its exact interval."""
+
+    hits: int
+    of: int
+    value: float | None
+    """None where there is nothing to count."""
+    low: float
+    high: float
+
+
+def share(hits: int, of: int) -> Share:
+    """Return ``hits`` of ``of`` with the interval of Clopper and Pearson."""
+    return Share(hits, of, hits / of if of else None, *clopper_pearson(hits, of))
+
+
+def recall_and_precision(counts: Ints) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+    """Recall and precision of each class from a (k, k) table of counts: row the true class, column the predicted one."""
+    hits = np.diag(counts)
+    recall = tuple(share(int(h), int(of)) for h, of in zip(hits, counts.sum(axis=1), strict=True))
+    precision = tuple(share(int(h), int(of)) for h, of in zip(hits, counts.sum(axis=0), strict=True))
+    return recall, precision
 
 
 def bootstrap_weights(y: Ints, groups: Ints, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -1,0 +1,1 @@
+"""What graftwork does, a module for each verb; ``train`` tells the whole story on one page."""

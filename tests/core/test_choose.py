@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graftwork.core.choose import choose
+from graftwork.core.facts import Cost
+from graftwork.core.plans import Candidate, Linear
+from graftwork.core.trials import Trial
+
+
+def rows_that_hit(hit: np.ndarray, y: np.ndarray, k: int = 2) -> np.ndarray:
+    """Probability rows that are right where ``hit`` says so, and sure of it."""
+    predicted = np.where(hit, y, (y + 1) % k)
+    return (np.eye(k)[predicted] * 0.9 + 0.05).astype(np.float32)
+
+
+def trial(name: str, probabilities: np.ndarray) -> Trial:
+    return Trial(Candidate("b", (name,), Linear()), probabilities, Cost(1.0), {"C": 1.0})
+
+
+def judge(hits: list[np.ndarray], y: np.ndarray, costs: list[float], seed: int = 0, groups=None):
+    trials = [trial(str(i), rows_that_hit(hit, y)) for i, hit in enumerate(hits)]
+    return choose(trials, costs, y, np.arange(len(y)) if groups is None else groups, "accuracy", seed=seed)
+
+
+def two_with_gain(rng: np.random.Generator, n: int, gain: float, discordance: float) -> list[np.ndarray]:
+    """Hits of a cheap and a dear candidate that differ on ``discordance`` of the images, by ``gain`` on average."""
+    kind = rng.random(n)
+    only_dear = kind < (discordance + gain) / 2
+    only_cheap = (kind >= (discordance + gain) / 2) & (kind < discordance)
+    both = rng.random(n) < 0.8
+    return [np.where(only_dear, False, np.where(only_cheap, True, both)), np.where(only_cheap, False, only_dear | both)]
+
+
+def test_of_equally_cheap_candidates_the_better_wins_however_little():
+    y = np.arange(400) % 2
+    hit = np.arange(400) % 10 > 0
+    better = hit.copy()
+    better[0] = True
+    assert judge([hit, better], y, [1, 1]).chosen == 1
+
+
+def test_a_cheaper_candidate_within_what_is_worth_it_is_kept():
+    y = np.arange(1000) % 2
+    hit = np.arange(1000) % 10 > 0
+    dear = hit.copy()
+    dear[:10:10] = True  # one image of a thousand
+    verdict = judge([hit, dear], y, [1, 2])
+    assert (verdict.best, verdict.chosen, verdict.words) == (1, 0, "not worth it")
+
+
+def test_a_clear_gain_pays():
+    y = np.arange(500) % 2
+    rng = np.random.default_rng(0)
+    verdict = judge(two_with_gain(rng, 500, 0.09, 0.1), y, [1, 2])
+    assert (verdict.chosen, verdict.words) == (1, "pays")
+    assert verdict.rows[0].beaten
+
+
+def test_a_gain_that_may_be_chance_says_how_many_images_would_settle_it():
+    y = np.arange(200) % 2
+    hit = np.arange(200) % 10 > 0
+    dear = hit.copy()
+    dear[np.arange(0, 40, 10)] = True
+    dear[1] = False
+    verdict = judge([hit, dear], y, [1, 2])
+    assert verdict.words == "cannot tell"
+    assert verdict.images_to_settle is not None
+    assert verdict.images_to_settle > 200
+
+
+def test_power_a_gain_of_three_points_is_taken():
+    rng = np.random.default_rng(5)
+    y = np.arange(500) % 2
+    taken = [judge(two_with_gain(rng, 500, 0.03, 0.1), y, [1, 2], seed).chosen == 1 for seed in range(60)]
+    assert np.mean(taken) >= 0.8
+
+
+@pytest.mark.parametrize("group_size", [1, 5])
+def test_exchangeable_candidates_seldom_pay(group_size):
+    rng = np.random.default_rng(7)
+    n = 300
+    y = np.arange(n) % 2
+    groups = np.arange(n) // group_size
+    pays = 0
+    for seed in range(100):
+        # three candidates of equal skill; images of a group are right or wrong together
+        hits = [np.repeat(rng.random(n // group_size) < 0.8, group_size) for _ in range(3)]
+        pays += judge(hits, y, [1, 2, 3], seed, groups).words == "pays"
+    assert pays <= 8  # 5 % of 100, and what chance adds at 95 %
