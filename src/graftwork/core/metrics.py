@@ -112,7 +112,7 @@ def calibration(y: Ints, probabilities: Floats, bins: int = 10) -> Calibration:
 
 
 def calibration_by_chance(probabilities: Floats, bins: int = 10, *, seed: int, draws: int = 200) -> float:
-    """Return the calibration error that rows (n, k) would read on average if they were exactly as right as they are sure.
+    """Return the calibration error that rows (n, k) would read on average if each were as right as it is sure.
 
     With few images the error is never 0, however good the probabilities; a measured one means little below this.
     """

@@ -42,7 +42,7 @@ def share(hits: int, of: int) -> Share:
 
 
 def recall_and_precision(counts: Ints) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """Recall and precision of each class from a (k, k) table of counts: row the true class, column the predicted one."""
+    """Recall and precision of each class from (k, k) counts: row the true class, column the predicted one."""
     hits = np.diag(counts)
     recall = tuple(share(int(h), int(of)) for h, of in zip(hits, counts.sum(axis=1), strict=True))
     precision = tuple(share(int(h), int(of)) for h, of in zip(hits, counts.sum(axis=0), strict=True))
