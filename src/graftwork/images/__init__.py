@@ -1,0 +1,1 @@
+"""Image files and tables: found, read, looked at, judged."""

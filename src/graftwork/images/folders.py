@@ -1,0 +1,182 @@
+"""Images in folders: one folder a class, ``train``/``val``/``test`` folders of these, or a flat pile."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from pathlib import Path
+
+from graftwork.core.rules import Finding
+from graftwork.errors import DataError
+from graftwork.images.listing import Listing, few, kind_of, note
+from graftwork.images.sources import Files
+
+_SUFFIX_LIST = (
+    ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .tif .tiff .webp .avif .heic .heif "
+    ".ppm .pgm .pbm .pnm .jp2 .j2k .tga .ico .pcx"
+)
+SUFFIXES = frozenset(_SUFFIX_LIST.split())
+"""File names that promise an image; one that is none is reported as unreadable."""
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
+
+Place = tuple[str, ...]
+"""A path below the root, as its steps."""
+
+
+@dataclasses.dataclass
+class Walk:
+    """What lies below a folder, in sorted order; every real folder is entered once."""
+
+    images: list[Place] = dataclasses.field(default_factory=list)
+    others: list[Place] = dataclasses.field(default_factory=list)
+    """Files that no image suffix marks."""
+    hidden: int = 0
+    seen_again: list[str] = dataclasses.field(default_factory=list)
+    """Links to folders that were entered already: loops end here."""
+    dead_links: list[str] = dataclasses.field(default_factory=list)
+    tops: list[str] = dataclasses.field(default_factory=list)
+    """Folders directly below the root."""
+
+    def notes(self) -> list[Finding]:
+        """What a person may want to know about files that are not read."""
+        found = []
+        if self.others:
+            kinds = Counter(os.path.splitext(place[-1])[1].lower() or "no suffix" for place in self.others)
+            because = "not image files: " + few([f"{count} {kind}" for kind, count in kinds.most_common()])
+            found.append(note("G125", "files left aside", because, examples=["/".join(p) for p in self.others]))
+        if self.seen_again:
+            because = "links to folders that were read already (a loop, or a second way in) are not followed"
+            found.append(_warning("G126", "links not followed", because, self.seen_again))
+        if self.dead_links:
+            because = "links to files that do not exist"
+            found.append(_warning("G127", "dead links", because, self.dead_links))
+        with_images = {place[0] for place in self.images if len(place) > 1}
+        empty = [top for top in self.tops if top not in with_images]
+        if empty and with_images:
+            because = f"{few(empty)}: no class is made of it"
+            found.append(note("G128", "folders without an image", because, examples=empty))
+        return found
+
+
+def _warning(code: str, title: str, because: str, examples: list[str]) -> Finding:
+    return dataclasses.replace(note(code, title, because, examples=examples), severity="warning")
+
+
+def walk(root: Path) -> Walk:
+    """List what lies below ``root``; links are followed, but no folder is entered twice.
+
+    Raises
+    ------
+    DataError
+        When a folder cannot be listed.
+    """
+    found = Walk()
+    seen: set[tuple[int, int]] = set()
+    folders: list[Place] = [()]
+    links: list[Place] = []
+    while folders or links:
+        # real folders first: a link never takes the place of a folder that is there anyway
+        place = folders.pop() if folders else links.pop(0)
+        try:
+            about = os.stat(root.joinpath(*place))
+            if (about.st_dev, about.st_ino) in seen:
+                found.seen_again.append("/".join(place))
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            with os.scandir(root.joinpath(*place)) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    _sort_entry(entry, (*place, entry.name), found, folders, links)
+        except OSError as error:
+            where = root.joinpath(*place)
+            raise DataError(f"{where} must be a folder that can be listed, but: {error.strerror or error}") from error
+    found.images.sort()
+    return found
+
+
+def _sort_entry(
+    entry: os.DirEntry[str], place: Place, found: Walk, folders: list[Place], links: list[Place]
+) -> None:
+    if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
+        found.hidden += 1
+    elif entry.is_dir():
+        (links if entry.is_symlink() else folders).append(place)
+        if len(place) == 1:
+            found.tops.append(entry.name)
+    elif not entry.is_file():
+        found.dead_links.append("/".join(place))
+    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+        found.images.append(place)
+    else:
+        found.others.append(place)
+
+
+def read_folder(root: Path, found: Walk) -> Listing:
+    """Images below a folder: pre-split, by class, or a flat pile without labels.
+
+    ``found`` is what ``walk`` found there.
+
+    Raises
+    ------
+    DataError
+        When there is no image.
+    """
+    if not found.images:
+        raise DataError(_nothing(root, found))
+    notes = found.notes()
+    inside, images = _unwrapped(found.images)
+    if inside:
+        because = f"the only folder is `{'/'.join(inside)}`: the folders in it are read as the classes"
+        notes.append(note("G129", "classes one folder further down", because, count=1))
+    kinds = _kinds(images)
+    listing = Listing(root.joinpath(*inside), Files(()), [], [], [], notes=notes)
+    left: list[Place] = []
+    flat = all(len(place) == 1 for place in images)
+    paths = []
+    for place in images:
+        kind = kinds.get(place[0]) if kinds else None
+        steps = place[1:] if kind else place
+        if not flat and (len(steps) == 1 or (kinds and not kind)):
+            left.append(place)
+            continue
+        paths.append(listing.root.joinpath(*place))
+        listing.names.append(printable("/".join(place)))
+        listing.labels.append(None if flat else printable(steps[0]))
+        listing.kinds.append(kind)
+    listing.source = Files(paths)
+    if left:
+        because = f"{len(left)} images lie beside the class folders and have no label: they are left out"
+        names = [printable("/".join(place)) for place in left]
+        notes.append(note("G123", "images without a label", because, "move them into a class folder", names))
+    return listing
+
+
+def printable(name: str) -> str:
+    """A name that can be written as UTF-8: bytes that are no text become escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _unwrapped(images: list[Place]) -> tuple[Place, list[Place]]:
+    """Step into a lone folder that itself holds folders of images, as unpacked archives have it."""
+    inside: Place = ()
+    while True:
+        tops = {place[0] for place in images}
+        if len(tops) != 1 or min(map(len, images)) < 2 or max(map(len, images)) < 3:
+            return inside, images
+        inside = (*inside, *tops)
+        images = [place[1:] for place in images]
+
+
+def _kinds(images: list[Place]) -> dict[str, str]:
+    """The part each top folder is, where at least two parts hold class folders; else nothing."""
+    holding = {place[0] for place in images if len(place) > 2}
+    kinds = {top: kind for top in {place[0] for place in images} if (kind := kind_of(top))}
+    return kinds if len({kinds[top] for top in holding & set(kinds)}) > 1 else {}
+
+
+def _nothing(root: Path, found: Walk) -> str:
+    packed = [place[-1] for place in found.others if place[-1].lower().endswith(ARCHIVES)]
+    if packed:
+        return f"{root} must hold images, but holds the archive {packed[0]}: unpack it first"
+    there = f"{len(found.others)} other files" if found.others else "no file"
+    return f"{root} must hold images (one folder a class, with .jpg, .png and the like), but holds {there}"

@@ -1,0 +1,122 @@
+"""The image set: names, labels and where the bytes lie. Nothing here decodes a pixel."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.rules import Finding
+from graftwork.errors import DataError
+
+Progress = Callable[[int, int], None]
+"""Called with (images done, images in all)."""
+
+UNLABELLED = -1
+
+
+class Source(Protocol):
+    """Where the bytes of images lie; ``row`` is the source's own numbering."""
+
+    def read(self, row: int) -> bytes:
+        """The undecoded bytes of one image.
+
+        Raises
+        ------
+        DataError
+            When they cannot be had; the message names the image.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled (or unlabelled) images that have not been opened yet.
+
+    Classes are names; a label is only this set's index into them, so two sets are matched by name.
+    """
+
+    names: tuple[str, ...]
+    """Path relative to ``root`` with forward slashes, or ``table.parquet#row``; unique."""
+    labels: NDArray[np.int64]
+    """(n,) index into ``classes``; -1 where unlabelled."""
+    classes: tuple[str, ...]
+    """Sorted names."""
+    root: Path
+    source: Source = dataclasses.field(repr=False)
+    rows: NDArray[np.int64] = dataclasses.field(repr=False)
+    """(n,) each image's row in ``source``."""
+    groups: NDArray[np.str_] | None = None
+    """(n,) images that belong together (one patient, one track), as the user told."""
+    parts: NDArray[np.str_] | None = None
+    """(n,) ``develop`` or ``test``, where the data came split."""
+    columns: Mapping[str, NDArray[np.str_]] = dataclasses.field(default_factory=dict, repr=False)
+    """Further columns of the table the images came from; a group may be one of them."""
+    notes: tuple[Finding, ...] = ()
+    """What reading found worth telling."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, index: int) -> bytes:
+        """The undecoded bytes of image ``index``; raises DataError that names it."""
+        return self.source.read(int(self.rows[index]))
+
+    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> ImageSet:
+        """The images at ``indices``, in that order; the classes stay all of them."""
+        index = np.asarray(indices, dtype=np.int64)
+        taken = dataclasses.replace(
+            self,
+            names=tuple(self.names[i] for i in index),
+            labels=self.labels[index],
+            rows=self.rows[index],
+            groups=None if self.groups is None else self.groups[index],
+            parts=None if self.parts is None else self.parts[index],
+            columns={name: values[index] for name, values in self.columns.items()},
+        )
+        if "digests" in self.__dict__:  # known already: not hashed twice
+            taken.__dict__["digests"] = self.digests[index]
+        return taken
+
+    @functools.cached_property
+    def digests(self) -> NDArray[np.str_]:
+        """(n,) sha256 of each image's bytes, as hexadecimal digits."""
+        return hash_images(self)
+
+
+def hash_images(images: ImageSet, progress: Progress | None = None, threads: int = 2) -> NDArray[np.str_]:
+    """(n,) sha256 of each image's bytes; kept, so that ``images.digests`` costs nothing afterwards.
+
+    An image whose bytes cannot be had gets a digest of its own made from its name; looking at it tells why.
+    """
+    if "digests" in images.__dict__:
+        return images.digests
+
+    def digest(index: int) -> str:
+        try:
+            return hashlib.sha256(images.read(index)).hexdigest()
+        except DataError:
+            return hashlib.sha256(f"no bytes: {images.names[index]}".encode()).hexdigest()
+
+    digests = np.empty(len(images), dtype="<U64")
+    for index, value in enumerate(in_threads(digest, range(len(images)), threads)):
+        digests[index] = value
+        if progress is not None:
+            progress(index + 1, len(images))
+    images.__dict__["digests"] = digests
+    return digests
+
+
+def in_threads(work: Callable[[int], Any], indices: Sequence[int], threads: int, ahead: int = 64) -> Any:
+    """Results of ``work`` in order, at most ``ahead`` per thread waiting: memory stays bounded."""
+    with ThreadPoolExecutor(threads) as pool:
+        step = ahead * threads
+        for start in range(0, len(indices), step):
+            yield from pool.map(work, indices[start : start + step])

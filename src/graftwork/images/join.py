@@ -1,0 +1,83 @@
+"""Two image sets become one whose second half is the test part."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from graftwork.errors import DataError, UsageError
+from graftwork.images.imageset import ImageSet, Source
+from graftwork.images.listing import few
+
+
+class _Both:
+    """The rows of one source, then those of another."""
+
+    def __init__(self, first: Source, second: Source, offset: int) -> None:
+        self._first, self._second, self._offset = first, second, offset
+
+    def read(self, row: int) -> bytes:
+        return self._first.read(row) if row < self._offset else self._second.read(row - self._offset)
+
+
+def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
+    """Images to develop on and a test part that lies elsewhere, as one set; classes are matched by name.
+
+    The test images' names begin with the name of their folder.
+
+    Raises
+    ------
+    UsageError
+        When ``images`` came with a test part of its own.
+    DataError
+        When the test part has no labels, or a class that ``images`` has not.
+    """
+    if images.parts is not None:
+        raise UsageError(
+            f"{images.root} comes with a test part of its own: leave out `--test FOLDER`, "
+            "or give the training part alone"
+        )
+    if not test.classes:
+        raise DataError(f"the test part {test.root} must be labelled, one folder a class or a table, but has no labels")
+    unknown = sorted(set(test.classes) - set(images.classes))
+    if unknown:
+        raise DataError(
+            f"every class of the test part {test.root} must have images to learn from, but {few(unknown)} is not "
+            f"among the {len(images.classes)} classes of {images.root}: mend the name or take it out"
+        )
+    number = np.array([images.classes.index(name) for name in test.classes], np.int64)
+    offset = int(images.rows.max()) + 1
+    joined = dataclasses.replace(
+        images,
+        names=(*images.names, *_fresh_names(images, test)),
+        labels=np.concatenate([images.labels, number[test.labels]]),
+        source=_Both(images.source, test.source, offset),
+        rows=np.concatenate([images.rows, test.rows + offset]),
+        groups=_groups(images, test),
+        parts=np.array(["develop"] * len(images) + ["test"] * len(test), np.str_),
+        columns={
+            name: np.concatenate([values, test.columns[name]])
+            for name, values in images.columns.items()
+            if name in test.columns
+        },
+        notes=(*images.notes, *test.notes),
+    )
+    if "digests" in images.__dict__ and "digests" in test.__dict__:
+        joined.__dict__["digests"] = np.concatenate([images.digests, test.digests])
+    return joined
+
+
+def _fresh_names(images: ImageSet, test: ImageSet) -> list[str]:
+    prefix, taken = test.root.name or "test", set(images.names)
+    while any(f"{prefix}/{name}" in taken for name in test.names):
+        prefix = f"test-{prefix}"
+    return [f"{prefix}/{name}" for name in test.names]
+
+
+def _groups(images: ImageSet, test: ImageSet) -> np.ndarray[tuple[int], np.dtype[np.str_]] | None:
+    """Told groups of both; an image without one is alone."""
+    if images.groups is None and test.groups is None:
+        return None
+    told = [np.array(part.names, np.str_) if part.groups is None else part.groups for part in (images, test)]
+    return np.concatenate(told)

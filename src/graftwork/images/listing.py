@@ -1,0 +1,169 @@
+"""What every reader gives, and how it becomes an image set: labels numbered, parts settled, oddities counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.rules import Finding
+from graftwork.errors import DataError
+from graftwork.images.imageset import UNLABELLED, ImageSet, Source
+
+EXAMPLES = 20
+
+_KINDS = {
+    "train": ("train", "training", "develop"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "eval", "holdout"),
+}
+_KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words}
+_ORDER = tuple(_KINDS)
+
+
+@dataclasses.dataclass
+class Listing:
+    """Images as a reader found them; lists of one length."""
+
+    root: Path
+    source: Source
+    names: list[str]
+    labels: list[str | None]
+    kinds: list[str | None]
+    """``train``, ``val`` or ``test`` where the data came split."""
+    columns: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    rows: list[int] | None = None
+    """Rows in the source; 0 to n - 1 unless told."""
+    notes: list[Finding] = dataclasses.field(default_factory=list)
+
+
+def kind_of(word: str) -> str | None:
+    """``train``, ``val`` or ``test`` where a folder, file or cell is named like a part; else None."""
+    return _KIND_OF.get(word.strip().lower())
+
+
+def kind_of_file(stem: str) -> str | None:
+    """The part that a file such as ``train-00000-of-00002`` or ``val_1`` names; else None."""
+    return kind_of(re.split(r"[-_. ]", stem, maxsplit=1)[0])
+
+
+def note(code: str, title: str, because: str, do: str = "", examples: Sequence[str] = (), count: int = 0) -> Finding:
+    """A finding of severity ``note`` whose count defaults to that of its examples."""
+    some = tuple(examples[:EXAMPLES])
+    return Finding(code, "note", title, because, do, count=count or len(examples), examples=some)
+
+
+def few(names: Sequence[str], shown: int = 3) -> str:
+    """``a, b, c and 5 more``."""
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def finish(listing: Listing) -> ImageSet:
+    """Number the labels, settle the parts, drop what cannot be used with a note.
+
+    Raises
+    ------
+    DataError
+        When the test part has a class that the other part has not.
+    """
+    notes = list(listing.notes)
+    keep = _labelled(listing, notes)
+    labels = [_normal(label) for i in keep if (label := listing.labels[i]) is not None]
+    classes = tuple(sorted(set(labels)))
+    number = {name: i for i, name in enumerate(classes)}
+    rows = np.arange(len(listing.names)) if listing.rows is None else np.asarray(listing.rows, np.int64)
+    numbers = [number[label] for label in labels] if labels else [UNLABELLED] * len(keep)
+    columns = {name: np.array([values[i] for i in keep], np.str_) for name, values in listing.columns.items()}
+    parts = _parts([listing.kinds[i] for i in keep])
+    if parts is not None and labels:
+        notes += _check_parts(np.array(labels, np.str_), parts)
+    return ImageSet(
+        names=tuple(listing.names[i] for i in keep),
+        labels=np.array(numbers, np.int64),
+        classes=classes,
+        root=listing.root,
+        source=listing.source,
+        rows=rows[keep],
+        groups=columns.get("group"),
+        parts=parts,
+        columns=columns,
+        notes=tuple(notes),
+    )
+
+
+def _normal(name: str) -> str:
+    """One spelling for letters that Unicode can write in two ways (systems disagree in file names)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _labelled(listing: Listing, notes: list[Finding]) -> list[int]:
+    """Indices of the images that stay: all, or those with a label where some have one."""
+    with_label = [i for i, label in enumerate(listing.labels) if label is not None]
+    if with_label and len(with_label) < len(listing.names):
+        bare = [name for name, label in zip(listing.names, listing.labels, strict=True) if label is None]
+        because = f"{len(bare)} of {len(listing.names)} images have no label and are left out"
+        notes.append(note("G123", "images without a label", because, "label them, or predict them later", bare))
+        return with_label
+    return list(range(len(listing.names)))
+
+
+def _parts(kinds: list[str | None]) -> NDArray[np.str_] | None:
+    """``develop`` or ``test`` per image: of two parts the second tests, of three the one called test."""
+    present = [kind for kind in _ORDER if kind in set(kinds)]
+    if len(present) < 2:
+        return None
+    return np.array(["test" if kind == present[-1] else "develop" for kind in kinds], np.str_)
+
+
+def _check_parts(labels: NDArray[np.str_], parts: NDArray[np.str_]) -> list[Finding]:
+    develop, test = set(labels[parts == "develop"].tolist()), set(labels[parts == "test"].tolist())
+    unknown = sorted(test - develop)
+    if unknown:
+        many = int(np.isin(labels[parts == "test"], unknown).sum())
+        raise DataError(
+            f"every class of the test part must have images to learn from, but {few(unknown)} ({many} images) "
+            f"is not among the {len(develop)} classes of the training part: mend the name or take it out"
+        )
+    missing = sorted(develop - test)
+    if not missing:
+        return []
+    because = f"{few(missing)}: learnt, but no test image tells how well (classes are matched by name)"
+    return [note("G124", "classes without a test image", because, examples=missing)]
+
+
+def duplicate_rows(listing: Listing) -> Listing:
+    """Drop repeated rows of a table; an image listed with two labels is left out altogether. Both are counted."""
+    labels_of: dict[str, set[str | None]] = {}
+    for name, label in zip(listing.names, listing.labels, strict=True):
+        labels_of.setdefault(name, set()).add(label)
+    if len(labels_of) == len(listing.names):
+        return listing
+    torn = [name for name, labels in labels_of.items() if len(labels) > 1]
+    notes = list(listing.notes)
+    repeated = [name for name, count in Counter(listing.names).items() if count > 1 and len(labels_of[name]) == 1]
+    if repeated:
+        because = f"{len(repeated)} images are listed more than once; one row of each is used"
+        notes.append(note("G121", "duplicate rows", because, "remove the repeated rows", repeated))
+    if torn:
+        because = f"{len(torn)} images are listed with two labels, and which one holds is unknown: they are left out"
+        found = note("G122", "one image, two labels", because, "correct the table", torn)
+        notes.append(dataclasses.replace(found, severity="warning"))
+    seen = set(torn)
+    keep = [i for i, name in enumerate(listing.names) if not (name in seen or seen.add(name))]  # type: ignore[func-returns-value]
+    rows = listing.rows or range(len(listing.names))
+    return dataclasses.replace(
+        listing,
+        names=[listing.names[i] for i in keep],
+        labels=[listing.labels[i] for i in keep],
+        kinds=[listing.kinds[i] for i in keep],
+        columns={column: [values[i] for i in keep] for column, values in listing.columns.items()},
+        rows=[rows[i] for i in keep],
+        notes=notes,
+    )

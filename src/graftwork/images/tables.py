@@ -1,0 +1,312 @@
+"""Images in tables: CSV, JSON lines, Parquet, and what Hugging Face's ``datasets`` saves."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graftwork.errors import DataError
+from graftwork.images.folders import printable
+from graftwork.images.imageset import Source
+from graftwork.images.listing import Listing, duplicate_rows, few, kind_of, kind_of_file
+from graftwork.images.sources import ArrowImages, Files, ParquetImages, arrow_table
+
+IMAGE_COLUMNS = (
+    "image", "path", "file", "filename", "file_name", "image_path", "filepath", "file_path", "img", "image_file"
+)  # fmt: skip
+LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name")
+SPLIT_COLUMNS = ("split", "part", "subset")
+BESIDE_IMAGES = ("labels", "metadata")
+"""Names of a table that lies in a folder of images and describes them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Columns:
+    """Which column is what."""
+
+    image: str
+    label: str | None
+    split: str | None
+
+
+def table_in(folder: Path) -> Path | None:
+    """The table that names the images of a folder with their labels, if there is one."""
+    for stem in BESIDE_IMAGES:
+        for suffix in (".csv", ".tsv", ".jsonl"):
+            path = folder / f"{stem}{suffix}"
+            if path.is_file() and _is_label_table(path):
+                return path
+    return None
+
+
+def _is_label_table(path: Path) -> bool:
+    columns = _text_columns(path, first_row_only=True)
+    return _pick(IMAGE_COLUMNS, columns) is not None and _pick(LABEL_COLUMNS, columns) is not None
+
+
+def read_text_tables(paths: Sequence[Path], root: Path) -> Listing:
+    """Images named by CSV, TSV or JSON lines files; each names files relative to itself.
+
+    Several tables lie in folders that are parts (``train/metadata.csv``, ``test/metadata.csv``).
+
+    Raises
+    ------
+    DataError
+        When a column is missing or files are.
+    """
+    tables = [_text_columns(path) for path in paths]
+    columns = _roles(paths[0], list(tables[0]))
+    joined: dict[str, list[str]] = {name: [] for name in tables[0]}
+    kinds: list[str | None] = []
+    for path, table in zip(paths, tables, strict=True):
+        if list(table) != list(joined):
+            raise DataError(
+                f"{path} must have the columns of {paths[0]} ({', '.join(joined)}), but has {', '.join(table)}"
+            )
+        below = path.parent.relative_to(root).as_posix()
+        table[columns.image] = [name if below == "." else f"{below}/{name}" for name in table[columns.image]]
+        kinds += [kind_of(path.parent.name) if len(paths) > 1 else None] * len(table[columns.image])
+        for name, values in table.items():
+            joined[name] += values
+    return _of_paths(paths[0], root, joined, columns, kinds)
+
+
+def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
+    """Images in one or several Parquet files of one layout, as bytes or as paths.
+
+    Raises
+    ------
+    DataError
+        When a file or a column cannot be used.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schema = pq.read_schema(paths[0])
+        columns = _roles(paths[0], schema.names, _features(schema))
+        wanted = [field.name for field in schema if _is_small(field.type)]
+        kind = schema.field(columns.image).type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            wanted.append(columns.image)
+        tables = [pq.read_table(path, columns=sorted(set(wanted))) for path in paths]
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{paths[0]} must be a Parquet table like its neighbours, but: {error}") from error
+    table = _joined(tables, _label_names(_features(schema)))
+    if columns.image in table:
+        return _of_paths(paths[0], paths[0].parent, table, columns)
+    counts = [len(t) for t in tables]
+    return _of_bytes(paths, root, table, columns, counts, ParquetImages(paths, columns.image))
+
+
+def read_saved_dataset(root: Path) -> Listing:
+    """A folder written by ``save_to_disk``: one dataset, or one folder a split.
+
+    Raises
+    ------
+    DataError
+        When it is not whole.
+    """
+    index = root / "dataset_dict.json"
+    splits = _json(index)["splits"] if index.is_file() else [None]
+    paths: list[Path] = []
+    kinds: list[str | None] = []
+    for split in splits:
+        folder = root if split is None else root / split
+        state = _json(folder / "state.json")
+        if state.get("_indices_files"):
+            raise DataError(f"{folder} must be saved flat: call `flatten_indices()` before `save_to_disk`")
+        files = [folder / entry["filename"] for entry in state["_data_files"]]
+        paths += files
+        kinds += [None if split is None else kind_of(split) or kind_of_file(split)] * len(files)
+    tables = [arrow_table(path) for path in paths]
+    features = _features(tables[0].schema) or _json(paths[0].parent / "dataset_info.json").get("features") or {}
+    columns = _roles(root, tables[0].column_names, features)
+    small = [field.name for field in tables[0].schema if _is_small(field.type)]
+    table = _joined([t.select(small) for t in tables], _label_names(features))
+    return _of_bytes(
+        paths, root, table, columns, [len(t) for t in tables], ArrowImages(paths, columns.image), kinds
+    )
+
+
+def _of_paths(
+    told_by: Path,
+    root: Path,
+    table: Mapping[str, list[str]],
+    columns: _Columns,
+    kinds_of_rows: list[str | None] | None = None,
+) -> Listing:
+    """Images that a table names as files."""
+    names = [printable(name) for name in table[columns.image]]
+    paths = [_located(root, name) for name in table[columns.image]]
+    missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"every image that {told_by} names must exist relative to {root}, but {len(missing)} of {len(names)} "
+            f"do not: {few(missing)}; correct the column `{columns.image}` or move the table beside the images"
+        )
+    labels, kinds = _labels_and_kinds(told_by, table, columns)
+    if columns.split is None and kinds_of_rows is not None:
+        kinds = kinds_of_rows
+    return duplicate_rows(Listing(root, Files(paths), names, labels, kinds, _others(table, columns)))
+
+
+def _of_bytes(
+    paths: Sequence[Path],
+    root: Path,
+    table: Mapping[str, list[str]],
+    columns: _Columns,
+    counts: Sequence[int],
+    source: Source,
+    kinds_of_files: Sequence[str | None] | None = None,
+) -> Listing:
+    """Images whose bytes stand in the table itself."""
+    names = []
+    for path, count in zip(paths, counts, strict=True):
+        place = printable(path.relative_to(root).as_posix())
+        names += [f"{place}#{row}" for row in range(count)]
+    labels, kinds = _labels_and_kinds(paths[0], {**table, columns.image: names}, columns)
+    if columns.split is None:
+        told = kinds_of_files or ([kind_of_file(path.stem) or kind_of(path.parent.name) for path in paths])
+        if len(paths) > 1:
+            kinds = [kind for kind, count in zip(told, counts, strict=True) for _ in range(count)]
+    return Listing(root, source, names, labels, kinds, _others(table, columns))
+
+
+def _labels_and_kinds(
+    told_by: Path, table: Mapping[str, list[str]], columns: _Columns
+) -> tuple[list[str | None], list[str | None]]:
+    n = len(table[columns.image])
+    if n == 0:
+        raise DataError(f"{told_by} must list images, but has no row")
+    labels: list[str | None] = [None] * n
+    if columns.label:
+        labels = [printable(label.strip()) or None for label in table[columns.label]]
+    if not columns.split:
+        return labels, [None] * n
+    told = {word: kind_of(word) for word in set(table[columns.split])}
+    unknown = sorted(word for word, kind in told.items() if kind is None)
+    if unknown:
+        raise DataError(
+            f"the column `{columns.split}` of {told_by} must hold train, val or test, but holds {few(unknown)}: "
+            "rename these, or the column"
+        )
+    return labels, [told[word] for word in table[columns.split]]
+
+
+def _others(table: Mapping[str, list[str]], columns: _Columns) -> dict[str, list[str]]:
+    used = {columns.image, columns.label, columns.split}
+    return {name: values for name, values in table.items() if name not in used}
+
+
+def _located(root: Path, name: str) -> Path:
+    path = root / name
+    if "\\" in name and os.sep != "\\" and not path.is_file():  # a table written on Windows
+        return root / name.replace("\\", "/")
+    return path
+
+
+def _text_columns(path: Path, first_row_only: bool = False) -> dict[str, list[str]]:
+    """The columns of a CSV, TSV or JSON lines file, as text."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = _json_lines(lines) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, lines)
+            header = next(iter(rows), [])
+            columns: dict[str, list[str]] = {name.strip(): [] for name in header}
+            for row in () if first_row_only else rows:
+                if len(row) != len(columns):
+                    raise DataError(f"{path} must have {len(columns)} cells a row, but one has {len(row)}: {row[:3]}")
+                for values, cell in zip(columns.values(), row, strict=True):
+                    values.append(cell)
+    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        raise DataError(f"{path} must be a table in UTF-8, but: {error}; save it again as UTF-8 text") from error
+    return columns
+
+
+def _csv_rows(path: Path, lines: Any) -> Iterable[list[str]]:
+    first = lines.readline()
+    lines.seek(0)
+    separator = max(",;\t", key=first.count)
+    return (row for row in csv.reader(lines, delimiter=separator) if row)
+
+
+def _json_lines(lines: Iterable[str]) -> Iterable[list[str]]:
+    header: list[str] = []
+    for line in lines:
+        if not line.strip():
+            continue
+        record = json.loads(line)
+        if not header:
+            header = list(record)
+            yield header
+        yield [_text(record.get(name)) for name in header]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _pick(candidates: Iterable[str], columns: Iterable[str]) -> str | None:
+    lowered = {name.lower(): name for name in columns}
+    return next((lowered[name] for name in candidates if name in lowered), None)
+
+
+def _roles(told_by: Path, names: Sequence[str], features: Mapping[str, Any] | None = None) -> _Columns:
+    """Which column holds the images, the labels, the split: as declared, else by its name."""
+    declared = {name: kind.get("_type") for name, kind in (features or {}).items() if isinstance(kind, dict)}
+    images = [name for name, kind in declared.items() if kind == "Image"]
+    labels = [name for name, kind in declared.items() if kind == "ClassLabel"]
+    image = images[0] if len(images) == 1 else _pick(IMAGE_COLUMNS, names)
+    if image is None:
+        raise DataError(
+            f"{told_by} must have a column with the images, named {few(IMAGE_COLUMNS, 5)}, "
+            f"but has: {', '.join(names)}; rename one"
+        )
+    label = labels[0] if len(labels) == 1 else _pick(LABEL_COLUMNS, names)
+    return _Columns(image, label, _pick(SPLIT_COLUMNS, names))
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """What Hugging Face's ``datasets`` declares about the columns of an Arrow or Parquet schema."""
+    told = (schema.metadata or {}).get(b"huggingface")
+    features: dict[str, Any] = json.loads(told).get("info", {}).get("features", {}) if told else {}
+    return features
+
+
+def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {name: kind["names"] for name, kind in features.items() if isinstance(kind, dict) and kind.get("names")}
+
+
+def _is_small(kind: Any) -> bool:
+    """Whether a column can hold labels, groups or splits (and not images)."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return _is_small(kind.value_type)
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(text or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _joined(tables: Sequence[Any], label_names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The small columns of tables of one layout, one after the other, as text; class numbers as names."""
+    joined: dict[str, list[str]] = {}
+    for name in tables[0].column_names:
+        values = [value for table in tables for value in table.column(name).to_pylist()]
+        names = label_names.get(name)
+        if names:
+            values = [names[value] if value is not None and value >= 0 else None for value in values]
+        joined[name] = [_text(value) for value in values]
+    return joined
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise DataError(f"{path} must be there and hold JSON, as `save_to_disk` writes it, but: {error}") from error
+    return held
