@@ -94,9 +94,7 @@ def walk(root: Path) -> Walk:
     return found
 
 
-def _sort_entry(
-    entry: os.DirEntry[str], place: Place, found: Walk, folders: list[Place], links: list[Place]
-) -> None:
+def _sort_entry(entry: os.DirEntry[str], place: Place, found: Walk, folders: list[Place], links: list[Place]) -> None:
     if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
         found.hidden += 1
     elif entry.is_dir():

@@ -223,7 +223,9 @@ def _resized(image: Image.Image, size: tuple[int, int], box: Box, filter: Image.
     """
     reach = (2 if filter is Image.Resampling.BICUBIC else 1) * max(1.0, (box[3] - box[1]) / size[1]) + 1
     first, last = max(0, math.floor(box[1] - reach)), min(image.height, math.ceil(box[3] + reach))
-    rows = image.crop((0, first, image.width, last))
+    if last - first > image.height // 2:  # cutting rows off costs a copy
+        first, last = 0, image.height
+    rows = image if (first, last) == (0, image.height) else image.crop((0, first, image.width, last))
     right, bottom = min(box[2], float(image.width)), min(box[3] - first, float(last - first))
     rows = rows.resize((size[0], last - first), filter, box=(box[0], 0, right, last - first))
     return rows.resize(size, filter, box=(0, box[1] - first, size[0], bottom))

@@ -129,9 +129,7 @@ def read_saved_dataset(root: Path) -> Listing:
     columns = _roles(root, tables[0].column_names, features)
     small = [field.name for field in tables[0].schema if _is_small(field.type)]
     table = _joined([t.select(small) for t in tables], _label_names(features))
-    return _of_bytes(
-        paths, root, table, columns, [len(t) for t in tables], ArrowImages(paths, columns.image), kinds
-    )
+    return _of_bytes(paths, root, table, columns, [len(t) for t in tables], ArrowImages(paths, columns.image), kinds)
 
 
 def _of_paths(
