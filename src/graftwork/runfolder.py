@@ -31,6 +31,7 @@ def write_run(run: Run, folder: Path) -> None:
     table = run.images
     plain = _converter(arrays).unstructure(run)
     plain["images"] = "splits.csv"
+    del plain["folder"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -67,7 +68,7 @@ def read_run(folder: Path) -> Run:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{folder} must hold a whole run, but reading it failed ({error}); train it again") from error
-    return run
+    return dataclasses.replace(run, folder=str(folder))
 
 
 def _read_table(path: Path) -> ImageTable:

@@ -100,3 +100,5 @@ class Run:
     stage_seconds: dict[str, float]
     """Wall-clock seconds of each stage, in order."""
     schema_version: int = SCHEMA_VERSION
+    folder: str = ""
+    """Where the record lies; not part of it."""

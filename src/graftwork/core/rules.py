@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from graftwork.core.choose import Row, Verdict
+from graftwork.core.trials import Trial
+
 Severity = Literal["error", "warning", "note"]
 
 
@@ -25,3 +28,88 @@ class Finding:
     count: int = 0
     examples: tuple[str, ...] = ()
     """Names of images concerned, at most twenty."""
+
+
+SHORTCUT_POINTS = 3.0
+FEW_IMAGES = 1000
+
+
+def result_findings(
+    verdict: Verdict, trials: tuple[Trial, ...], *, images: int, how_tested: str
+) -> tuple[Finding, ...]:
+    """Judge a verdict: every rule looks at it and says something or nothing."""
+    chosen = verdict.rows[verdict.chosen]
+    found = [
+        _shortcut(verdict, chosen),
+        _no_better_than_majority(verdict, chosen),
+        _earlier_layer(verdict, trials),
+        _small_test(images, how_tested),
+    ]
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:
+    """G301: what can be known without the network nearly suffices."""
+    if verdict.metric == "log-loss":
+        return None
+    near = [row for row in verdict.baselines if 100 * (chosen.score - row.score) < SHORTCUT_POINTS]
+    if not near:
+        return None
+    row = max(near, key=lambda r: r.score)
+    return Finding(
+        "G301",
+        "warning",
+        "a shortcut may carry the result",
+        f"{row.label} alone reads {100 * row.score:.1f} %, the chosen classifier {100 * chosen.score:.1f} %",
+        "look at how the classes were photographed or saved; test on images from another source with --test FOLDER",
+    )
+
+
+def _no_better_than_majority(verdict: Verdict, chosen: Row) -> Finding | None:
+    """G302: nothing was learned that can be told from always naming the largest class."""
+    majority = next((row for row in verdict.baselines if row.label == "majority class"), None)
+    if majority is None or majority.beaten:
+        return None
+    return Finding(
+        "G302",
+        "warning",
+        "no layer is shown to beat the majority class",
+        f"{chosen.label} and naming the largest class every time cannot be told apart on these images",
+        "check the labels, and add images",
+    )
+
+
+def _earlier_layer(verdict: Verdict, trials: tuple[Trial, ...]) -> Finding | None:
+    """G303: an earlier layer reads these images better than the last one, the note's third situation."""
+    if verdict.metric == "log-loss":
+        return None
+    single = [j for j, trial in enumerate(trials) if len(trial.candidate.taps) == 1]
+    if not single or len(trials[verdict.chosen].candidate.taps) != 1:
+        return None
+    last_name = trials[single[-1]].candidate.taps
+    last = [j for j in single if trials[j].candidate.taps == last_name]
+    best_last = max(verdict.rows[j].score for j in last)
+    gain = verdict.rows[verdict.chosen].score - best_last
+    if verdict.chosen in last or gain < 0.01:
+        return None
+    return Finding(
+        "G303",
+        "note",
+        "an earlier layer reads these images better than the last",
+        f"{verdict.rows[verdict.chosen].label} is {100 * gain:.1f} points above the last layer, out of fold: "
+        "the images differ from those that the network was trained on",
+    )
+
+
+def _small_test(images: int, how_tested: str) -> Finding | None:
+    """G304: with few images the test part is small, and its interval wide."""
+    if images >= FEW_IMAGES or how_tested != "held-out test":
+        return None
+    return Finding(
+        "G304",
+        "note",
+        "few images: a test part of its own is small",
+        f"{images} images in all; nested cross-validation tests the procedure with every one of them",
+        "add --test cv",
+        basis="rule of thumb",
+    )

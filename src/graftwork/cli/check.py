@@ -1,0 +1,26 @@
+"""``graft check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from graftwork.cli import options
+from graftwork.cli.terminal import Terminal
+
+
+@click.command("check", short_help="Find what is wrong with images before training.")
+@options.data_argument
+@options.group_option
+@click.option("--input-px", type=click.IntRange(min=16), default=224, show_default=True, metavar="N")
+@options.json_option
+@options.quiet_option
+def command(data: Path, group_by: str | None, input_px: int, as_json: bool, quiet: bool) -> None:
+    """Find unreadable files, duplicates, leaks, likely groups and odd images in DATA."""
+    from graftwork.cli.show import show_check
+    from graftwork.verbs.check import check
+
+    with Terminal(quiet=quiet) as terminal:
+        found = check(data, group_by=group_by, input_px=input_px, listener=terminal)
+    show_check(found, as_json=as_json)

@@ -1,0 +1,31 @@
+"""``graft evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from graftwork.cli import options
+from graftwork.cli.terminal import Terminal
+
+
+@click.command("evaluate", short_help="Score a model on labelled images.")
+@options.run_argument
+@options.data_argument
+@click.option(
+    "--at-least", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit 1 when the lower bound is below it."
+)
+@options.group_option
+@options.json_option
+@options.quiet_option
+def command(run: Path, data: Path, at_least: float | None, group_by: str | None, as_json: bool, quiet: bool) -> None:
+    """Score the model of RUN on labelled images; those that it was trained on are scored apart."""
+    from graftwork.cli.show import show_evaluation
+    from graftwork.verbs.evaluate import evaluate
+
+    with Terminal(quiet=quiet) as terminal:
+        found = evaluate(run, data, group_by=group_by, listener=terminal)
+    show_evaluation(found, at_least=at_least, as_json=as_json)
+    sys.exit(1 if at_least is not None and found.fresh.low < at_least else 0)

@@ -1,0 +1,29 @@
+"""``graft extract``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graftwork.cli import options
+from graftwork.cli.terminal import Terminal
+
+
+@click.command("extract", short_help="Write CNN codes of any layers to a file.")
+@options.data_argument
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="FILE.parquet or FILE.npz."
+)
+@options.backbone_options
+@click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to read.")
+@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
+@options.quiet_option
+def command(*, quiet: bool, data: Path, **asked: Any) -> None:
+    """Write CNN codes of images at several layers, each image read in one forward pass."""
+    from graftwork.verbs.extract import extract
+
+    with Terminal(quiet=quiet) as terminal:
+        written = extract(data, listener=terminal, **asked)
+    click.echo(written)

@@ -1,0 +1,70 @@
+"""The command and its verbs; a verb's module is imported when it is called, so that help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from graftwork.errors import GraftError
+
+VERBS = ("train", "predict", "report", "evaluate", "check", "probe", "compare", "extract", "cache", "demo")
+"""In the order in which help lists them."""
+
+_SUMMARIES = {
+    "train": "Turn labelled images into a tested classifier.",
+    "predict": "Say what images show.",
+    "report": "Render a run's report again.",
+    "evaluate": "Score a model on labelled images.",
+    "check": "Find what is wrong with images before training.",
+    "probe": "Accuracy of every layer, on the develop part.",
+    "compare": "Tell two or more runs apart, paired per image.",
+    "extract": "Write CNN codes of any layers to a file.",
+    "cache": "Show, clear or limit what is kept on disk.",
+    "demo": "Train on real images that need no download.",
+}
+
+
+class _Verbs(click.Group):
+    """Imports the module of the verb that is called, and no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"graftwork.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, _SUMMARIES[verb]) for verb in VERBS])
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="graftwork")
+def graft() -> None:
+    """A folder of labelled images and a pretrained ConvNet become a tested classifier.
+
+    Start with `graft demo`, or with `graft train FOLDER` on a folder that holds one folder of images per class.
+    """
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line and exit 1 (2 for misuse), never a traceback."""
+    try:
+        graft.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as misuse:
+        misuse.show()
+        sys.exit(misuse.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; the same command goes on where it was", err=True)
+        sys.exit(130)
+    except GraftError as error:
+        click.echo(f"graft: {' '.join(str(error).split())}", err=True)
+        sys.exit(error.exit_code)

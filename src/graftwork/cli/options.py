@@ -1,0 +1,93 @@
+"""Options that several verbs share, each said once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Join options into one decorator, in the order in which help lists them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+data_argument = click.argument("data", type=click.Path(path_type=Path))
+run_argument = click.argument("run", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs instead of a table.")
+quiet_option = click.option("--quiet", is_flag=True, help="Say only what the result is.")
+
+group_option = click.option(
+    "--group-by",
+    metavar="REGEX|COLUMN",
+    help="Images whose names share this pattern's first capture, or a table's column, stay together.",
+)
+
+backbone_options = together(
+    click.option(
+        "--backbone",
+        default="auto",
+        show_default=True,
+        metavar="NAME|FILE",
+        help="A timm or torchvision name, a .safetensors file, or auto.",
+    ),
+    click.option("--aspect", type=click.Choice(["crop", "pad", "stretch"]), help="How an oblong image becomes square."),
+    click.option(
+        "--input-px", type=click.IntRange(min=16), metavar="N", help="Side of the network's input, in pixels."
+    ),
+    click.option(
+        "--intensity",
+        type=click.Choice(["dataset", "dtype", "image"]),
+        default="dataset",
+        show_default=True,
+        help="Which range of a 16-bit image becomes black to white.",
+    ),
+    click.option("--pool", type=click.Choice(["average", "max"]), default="average", show_default=True),
+    click.option(
+        "--relu",
+        type=click.Choice(["auto", "before", "after"]),
+        default="auto",
+        show_default=True,
+        help="Read layers that end in a ReLU before or after it.",
+    ),
+    click.option(
+        "--views", type=click.IntRange(min=1), default=1, show_default=True, help="Codes averaged over K views."
+    ),
+)
+
+judge_options = together(
+    click.option(
+        "--metric",
+        type=click.Choice(["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]),
+        default="accuracy",
+        show_default=True,
+        help="Rules every choice and leads the report.",
+    ),
+    click.option("--normalise", type=click.Choice(["standard", "l2"]), default="standard", show_default=True),
+    click.option("--class-weight", type=click.Choice(["auto", "none", "balanced"]), default="auto", show_default=True),
+    click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True),
+    click.option("--seed", type=int, default=0, show_default=True),
+)
+
+split_options = together(
+    click.option(
+        "--test",
+        default="0.2",
+        show_default=True,
+        metavar="FRACTION|FOLDER|cv",
+        help="What tests the model: a share, other images, or nested cross-validation.",
+    ),
+    click.option(
+        "--like", type=click.Path(path_type=Path), metavar="RUN", help="Keep every image on the side it had in RUN."
+    ),
+)

@@ -1,0 +1,41 @@
+"""``graft predict``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from graftwork.cli import options
+
+
+@click.command("predict", short_help="Say what images show.")
+@options.run_argument
+@click.argument("images", type=click.Path(), nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="How many classes to name.")
+@click.option(
+    "--novelty-rate",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Share of the model's own kind that may be flagged as of another kind.",
+)
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, form: str) -> None:
+    """Say what IMAGES show: files, folders, or - for paths on standard input, one a line.
+
+    An image that cannot be read is named on standard error; the others are predicted, and the exit code is 1.
+    """
+    from graftwork.cli.show import write_predictions
+    from graftwork.verbs.predict import predict
+
+    failed: list[str] = []
+
+    def on_error(name: str, error: Exception) -> None:
+        failed.append(name)
+        click.echo(f"graft: {error}", err=True)
+
+    paths = (line.rstrip("\r\n") for line in sys.stdin) if images == ("-",) else iter(images)
+    write_predictions(predict(run, paths, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,179 @@
+"""Records as people read them in a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cattrs
+from rich.console import Console
+from rich.table import Table
+
+from graftwork.core.choose import Row, Verdict
+from graftwork.core.metrics import Metric
+from graftwork.core.record import Run
+from graftwork.core.rules import Finding
+from graftwork.core.stats import Share
+from graftwork.model.load import Prediction
+from graftwork.verbs.compare import Comparison
+from graftwork.verbs.probe import Probe
+
+_COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def figure(metric: Metric, value: float) -> str:
+    """A score as it is read: per cent, or nats for log loss."""
+    return f"{value:.3f}" if metric == "log-loss" else f"{100 * value:.1f} %"
+
+
+def _interval(metric: Metric, low: float, high: float) -> str:
+    if metric == "log-loss":
+        return f"{low:.3f} to {high:.3f}"
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def show_run(run: Run) -> None:
+    """Print the verdict, the test and where to look next."""
+    console = Console()
+    show_findings(console, [finding for finding in run.findings if finding.severity != "note"])
+    console.print(verdict_table(run.verdict))
+    console.print(f"[bold]{run.verdict.words}[/bold]: {run.verdict.because}", highlight=False)
+    if run.test is not None:
+        test = run.test
+        console.print(
+            f"\n[bold]test {run.verdict.metric}: {figure(test.metric, test.value)}[/bold] "
+            f"(95 % interval {_interval(test.metric, test.low, test.high)}, {test.interval}; "
+            f"{len(test.y)} images, {test.how})",
+            highlight=False,
+        )
+    folder = Path(run.folder)
+    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    console.print(f"model:  {folder / 'model'}", highlight=False, soft_wrap=True)
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """Every candidate and every cheap row; validation, selected."""
+    table = Table(title="out of fold (validation, selected)", title_justify="left")
+    table.add_column("candidate")
+    table.add_column(verdict.metric, justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("behind the best", justify="right")
+    for number, row in enumerate(verdict.rows):
+        mark = "chosen" if number == verdict.chosen else "best" if number == verdict.best else ""
+        _add(table, verdict.metric, row, mark)
+    table.add_section()
+    for row in verdict.baselines:
+        _add(table, verdict.metric, row, "")
+    return table
+
+
+def _add(table: Table, metric: Metric, row: Row, mark: str) -> None:
+    unit = 1 if metric == "log-loss" else 100
+    behind = mark or f"{unit * row.deficit:.{3 if unit == 1 else 1}f}{' *' if row.beaten else ''}"
+    style = "bold" if mark == "chosen" else None
+    table.add_row(row.label, figure(metric, row.score), _interval(metric, row.low, row.high), behind, style=style)
+
+
+def show_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Print what was found, worst first, with what to do about it."""
+    order = list(_COLOUR)
+    for finding in sorted(findings, key=lambda f: order.index(f.severity)):
+        colour = _COLOUR[finding.severity]
+        console.print(f"[{colour}]{finding.severity} {finding.code}[/{colour}] ", end="")
+        console.print(f"{finding.title}: {finding.because}", markup=False, highlight=False, soft_wrap=True)
+        if finding.do:
+            console.print(f"    -> {finding.do}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_json(record: Any) -> None:
+    plain = cattrs.unstructure(record)
+    print(json.dumps(plain, indent=1, ensure_ascii=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
+    """Print what every layer reads, and draw it."""
+    if plot is not None:
+        from graftwork.report.page import write_layer_plot
+
+        write_layer_plot(probe.verdict, probe.trials, plot)
+    if as_json:
+        _print_json(
+            {
+                "backbone": probe.card.name,
+                "images": probe.images,
+                "on": probe.on,
+                "verdict": probe.verdict,
+                "findings": probe.findings,
+                "stage_seconds": probe.stage_seconds,
+            }
+        )
+        return
+    console = Console()
+    show_findings(console, [finding for finding in probe.findings if finding.severity != "note"])
+    console.print(f"{probe.card.name}, {probe.images} images ({probe.on})", highlight=False)
+    console.print(verdict_table(probe.verdict))
+    if plot is not None:
+        console.print(f"plot: {plot}", highlight=False, soft_wrap=True)
+
+
+def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
+    """Print each run's score, the paired differences, and the images that changed."""
+    if as_json:
+        _print_json(comparison)
+        return
+    console = Console()
+    table = Table(title="on the test images that the runs share", title_justify="left")
+    for title in ("run", comparison.metric, "95 % interval", "behind the best", "difference, 95 %"):
+        table.add_column(title, justify="left" if title == "run" else "right", overflow="fold")
+    for row in comparison.rows:
+        table.add_row(
+            row.label,
+            figure(comparison.metric, row.score),
+            _interval(comparison.metric, row.low, row.high),
+            f"{100 * row.deficit:.1f}{' *' if row.beaten else ''}",
+            _interval(comparison.metric, row.deficit_low, row.deficit_high),
+        )
+    console.print(table)
+    recall = Table(title="recall by class", title_justify="left")
+    recall.add_column("class")
+    for row in comparison.rows:
+        recall.add_column(row.label, justify="right", overflow="fold")
+    for c, name in enumerate(comparison.classes):
+        recall.add_row(name, *(_share(shares[c]) for shares in comparison.recall))
+    console.print(recall)
+    console.print(f"{len(comparison.changed)} images changed between the first two runs", highlight=False)
+    for change in comparison.changed[:20]:
+        console.print(
+            f"  {change.name}: {change.first} -> {change.second} (is {change.label})",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _share(share: Share) -> str:
+    return f"{100 * share.hits / share.of:.0f} %" if share.of else "-"
+
+
+def write_predictions(predictions: Iterable[Prediction], form: str, top: int) -> None:
+    """Write predictions to standard output as they come."""
+    if form == "jsonl":
+        for prediction in predictions:
+            print(json.dumps(cattrs.unstructure(prediction), ensure_ascii=False), flush=True)
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    columns = ["image", "label", "probability", "novel", "p_value"]
+    writer.writerow(columns + [f"{kind}_{i}" for i in range(2, top + 1) for kind in ("label", "probability")])
+    for p in predictions:
+        novel = "not enough images" if p.novel is None else "yes" if p.novel else "no"
+        p_value = "" if p.p_value is None else f"{p.p_value:.4f}"
+        rest = [cell for label, probability in p.top[1:] for cell in (label, f"{probability:.4f}")]
+        writer.writerow([p.name, p.label, f"{p.probability:.4f}", novel, p_value, *rest])

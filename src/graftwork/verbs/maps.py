@@ -1,0 +1,40 @@
+"""A two-dimensional picture of codes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.record import CodesMap
+
+Ints = NDArray[np.integer]
+
+MOST_IMAGES = 2000
+"""A page with more dots is slow to draw and no easier to read."""
+
+
+def codes_map(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> CodesMap | None:
+    """Place codes (n, d) in the plane: t-SNE of 50 principal components, or the first two where images are few.
+
+    ``rows`` are the images' places in the run's table; at most 2,000 are drawn, by chance.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if len(codes) < 3:
+        return None
+    if len(codes) > MOST_IMAGES:
+        kept = np.sort(np.random.default_rng(seed).choice(len(codes), MOST_IMAGES, replace=False))
+        codes, rows = codes[kept], rows[kept]
+    values = codes.astype(np.float32)
+    values = values[:, values.std(axis=0) > 0]
+    if values.shape[1] < 2:
+        return None
+    parts = min(50, *values.shape)
+    plane = PCA(parts, random_state=seed).fit_transform(values)
+    if len(plane) < 30:
+        return CodesMap("PCA", rows, plane[:, :2].astype(np.float32))
+    # PCA orders the axes, so the first two are a good start; perplexity must stay below the number of images
+    start = plane[:, :2] / plane[:, 0].std() * 1e-4
+    tsne = TSNE(perplexity=min(30, len(plane) / 4), init=start.astype(np.float32), random_state=seed, max_iter=500)
+    return CodesMap("t-SNE", rows, tsne.fit_transform(plane).astype(np.float32))

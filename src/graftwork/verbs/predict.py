@@ -1,0 +1,52 @@
+"""What a model says of images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from graftwork.errors import DataError
+from graftwork.images.read import from_paths
+from graftwork.model.load import Prediction, load
+from graftwork.model.novelty import RATE
+
+
+def predict(
+    run: str | Path,
+    images: Iterable[str | Path],
+    *,
+    top: int = 1,
+    novelty_rate: float = RATE,
+    on_error: Callable[[str, DataError], None] | None = None,
+) -> Iterator[Prediction]:
+    """Say what each image shows, as they come.
+
+    Parameters
+    ----------
+    run
+        A run's folder or a model folder.
+    images
+        Paths of images, or of folders that are read in full.
+    top
+        How many classes to name, best first.
+    novelty_rate
+        Share of the model's own kind of images that may be flagged as of another kind.
+    on_error
+        Told the name and the reason of each image that cannot be read; without it the first one raises.
+
+    Raises
+    ------
+    ModelError, DataError
+        When the folder is no model, or an image cannot be read.
+    """
+    model = load(run)
+
+    def files() -> Iterator[str | Path]:
+        for path in map(Path, images):
+            if path.is_dir():
+                found = from_paths([path])
+                yield from found.names
+            else:
+                yield path
+
+    yield from model.stream(files(), top=top, novelty_rate=novelty_rate, on_error=on_error)

@@ -1,0 +1,19 @@
+"""A run's report, rendered again from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graftwork.report.page import write_report
+from graftwork.runfolder import read_run
+
+
+def report(run: str | Path) -> Path:
+    """Render ``report.html`` again, from the record alone: without the data, the network or torch.
+
+    Raises
+    ------
+    ModelError
+        When the folder holds no whole run.
+    """
+    return write_report(read_run(Path(run)), Path(run))

@@ -1,0 +1,209 @@
+"""The end of the story: the record, the model folder, the thumbnails and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import io
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.codes.extract import LayerCodes
+from graftwork.core.fitted import Fitted, probabilities
+from graftwork.core.record import CodesMap, ImageTable, Run, TestScore
+from graftwork.core.rules import Finding, result_findings
+from graftwork.files import whole_folder
+from graftwork.fit import fit
+from graftwork.images.pixels import decode
+from graftwork.model.folder import Sample, write_model
+from graftwork.model.novelty import fit_novelty
+from graftwork.report.page import images_to_show, model_card, write_report
+from graftwork.runfolder import write_run
+from graftwork.verbs import output as outputs
+from graftwork.verbs.listener import Stages
+from graftwork.verbs.prepare import Prepared
+from graftwork.verbs.reading import Opened
+from graftwork.verbs.search import Found, Rules
+
+Ints = NDArray[np.integer]
+
+THUMBNAIL_PX = 96
+SAMPLES = 4
+_REPORTED = ("graftwork", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "timm", "torch", "torchvision")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+    """Everything that the run led to."""
+
+    prepared: Prepared
+    opened: Opened
+    rules: Rules
+    found: Found
+    fitted: Fitted
+    score: TestScore | None
+    picture: CodesMap | None
+
+
+def save(
+    outcome: Outcome,
+    codes: LayerCodes,
+    folder: Path,
+    settings: dict[str, Any],
+    *,
+    final: Literal["develop", "all"],
+    slim: bool,
+    stages: Stages,
+) -> Run:
+    """Write the run's folder; ``run.json`` comes last, and the report after it can be rendered again."""
+    run = _record(outcome, settings, stages, folder)
+    _write_thumbnails(run, outcome.prepared, folder / "thumbnails")
+    _save_model(outcome, run, codes, folder / "model", final=final, slim=slim)
+    write_run(run, folder)
+    write_report(run, folder)
+    return run
+
+
+def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: Path) -> Run:
+    prepared, found, split = outcome.prepared, outcome.found, outcome.prepared.split
+    images = prepared.images
+    parts = np.full(len(images), "left out", dtype="<U8")
+    parts[split.develop], parts[split.test] = "develop", "test"
+    folds = np.full(len(images), -1)
+    folds[split.develop] = split.folds
+    how = outcome.score.how if outcome.score is not None else "none"
+    return Run(
+        name=folder.name,
+        created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        versions=_versions(),
+        machine={"processor": platform.processor() or platform.machine(), "system": platform.platform()},
+        command=outputs.command("train", settings),
+        settings=settings,
+        engine=outcome.opened.reading.engine,
+        seed=outcome.rules.seed,
+        classes=images.classes,
+        card=outcome.opened.reading.card,
+        facts=prepared.facts,
+        findings=(
+            *prepared.findings,
+            *outcome.opened.findings,
+            *result_findings(found.verdict, found.trials, images=len(images), how_tested=how),
+            *_look_finding(outcome.score),
+        ),
+        images=ImageTable(
+            names=images.names,
+            digests=tuple(map(str, images.digests)),
+            labels=tuple(images.classes[label] for label in images.labels),
+            parts=tuple(map(str, parts)),
+            folds=tuple(map(int, folds)),
+            groups=tuple(map(int, split.groups)),
+        ),
+        develop=split.develop,
+        y=prepared.y,
+        trials=found.trials,
+        baselines=found.baselines,
+        verdict=found.verdict,
+        test=outcome.score,
+        codes_map=outcome.picture,
+        stage_seconds=dict(stages.seconds),
+        folder=str(folder),
+    )
+
+
+def _look_finding(score: TestScore | None) -> tuple[Finding, ...]:
+    if score is None or score.look == 1:
+        return ()
+    return (
+        Finding(
+            "G305",
+            "warning",
+            "these test images have been looked at before",
+            f"this is look {score.look} at them on this machine; a choice between runs by their test score is a choice "
+            "on the test set",
+            "choose by the out-of-fold figures, and keep the last test for the end",
+            count=score.look,
+        ),
+    )
+
+
+def _save_model(
+    outcome: Outcome, run: Run, codes: LayerCodes, folder: Path, *, final: Literal["develop", "all"], slim: bool
+) -> None:
+    prepared, found, fitted = outcome.prepared, outcome.found, outcome.fitted
+    taps = found.chosen.candidate.taps
+    belongs = "this model"
+    develop_codes = codes.of(taps)
+    if final == "all":
+        rows = np.concatenate([prepared.split.develop, prepared.split.test])
+        every = outcome.opened.codes(prepared.images.take(rows))
+        y = prepared.images.labels[rows]
+        reading, rules = outcome.opened.reading, outcome.rules
+        fitted = fit(found.chosen, reading, every, y, rules.classes, balanced=rules.balanced)
+        belongs = "the model before it was fitted again on every image"
+    write_model(
+        folder,
+        fitted,
+        body=None if slim else outcome.opened.body(),
+        write_engine=outcome.opened.write_engine(fitted.taps),
+        novelty=fit_novelty(develop_codes, prepared.split.folds, seed=outcome.rules.seed),
+        samples=_samples(prepared, fitted, develop_codes),
+        readme=model_card(run),
+        about={
+            "trained_on": final,
+            "test": None if run.test is None else _told(run.test, belongs),
+            "created": run.created,
+            "versions": run.versions,
+        },
+    )
+
+
+def _told(score: TestScore, belongs: str) -> dict[str, Any]:
+    return {
+        "metric": score.metric,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "images": len(score.y),
+        "how": score.how,
+        "belongs_to": belongs,
+    }
+
+
+def _samples(prepared: Prepared, fitted: Fitted, codes: NDArray[np.floating]) -> list[Sample]:
+    """Return the first develop image of a few classes."""
+    rows = probabilities(fitted, codes)
+    first = [int(np.flatnonzero(prepared.y == c)[0]) for c in np.unique(prepared.y)[:SAMPLES]]
+    images = prepared.develop
+    return [Sample(images.names[i], images.read(i), rows[i]) for i in first]
+
+
+def _write_thumbnails(run: Run, prepared: Prepared, folder: Path) -> None:
+    """Write the pictures that the report wants as small JPEG files named by digest."""
+    from PIL import Image
+
+    preprocess = run.card.preprocess
+    with whole_folder(folder) as part:
+        for row in images_to_show(run):
+            image = decode(prepared.images.read(row), preprocess, prepared.images.names[row])
+            image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+            if max(image.size) < THUMBNAIL_PX:  # a tiny image is shown in whole pixels, not blurred
+                scale = THUMBNAIL_PX // max(image.size)
+                image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+            out = io.BytesIO()
+            image.save(out, "JPEG", quality=80)
+            (part / f"{run.images.digests[row]}.jpg").write_bytes(out.getvalue())
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _REPORTED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,138 @@
+"""From codes to a verdict: the search that ``train`` runs once, and that nested cross-validation runs in every fold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.codes.extract import LayerCodes, Reading
+from graftwork.core.choose import WORTH, Verdict, choose
+from graftwork.core.fitted import probabilities
+from graftwork.core.metrics import Metric
+from graftwork.core.plans import Candidate
+from graftwork.core.splits import deal
+from graftwork.core.trials import Baseline, Trial
+from graftwork.fit import fit
+from graftwork.tournament import run_baselines, run_trials
+from graftwork.verbs.listener import Listener
+
+Ints = NDArray[np.integer]
+Floats = NDArray[np.floating]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """What every search of a run has in common."""
+
+    candidates: tuple[Candidate, ...]
+    classes: tuple[str, ...]
+    metric: Metric
+    balanced: bool
+    """Classes weigh the same in fitting, however many images they have."""
+    seed: int
+    worth: float = WORTH
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """What a search leaves behind."""
+
+    trials: tuple[Trial, ...]
+    baselines: tuple[Baseline, ...]
+    verdict: Verdict
+
+    @property
+    def chosen(self) -> Trial:
+        """The trial that the verdict chose."""
+        return self.trials[self.verdict.chosen]
+
+
+def search(
+    rules: Rules,
+    codes: LayerCodes,
+    y: Ints,
+    folds: Ints,
+    groups: Ints,
+    *,
+    features: Mapping[str, Floats],
+    costs: Sequence[float],
+    listener: Listener,
+) -> Found:
+    """Try every candidate on the folds and choose; Ctrl-C stops trying and chooses among what was tried.
+
+    Parameters
+    ----------
+    y, folds, groups
+        (n,) of the images of ``codes``.
+    features
+        What the cheap rows are fitted on, by name; each (n, d).
+    costs
+        What using each candidate takes.
+    """
+    trials: list[Trial] = []
+    try:
+        for trial in run_trials(
+            rules.candidates,
+            codes,
+            y,
+            folds,
+            n_classes=len(rules.classes),
+            metric=rules.metric,
+            balanced=rules.balanced,
+            on_trial=listener.progress,
+        ):
+            trials.append(trial)
+    except KeyboardInterrupt:
+        if not trials:
+            raise
+        listener.say(
+            f"stopped after {len(trials)} of {len(rules.candidates)} candidates; going on with the best so far"
+        )
+    baselines = run_baselines(features, y, folds, n_classes=len(rules.classes), metric=rules.metric)
+    verdict = choose(
+        trials,
+        costs[: len(trials)],
+        y,
+        groups,
+        rules.metric,
+        seed=rules.seed,
+        worth=rules.worth,
+        baselines=[(row.name, row.probabilities) for row in baselines],
+    )
+    return Found(tuple(trials), baselines, verdict)
+
+
+def nested_probabilities(
+    rules: Rules,
+    reading: Reading,
+    codes: LayerCodes,
+    y: Ints,
+    folds: Ints,
+    groups: Ints,
+    *,
+    costs: Sequence[float],
+    listener: Listener,
+) -> NDArray[np.float32]:
+    """(n, k) rows of images that the whole procedure, choices included, did not see: nested cross-validation."""
+    rows = np.zeros((len(y), len(rules.classes)), np.float32)
+    for fold in np.unique(folds):
+        inside = np.flatnonzero(folds != fold)
+        outside = np.flatnonzero(folds == fold)
+        rng = np.random.default_rng([rules.seed, int(fold)])
+        inner = deal(y[inside], groups[inside], (1.0,) * len(np.unique(folds)), rng)
+        found = search(
+            rules,
+            codes.take(inside),
+            y[inside],
+            inner,
+            groups[inside],
+            features={},
+            costs=costs,
+            listener=listener,
+        )
+        fitted = fit(found.chosen, reading, codes.take(inside), y[inside], rules.classes, balanced=rules.balanced)
+        rows[outside] = probabilities(fitted, codes.take(outside).of(found.chosen.candidate.taps))
+    return rows

@@ -1,0 +1,209 @@
+"""The story of a run, top to bottom: labelled images become a tested classifier, with its evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.codes.extract import LayerCodes
+from graftwork.core.choose import resampled_losses, score_interval
+from graftwork.core.facts import Aspect, Intensity, Relu
+from graftwork.core.fitted import Fitted, probabilities
+from graftwork.core.metrics import Metric, mean_loss, score_from_loss
+from graftwork.core.plans import Loss, Normalise, linear_candidates
+from graftwork.core.record import Run, TestScore
+from graftwork.fit import fit
+from graftwork.verbs import output as outputs
+from graftwork.verbs.ledger import count_look
+from graftwork.verbs.listener import Listener, Stages
+from graftwork.verbs.maps import codes_map
+from graftwork.verbs.prepare import Prepared, prepare
+from graftwork.verbs.reading import Asked, Opened, open_backbone
+from graftwork.verbs.save import Outcome, save
+from graftwork.verbs.search import Found, Rules, nested_probabilities, search
+
+Ints = NDArray[np.integer]
+
+
+def train(
+    data: str | Path,
+    *,
+    output: str | Path | None = None,
+    strategy: Literal["linear"] = "linear",
+    backbone: str = "auto",
+    aspect: Aspect | None = None,
+    input_px: int | None = None,
+    intensity: Intensity = "dataset",
+    pool: Literal["average", "max"] = "average",
+    relu: Relu = "auto",
+    views: int = 1,
+    layer: str = "auto",
+    loss: Loss | Literal["auto"] = "auto",
+    metric: Metric = "accuracy",
+    normalise: Normalise = "standard",
+    class_weight: Literal["auto", "none", "balanced"] = "auto",
+    folds: int = 5,
+    seed: int = 0,
+    worth: float = 1.0,
+    test: str | float = 0.2,
+    like: str | Path | None = None,
+    group_by: str | None = None,
+    final: Literal["develop", "all"] = "develop",
+    slim: bool = False,
+    listener: Listener | None = None,
+) -> Run:
+    """Turn labelled images and a pretrained network into a tested classifier.
+
+    Parameters
+    ----------
+    data
+        A folder of class folders, a folder that comes split, a CSV or Parquet table, or a saved dataset.
+    output
+        The run's folder; ``runs/NAME-001`` and so on by default.
+    backbone, layer
+        Which network, and where it is read; ``auto`` takes the recommended one, and tries every layer.
+    aspect, input_px, intensity
+        How an image becomes the network's input, where it should differ from the card.
+    pool, relu, views, loss, normalise
+        How codes are read, and what is fitted on them.
+    metric, class_weight, worth
+        What rules every choice; how classes weigh in fitting (``auto``: balanced for balanced accuracy); and how
+        many points (hundredths of a nat for log loss) a cheaper candidate is forgiven.
+    folds, seed
+        Folds of the cross-validation; where every draw begins.
+    test
+        A share of the images, a folder or table of its own, or ``cv`` for nested cross-validation.
+    like
+        An earlier run: every image that it had keeps its side of the split.
+    group_by
+        A column of the table, or a regular expression whose first capture in the name, tells what belongs together.
+    final
+        ``all`` fits the model again on every image after the test; the score belongs to the one before.
+    slim
+        Leave the network's own weights out of the model folder.
+    listener
+        Told what happens.
+
+    Returns
+    -------
+    The run's record; its folder holds the model and ``report.html``.
+
+    Raises
+    ------
+    GraftError
+        When the images, the network, the arguments or the disk do not allow it; the message says what to do.
+    """
+    settings = _settings(locals())
+    stages = Stages(listener or Listener())
+    folder = outputs.claim_output(output, Path(data).stem, settings)
+
+    with stages.stage("images"):
+        prepared = prepare(
+            data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
+        )
+    with stages.stage("backbone"):
+        asked = Asked(backbone, layer, aspect, input_px, intensity, pool, relu, views)
+        opened = open_backbone(asked, prepared, listener=stages.listener)
+    rules = Rules(
+        candidates=linear_candidates(
+            opened.reading.card,
+            layer=layer,
+            losses=("softmax", "svm") if loss == "auto" else (loss,),
+            normalise=normalise,
+            pool=pool,
+            views=views,
+        ),
+        classes=prepared.images.classes,
+        metric=metric,
+        balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
+        seed=seed,
+        worth=worth / 100,
+    )
+    with stages.stage("codes"):
+        codes = opened.codes(prepared.develop, stages.listener.progress)
+    with stages.stage("candidates"):
+        found = search(
+            rules,
+            codes,
+            prepared.y,
+            prepared.split.folds,
+            prepared.develop_groups,
+            features=prepared.features,
+            costs=[opened.cost(candidate) for candidate in rules.candidates],
+            listener=stages.listener,
+        )
+    with stages.stage("fit"):
+        fitted = fit(found.chosen, opened.reading, codes, prepared.y, rules.classes, balanced=rules.balanced)
+    with stages.stage("test"):
+        if test == "cv":
+            score = _nested_score(rules, opened, codes, prepared, folder, stages.listener)
+        else:
+            score = _held_out_score(rules, opened, found, fitted, prepared, folder)
+    with stages.stage("map"):
+        picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
+    with stages.stage("save"):
+        outcome = Outcome(prepared, opened, rules, found, fitted, score, picture)
+        return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
+
+
+def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what the user decided, as JSON holds it; where to write and whom to tell change nothing."""
+    kept = {name: value for name, value in arguments.items() if name not in ("output", "listener")}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
+
+
+def _held_out_score(
+    rules: Rules, opened: Opened, found: Found, fitted: Fitted, prepared: Prepared, folder: Path
+) -> TestScore | None:
+    """Open the test part, once, with the model that is fitted already."""
+    rows = prepared.split.test
+    if not len(rows):
+        return None
+    images = prepared.images.take(rows)
+    codes = opened.codes(images).of(found.chosen.candidate.taps)
+    how = "given test part" if prepared.test_was_given else "held-out test"
+    return _score(rules, prepared, rows, probabilities(fitted, codes), how, folder)
+
+
+def _nested_score(
+    rules: Rules, opened: Opened, codes: LayerCodes, prepared: Prepared, folder: Path, listener: Listener
+) -> TestScore:
+    """Test the whole procedure, choices included, with every image once."""
+    costs = [opened.cost(candidate) for candidate in rules.candidates]
+    rows = nested_probabilities(
+        rules,
+        opened.reading,
+        codes,
+        prepared.y,
+        prepared.split.folds,
+        prepared.develop_groups,
+        costs=costs,
+        listener=listener,
+    )
+    return _score(rules, prepared, prepared.split.develop, rows, "nested cross-validation", folder)
+
+
+def _score(
+    rules: Rules, prepared: Prepared, rows: Ints, probability_rows: NDArray[np.float32], how: str, folder: Path
+) -> TestScore:
+    y = prepared.images.labels[rows]
+    groups = prepared.split.groups[rows]
+    draws = resampled_losses(rules.metric, y, [probability_rows], groups, seed=rules.seed)[:, 0]
+    low, high = score_interval(rules.metric, y, probability_rows, groups, draws)
+    n_groups = len(np.unique(groups))
+    exact = rules.metric == "accuracy" and n_groups == len(y)
+    return TestScore(
+        metric=rules.metric,
+        value=score_from_loss(rules.metric, mean_loss(rules.metric, y, probability_rows)),
+        low=low,
+        high=high,
+        interval="exact (Clopper-Pearson)" if exact else f"bootstrap over {n_groups} groups",
+        how=how,
+        rows=rows,
+        y=y,
+        probabilities=probability_rows,
+        look=count_look([prepared.images.digests[i] for i in rows], str(folder.resolve())),
+    )
