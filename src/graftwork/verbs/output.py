@@ -46,7 +46,7 @@ def command(verb: str, settings: Mapping[str, Any]) -> str:
     defaults = inspect.signature(getattr(graftwork, verb)).parameters
     words = ["graft", verb, str(settings["data"])]
     for name, value in settings.items():
-        if name == "data" or value == defaults[name].default or value is None:
+        if name == "data" or value is None or str(value) == str(defaults[name].default):
             continue
         flag = f"--{name.replace('_', '-')}"
         words += [flag] if value is True else [flag, str(value)]

@@ -1,0 +1,74 @@
+"""The command is a skin: the same verbs and the same argument names as in Python, and help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import graftwork
+from graftwork.cli.main import VERBS, _SUMMARIES
+
+NOT_A_FUNCTION = {"cache"}
+SHOWN_ONLY = {"quiet", "as_json", "plot", "form", "at_least"}
+"""Options that say how a result is shown."""
+
+
+@pytest.mark.parametrize("verb", [v for v in VERBS if v not in NOT_A_FUNCTION])
+def test_the_command_takes_what_the_function_takes(verb):
+    command = importlib.import_module(f"graftwork.cli.{verb}").command
+    function = inspect.signature(getattr(graftwork, verb)).parameters
+    options = {parameter.name for parameter in command.params} - SHOWN_ONLY
+    assert options == set(function) - {"listener", "on_error"}
+
+
+@pytest.mark.parametrize("verb", ["train", "probe", "extract", "predict"])
+def test_defaults_agree(verb):
+    command = importlib.import_module(f"graftwork.cli.{verb}").command
+    function = inspect.signature(getattr(graftwork, verb)).parameters
+    for option in command.params:
+        if option.name in SHOWN_ONLY or option.required:
+            continue
+        assert str(option.default) in (str(function[option.name].default), "Sentinel.UNSET"), option.name
+
+
+def test_every_verb_has_help_and_a_summary_of_its_own():
+    assert set(VERBS) == set(_SUMMARIES)
+    for verb in VERBS:
+        command = importlib.import_module(f"graftwork.cli.{verb}").command
+        assert command.short_help == _SUMMARIES[verb]
+        assert command.help
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from graftwork.cli import main; sys.argv = ['graft', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'openvino', 'sklearn', 'pyarrow', 'PIL', 'bokeh'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_importing_the_package_costs_no_torch_and_its_names_are_the_door():
+    code = "import graftwork, sys; dir(graftwork); assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in graftwork.__all__:
+        assert getattr(graftwork, name).__doc__
+
+
+def test_misuse_exits_with_2_and_a_users_mistake_with_1_in_one_line(tmp_path):
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "graftwork.cli", *words], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+
+    assert run("train").returncode == 2
+    assert run("train", "x", "--metric", "luck").returncode == 2
+    missing = run("check", "nowhere", "--quiet")
+    assert missing.returncode == 1
+    assert missing.stderr.startswith("graft: nowhere must be")
+    assert missing.stderr.count("\n") == 1
