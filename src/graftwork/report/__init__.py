@@ -1,1 +1,1 @@
-"""A run's record as one page that needs no data, no torch and no network."""
+"""The report: a run's record as one page for a person who decides whether to trust and ship it."""

@@ -1,0 +1,272 @@
+"""The charts, by bokeh: each function takes a run and returns a figure that needs nothing but bokeh's own script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from bokeh.core.properties import value
+from bokeh.layouts import column
+from bokeh.models import BasicTicker, ColumnDataSource, FixedTicker, HoverTool, PlainText, Range1d
+from bokeh.models.ui import UIElement
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from graftwork.core.metrics import Calibration, calibration, confusion
+from graftwork.core.record import Run
+from graftwork.core.stats import clopper_pearson
+from graftwork.report import words
+from graftwork.report.colours import class_colour, light, marker_of
+from graftwork.report.evidence import before_temperature, judged, labels, predictions
+from graftwork.report.layers import DASHES, SERIES, layer_axis, layer_range, series_names, series_of
+
+NAMED_TICKS = 40
+"""Up to so many classes have their names beside the confusion matrix; beyond, hovering tells."""
+COUNTED_CELLS = 20
+"""Up to so many classes have their counts written into the confusion matrix."""
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+
+Floats = NDArray[np.floating]
+
+
+def _plain(**options: Any) -> figure:
+    """An empty figure in the page's colours, without a toolbar, so that scrolling the page scrolls the page."""
+    plot = figure(
+        tools="",
+        toolbar_location=None,
+        sizing_mode="stretch_width",
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        **options,
+    )
+    plot.axis.axis_line_color = light("line")
+    plot.axis.major_tick_line_color = None
+    plot.axis.minor_tick_line_color = None
+    plot.axis.major_label_text_color = light("muted")
+    plot.axis.major_label_text_font = FONT
+    plot.axis.major_label_text_font_size = "12px"
+    plot.axis.axis_label_text_color = light("muted")
+    plot.axis.axis_label_text_font = FONT
+    plot.axis.axis_label_text_font_size = "12.5px"
+    plot.axis.axis_label_text_font_style = "normal"
+    plot.grid.grid_line_color = light("line")
+    return plot
+
+
+def _ticks(axis: Any, names: Mapping[float, str], length: int) -> None:
+    axis.ticker = FixedTicker(ticks=list(names))
+    axis.major_label_overrides = {at: PlainText(text=words.shortened(name, length)) for at, name in names.items()}
+
+
+def layer_chart(run: Run) -> UIElement:
+    """Accuracy by layer with intervals, the cheap rows as lines."""
+    metric = run.verdict.metric
+    scale = 1.0 if metric == "log-loss" else 100.0
+    at = layer_axis(run)
+    low, high = (scale * edge for edge in layer_range(run))
+    left, right = -0.6, max(at.values()) + 0.6
+    plot = _plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
+    plot.yaxis.axis_label = f"{words.METRIC_NAMES[metric]}, {words.unit(metric)} ({words.SELECTED})"
+    plot.xgrid.grid_line_color = None
+    _ticks(plot.xaxis, {x: name for name, x in at.items()}, 20)
+    plot.xaxis.major_label_orientation = 0.7 if len(at) > 4 or max(map(len, at)) > 12 else 0.0
+    for dash, row in zip(DASHES, run.verdict.baselines, strict=False):
+        if low <= scale * row.score <= high:
+            y = scale * row.score
+            plot.segment(left, y, right, y, line_color=light("muted"), line_dash=dash, line_width=1.5)
+    names = series_names(run)
+    for s, (token, marker) in enumerate(SERIES[: len(names)]):
+        mine = [i for i in range(len(run.trials)) if series_of(run, i) == names[s]]
+        offset = 0.16 * (s - (len(names) - 1) / 2)
+        _whiskers(plot, run, mine, [at[run.trials[i].candidate.layer] + offset for i in mine], token, marker)
+    return plot
+
+
+def _whiskers(plot: figure, run: Run, mine: Sequence[int], x: Sequence[float], token: str, marker: str) -> None:
+    metric, rows = run.verdict.metric, run.verdict.rows
+    scale = 1.0 if metric == "log-loss" else 100.0
+    source = ColumnDataSource(
+        {
+            "x": list(x),
+            "score": [scale * rows[i].score for i in mine],
+            "low": [scale * rows[i].low for i in mine],
+            "high": [scale * rows[i].high for i in mine],
+            "label": [words.one_line(rows[i].label) for i in mine],
+            "figure": [words.figure(metric, rows[i].score) for i in mine],
+            "interval": [words.interval(metric, rows[i].low, rows[i].high) for i in mine],
+            "fate": [words.fate(run, i) for i in mine],
+        }
+    )
+    plot.segment("x", "low", "x", "high", source=source, line_color=light(token), line_width=1.6)
+    dots = plot.scatter(
+        "x", "score", source=source, marker=marker, size=9, fill_color=light(token), line_color=light("panel")
+    )
+    tips = [("", "@label"), ("score", "@figure"), ("95 %", "@interval"), ("", "@fate")]
+    plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
+    if run.verdict.chosen in mine:
+        here = list(mine).index(run.verdict.chosen)
+        y = scale * rows[run.verdict.chosen].score
+        plot.scatter([x[here]], [y], marker="circle", size=20, fill_color=None, line_color=light("ink"), line_width=1.6)
+
+
+def confusion_chart(run: Run) -> UIElement:
+    """Counts of true against predicted classes; hits in one colour, mistakes in another."""
+    images, k = judged(run), len(run.classes)
+    counts = confusion(images.y, images.predicted, k)
+    true, predicted = np.nonzero(counts)
+    cells = counts[true, predicted]
+    share = cells / counts.sum(axis=1)[true]
+    source = ColumnDataSource(
+        {
+            "true": true,
+            "predicted": predicted,
+            "count": cells,
+            "alpha": np.maximum(np.sqrt(share), 0.25 if k <= NAMED_TICKS else 0.45),  # a single mistake stays visible
+            "colour": np.where(true == predicted, light("accent"), light("second")).tolist(),
+            "text_colour": np.where(share > 0.36, light("panel"), light("ink")).tolist(),
+            "true_name": [words.one_line(run.classes[c]) for c in true],
+            "predicted_name": [words.one_line(run.classes[c]) for c in predicted],
+            "share": [f"{words.percent(s)} % of this class" for s in share],
+        }
+    )
+    edges = Range1d(start=-0.5, end=k - 0.5), Range1d(start=k - 0.5, end=-0.5)
+    plot = _plain(x_range=edges[0], y_range=edges[1], aspect_ratio=1, x_axis_location="above", min_border_right=12)
+    plot.sizing_mode = "scale_width"
+    plot.background_fill_color = light("field")
+    plot.grid.grid_line_color = None
+    side = 0.94 if k <= NAMED_TICKS else 1.0
+    boxes = plot.rect(
+        "predicted", "true", side, side, source=source, fill_color="colour", fill_alpha="alpha", line_color=None
+    )
+    plot.add_tools(
+        HoverTool(
+            renderers=[boxes],
+            tooltips=[("true", "@true_name"), ("predicted", "@predicted_name"), ("images", "@count (@share)")],
+        )
+    )
+    plot.xaxis.axis_label, plot.yaxis.axis_label = "predicted", "true"
+    if k <= COUNTED_CELLS:
+        size = "13px" if k <= 10 else "10px"
+        style: dict[str, Any] = {"text_align": "center", "text_baseline": "middle", "text_font_size": size}
+        plot.text("predicted", "true", "count", source=source, text_color="text_colour", text_font=value(FONT), **style)
+    if k <= NAMED_TICKS:
+        names = {float(c): name for c, name in enumerate(run.classes)}
+        for axis in (plot.xaxis, plot.yaxis):
+            _ticks(axis, names, 14)
+            axis.major_label_text_font_size = "12px" if k <= 20 else "9px"
+        plot.xaxis.major_label_orientation = 0.0 if k * max(map(len, run.classes)) < 40 else 0.9
+    else:
+        plot.axis.major_label_text_color = None
+    return plot
+
+
+def map_chart(run: Run, thumbnails: Mapping[int, str]) -> UIElement:
+    """The codes in two dimensions, coloured by class, mistakes ringed; ``thumbnails`` are data URIs by row."""
+    assert run.codes_map is not None
+    rows, given = run.codes_map.rows, labels(run)[run.codes_map.rows]
+    everywhere, sureness = predictions(run)
+    predicted = everywhere[rows]
+    wrong = (predicted >= 0) & (predicted != given)
+    source = ColumnDataSource(
+        {
+            "x": run.codes_map.xy[:, 0],
+            "y": run.codes_map.xy[:, 1],
+            "class": given,
+            "colour": [class_colour(int(c)) for c in given],
+            "marker": [marker_of(int(c)) for c in given],
+            "alpha": np.full(len(rows), 0.85),
+            "ring": np.where(wrong, 0.9, 0.0),
+            "name": [words.one_line(run.images.names[r]) for r in rows],
+            "label": [words.one_line(run.images.labels[r]) for r in rows],
+            "reading": [_reading(run, int(c), float(s)) for c, s in zip(predicted, sureness[rows], strict=True)],
+            "thumbnail": [f'<img src="{thumbnails[r]}" width="96" alt="">' if r in thumbnails else "" for r in rows],
+        },
+        name="map",
+    )
+    plot = _plain(height=560)
+    plot.axis.visible = False
+    plot.grid.grid_line_color = None
+    size = 9 if len(rows) <= 600 else 7
+    plot.scatter("x", "y", source=source, size=size + 6, fill_color=None, line_color=light("ink"), line_alpha="ring")
+    dots = plot.scatter(
+        "x", "y", source=source, marker="marker", size=size, fill_color="colour", line_color="colour",
+        fill_alpha="alpha", line_alpha="alpha",
+    )  # fmt: skip
+    tip = (
+        '<div class="tip" style="max-width:240px;overflow-wrap:anywhere">@thumbnail{safe}<div><b>@label</b>, '
+        "@reading</div><div>@name</div></div>"
+    )
+    plot.add_tools(HoverTool(renderers=[dots], tooltips=tip), "box_zoom", "pan", "wheel_zoom", "reset")
+    plot.toolbar_location = "above"
+    plot.toolbar.logo = None
+    plot.toolbar.active_drag = None
+    plot.toolbar.active_scroll = None
+    return plot
+
+
+def _reading(run: Run, predicted: int, sureness: float) -> str:
+    if predicted < 0:
+        return "not judged"
+    return f"read as {words.one_line(run.classes[predicted])} ({words.sure(sureness)})"
+
+
+def calibration_chart(run: Run) -> UIElement:
+    """Reliability with exact intervals above, the number of images in each bin below."""
+    images = judged(run)
+    after, before = calibration(images.y, images.probabilities), before_temperature(run)
+    plot = _plain(
+        height=340, x_range=Range1d(start=-2, end=103), y_range=Range1d(start=-4, end=104), min_border_left=56
+    )
+    plot.line([0, 100], [0, 100], line_color=light("muted"), line_dash="dashed")
+    plot.yaxis.axis_label = "how often right, %"
+    if before is not None:
+        plot.line(100 * before.confidence, 100 * before.accuracy, line_color=light("second"), line_alpha=0.6)
+        plot.scatter(100 * before.confidence, 100 * before.accuracy, marker="square", size=7, fill_color=None,
+                     line_color=light("second"))  # fmt: skip
+    source = _bins(after)
+    plot.segment("x", "low", "x", "high", source=source, line_color=light("accent"), line_width=1.6)
+    dots = plot.scatter("x", "y", source=source, size=9, fill_color=light("accent"), line_color=light("panel"))
+    tips = [("said", "@x{0.0} %"), ("right", "@y{0.0} %"), ("95 %", "@low{0.0} to @high{0.0}"), ("images", "@count")]
+    plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
+    top = Range1d(start=0, end=1.1 * float(after.count.max()))
+    counts = _plain(height=130, x_range=plot.x_range, y_range=top, min_border_left=56)
+    counts.yaxis.ticker = BasicTicker(desired_num_ticks=3)
+    counts.vbar("x", 4, "count", source=source, fill_color=light("accent"), fill_alpha=0.55, line_color=None)
+    counts.xaxis.axis_label, counts.yaxis.axis_label = "how sure, %", "images"
+    counts.xgrid.grid_line_color = None
+    return column(plot, counts, sizing_mode="stretch_width")
+
+
+def _bins(measured: Calibration) -> ColumnDataSource:
+    hits = np.rint(measured.accuracy * measured.count).astype(int)
+    spans = [clopper_pearson(int(h), int(n)) for h, n in zip(hits, measured.count, strict=True)]
+    return ColumnDataSource(
+        {
+            "x": 100 * measured.confidence,
+            "y": 100 * measured.accuracy,
+            "low": [100 * low for low, _ in spans],
+            "high": [100 * high for _, high in spans],
+            "count": measured.count,
+        }
+    )
+
+
+def seconds_chart(run: Run) -> UIElement:
+    """Wall-clock seconds of each stage, the first on top."""
+    names, seconds = list(run.stage_seconds), list(run.stage_seconds.values())
+    places = list(range(len(names)))
+    plot = _plain(
+        height=46 + 34 * len(names),
+        y_range=Range1d(start=len(names) - 0.5, end=-0.5),
+        x_range=Range1d(start=0, end=max([*seconds, 1e-3]) * 1.18),
+    )
+    plot.hbar(places, height=0.6, right=seconds, fill_color=light("accent"), fill_alpha=0.75, line_color=None)
+    texts = [f"{s:.1f} s" if s < 100 else f"{s:,.0f} s" for s in seconds]
+    plot.text(seconds, places, texts, x_offset=6, text_baseline="middle", text_font_size="12px", text_font=value(FONT),
+              text_color=light("ink"))  # fmt: skip
+    _ticks(plot.yaxis, {float(i): name for i, name in enumerate(names)}, 26)
+    plot.xaxis.axis_label = "seconds"
+    plot.ygrid.grid_line_color = None
+    return plot

@@ -1,0 +1,164 @@
+"""Which images are worth showing, and what the model that was not fitted on them says of each."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.metrics import Calibration, calibration, doubtful_labels, softmax
+from graftwork.core.record import Run
+from graftwork.core.rules import Finding
+from graftwork.core.splits import Split
+
+Ints = NDArray[np.integer]
+
+MISTAKES, HITS, DOUBTS, EXAMPLES, ON_MAP = 24, 12, 24, 6, 160
+"""At most so many thumbnails of each kind (EXAMPLES: for each finding)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """Images with the probability rows of a model that was not fitted on them."""
+
+    rows: Ints
+    """(m,) rows of the run's image table."""
+    y: Ints
+    """(m,) class indices."""
+    probabilities: NDArray[np.float32]
+    """(m, k)."""
+    tested: bool
+    """Whether nothing was chosen on them either."""
+
+    @property
+    def predicted(self) -> Ints:
+        """(m,) class indices."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+    @property
+    def sureness(self) -> NDArray[np.float32]:
+        """(m,) probability of the predicted class."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pick:
+    """One image worth showing."""
+
+    row: int
+    """Row of the run's image table."""
+    label: int
+    """Class that was given."""
+    other: int
+    """Class that was predicted, or is suggested."""
+    label_probability: float
+    other_probability: float
+
+
+def out_of_fold(run: Run) -> Judged:
+    """The develop images with the chosen candidate's out-of-fold rows."""
+    return Judged(run.develop, run.y, run.trials[run.verdict.chosen].probabilities, tested=False)
+
+
+def judged(run: Run) -> Judged:
+    """The tested images, or the develop images out of fold where nothing was tested."""
+    if run.test is None:
+        return out_of_fold(run)
+    return Judged(run.test.rows, run.test.y, run.test.probabilities, tested=True)
+
+
+def mistakes(run: Run, limit: int = MISTAKES) -> list[Pick]:
+    """The most confident mistakes, the most confident first."""
+    images = judged(run)
+    wrong = np.flatnonzero(images.predicted != images.y)
+    return _picks(images, wrong[np.argsort(-images.sureness[wrong], kind="stable")][:limit], images.predicted)
+
+
+def least_sure_hits(run: Run, limit: int = HITS) -> list[Pick]:
+    """The hits that were nearly missed, the least sure first."""
+    images = judged(run)
+    right = np.flatnonzero(images.predicted == images.y)
+    second = np.argsort(images.probabilities, axis=1)[:, -2]
+    return _picks(images, right[np.argsort(images.sureness[right], kind="stable")][:limit], second)
+
+
+def doubts(run: Run, limit: int = DOUBTS) -> tuple[list[Pick], int]:
+    """Develop images whose label looks wrong out of fold, the most doubtful first, and how many there are in all."""
+    images = out_of_fold(run)
+    doubtful = doubtful_labels(images.y, images.probabilities)
+    suggested = images.y.copy()
+    suggested[doubtful.rows] = doubtful.suggested
+    return _picks(images, doubtful.rows[:limit], suggested), len(doubtful.rows)
+
+
+def _picks(images: Judged, positions: Ints, other: Ints) -> list[Pick]:
+    return [
+        Pick(
+            row=int(images.rows[i]),
+            label=int(images.y[i]),
+            other=int(other[i]),
+            label_probability=float(images.probabilities[i, images.y[i]]),
+            other_probability=float(images.probabilities[i, other[i]]),
+        )
+        for i in positions
+    ]
+
+
+def example_rows(run: Run, finding: Finding) -> list[tuple[str, int | None]]:
+    """The images a finding names, with their rows in the image table where they could be read."""
+    row_of = {name: row for row, name in enumerate(run.images.names)}
+    return [(name, row_of.get(name)) for name in finding.examples[:EXAMPLES]]
+
+
+def predictions(run: Run) -> tuple[Ints, NDArray[np.float32]]:
+    """Class (-1 where none) and its probability for every row of the image table, never by a model fitted on it."""
+    n = len(run.images.names)
+    predicted, sureness = np.full(n, -1), np.zeros(n, np.float32)
+    for images in (out_of_fold(run), judged(run)):
+        predicted[images.rows], sureness[images.rows] = images.predicted, images.sureness
+    return predicted, sureness
+
+
+def labels(run: Run) -> Ints:
+    """Class index of every row of the image table."""
+    index = {name: c for c, name in enumerate(run.classes)}
+    return np.array([index.get(label, -1) for label in run.images.labels])
+
+
+def on_map(run: Run, limit: int = ON_MAP) -> Ints:
+    """Rows of the map that get a thumbnail: up to half of them wrong ones, the rest drawn at random."""
+    if run.codes_map is None:
+        return np.zeros(0, int)
+    rows = np.random.default_rng(run.seed).permutation(run.codes_map.rows)
+    predicted, _ = predictions(run)
+    wrong = (predicted[rows] >= 0) & (predicted[rows] != labels(run)[rows])
+    first = rows[wrong][: limit // 2]
+    return np.concatenate([first, rows[~np.isin(rows, first)]])[:limit]
+
+
+def images_to_show(run: Run) -> Ints:
+    """Rows of the image table that the report wants a thumbnail of, the most wanted first, none twice."""
+    named = [row for f in run.findings for _, row in example_rows(run, f) if row is not None]
+    picks = [*mistakes(run), *doubts(run)[0], *least_sure_hits(run)]
+    wanted = [*(pick.row for pick in picks), *named, *on_map(run).tolist()]
+    return np.array(list(dict.fromkeys(wanted)), dtype=np.int64)
+
+
+def split_digest(run: Run) -> str:
+    """16 hexadecimal digits that name the run's split."""
+    part = np.array(run.images.parts)
+    test, left_out = np.flatnonzero(part == "test"), np.flatnonzero(part == "left out")
+    folds = np.array(run.images.folds, dtype=np.int64)[run.develop]
+    return Split(run.develop, test, left_out, folds, np.array(run.images.groups), run.seed).digest
+
+
+def before_temperature(run: Run) -> Calibration | None:
+    """Calibration as it was before the temperature of the chosen trial was applied; None where there was none."""
+    temperature = run.trials[run.verdict.chosen].details.get("temperature", 1.0)
+    nested = run.test is not None and run.test.how == "nested cross-validation"  # every fold had its own
+    if temperature == 1.0 or nested:
+        return None
+    images = judged(run)
+    logs = np.log(np.maximum(images.probabilities.astype(np.float64), 1e-38))
+    return calibration(images.y, softmax(logs, 1 / temperature))

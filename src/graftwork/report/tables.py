@@ -1,0 +1,163 @@
+"""The rows of the report's tables, ready to be laid out: figures from the record and from ``core``, as text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from graftwork.core.choose import Row
+from graftwork.core.metrics import Metric, confusion
+from graftwork.core.record import Run
+from graftwork.core.stats import Share, recall_and_precision
+from graftwork.report import words
+from graftwork.report.colours import class_colour, marker_of
+from graftwork.report.evidence import judged
+from graftwork.report.layers import DASHES, SERIES, layer_range, series_names
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A cell that sorts by something else than its text."""
+
+    text: str
+    value: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """A score on the scale at the head of the page."""
+
+    name: str
+    text: str
+    interval: str
+    at: float
+    """Position on the scale, as low and high: 0 is its left end, 1 its right end."""
+    low: float
+    high: float
+    leads: bool
+
+
+def strips(run: Run) -> list[Strip]:
+    """The test score, the chosen candidate's validation score and the cheap rows on one scale."""
+    metric, judgement = run.verdict.metric, run.verdict
+    rows = [judgement.rows[judgement.chosen], *judgement.baselines]
+    top = 1.0 if metric != "log-loss" else 1.05 * max([r.high for r in rows] + ([run.test.high] if run.test else []))
+    bars = [_strip(row, row.label if i else f"chosen ({words.SELECTED})", metric, top) for i, row in enumerate(rows)]
+    if run.test is None:
+        return [dataclasses.replace(bars[0], leads=True), *bars[1:]]
+    test = Row("test", run.test.value, run.test.low, run.test.high, 0, 0, 0, beaten=False)
+    return [dataclasses.replace(_strip(test, "test", metric, top), leads=True), *bars]
+
+
+def _strip(row: Row, name: str, metric: Metric, top: float) -> Strip:
+    at, low, high = (min(max(x / top, 0.0), 1.0) for x in (row.score, row.low, row.high))
+    text, interval = words.figure(metric, row.score), words.interval(metric, row.low, row.high)
+    return Strip(name, text, interval, at, low, high, leads=False)
+
+
+def candidate_rows(run: Run) -> list[dict[str, Cell | str | bool]]:
+    """Every candidate, the best score first, then the cheap rows."""
+    order = sorted(range(len(run.trials)), key=lambda i: run.verdict.rows[i].deficit)
+    rows = [_candidate_row(run, i) for i in order]
+    for row in sorted(run.verdict.baselines, key=lambda r: r.deficit):
+        rows.append({**_score_cells(run, row), "c": Cell("", -1), "seconds": Cell("", -1), "fate": "a cheap row",
+                     "chosen": False, "cheap": True})  # fmt: skip
+    return rows
+
+
+def _candidate_row(run: Run, position: int) -> dict[str, Cell | str | bool]:
+    trial = run.trials[position]
+    c = trial.details.get("C")
+    return {
+        **_score_cells(run, run.verdict.rows[position]),
+        "c": Cell("" if c is None else f"{c:.2g}", -1.0 if c is None else c),
+        "seconds": Cell(f"{trial.cost.fit_seconds:.1f}", trial.cost.fit_seconds),
+        "fate": words.fate(run, position),
+        "chosen": position == run.verdict.chosen,
+        "cheap": False,
+    }
+
+
+def _score_cells(run: Run, row: Row) -> dict[str, Cell | str | bool]:
+    metric = run.verdict.metric
+    is_best = row is run.verdict.rows[run.verdict.best]
+    behind = f"{words.gap(metric, row.deficit)} ({words.gap(metric, row.deficit_low)} to {{}})"
+    return {
+        "label": words.one_line(row.label),
+        "score": Cell(words.bare(metric, row.score), row.score),
+        "interval": words.interval(metric, row.low, row.high),
+        "deficit": Cell("best" if is_best else behind.format(words.gap(metric, row.deficit_high)), row.deficit),
+    }
+
+
+def class_rows(run: Run) -> list[dict[str, Cell | str]]:
+    """Each class with its images by part, and its recall and precision, the lowest recall first."""
+    images = judged(run)
+    recall, precision = recall_and_precision(confusion(images.y, images.predicted, len(run.classes)))
+    label, part = np.array(run.images.labels), np.array(run.images.parts)
+    rows: list[dict[str, Cell | str]] = []
+    for c, name in enumerate(run.classes):
+        parts = part[label == name]
+        counts = {p: int((parts == key).sum()) for p, key in PARTS.items()}
+        rows.append(
+            {"name": words.one_line(name)}
+            | {p: Cell(f"{n:,}", n) for p, n in counts.items()}
+            | {"recall": _share(recall[c]), "recall_interval": _span(recall[c])}
+            | {"precision": _share(precision[c]), "precision_interval": _span(precision[c])}
+            | {"recall_count": f"{recall[c].hits} of {recall[c].of}"}
+            | {"precision_count": f"{precision[c].hits} of {precision[c].of}"}
+        )
+    return sorted(rows, key=lambda row: row["recall"].value if isinstance(row["recall"], Cell) else 0.0)
+
+
+PARTS = {"develop": "develop", "test": "test", "left_out": "left out"}
+
+
+def _share(share: Share) -> Cell:
+    return Cell("–", 2.0) if share.value is None else Cell(words.percent(share.value), share.value)
+
+
+def _span(share: Share) -> str:
+    return "" if share.value is None else f"{words.percent(share.low)} to {words.percent(share.high)}"
+
+
+def part_totals(run: Run) -> dict[str, int]:
+    """Images in each part that has any."""
+    part = np.array(run.images.parts)
+    totals = {name: int((part == key).sum()) for name, key in PARTS.items()}
+    return {name: n for name, n in totals.items() if n}
+
+
+def frequent_confusions(run: Run, limit: int = 8) -> list[tuple[str, str, int, int]]:
+    """The commonest mistakes: true class, predicted class, images, images of the true class."""
+    images, k = judged(run), len(run.classes)
+    counts = confusion(images.y, images.predicted, k)
+    size = counts.sum(axis=1)
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:limit]
+    pairs = [divmod(int(cell), k) for cell in order]
+    names = [words.one_line(name) for name in run.classes]
+    return [(names[t], names[p], int(counts[t, p]), int(size[t])) for t, p in pairs if counts[t, p]]
+
+
+def layer_legend(run: Run) -> dict[str, list[dict[str, str]]]:
+    """What the marks and lines of the chart of layers mean."""
+    low, high = layer_range(run)
+    series = [
+        {"name": name, "token": token, "marker": marker}
+        for name, (token, marker) in zip(series_names(run), SERIES, strict=False)
+    ]
+    lines = []
+    for dash, row in zip(DASHES, run.verdict.baselines, strict=False):
+        where = "" if low <= row.score <= high else ", below the chart" if row.score < low else ", above the chart"
+        lines.append({"name": row.label, "dash": dash, "text": words.figure(run.verdict.metric, row.score) + where})
+    return {"series": series, "lines": lines}
+
+
+def class_legend(run: Run) -> list[dict[str, str | int]]:
+    """Classes with their colour and shape on the map."""
+    return [
+        {"index": c, "name": words.one_line(name), "colour": class_colour(c), "marker": marker_of(c)}
+        for c, name in enumerate(run.classes)
+    ]

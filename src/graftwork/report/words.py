@@ -1,0 +1,217 @@
+"""Figures as people read them: shares in per cent, log loss in nats, and the sentences of the headline."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from graftwork.core.choose import WORTH
+from graftwork.core.metrics import Metric, mean_loss, score_from_loss
+from graftwork.core.record import Run
+from graftwork.core.trials import Trial
+
+METRIC_NAMES: dict[Metric, str] = {
+    "accuracy": "accuracy",
+    "balanced-accuracy": "balanced accuracy",
+    "macro-f1": "macro F1",
+    "log-loss": "log loss",
+}
+SELECTED = "validation, selected"
+"""What stands beside every figure that the choice was made on."""
+
+
+def percent(share: float) -> str:
+    """``0.967`` as ``96.7``; what is not all never reads ``100.0``."""
+    for decimals in (1, 2, 3):
+        text = f"{100 * share:.{decimals}f}"
+        if share >= 1 or float(text) < 100:
+            break
+    return text
+
+
+def sure(probability: float) -> str:
+    """The probability of one class for one image; the model is never said to be certain."""
+    if probability < 0.001:
+        return "<\u00a00.1\u00a0%"
+    if probability > 0.999:
+        return ">\u00a099.9\u00a0%"
+    return f"{100 * probability:.1f}\u00a0%"
+
+
+def bare(metric: Metric, value: float) -> str:
+    """A score without its unit."""
+    return f"{value:.3f}" if metric == "log-loss" else percent(value)
+
+
+def unit(metric: Metric) -> str:
+    """The unit of a score."""
+    return "nats" if metric == "log-loss" else "%"
+
+
+def figure(metric: Metric, value: float) -> str:
+    """A score with its unit."""
+    return f"{bare(metric, value)}\u00a0{unit(metric)}"
+
+
+def interval(metric: Metric, low: float, high: float) -> str:
+    """An interval of a score, without its unit."""
+    return f"{bare(metric, low)} to {bare(metric, high)}"
+
+
+def gap(metric: Metric, deficit: float) -> str:
+    """A difference of scores in points or nats, without its unit."""
+    text = f"{deficit:.3f}" if metric == "log-loss" else f"{100 * deficit:.1f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def one_line(text: str) -> str:
+    """A name on one line, nothing in it hidden: line breaks, tabs and control characters become visible."""
+    return "".join(c if c.isprintable() else "␣" if c.isspace() else "�" for c in text)
+
+
+def capital(text: str) -> str:
+    """A text with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> list[tuple[str, bool]]:
+    """A finding's text in pieces, each with whether it is something to type; it begins and ends as a sentence does."""
+    text = one_line(text).strip()
+    if text.startswith(("--", "graft ")) and "`" not in text:
+        return [(text, True)]
+    if text and text[-1] not in ".!?":
+        text += "."
+    return [(piece, i % 2 == 1) for i, piece in enumerate(capital(text).split("`")) if piece]
+
+
+def shortened(text: str, length: int) -> str:
+    """A name of at most ``length`` characters; what is cut is cut from its middle, since endings tell names apart."""
+    text = one_line(text)
+    if len(text) <= length:
+        return text
+    tail = length // 2
+    return f"{text[: length - 1 - tail]}…{text[-tail:]}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """What a reader should take away if nothing else is read."""
+
+    value: str
+    unit: str
+    label: str
+    """What the figure is, in three words."""
+    sentence: str
+    how: str
+    tested: bool
+
+
+def headline(run: Run) -> Headline:
+    """Return the test score in words, or the validation score, marked as selected."""
+    metric = run.verdict.metric
+    if run.test is None:
+        row = run.verdict.rows[run.verdict.chosen]
+        between = interval(metric, row.low, row.high)
+        return Headline(
+            bare(metric, row.score),
+            unit(metric),
+            f"{METRIC_NAMES[metric]}{_direction(metric)}, {SELECTED}",
+            f"{_subject(metric, len(run.y), 'read out of fold', row.score)} (95 % interval {between}).",
+            "Nothing was tested: the candidate was chosen on these same images, so new ones will read a little worse.",
+            tested=False,
+        )
+    test = run.test
+    unseen = "each read by a model that was chosen and fitted without it"
+    whom = unseen if test.how == "nested cross-validation" else "that nothing was chosen on"
+    between = interval(metric, test.low, test.high)
+    looks = "looked at for the first time" if test.look == 1 else f"look number {test.look} at these images"
+    return Headline(
+        bare(metric, test.value),
+        unit(metric),
+        f"test {METRIC_NAMES[metric]}{_direction(metric)}",
+        f"{_subject(metric, len(test.y), whom, test.value)} (95 % interval {between}).",
+        f"{capital(test.how)}; {looks}. Interval: {test.interval}.",
+        tested=True,
+    )
+
+
+def _direction(metric: Metric) -> str:
+    return ", lower is better" if metric == "log-loss" else ""
+
+
+def _subject(metric: Metric, n: int, whom: str, value: float) -> str:
+    aside = ", " if whom.startswith("each") else " "
+    if metric == "accuracy":
+        return f"Of {n:,} images{aside}{whom}, {figure(metric, value)} were right"
+    return f"On {n:,} images{aside}{whom}, the {METRIC_NAMES[metric]} is {figure(metric, value)}"
+
+
+def majority(run: Run) -> str:
+    """What always giving one answer reads on the images of the headline; empty where no such row was recorded."""
+    constant = next((b for b in run.baselines if b.name == "majority class"), None)
+    if constant is None:
+        return ""
+    metric = run.verdict.metric
+    y = run.y if run.test is None else run.test.y
+    row = constant.probabilities[0]
+    value = score_from_loss(metric, mean_loss(metric, y, np.tile(row, (len(y), 1))))
+    answer = "the class frequencies" if metric == "log-loss" else f"“{one_line(run.classes[int(row.argmax())])}”"
+    return f"Always answering {answer} would read {figure(metric, value)}."
+
+
+def verdict(run: Run) -> str:
+    """The verdict with its reason, as one sentence or two."""
+    judged = run.verdict
+    text = f"{capital(judged.words)}: {one_line(judged.because)}."
+    settle = judged.images_to_settle
+    if settle is not None and settle > len(run.y):
+        unit_of_doubt = 10 ** max(len(str(settle)) - 2, 0)  # no more than two figures of an estimate are worth reading
+        rounded = -(-settle // unit_of_doubt) * unit_of_doubt
+        text += f" About {rounded:,} develop images would settle it; there are {len(run.y):,}."
+    return text
+
+
+def wears_out(run: Run) -> str:
+    """A caution where the test set was looked at before; else empty."""
+    if run.test is None or run.test.look == 1:
+        return ""
+    return (
+        f"This test set has been looked at by {run.test.look} runs. A choice made after seeing its score turns it "
+        "into a validation set: the figure is then too good by an amount nobody knows. Collect fresh images for a "
+        "decision that matters."
+    )
+
+
+def fate(run: Run, position: int) -> str:
+    """Why the candidate at ``position`` was chosen or dropped."""
+    judged, row = run.verdict, run.verdict.rows[position]
+    worth = float(run.settings.get("worth", WORTH))
+    if position == judged.chosen:
+        return "chosen: reads best" if position == judged.best else "chosen: the cheapest that nothing clearly beats"
+    if run.trials[position].ended != "whole":
+        return "not run to its end"
+    if row.beaten:
+        return "dropped: significantly worse than the best"
+    if row.deficit > worth:
+        return f"dropped: more than {gap(judged.metric, worth)} {points(judged.metric)} behind the best"
+    return "dropped: no clear gain over the chosen, which costs no more"
+
+
+def points(metric: Metric) -> str:
+    """The unit of a difference."""
+    return "nats" if metric == "log-loss" else "points"
+
+
+def chosen(run: Run) -> Trial:
+    """The trial that the verdict chose."""
+    return run.trials[run.verdict.chosen]
+
+
+def classifier(trial: Trial) -> str:
+    """The classifier of a candidate in words."""
+    plan = trial.candidate.plan
+    kind = "softmax (logistic regression)" if plan.loss == "softmax" else "linear SVM"
+    scaled = "standardised codes" if plan.normalise == "standard" else "codes of length 1"
+    c = trial.details.get("C")
+    return f"{kind} on {scaled}" + (f", C = {c:.3g}" if c is not None else "")
