@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.facts import DatasetFacts
 from graftwork.core.rules import Finding
 from graftwork.core.splits import Split, make_split
 from graftwork.errors import DataError, UsageError
-from graftwork.files import cache_folder
-from graftwork.images.check import Problems, check
+from graftwork.images.check import check, straddling
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.join import with_test_part
-from graftwork.images.look import Looks, look_at
+from graftwork.images.look import Looks, intensity_range, look_at
 from graftwork.images.read import read_images
 from graftwork.runfolder import read_run
 from graftwork.verbs.listener import Listener
@@ -25,14 +25,194 @@ Floats = NDArray[np.floating]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
-    """Usable images, and on which side each of them stands."""
+class Looked:
+    """Images that can be used, what was measured on each, and what was found."""
 
     images: ImageSet
-    """Every image that can be read and has one label."""
     looks: Looks
-    """What was measured on each of them."""
-    findings: tuple[Finding, ...]
     groups: Ints
     """(n,) what stays on one side: told groups, and copies exact or near."""
+    findings: tuple[Finding, ...]
+
+    @property
+    def intensity_range(self) -> tuple[float, float] | None:
+        """The one range of images of more than 8 bits."""
+        return intensity_range(self.looks)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared(Looked):
+    """Looked at, and divided."""
+
     split: Split
+    test_was_given: bool
+
+    @property
+    def develop(self) -> ImageSet:
+        """The images that choices and weights may depend on."""
+        return self.images.take(self.split.develop)
+
+    @property
+    def y(self) -> Ints:
+        """(n_develop,) class indices."""
+        return self.images.labels[self.split.develop]
+
+    @property
+    def develop_groups(self) -> Ints:
+        """(n_develop,)."""
+        return self.split.groups[self.split.develop]
+
+    @property
+    def intensity_range(self) -> tuple[float, float] | None:
+        """The one range of the develop images of more than 8 bits."""
+        return intensity_range(self.looks.take(self.split.develop))
+
+    @property
+    def features(self) -> dict[str, Floats]:
+        """What the cheap rows are fitted on, of the develop images."""
+        looks = self.looks.take(self.split.develop)
+        return {"file facts": file_facts(looks), "16 x 16 pixels": looks.pixels16.reshape(len(looks), -1) / 255.0}
+
+    @property
+    def facts(self) -> DatasetFacts:
+        """Counts of the develop images."""
+        looks, classes = self.looks.take(self.split.develop), self.images.classes
+        groups = len(np.unique(self.develop_groups))
+        return DatasetFacts(
+            images=len(self.y),
+            classes=classes,
+            per_class=tuple(map(int, np.bincount(self.y, minlength=len(classes)))),
+            groups=groups if groups < len(self.y) else None,
+            median_width_px=int(np.median(looks.width)),
+            median_height_px=int(np.median(looks.height)),
+            formats=_counts(looks.format),
+            modes=_counts(looks.mode),
+        )
+
+    def all_develop(self, *, folds: int, seed: int) -> Prepared:
+        """Put the test images back among those to develop on."""
+        split = make_split(self.images.labels, self.groups, seed=seed, test_fraction=0, n_folds=folds)
+        return dataclasses.replace(self, split=split, test_was_given=False)
+
+
+def look_and_check(
+    data: str | Path,
+    *,
+    test: str | Path | None = None,
+    group_by: str | None = None,
+    input_px: int = 224,
+    listener: Listener | None = None,
+) -> Looked:
+    """Read images, look at each, and leave out what cannot be used.
+
+    Raises
+    ------
+    DataError, UsageError
+        When nothing can be read, or the arguments do not fit the data.
+    """
+    listener = listener or Listener()
+    images = read_images(data, group_by)
+    if test is not None:
+        images = with_test_part(images, read_images(test))
+    hash_images(images)
+    looks = look_at(images, progress=listener.progress)
+    problems = check(images, looks, input_px=input_px)
+    usable = problems.usable
+    return Looked(images.take(usable), looks.take(usable), problems.groups, (*images.notes, *problems.findings))
+
+
+def prepare(
+    data: str | Path,
+    *,
+    test: str | float,
+    folds: int,
+    group_by: str | None,
+    like: str | Path | None,
+    seed: int,
+    listener: Listener,
+) -> Prepared:
+    """Read, look, check and split; the same arguments give the same division.
+
+    Raises
+    ------
+    DataError
+        When there are not at least two classes, or not enough images to divide.
+    UsageError
+        When the arguments do not fit together or the data.
+    """
+    fraction, folder = _test(test)
+    looked = look_and_check(data, test=folder, group_by=group_by, listener=listener)
+    images = looked.images
+    _require_labels(images, data)
+    given = images.parts == "test" if images.parts is not None else None
+    if given is not None and like is not None:
+        raise UsageError(f"--like keeps the split of another run, but {data} comes with a test part; leave out one")
+    split = make_split(
+        images.labels,
+        looked.groups,
+        seed=seed,
+        test_fraction=fraction,
+        n_folds=folds,
+        given_test=given,
+        earlier_side=_earlier_sides(images, Path(like)) if like is not None else None,
+    )
+    _require_develop(images, split, folds)
+    found = (*looked.findings, *straddling(images, looked.looks, split))
+    return Prepared(images, looked.looks, looked.groups, found, split, given is not None)
+
+
+def file_facts(looks: Looks) -> Floats:
+    """(n, d) what can be known of files without seeing what they show: size, format, mean colour, sharpness."""
+    sizes = np.log(np.stack([looks.width, looks.height, looks.bytes], axis=1).clip(1))
+    names = [f"{f} {m}" for f, m in zip(looks.format, looks.mode, strict=True)]
+    kinds = np.unique(names, return_inverse=True)[1]
+    return np.concatenate([sizes, np.eye(kinds.max() + 1)[kinds], looks.colour / 255, looks.sharpness[:, None]], axis=1)
+
+
+def _test(test: str | float) -> tuple[float, str | None]:
+    """Return the share to test on, and the folder that tests instead."""
+    if test == "cv":
+        return 0.0, None
+    try:
+        fraction = float(test)
+    except ValueError:
+        return 0.0, str(test)
+    if not 0 <= fraction < 1:
+        raise UsageError(f"--test must be a share from 0 to below 1, a folder or cv, got {test}; 0.2 is a fifth")
+    return fraction, None
+
+
+def _require_labels(images: ImageSet, data: str | Path) -> None:
+    present = np.unique(images.labels[images.labels >= 0])
+    if len(present) < 2:
+        named = f"only {images.classes[present[0]]}" if len(present) else "none"
+        raise DataError(
+            f"{data} must hold images of at least two classes, but holds {named}; put each class in a folder of its own"
+        )
+
+
+def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
+    if len(split.develop) < folds:
+        raise DataError(
+            f"at least {folds} images must be left to develop on, but {len(split.develop)} are "
+            f"({len(split.left_out)} share a group with the test part); add images or lower --folds"
+        )
+    present = np.unique(images.labels[split.develop])
+    if len(present) < 2:
+        raise DataError(
+            f"at least two classes must be left to develop on, but only {images.classes[present[0]]} is; "
+            "add images, or let fewer share a group"
+        )
+
+
+def _earlier_sides(images: ImageSet, run: Path) -> Ints:
+    """(n,) 0 or 1 where an earlier run developed or tested on an image, -1 where it is new."""
+    table = read_run(run).images
+    side = {"develop": 0, "test": 1, "left out": -1}
+    known = {digest: side[part] for digest, part in zip(table.digests, table.parts, strict=True)}
+    return np.array([known.get(str(digest), -1) for digest in images.digests])
+
+
+def _counts(values: NDArray[np.str_]) -> dict[str, int]:
+    names, counts = np.unique(values, return_counts=True)
+    return {str(name): int(count) for name, count in zip(names, counts, strict=True)}

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
-from graftwork.backbones.catalogue import find_card
 from graftwork.codes.extract import Dtype, Engine, LayerCodes, Progress, Reading, extract
 from graftwork.codes.store import Store
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu
@@ -20,8 +19,8 @@ class Asked:
     """What a user can decide about reading a network; None leaves it to the card."""
 
     backbone: str = "auto"
-    layers: tuple[str, ...] = ()
-    """Names of layers; none for all that the card lists."""
+    layers: str = "auto"
+    """Names of layers separated by commas, ``last``, or ``auto`` and ``all`` for all that the card lists."""
     aspect: Aspect | None = None
     input_px: int | None = None
     intensity: Intensity = "dataset"
