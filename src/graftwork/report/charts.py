@@ -13,9 +13,11 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from graftwork.core.choose import Verdict
 from graftwork.core.metrics import Calibration, calibration, confusion
-from graftwork.core.record import Run
+from graftwork.core.record import CodesMap, Run
 from graftwork.core.stats import clopper_pearson
+from graftwork.core.trials import Trial
 from graftwork.report import words
 from graftwork.report.colours import class_colour, light, marker_of
 from graftwork.report.evidence import before_temperature, judged, labels, predictions
@@ -60,32 +62,40 @@ def _ticks(axis: Any, names: Mapping[float, str], length: int) -> None:
     axis.major_label_overrides = {at: PlainText(text=words.shortened(name, length)) for at, name in names.items()}
 
 
-def layer_chart(run: Run) -> UIElement:
+def layer_chart(verdict: Verdict, trials: Sequence[Trial]) -> UIElement:
     """Accuracy by layer with intervals, the cheap rows as lines."""
-    metric = run.verdict.metric
+    metric = verdict.metric
     scale = 1.0 if metric == "log-loss" else 100.0
-    at = layer_axis(run)
-    low, high = (scale * edge for edge in layer_range(run))
+    at = layer_axis(trials)
+    low, high = (scale * edge for edge in layer_range(verdict))
     left, right = -0.6, max(at.values()) + 0.6
     plot = _plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
     plot.yaxis.axis_label = f"{words.METRIC_NAMES[metric]}, {words.unit(metric)} ({words.SELECTED})"
     plot.xgrid.grid_line_color = None
     _ticks(plot.xaxis, {x: name for name, x in at.items()}, 20)
     plot.xaxis.major_label_orientation = 0.7 if len(at) > 4 or max(map(len, at)) > 12 else 0.0
-    for dash, row in zip(DASHES, run.verdict.baselines, strict=False):
+    for dash, row in zip(DASHES, verdict.baselines, strict=False):
         if low <= scale * row.score <= high:
             y = scale * row.score
             plot.segment(left, y, right, y, line_color=light("muted"), line_dash=dash, line_width=1.5)
-    names = series_names(run)
+    names = series_names(trials)
     for s, (token, marker) in enumerate(SERIES[: len(names)]):
-        mine = [i for i in range(len(run.trials)) if series_of(run, i) == names[s]]
+        mine = [i for i in range(len(trials)) if series_of(trials, i) == names[s]]
         offset = 0.16 * (s - (len(names) - 1) / 2)
-        _whiskers(plot, run, mine, [at[run.trials[i].candidate.layer] + offset for i in mine], token, marker)
+        _whiskers(plot, verdict, trials, mine, [at[trials[i].candidate.layer] + offset for i in mine], token, marker)
     return plot
 
 
-def _whiskers(plot: figure, run: Run, mine: Sequence[int], x: Sequence[float], token: str, marker: str) -> None:
-    metric, rows = run.verdict.metric, run.verdict.rows
+def _whiskers(
+    plot: figure,
+    verdict: Verdict,
+    trials: Sequence[Trial],
+    mine: Sequence[int],
+    x: Sequence[float],
+    token: str,
+    marker: str,
+) -> None:
+    metric, rows = verdict.metric, verdict.rows
     scale = 1.0 if metric == "log-loss" else 100.0
     source = ColumnDataSource(
         {
@@ -96,7 +106,7 @@ def _whiskers(plot: figure, run: Run, mine: Sequence[int], x: Sequence[float], t
             "label": [words.one_line(rows[i].label) for i in mine],
             "figure": [words.figure(metric, rows[i].score) for i in mine],
             "interval": [words.interval(metric, rows[i].low, rows[i].high) for i in mine],
-            "fate": [words.fate(run, i) for i in mine],
+            "fate": [words.fate(verdict, trials, i) for i in mine],
         }
     )
     plot.segment("x", "low", "x", "high", source=source, line_color=light(token), line_width=1.6)
@@ -105,9 +115,9 @@ def _whiskers(plot: figure, run: Run, mine: Sequence[int], x: Sequence[float], t
     )
     tips = [("", "@label"), ("score", "@figure"), ("95 %", "@interval"), ("", "@fate")]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
-    if run.verdict.chosen in mine:
-        here = list(mine).index(run.verdict.chosen)
-        y = scale * rows[run.verdict.chosen].score
+    if verdict.chosen in mine:
+        here = list(mine).index(verdict.chosen)
+        y = scale * rows[verdict.chosen].score
         plot.scatter([x[here]], [y], marker="circle", size=20, fill_color=None, line_color=light("ink"), line_width=1.6)
 
 
@@ -162,17 +172,16 @@ def confusion_chart(run: Run) -> UIElement:
     return plot
 
 
-def map_chart(run: Run, thumbnails: Mapping[int, str]) -> UIElement:
+def map_chart(run: Run, codes_map: CodesMap, thumbnails: Mapping[int, str]) -> UIElement:
     """The codes in two dimensions, coloured by class, mistakes ringed; ``thumbnails`` are data URIs by row."""
-    assert run.codes_map is not None
-    rows, given = run.codes_map.rows, labels(run)[run.codes_map.rows]
+    rows, given = codes_map.rows, labels(run)[codes_map.rows]
     everywhere, sureness = predictions(run)
     predicted = everywhere[rows]
     wrong = (predicted >= 0) & (predicted != given)
     source = ColumnDataSource(
         {
-            "x": run.codes_map.xy[:, 0],
-            "y": run.codes_map.xy[:, 1],
+            "x": codes_map.xy[:, 0],
+            "y": codes_map.xy[:, 1],
             "class": given,
             "colour": [class_colour(int(c)) for c in given],
             "marker": [marker_of(int(c)) for c in given],
@@ -253,9 +262,9 @@ def _bins(measured: Calibration) -> ColumnDataSource:
     )
 
 
-def seconds_chart(run: Run) -> UIElement:
+def seconds_chart(stage_seconds: Mapping[str, float]) -> UIElement:
     """Wall-clock seconds of each stage, the first on top."""
-    names, seconds = list(run.stage_seconds), list(run.stage_seconds.values())
+    names, seconds = list(stage_seconds), list(stage_seconds.values())
     places = list(range(len(names)))
     plot = _plain(
         height=46 + 34 * len(names),

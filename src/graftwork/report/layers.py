@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from graftwork.core.record import Run
+from collections.abc import Sequence
+
+from graftwork.core.choose import Verdict
+from graftwork.core.trials import Trial
 
 SERIES = (
     ("accent", "circle"), ("second", "square"), ("good", "triangle"), ("bad", "diamond"),
@@ -13,24 +16,26 @@ DASHES = ("dotted", "dashed", "dotdash")
 """Line of each cheap row."""
 
 
-def layer_axis(run: Run) -> dict[str, float]:
-    """Where each layer stands from left to right: single layers by depth, then several together."""
-    depth = {tap.name: tap.depth for tap in run.card.taps}
-    tried = {t.candidate.layer: t.candidate.taps for t in run.trials}
-    single = sorted((n for n, taps in tried.items() if len(taps) == 1), key=lambda n: depth.get(n, 1.0))
-    several = [name for name, taps in tried.items() if len(taps) > 1]
-    return {name: i + (0.5 if i >= len(single) else 0.0) for i, name in enumerate([*single, *several])}
+def layer_axis(trials: Sequence[Trial]) -> dict[str, float]:
+    """Where each layer stands from left to right: single layers in the order they were tried, which is by depth,
+    then several together.
+    """
+    tried = {t.candidate.layer: len(t.candidate.taps) for t in trials}
+    single = [name for name, taps in tried.items() if taps == 1]
+    several = [name for name, taps in tried.items() if taps > 1]
+    gap = 0.4 if single else 0.0
+    return {name: i + (gap if i >= len(single) else 0.0) for i, name in enumerate([*single, *several])}
 
 
-def series_names(run: Run) -> list[str]:
+def series_names(trials: Sequence[Trial]) -> list[str]:
     """The classifiers that were tried, in the order of their trials; one series each."""
-    return list(dict.fromkeys(series_of(run, i) for i in range(len(run.trials))))
+    return list(dict.fromkeys(series_of(trials, i) for i in range(len(trials))))
 
 
-def series_of(run: Run, position: int) -> str:
+def series_of(trials: Sequence[Trial], position: int) -> str:
     """The classifier of one trial, with what tells it from others of the same kind."""
-    candidate = run.trials[position].candidate
-    others = [t.candidate for t in run.trials]
+    candidate = trials[position].candidate
+    others = [t.candidate for t in trials]
     name = "softmax" if candidate.plan.loss == "softmax" else "SVM"
     if len({c.plan.normalise for c in others}) > 1:
         name += f", {candidate.plan.normalise}"
@@ -39,14 +44,12 @@ def series_of(run: Run, position: int) -> str:
     return name
 
 
-def layer_range(run: Run) -> tuple[float, float]:
+def layer_range(verdict: Verdict) -> tuple[float, float]:
     """Scores shown: every candidate's interval, and the cheap rows that are not far away."""
-    rows = run.verdict.rows
-    low, high = min(r.low for r in rows), max(r.high for r in rows)
+    low, high = min(r.low for r in verdict.rows), max(r.high for r in verdict.rows)
     reach = 0.6 * (high - low) + 0.02
-    near = [r.score for r in run.verdict.baselines if low - reach < r.score < high + reach]
+    near = [r.score for r in verdict.baselines if low - reach < r.score < high + reach]
     low, high = min([low, *near]), max([high, *near])
-    pad = 0.05 * (high - low)
-    if run.verdict.metric == "log-loss":
-        return max(low - pad, 0.0), high + pad
-    return max(low - pad, 0.0), min(high + pad, 1.0)
+    pad = 0.05 * (high - low) + 0.001
+    top = high + pad if verdict.metric == "log-loss" else min(high + pad, 1.0)
+    return max(low - pad, 0.0), top

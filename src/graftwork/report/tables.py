@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from graftwork.core.choose import Row
+from graftwork.core.choose import Row, Verdict
 from graftwork.core.metrics import Metric, confusion
 from graftwork.core.record import Run
 from graftwork.core.stats import Share, recall_and_precision
+from graftwork.core.trials import Trial
 from graftwork.report import words
 from graftwork.report.colours import class_colour, marker_of
 from graftwork.report.evidence import judged
@@ -56,38 +58,38 @@ def _strip(row: Row, name: str, metric: Metric, top: float) -> Strip:
     return Strip(name, text, interval, at, low, high, leads=False)
 
 
-def candidate_rows(run: Run) -> list[dict[str, Cell | str | bool]]:
+def candidate_rows(verdict: Verdict, trials: Sequence[Trial]) -> list[dict[str, Cell | str | bool]]:
     """Every candidate, the best score first, then the cheap rows."""
-    order = sorted(range(len(run.trials)), key=lambda i: run.verdict.rows[i].deficit)
-    rows = [_candidate_row(run, i) for i in order]
-    for row in sorted(run.verdict.baselines, key=lambda r: r.deficit):
-        rows.append({**_score_cells(run, row), "c": Cell("", -1), "seconds": Cell("", -1), "fate": "a cheap row",
+    order = sorted(range(len(trials)), key=lambda i: verdict.rows[i].deficit)
+    rows = [_candidate_row(verdict, trials, i) for i in order]
+    for row in sorted(verdict.baselines, key=lambda r: r.deficit):
+        rows.append({**_score_cells(verdict, row), "c": Cell("", -1), "seconds": Cell("", -1), "fate": "a cheap row",
                      "chosen": False, "cheap": True})  # fmt: skip
     return rows
 
 
-def _candidate_row(run: Run, position: int) -> dict[str, Cell | str | bool]:
-    trial = run.trials[position]
+def _candidate_row(verdict: Verdict, trials: Sequence[Trial], position: int) -> dict[str, Cell | str | bool]:
+    trial = trials[position]
     c = trial.details.get("C")
     return {
-        **_score_cells(run, run.verdict.rows[position]),
+        **_score_cells(verdict, verdict.rows[position]),
         "c": Cell("" if c is None else f"{c:.2g}", -1.0 if c is None else c),
         "seconds": Cell(f"{trial.cost.fit_seconds:.1f}", trial.cost.fit_seconds),
-        "fate": words.fate(run, position),
-        "chosen": position == run.verdict.chosen,
+        "fate": words.fate(verdict, trials, position),
+        "chosen": position == verdict.chosen,
         "cheap": False,
     }
 
 
-def _score_cells(run: Run, row: Row) -> dict[str, Cell | str | bool]:
-    metric = run.verdict.metric
-    is_best = row is run.verdict.rows[run.verdict.best]
-    behind = f"{words.gap(metric, row.deficit)} ({words.gap(metric, row.deficit_low)} to {{}})"
+def _score_cells(verdict: Verdict, row: Row) -> dict[str, Cell | str | bool]:
+    metric = verdict.metric
+    low, high = words.gap(metric, row.deficit_low), words.gap(metric, row.deficit_high)
+    behind = "best" if row is verdict.rows[verdict.best] else f"{words.gap(metric, row.deficit)} ({low} to {high})"
     return {
         "label": words.one_line(row.label),
         "score": Cell(words.bare(metric, row.score), row.score),
         "interval": words.interval(metric, row.low, row.high),
-        "deficit": Cell("best" if is_best else behind.format(words.gap(metric, row.deficit_high)), row.deficit),
+        "deficit": Cell(behind, row.deficit),
     }
 
 
@@ -141,17 +143,17 @@ def frequent_confusions(run: Run, limit: int = 8) -> list[tuple[str, str, int, i
     return [(names[t], names[p], int(counts[t, p]), int(size[t])) for t, p in pairs if counts[t, p]]
 
 
-def layer_legend(run: Run) -> dict[str, list[dict[str, str]]]:
+def layer_legend(verdict: Verdict, trials: Sequence[Trial]) -> dict[str, list[dict[str, str]]]:
     """What the marks and lines of the chart of layers mean."""
-    low, high = layer_range(run)
+    low, high = layer_range(verdict)
     series = [
         {"name": name, "token": token, "marker": marker}
-        for name, (token, marker) in zip(series_names(run), SERIES, strict=False)
+        for name, (token, marker) in zip(series_names(trials), SERIES, strict=False)
     ]
     lines = []
-    for dash, row in zip(DASHES, run.verdict.baselines, strict=False):
+    for dash, row in zip(DASHES, verdict.baselines, strict=False):
         where = "" if low <= row.score <= high else ", below the chart" if row.score < low else ", above the chart"
-        lines.append({"name": row.label, "dash": dash, "text": words.figure(run.verdict.metric, row.score) + where})
+        lines.append({"name": row.label, "dash": dash, "text": words.figure(verdict.metric, row.score) + where})
     return {"series": series, "lines": lines}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from graftwork.core.choose import WORTH
+from graftwork.core.choose import WORTH, Verdict
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss
 from graftwork.core.record import Run
 from graftwork.core.trials import Trial
@@ -67,7 +68,7 @@ def gap(metric: Metric, deficit: float) -> str:
 
 def one_line(text: str) -> str:
     """A name on one line, nothing in it hidden: line breaks, tabs and control characters become visible."""
-    return "".join(c if c.isprintable() else "␣" if c.isspace() else "�" for c in text)
+    return "".join(c if c.isprintable() or c == "\u00a0" else "␣" if c.isspace() else "�" for c in text)
 
 
 def capital(text: str) -> str:
@@ -131,7 +132,7 @@ def headline(run: Run) -> Headline:
         unit(metric),
         f"test {METRIC_NAMES[metric]}{_direction(metric)}",
         f"{_subject(metric, len(test.y), whom, test.value)} (95 % interval {between}).",
-        f"{capital(test.how)}; {looks}. Interval: {test.interval}.",
+        f"{capital(test.how)}, {looks}; interval: {test.interval}.",
         tested=True,
     )
 
@@ -172,29 +173,17 @@ def verdict(run: Run) -> str:
     return text
 
 
-def wears_out(run: Run) -> str:
-    """A caution where the test set was looked at before; else empty."""
-    if run.test is None or run.test.look == 1:
-        return ""
-    return (
-        f"This test set has been looked at by {run.test.look} runs. A choice made after seeing its score turns it "
-        "into a validation set: the figure is then too good by an amount nobody knows. Collect fresh images for a "
-        "decision that matters."
-    )
-
-
-def fate(run: Run, position: int) -> str:
+def fate(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
     """Why the candidate at ``position`` was chosen or dropped."""
-    judged, row = run.verdict, run.verdict.rows[position]
-    worth = float(run.settings.get("worth", WORTH))
+    row = judged.rows[position]
     if position == judged.chosen:
         return "chosen: reads best" if position == judged.best else "chosen: the cheapest that nothing clearly beats"
-    if run.trials[position].ended != "whole":
+    if trials[position].ended != "whole":
         return "not run to its end"
     if row.beaten:
         return "dropped: significantly worse than the best"
-    if row.deficit > worth:
-        return f"dropped: more than {gap(judged.metric, worth)} {points(judged.metric)} behind the best"
+    if row.deficit > WORTH:
+        return f"dropped: more than {gap(judged.metric, WORTH)} {points(judged.metric)} behind the best"
     return "dropped: no clear gain over the chosen, which costs no more"
 
 

@@ -1,0 +1,68 @@
+"""One HTML file that asks the network for nothing and runs no script but its own, which are named by hash."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from graftwork.report import words
+from graftwork.report.colours import light_to_dark, stylesheet
+
+if TYPE_CHECKING:
+    from bokeh.models.ui import UIElement
+
+
+def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> str:
+    """Fill a template of this package.
+
+    Parameters
+    ----------
+    charts
+        Drawn into the elements ``chart-NAME`` of the template.
+    context
+        What else the template needs. Every text in it is escaped: names of files and classes may be anything.
+    """
+    import jinja2
+    from bokeh.embed import json_item
+    from bokeh.resources import Resources
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("graftwork", "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {}  # unsorted: bokeh reads a model before the references to it
+    environment.filters["one_line"] = words.one_line
+    environment.filters["capital"] = words.capital
+    environment.globals["words"] = words
+    bokeh = Resources(mode="inline", components=["bokeh"]).js_raw[0]
+    scripts = [bokeh.strip(), _packaged("page.js").strip()]
+    page = environment.get_template(template).render(
+        **context,
+        charts={name: json_item(chart) for name, chart in charts.items()},
+        dark=light_to_dark(),
+        style=Markup(stylesheet() + _packaged("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        policy=_policy(scripts),
+    )
+    return page.encode("utf-8", "replace").decode("utf-8")  # a file's name may hold bytes that are no text
+
+
+def _packaged(name: str) -> str:
+    return (importlib.resources.files("graftwork.report") / name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: list[str]) -> str:
+    """The page may run these scripts and show what it holds; bokeh sets styles of its own."""
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{h}'" for h in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )

@@ -1,0 +1,41 @@
+"""Thumbnails as text within the page."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from graftwork.core.record import Run
+from graftwork.report import evidence
+
+ROOM_MB = 2.0
+"""Megabytes of text that thumbnails may take; one that also stands on the map counts twice."""
+_KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+def embedded_thumbnails(run: Run, folder: Path | None) -> dict[int, str]:
+    """Data URIs of the thumbnails that exist, by row of the image table, as many as the page has room for."""
+    if folder is None:
+        return {}
+    room = ROOM_MB * 1e6
+    mapped = set(evidence.on_map(run).tolist())
+    found: dict[int, str] = {}
+    for row in evidence.images_to_show(run).tolist():
+        uri = _data_uri(folder, run.images.digests[row])
+        room -= len(uri) * (2 if row in mapped else 1)
+        if room < 0:
+            break
+        if uri:
+            found[row] = uri
+    return found
+
+
+def _data_uri(folder: Path, digest: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{8,128}", digest):  # a record is read from a file: it must name no other place
+        return ""
+    for suffix, kind in _KINDS.items():
+        path = folder / f"{digest}{suffix}"
+        if path.is_file():
+            return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return ""
