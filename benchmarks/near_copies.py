@@ -1,0 +1,158 @@
+"""How many near-copies are found, and how many distinct images are taken for one, on every real set.
+
+    python benchmarks/near_copies.py [--sets cells,dogcat] [--copies 200]
+
+Recall: copies of 200 images of a set (re-encoded, resized, cropped by up to 5 or 10 % of each side, all at once) are
+added to the set, each kind by itself; a copy is found when it stands in one group with its original. False: images of
+the untouched set that share a group with another one, less the pairs that a person has looked at and found to be one
+picture (``benchmarks/near_copies_seen.json``). Writes ``benchmarks/results/near_copies.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import io
+import json
+import platform
+import tarfile
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from graftwork.images.imageset import ImageSet
+from graftwork.images.look import look_at
+from graftwork.images.nearcopies import near_copies
+from graftwork.images.pixels import on_white, upright
+from graftwork.images.read import read_images
+
+HERE = Path(__file__).resolve().parent
+DATASETS = HERE.parents[1] / "shared" / "datasets"
+TARS = ("cells", "dogcat", "hymenoptera", "neu-steel", "pacs-sketch", "rsscn7", "trashnet", "xray")
+SETS = (*TARS, "cifar10", "digits")
+KINDS = ("re-encoded", "resized", "cropped 5 %", "cropped 10 %", "all three")
+
+
+class Bytes:
+    """Image bytes in memory."""
+
+    def __init__(self, data: list[bytes]) -> None:
+        self.data = data
+
+    def read(self, row: int) -> bytes:
+        return self.data[row]
+
+
+def in_memory(data: list[bytes], labels: np.ndarray, names: list[str] | None = None) -> ImageSet:
+    labels = np.asarray(labels, np.int64)
+    classes = tuple(str(i) for i in range(labels.max() + 1))
+    names = names or [f"{i}.jpg" for i in range(len(data))]
+    return ImageSet(tuple(names), labels, classes, Path(), Bytes(data), np.arange(len(data)))
+
+
+def the_set(name: str, folder: Path) -> ImageSet:
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        pictures = [Image.fromarray((image * 255 / 16).astype(np.uint8)) for image in digits.images]
+        return in_memory([encoded(picture, "PNG") for picture in pictures], digits.target)
+    if name in TARS:
+        with tarfile.open(DATASETS / f"{name}.tar") as archive:
+            archive.extractall(folder, filter="data")
+        return read_images(folder / name)
+    return read_images(DATASETS / f"{name}.parquet")
+
+
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def copy_of(data: bytes, kind: str, rng: np.random.Generator) -> bytes:
+    image = on_white(upright(Image.open(io.BytesIO(data))))
+    image.load()
+    if kind in ("cropped 5 %", "cropped 10 %", "all three"):
+        most = 0.05 if kind == "cropped 5 %" else 0.1
+        width, height = image.size
+        cut = rng.uniform(most / 2, most, 2) * image.size
+        left, top = rng.random(2) * cut
+        image = image.crop((round(left), round(top), round(left + width - cut[0]), round(top + height - cut[1])))
+    if kind in ("resized", "all three"):
+        scale = rng.uniform(0.5, 1.5)
+        image = image.resize([max(8, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC)
+    if kind in ("re-encoded", "all three"):
+        return encoded(image, "JPEG" if rng.random() < 0.7 else "WEBP", quality=int(rng.integers(30, 91)))
+    return encoded(image, "PNG")
+
+
+def recall(images: ImageSet, kind: str, copies: int, folder: Path) -> float:
+    rng = np.random.default_rng(0)
+    chosen = rng.choice(len(images), min(copies, len(images)), replace=False)
+    data = [images.read(i) for i in range(len(images))] + [copy_of(images.read(int(i)), kind, rng) for i in chosen]
+    both = in_memory(data, np.concatenate([images.labels, images.labels[chosen]]))
+    groups = near_copies(look_at(both, folder), both.labels).groups
+    exact = both.digests[len(images) :] == both.digests[chosen]
+    return float(((groups[len(images) :] == groups[chosen]) | exact).mean())
+
+
+def false_share(images: ImageSet, name: str, folder: Path, seen: dict[str, list[list[str]]]) -> dict[str, object]:
+    begin = time.perf_counter()
+    looks = look_at(images, folder)
+    looked = time.perf_counter()
+    found = near_copies(looks, images.labels)
+    seconds = time.perf_counter() - looked
+    one_picture = {frozenset(pair) for pair in seen.get(name, [])}
+    pairs = [tuple(images.names[i] for i in pair) for pair in found.pairs]
+    wrong = [k for k, pair in enumerate(pairs) if frozenset(pair) not in one_picture]
+    grouped, falsely = np.unique(found.pairs), np.unique(found.pairs[wrong])
+    return {
+        "images": len(images),
+        "threshold": round(found.threshold, 3),
+        "pairs": len(pairs),
+        "pairs seen to be one picture": len(pairs) - len(wrong),
+        "images grouped %": round(100 * len(grouped) / len(images), 2),
+        "falsely grouped %": round(100 * len(falsely) / len(images), 2),
+        "largest group": int(np.bincount(found.groups).max()),
+        "seconds to look": round(looked - begin, 2),
+        "seconds to compare": round(seconds, 2),
+        "unseen pairs": [[*pairs[k], round(float(found.likeness[k]), 3)] for k in wrong[:40]],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--copies", type=int, default=200)
+    parser.add_argument("-o", type=Path, default=HERE / "results" / "near_copies.json")
+    told = parser.parse_args()
+    seen_file = HERE / "near_copies_seen.json"
+    seen = json.loads(seen_file.read_text()) if seen_file.is_file() else {}
+    rows: dict[str, dict[str, object]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name in told.sets.split(","):
+            images = the_set(name, Path(place))
+            row = false_share(images, name, Path(place) / "looks", seen)
+            if name == "cifar10":  # its copies would take minutes: a tenth of it is as telling
+                images = images.take(np.arange(0, len(images), 10))
+            row["recall %"] = {k: round(100 * recall(images, k, told.copies, Path(place) / "looks"), 1) for k in KINDS}
+            rows[name] = row
+            print(name, json.dumps({key: value for key, value in row.items() if key != "unseen pairs"}))
+    about = {
+        "date": datetime.date.today().isoformat(),
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("pillow", "imagehash", "numpy")},
+        "copies a kind": told.copies,
+    }
+    told.o.parent.mkdir(parents=True, exist_ok=True)
+    told.o.write_text(json.dumps({"about": about, "sets": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
