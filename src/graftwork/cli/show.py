@@ -19,7 +19,9 @@ from graftwork.core.record import Run
 from graftwork.core.rules import Finding
 from graftwork.core.stats import Share
 from graftwork.model.load import Prediction
+from graftwork.verbs.check import Checked
 from graftwork.verbs.compare import Comparison
+from graftwork.verbs.evaluate import Evaluation
 from graftwork.verbs.probe import Probe
 
 _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -177,3 +179,52 @@ def write_predictions(predictions: Iterable[Prediction], form: str, top: int) ->
         p_value = "" if p.p_value is None else f"{p.p_value:.4f}"
         rest = [cell for label, probability in p.top[1:] for cell in (label, f"{probability:.4f}")]
         writer.writerow([p.name, p.label, f"{p.probability:.4f}", novel, p_value, *rest])
+
+
+def show_evaluation(found: Evaluation, *, at_least: float | None, as_json: bool) -> None:
+    """Print the score on fresh images, and apart from it that on images trained on."""
+    if as_json:
+        _print_json(found)
+        return
+    console = Console()
+    show_findings(console, [finding for finding in found.findings if finding.severity != "note"])
+    for score, which in ((found.fresh, "not trained on"), (found.trained_on, "trained on, exact or near")):
+        if score is not None:
+            console.print(
+                f"{score.metric} on {score.images} images {which}: [bold]{figure(score.metric, score.value)}[/bold] "
+                f"(95 % interval {_interval(score.metric, score.low, score.high)})",
+                highlight=False,
+            )
+    if found.near is None:
+        console.print("near-copies of training images were not looked for: what was measured on them is gone")
+    table = Table()
+    for title in ("class", "recall", "95 %", "precision", "95 %", "images"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for name, recall, precision in zip(found.classes, found.recall, found.precision, strict=True):
+        spans = [f"{100 * s.low:.0f} to {100 * s.high:.0f}" if s.of else "-" for s in (recall, precision)]
+        table.add_row(name, _share(recall), spans[0], _share(precision), spans[1], str(recall.of))
+    console.print(table)
+    if at_least is not None:
+        holds = found.fresh.low >= at_least
+        console.print(
+            f"at least {at_least}: {'holds' if holds else 'does not hold'} (lower bound {found.fresh.low:.3f})"
+        )
+
+
+def show_check(found: Checked, *, as_json: bool) -> None:
+    """Print counts and findings."""
+    if as_json:
+        _print_json(found)
+        return
+    console = Console()
+    table = Table(title=f"{found.images} images that can be used", title_justify="left")
+    table.add_column("class")
+    table.add_column("images", justify="right")
+    for name, count in found.per_class.items():
+        table.add_row(name, str(count))
+    console.print(table)
+    if found.per_part:
+        console.print(", ".join(f"{part}: {count}" for part, count in found.per_part.items()), highlight=False)
+    show_findings(console, found.findings)
+    if not found.findings:
+        console.print("nothing wrong was found")

@@ -87,6 +87,29 @@ def score_interval(metric: Metric, y: Ints, probabilities: Floats, groups: Ints,
     return (low, high) if metric == "log-loss" else (1 - high, 1 - low)
 
 
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A figure with its interval at 95 %."""
+
+    metric: Metric
+    value: float
+    low: float
+    high: float
+    images: int
+    interval: str
+    """How it was computed: ``exact (Clopper-Pearson)`` or ``bootstrap over N groups``."""
+
+
+def score(metric: Metric, y: Ints, probabilities: Floats, groups: Ints, *, seed: int) -> Score:
+    """Score probability rows (n, k) of images that nothing was chosen on."""
+    draws = resampled_losses(metric, y, [probabilities], groups, seed=seed)[:, 0]
+    low, high = score_interval(metric, y, probabilities, groups, draws)
+    n_groups = len(np.unique(groups))
+    exact = metric == "accuracy" and n_groups == len(y)
+    how = "exact (Clopper-Pearson)" if exact else f"bootstrap over {n_groups} groups"
+    return Score(metric, score_from_loss(metric, mean_loss(metric, y, probabilities)), low, high, len(y), how)
+
+
 def compare(
     metric: Metric, y: Ints, labelled: Sequence[tuple[str, Floats]], groups: Ints, best: int, *, seed: int
 ) -> tuple[Row, ...]:

@@ -27,7 +27,7 @@ import cattrs
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
 from graftwork.core.fitted import Fitted, Head
@@ -82,17 +82,18 @@ def write_model(
     """
     with whole_folder(folder) as part:
         head = fitted.head
-        save_file({"weight": head.weight, "bias": head.bias}, part / "head.safetensors")
+        (part / "head.safetensors").write_bytes(save({"weight": head.weight, "bias": head.bias}))
         write_json(part / "classes.json", list(head.classes))
         write_json(part / "preprocess.json", dataclasses.asdict(fitted.card.preprocess))
         if body is not None:
-            save_file({name: np.ascontiguousarray(value) for name, value in body.items()}, part / "body.safetensors")
+            tensors = {name: np.ascontiguousarray(value) for name, value in body.items()}
+            (part / "body.safetensors").write_bytes(save(tensors))
         if write_engine is not None:
             (part / "engine").mkdir()
             write_engine(part / "engine")
         if novelty is not None:
             arrays: dict[str, NDArray[Any]] = {"references": novelty.references, "distances": novelty.distances}
-            save_file(arrays, part / "novelty.safetensors")
+            (part / "novelty.safetensors").write_bytes(save(arrays))
         _write_samples(part / "samples", samples)
         write_text(part / "README.md", readme)
         manifest = {

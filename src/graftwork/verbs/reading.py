@@ -8,7 +8,7 @@ from typing import Literal
 
 from graftwork.codes.extract import Dtype, Engine, LayerCodes, Progress, Reading, extract
 from graftwork.codes.store import Store
-from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu
+from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.plans import Candidate
 from graftwork.core.rules import Finding
 from graftwork.images.imageset import ImageSet

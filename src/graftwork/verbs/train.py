@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes
-from graftwork.core.choose import resampled_losses, score_interval
+from graftwork.core.choose import score
 from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.fitted import Fitted, probabilities
-from graftwork.core.metrics import Metric, mean_loss, score_from_loss
+from graftwork.core.metrics import Metric
 from graftwork.core.plans import Loss, Normalise, linear_candidates
 from graftwork.core.record import Run, TestScore
 from graftwork.fit import fit
@@ -139,13 +139,13 @@ def train(
         fitted = fit(found.chosen, opened.reading, codes, prepared.y, rules.classes, balanced=rules.balanced)
     with stages.stage("test"):
         if test == "cv":
-            score = _nested_score(rules, opened, codes, prepared, folder, stages.listener)
+            tested: TestScore | None = _nested_score(rules, opened, codes, prepared, folder, stages.listener)
         else:
-            score = _held_out_score(rules, opened, found, fitted, prepared, folder)
+            tested = _held_out_score(rules, opened, found, fitted, prepared, folder)
     with stages.stage("map"):
         picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
     with stages.stage("save"):
-        outcome = Outcome(prepared, opened, rules, found, fitted, score, picture)
+        outcome = Outcome(prepared, opened, rules, found, fitted, tested, picture)
         return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
 
 
@@ -190,17 +190,13 @@ def _score(
     rules: Rules, prepared: Prepared, rows: Ints, probability_rows: NDArray[np.float32], how: str, folder: Path
 ) -> TestScore:
     y = prepared.images.labels[rows]
-    groups = prepared.split.groups[rows]
-    draws = resampled_losses(rules.metric, y, [probability_rows], groups, seed=rules.seed)[:, 0]
-    low, high = score_interval(rules.metric, y, probability_rows, groups, draws)
-    n_groups = len(np.unique(groups))
-    exact = rules.metric == "accuracy" and n_groups == len(y)
+    found = score(rules.metric, y, probability_rows, prepared.split.groups[rows], seed=rules.seed)
     return TestScore(
         metric=rules.metric,
-        value=score_from_loss(rules.metric, mean_loss(rules.metric, y, probability_rows)),
-        low=low,
-        high=high,
-        interval="exact (Clopper-Pearson)" if exact else f"bootstrap over {n_groups} groups",
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        interval=found.interval,
         how=how,
         rows=rows,
         y=y,

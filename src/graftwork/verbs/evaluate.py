@@ -1,0 +1,123 @@
+"""A model scored on labelled images; those it was trained on are found and scored apart."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.choose import Score, score
+from graftwork.core.metrics import confusion
+from graftwork.core.rules import Finding
+from graftwork.core.stats import Share, recall_and_precision
+from graftwork.errors import DataError
+from graftwork.images.look import recall_looks
+from graftwork.images.nearcopies import near_copies
+from graftwork.model.load import CHUNK, Model, load
+from graftwork.runfolder import read_run
+from graftwork.verbs.listener import Listener, Stages
+from graftwork.verbs.prepare import Looked, look_and_check
+
+Ints = NDArray[np.integer]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a model reads on images."""
+
+    fresh: Score
+    """On images that the model was not trained on."""
+    trained_on: Score | None
+    """On those that it was trained on, exact or near; None where there are none."""
+    exact: int
+    """Images that are files of the training part."""
+    near: int | None
+    """Images that are near-copies of such; None where the training images' looks are no longer kept."""
+    classes: tuple[str, ...]
+    recall: tuple[Share, ...]
+    precision: tuple[Share, ...]
+    findings: tuple[Finding, ...]
+
+
+def evaluate(
+    run: str | Path, data: str | Path, *, group_by: str | None = None, listener: Listener | None = None
+) -> Evaluation:
+    """Score the model of a run on labelled images; classes are matched by name.
+
+    Raises
+    ------
+    DataError
+        When the images have no labels, or a class that the model does not know, or were all trained on.
+    ModelError
+        When the folder holds no whole run.
+    """
+    stages = Stages(listener or Listener())
+    record = read_run(Path(run))
+    model = load(run)
+    with stages.stage("images"):
+        looked = look_and_check(data, group_by=group_by, listener=stages.listener)
+        y = _numbers(looked, model.classes)
+    with stages.stage("training images"):
+        trained = [d for d, part in zip(record.images.digests, record.images.parts, strict=True) if part == "develop"]
+        exact = np.isin(looked.images.digests, trained)
+        near = _near(looked, exact, trained)
+    with stages.stage("predict"):
+        rows = _probabilities(looked, model, stages.listener)
+    old = exact | near if near is not None else exact
+    if old.all():
+        raise DataError(f"{data} must hold images that the model was not trained on, but it was trained on all of them")
+    fresh = np.flatnonzero(~old)
+
+    def score_of(inside: Ints) -> Score:
+        groups = looked.groups[inside]
+        return score(record.verdict.metric, y[inside], rows[inside], groups, seed=record.seed)
+
+    recall, precision = recall_and_precision(confusion(y[fresh], rows[fresh].argmax(axis=1), len(model.classes)))
+    return Evaluation(
+        fresh=score_of(fresh),
+        trained_on=score_of(np.flatnonzero(old)) if old.any() else None,
+        exact=int(exact.sum()),
+        near=None if near is None else int((near & ~exact).sum()),
+        classes=model.classes,
+        recall=recall,
+        precision=precision,
+        findings=looked.findings,
+    )
+
+
+def _numbers(looked: Looked, classes: tuple[str, ...]) -> Ints:
+    """(n,) indices into the model's classes."""
+    images = looked.images
+    if not images.classes or (images.labels < 0).any():
+        raise DataError("evaluate needs labelled images, one folder a class or a table; use predict for others")
+    unknown = sorted(set(images.classes) - set(classes))
+    if unknown:
+        raise DataError(
+            f"the model knows {len(classes)} classes ({', '.join(classes[:5])}), but the images have "
+            f"{', '.join(unknown[:5])} too; rename or leave out"
+        )
+    return np.array([classes.index(name) for name in images.classes])[images.labels]
+
+
+def _near(looked: Looked, exact: NDArray[np.bool_], trained: list[str]) -> NDArray[np.bool_] | None:
+    """(n,) images with a near-copy among those that the model was trained on."""
+    before = recall_looks(trained)
+    if before is None:
+        return None
+    joined = looked.looks.joined(before)
+    found = near_copies(joined, np.concatenate([looked.images.labels, np.full(len(before), -1)]))
+    groups = found.groups
+    n = len(looked.images)
+    return np.asarray(np.isin(groups[:n], groups[n:]) | exact)
+
+
+def _probabilities(looked: Looked, model: Model, listener: Listener) -> NDArray[np.float32]:
+    images = looked.images
+    rows = np.empty((len(images), len(model.classes)), np.float32)
+    for begin in range(0, len(images), CHUNK):
+        inside = range(begin, min(begin + CHUNK, len(images)))
+        rows[begin : begin + CHUNK] = model.probabilities([images.read(i) for i in inside])
+        listener.progress(inside[-1] + 1, len(images))
+    return rows
