@@ -15,6 +15,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from graftwork.core.choose import choose, resampled_losses, score_interval
 from graftwork.core.facts import BackboneCard, Cost, DatasetFacts, Preprocess, Tap
@@ -56,7 +57,7 @@ def layer_codes(images: np.ndarray) -> dict[str, np.ndarray]:
             np.pad(maps, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), axis=(2, 3)
         )
         weight = rng.normal(size=(channels, maps.shape[1], 3, 3)) / np.sqrt(9 * maps.shape[1])
-        maps = np.maximum(np.einsum("nchwij,kcij->nkhw", windows, weight), 0)
+        maps = np.maximum(np.einsum("nchwij,kcij->nkhw", windows, weight, optimize=True), 0)
         pooled = maps.reshape(len(maps), channels, 2, maps.shape[2] // 2, 2, maps.shape[3] // 2).mean(axis=(3, 5))
         codes[f"blocks.{depth}"] = pooled.reshape(len(maps), -1)
         if depth == 0:
@@ -67,21 +68,20 @@ def layer_codes(images: np.ndarray) -> dict[str, np.ndarray]:
 
 def out_of_fold(x: np.ndarray, y: np.ndarray, folds: np.ndarray, loss: str, k: int) -> tuple[np.ndarray, object]:
     """Probability rows of a real linear fit (in closed form, to be quick), and the model refitted on everything."""
-    by_softmax = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3)
+    by_softmax = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3) if k <= 10 else RidgeClassifier(3.0)
     head = by_softmax if loss == "softmax" else RidgeClassifier(30.0)
     model = make_pipeline(StandardScaler(), head)
     cv = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]
-    method = "predict_proba" if loss == "softmax" else "decision_function"
     rows = np.zeros((len(y), k))
     for fit, judge in cv:
-        rows[np.ix_(judge, np.unique(y[fit]))] = as_rows(model.fit(x[fit], y[fit]), method, x[judge])
+        rows[np.ix_(judge, np.unique(y[fit]))] = as_rows(model.fit(x[fit], y[fit]), x[judge])
     return rows.astype(np.float32), model.fit(x, y)
 
 
-def as_rows(model: object, method: str, x: np.ndarray) -> np.ndarray:
-    values = getattr(model, method)(x)
-    if method == "predict_proba":
-        return values
+def as_rows(model: object, x: np.ndarray) -> np.ndarray:
+    if hasattr(model, "predict_proba"):
+        return model.predict_proba(x)
+    values = model.decision_function(x)
     values = np.column_stack([-values, values]) / 2 if values.ndim == 1 else values
     return softmax(values, 0.25)
 
@@ -99,6 +99,7 @@ def labels_of(digits: np.ndarray, images: np.ndarray, k: int) -> np.ndarray:
 
 
 @functools.cache
+@threadpool_limits.wrap(limits=1)  # the matrices are tiny: threads would only wait for each other
 def example_run(
     n: int = 120,
     seed: int = 0,
@@ -129,7 +130,7 @@ def example_run(
         cost = Cost(0.02 * x.shape[1] / 48, 1.5, 0.1)
         details = {"C": 0.05 if loss == "softmax" else 0.01, "temperature": 1.0 if loss == "softmax" else 0.25}
         tried.append(Trial(Candidate("example:random-filters", layers, Linear(loss)), rows, cost, details))  # type: ignore[arg-type]
-        models.append((model, "predict_proba" if loss == "softmax" else "decision_function", x))
+        models.append((model, x))
     baselines = cheap_rows(images[develop], truth, split, k)
     verdict = choose(
         tried,
@@ -140,8 +141,8 @@ def example_run(
         seed=seed,
         baselines=[(b.name, b.probabilities) for b in baselines],
     )
-    model, method, x = models[verdict.chosen]
-    test = test_score(metric, split, y, np.float32(spread(model, method, x[split.test], k))) if tested else None
+    model, x = models[verdict.chosen]
+    test = test_score(metric, split, y, np.float32(spread(model, x[split.test], k))) if tested else None
     return Run(
         name="digits-001",
         created="2026-11-23T20:55:00+01:00",
@@ -171,9 +172,9 @@ def example_run(
     )
 
 
-def spread(model: object, method: str, x: np.ndarray, k: int) -> np.ndarray:
+def spread(model: object, x: np.ndarray, k: int) -> np.ndarray:
     rows = np.zeros((len(x), k))
-    rows[:, model.classes_] = as_rows(model, method, x)
+    rows[:, model.classes_] = as_rows(model, x)
     return rows
 
 

@@ -26,6 +26,10 @@
       }
     }
   };
+  // Paper is light and has its own width, and live charts change too late for either: print shows a still.
+  const takeStills = () => drawn.forEach((chart) => {
+    if (!chart.isDark) chart.still.src = chart.view.export("auto").canvas.toDataURL();
+  });
   const paintAll = (toDark) => drawn.forEach((chart) => {
     if (chart.isDark !== toDark) repaint(chart.document, toDark ? dark : light);
     chart.isDark = toDark;
@@ -59,7 +63,9 @@
     const place = document.getElementById(`chart-${name}`);
     try {
       const [view] = [...await Bokeh.embed.embed_item(item, place.id)];
-      drawn.push({ document: view.model.document, isDark: false });
+      const still = Object.assign(document.createElement("img"), { className: "still", alt: "" });
+      place.after(still);
+      drawn.push({ document: view.model.document, isDark: false, view, still });
       if (name === "map") muteOnMap(view.model.document);
     } catch (error) {
       place.textContent = `This chart could not be drawn: ${error}`;
@@ -87,10 +93,10 @@
 
   Bokeh.set_log_level("warn");
   Promise.all(Object.entries(read("charts")).map(draw)).then(() => {
+    takeStills();
+    addEventListener("beforeprint", takeStills);
     paintAll(night.matches);
     night.addEventListener("change", () => paintAll(night.matches));
-    addEventListener("beforeprint", () => paintAll(false));
-    addEventListener("afterprint", () => paintAll(night.matches));
     document.documentElement.dataset.charts = String(drawn.length);
   });
 })();
