@@ -82,18 +82,16 @@ def write_model(
     """
     with whole_folder(folder) as part:
         head = fitted.head
-        (part / "head.safetensors").write_bytes(save({"weight": head.weight, "bias": head.bias}))
+        _save(part / "head.safetensors", {"weight": head.weight, "bias": head.bias})
         write_json(part / "classes.json", list(head.classes))
         write_json(part / "preprocess.json", dataclasses.asdict(fitted.card.preprocess))
         if body is not None:
-            tensors = {name: np.ascontiguousarray(value) for name, value in body.items()}
-            (part / "body.safetensors").write_bytes(save(tensors))
+            _save(part / "body.safetensors", body)
         if write_engine is not None:
             (part / "engine").mkdir()
             write_engine(part / "engine")
         if novelty is not None:
-            arrays: dict[str, NDArray[Any]] = {"references": novelty.references, "distances": novelty.distances}
-            (part / "novelty.safetensors").write_bytes(save(arrays))
+            _save(part / "novelty.safetensors", {"references": novelty.references, "distances": novelty.distances})
         _write_samples(part / "samples", samples)
         write_text(part / "README.md", readme)
         manifest = {
@@ -158,6 +156,11 @@ def copy_model(source: Path, target: Path) -> None:
     """Copy a model folder, whole or not at all."""
     with whole_folder(target) as part:
         shutil.copytree(source, part, dirs_exist_ok=True)
+
+
+def _save(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
+    # safetensors writes an array's memory as it lies: one in Fortran's order would come back transposed
+    path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 
 def _write_samples(folder: Path, samples: Sequence[Sample]) -> None:

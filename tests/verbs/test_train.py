@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import graftwork
+from graftwork import train
+from graftwork.errors import DataError, ModelError, StorageError, UsageError
+from graftwork.runfolder import read_run
+from graftwork.testing import tiny_image, write_tiny_images
+
+
+def test_a_folder_becomes_a_tested_model_with_its_evidence(run):
+    assert run.test is not None
+    assert run.test.value > 0.6
+    assert run.test.low < run.test.value <= run.test.high
+    assert len(run.images.names) == 60
+    assert len(run.test.rows) == 12
+    folder = Path(run.folder)
+    for name in ("run.json", "splits.csv", "arrays.npz", "report.html", "settings.json", "model/manifest.json"):
+        assert (folder / name).is_file(), name
+    assert not list(folder.rglob("*.pkl"))
+    again = read_run(folder)
+    assert again.verdict == run.verdict
+    assert np.array_equal(again.trials[0].probabilities, run.trials[0].probabilities)
+
+
+def test_the_same_settings_go_on_and_others_are_refused(run, tiny, small):
+    again = train(tiny, output=run.folder, **small)
+    assert again.verdict == run.verdict
+    assert again.test.value == run.test.value
+    with pytest.raises(UsageError, match="holds a run with other settings"):
+        train(tiny, output=run.folder, **small, seed=1)
+
+
+def test_law_4_the_test_images_influence_nothing(run, tiny, tmp_path, small):
+    """Replaced by noise, every choice and every weight is the same to the bit."""
+    noisy = tmp_path / "insects"
+    shutil.copytree(tiny, noisy)
+    rng = np.random.default_rng(0)
+    table = tmp_path / "table.csv"
+    lines = ["image,label,split"]
+    for name, label, part in zip(run.images.names, run.images.labels, run.images.parts, strict=True):
+        lines.append(f"insects/{name},{label},{'test' if part == 'test' else 'train'}")
+        if part == "test":
+            Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(noisy / name)
+    table.write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "clean").mkdir()
+    shutil.copytree(tiny, tmp_path / "clean" / "insects")
+    clean = tmp_path / "clean" / "table.csv"
+    clean.write_text(table.read_text(encoding="utf-8"), encoding="utf-8")
+    one = train(clean, output=tmp_path / "one", **small)
+    two = train(table, output=tmp_path / "two", **small)
+    assert one.test.value > two.test.value
+    assert one.verdict == two.verdict
+    for a, b in zip(one.trials, two.trials, strict=True):
+        assert np.array_equal(a.probabilities, b.probabilities)
+    heads = [graftwork.load(r.folder).fitted.head for r in (one, two)]
+    assert np.array_equal(heads[0].weight, heads[1].weight)
+    assert heads[0].temperature == heads[1].temperature
+
+
+def test_law_7_a_moved_model_predicts_the_same_without_network_torch_or_cache(run, tiny, tmp_path):
+    images = sorted(tiny.rglob("*.png"))[::7]
+    here = graftwork.load(run.folder).probabilities(images)
+    shutil.copytree(Path(run.folder) / "model", tmp_path / "moved")
+    code = f"""
+import sys, numpy as np, socket
+def refuse(*a, **k): raise OSError("no network here")
+socket.socket.connect = refuse
+import graftwork
+rows = graftwork.load({str(tmp_path / "moved")!r}).probabilities({[str(i) for i in images]!r})
+np.save({str(tmp_path / "rows.npy")!r}, rows)
+assert "torch" not in sys.modules and "timm" not in sys.modules
+"""
+    environment = {"GRAFTWORK_CACHE": str(tmp_path / "empty"), "HF_HUB_OFFLINE": "1", "PATH": ""}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert np.array_equal(np.load(tmp_path / "rows.npy"), here)
+
+
+def test_the_model_gives_the_test_rows_of_the_record(run, tiny):
+    model = graftwork.load(run.folder)
+    rows = model.probabilities([tiny / run.images.names[i] for i in run.test.rows])
+    assert np.abs(rows - run.test.probabilities).max() < 2e-3
+
+
+def test_nested_cross_validation_tests_every_image_once(tiny, tmp_path, small):
+    run = train(tiny, output=tmp_path / "cv", test="cv", folds=3, **small)
+    assert run.test.how == "nested cross-validation"
+    assert sorted(run.test.rows) == list(range(60))
+    assert not any(finding.code == "G304" for finding in run.findings)
+
+
+def test_final_all_says_that_the_score_belongs_to_the_model_before(tiny, tmp_path, small):
+    run = train(tiny, output=tmp_path / "all", final="all", **small)
+    manifest = json.loads((Path(run.folder) / "model" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["trained_on"] == "all"
+    assert "before" in manifest["test"]["belongs_to"]
+
+
+def test_like_keeps_every_image_on_its_side(run, tiny, tmp_path, small):
+    more = tmp_path / "more"
+    shutil.copytree(tiny, more)
+    for i in range(30):
+        Image.fromarray(tiny_image(i % 3, 900 + i)).save(more / ["ant", "bee", "cat"][i % 3] / f"new-{i}.png")
+    second = train(more, output=tmp_path / "second", like=run.folder, **small)
+    side = dict(zip(second.images.digests, second.images.parts, strict=True))
+    for digest, part in zip(run.images.digests, run.images.parts, strict=True):
+        assert side[digest] == part
+    assert sum(part == "test" for part in second.images.parts) > 12
+
+
+def test_ten_per_cent_broken_files_still_train_and_the_report_lists_them(tiny, tmp_path, small):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny, broken)
+    for path in sorted(broken.rglob("*.png"))[::10]:
+        path.write_bytes(path.read_bytes()[:150])
+    run = train(broken, output=tmp_path / "run", **small)
+    assert len(run.images.names) == 54
+    assert "ant-000.png" in (Path(run.folder) / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("classes", [("ant",), ()])
+def test_fewer_than_two_classes_is_one_line(tmp_path, classes, small):
+    (tmp_path / "data").mkdir()
+    if classes:
+        write_tiny_images(tmp_path / "data", classes=classes)
+    with pytest.raises(DataError):
+        train(tmp_path / "data", output=tmp_path / "run", **small)
+
+
+def test_a_class_with_one_image_trains(tmp_path, small):
+    data = write_tiny_images(tmp_path / "data", per_class=8)
+    for path in sorted((data / "cat").iterdir())[1:]:
+        path.unlink()
+    run = train(data, output=tmp_path / "run", **small)
+    assert run.classes == ("ant", "bee", "cat")
+
+
+def test_an_unknown_layer_lists_the_near_ones(tiny, tmp_path, small):
+    with pytest.raises(UsageError, match=r"blocks\.5"):
+        train(tiny, output=tmp_path / "run", **{**small, "layer": "block.5"})
+
+
+def test_unwritable_output_is_one_line_and_leaves_nothing(tiny, tmp_path, small):
+    place = tmp_path / "file"
+    place.write_text("not a folder")
+    with pytest.raises((StorageError, UsageError)):
+        train(tiny, output=place / "run", **small)
+    assert place.read_text() == "not a folder"
+
+
+def test_a_newer_schema_is_refused_with_what_to_do(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / "newer")
+    for path in (tmp_path / "newer" / "run.json", tmp_path / "newer" / "model" / "manifest.json"):
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**plain, "schema_version": 99}), encoding="utf-8")
+    with pytest.raises(ModelError, match="schema 99.*update graftwork"):
+        read_run(tmp_path / "newer")
+    with pytest.raises(ModelError, match="schema 99.*update graftwork"):
+        graftwork.load(tmp_path / "newer")
+
+
+def test_a_damaged_model_is_refused(run, tmp_path):
+    shutil.copytree(Path(run.folder) / "model", tmp_path / "model")
+    head = tmp_path / "model" / "head.safetensors"
+    data = bytearray(head.read_bytes())
+    data[-1] ^= 1
+    head.write_bytes(data)
+    with pytest.raises(ModelError, match=r"head\.safetensors is not the file that was written"):
+        graftwork.load(tmp_path / "model")
+
+
+def test_a_second_run_on_the_same_test_images_is_counted(run, tiny, tmp_path, small):
+    second = train(tiny, output=tmp_path / "second", **{**small, "loss": "svm"})
+    assert second.test.look >= 2
+    assert any(finding.code == "G305" for finding in second.findings)
+
+
+def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_path, monkeypatch, small):
+    from graftwork.codes import extract
+
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(extract, "SHARD_IMAGES", 1)
+    real, count = extract.pixels, [0]
+
+    def killed(*arguments):
+        count[0] += 1
+        if count[0] > 20:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(extract, "pixels", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, output=tmp_path / "killed", **small)
+    count[0] = -1000
+    again = train(tiny, output=tmp_path / "killed", **small)
+    decoded = count[0] + 1000
+    assert decoded < 60  # what was computed before is kept
+    for a, b in zip(again.trials, run.trials, strict=True):
+        assert np.array_equal(a.probabilities, b.probabilities)
