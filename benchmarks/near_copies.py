@@ -80,12 +80,13 @@ def copy_of(data: bytes, kind: str, rng: np.random.Generator) -> bytes:
     if kind in ("cropped 5 %", "cropped 10 %", "all three"):
         most = 0.05 if kind == "cropped 5 %" else 0.1
         width, height = image.size
-        cut = rng.uniform(most / 2, most, 2) * image.size
+        cut = np.floor(rng.uniform(most / 2, most, 2) * image.size + 0.5 * (min(image.size) * most > 1))
         left, top = rng.random(2) * cut
         image = image.crop((round(left), round(top), round(left + width - cut[0]), round(top + height - cut[1])))
     if kind in ("resized", "all three"):
         scale = rng.uniform(0.5, 1.5)
-        image = image.resize([max(8, round(side * scale)) for side in image.size], Image.Resampling.BICUBIC)
+        scale = max(scale, min(1.0, 32 / min(image.size)))  # detail that 32 px cannot show is no longer the picture
+        image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
     if kind in ("re-encoded", "all three"):
         return encoded(image, "JPEG" if rng.random() < 0.7 else "WEBP", quality=int(rng.integers(30, 91)))
     return encoded(image, "PNG")

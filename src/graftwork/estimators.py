@@ -24,7 +24,7 @@ from graftwork.images.imageset import ImageSet
 from graftwork.images.memory import from_arrays
 from graftwork.images.read import from_paths
 from graftwork.verbs.listener import Listener
-from graftwork.verbs.reading import Asked, Opened, open_backbone
+from graftwork.verbs.reading import Asked, open_backbone
 from graftwork.verbs.search import Found, Rules, search
 
 Pool = Literal["average", "max"]

@@ -44,10 +44,10 @@ class Fitted:
 
 def probabilities(fitted: Fitted, codes: NDArray[np.floating]) -> NDArray[np.float32]:
     """Probability rows (n, k) of codes (n, d), the taps' codes side by side."""
-    values = codes.astype(fitted.code_dtype).astype(np.float32)
+    values = np.ascontiguousarray(codes.astype(fitted.code_dtype), np.float32)
     if fitted.normalise == "l2":
         values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-    # einsum instead of a matrix product: each row is summed in one fixed order whatever stands beside it,
-    # so that an image's probabilities do not depend on its neighbours by a bit
-    margins = np.einsum("nd,kd->nk", values, fitted.head.weight) + fitted.head.bias
+    # einsum over rows that lie together instead of a matrix product: each row is summed in one fixed order whatever
+    # stands beside it, so that an image's probabilities do not depend on its neighbours by a bit
+    margins = np.einsum("nd,kd->nk", values, np.ascontiguousarray(fitted.head.weight)) + fitted.head.bias
     return softmax(margins, fitted.head.temperature)

@@ -74,6 +74,11 @@ class Thumbnails:
             out[here] = self._shards[number][self._row[index[here]]]
         return out
 
+    def followed_by(self, other: Thumbnails) -> Thumbnails:
+        """These thumbnails, then the others."""
+        shard = np.concatenate([self._shard, other._shard + len(self._shards)])
+        return Thumbnails([*self._shards, *other._shards], shard, np.concatenate([self._row, other._row]))
+
     def take(self, indices: NDArray[np.int64] | Sequence[int]) -> Thumbnails:
         """The thumbnails at ``indices``, still on disk."""
         index = np.asarray(indices, np.int64)
@@ -131,6 +136,15 @@ class Looks:
         )
 
 
+def joined(one: Looks, other: Looks) -> Looks:
+    """The looks at one set of images, then those at another."""
+    fields = [field.name for field in dataclasses.fields(one) if field.name != "thumbnails"]
+    return Looks(
+        **{name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in fields},
+        thumbnails=one.thumbnails.followed_by(other.thumbnails),
+    )
+
+
 def look_at(
     images: ImageSet, folder: Path | None = None, progress: Progress | None = None, threads: int = 2
 ) -> Looks:
@@ -154,6 +168,13 @@ def look_at(
     for start in range(0, len(new), _SHARD):
         kept.add(_looks_at(images, new[start : start + _SHARD], threads, progress, (start, len(new))))
     return kept.looks(images.digests.astype("S64"))
+
+
+def recall_looks(digests: Sequence[str], folder: Path | None = None) -> Looks | None:
+    """The looks at images that were looked at before, in that order; None where one of them is no longer kept."""
+    kept = _Kept((folder or cache_folder() / "looks") / _VERSION)
+    wanted = np.asarray(digests, "S64")
+    return kept.looks(wanted) if np.isin(wanted, kept.digests()).all() else None
 
 
 def intensity_range(looks: Looks) -> tuple[float, float] | None:

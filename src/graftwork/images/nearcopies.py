@@ -31,6 +31,10 @@ _NEAREST = 8
 """At most so many nominated pairs an image are compared by pixels."""
 LEAST_LIKENESS = 0.85
 _MOST_LIKENESS = 0.97
+TINY_PX = 24
+"""Smaller images are a handful of blobs: laid over one another, any two of a kind agree in local contrast. They
+are compared as they lie, a little blurred, by plain correlation, and must agree all but exactly."""
+TINY_LIKENESS = 0.994
 _WORTH_A_CLOSER_LOOK = 0.6
 """At 32 px a pair that is less alike than this is not aligned at 64 px."""
 
@@ -68,8 +72,9 @@ def near_copies(looks: Looks, labels: Ints, seed: int = 0) -> NearCopies:
     """
     nominated = nominate(looks.hashes, looks.readable, seed)
     pairs, likeness = _likeness(looks, nominated)
-    threshold = judge(likeness, labels[pairs[:, 0]], labels[pairs[:, 1]])
-    confirmed = likeness >= threshold
+    tiny = _tiny(looks, pairs)
+    threshold = judge(likeness[~tiny], *labels[pairs[~tiny]].T)
+    confirmed = likeness >= np.where(tiny, TINY_LIKENESS, threshold)
     return NearCopies(pairs[confirmed], likeness[confirmed], threshold, len(looks))
 
 
@@ -167,15 +172,27 @@ def _rank_within(image: Ints, bits: Ints) -> NDArray[np.bool_]:
     return near
 
 
+def _tiny(looks: Looks, pairs: Ints) -> NDArray[np.bool_]:
+    """(m,) pairs of which one image is too small for its local contrast to tell it from others."""
+    longer = np.maximum(looks.width, looks.height)[pairs]
+    return np.asarray(longer.min(axis=1) < TINY_PX, np.bool_)
+
+
 def _likeness(looks: Looks, nominated: Nominated) -> tuple[Ints, Floats]:
     """The pairs, the smaller index first, and how alike their thumbnails are."""
-    likeness = np.zeros(len(nominated.whole), np.float32)
+    pairs = np.stack([nominated.whole, nominated.part], axis=1)
+    likeness = np.zeros(len(pairs), np.float32)
     boxes = WINDOWS[nominated.window].reshape(-1, 4)
-    for start in range(0, len(likeness), 256):
-        block = slice(start, start + 256)
-        whole, part = looks.thumbnails[nominated.whole[block]], looks.thumbnails[nominated.part[block]]
-        likeness[block] = aligned_correlation(_planes(part), _planes(whole), boxes[block])
-    return np.sort(np.stack([nominated.whole, nominated.part], axis=1), axis=1), likeness
+    tiny = _tiny(looks, pairs)
+    for chosen in (np.flatnonzero(tiny), np.flatnonzero(~tiny)):
+        for start in range(0, len(chosen), 256):
+            block = chosen[start : start + 256]
+            whole, part = (_planes(looks.thumbnails[pairs[block, side]]) for side in (0, 1))
+            if tiny[block[0]]:
+                likeness[block] = _correlation(_blurred(part, THUMB_PX / 16), _blurred(whole, THUMB_PX / 16))
+            else:
+                likeness[block] = aligned_correlation(part, whole, boxes[block])
+    return np.sort(pairs, axis=1), likeness
 
 
 def aligned_correlation(part: Floats, whole: Floats, boxes: NDArray[np.float64]) -> Floats:
@@ -212,9 +229,9 @@ def _compared(part: Floats, whole: Floats, boxes: NDArray[np.float64]) -> Floats
     """(m,) correlation of the local contrast of the boxes of (m, 3, s, s) images with others, edges aside."""
     inside = slice(2, -2)
     view = np.stack([_box(part[:, c], boxes) for c in range(3)], axis=1)
-    alike = np.abs(part.mean(axis=(2, 3)) - whole.mean(axis=(2, 3))).max(axis=1) < 4
+    same_colour = np.abs(part.mean(axis=(2, 3)) - whole.mean(axis=(2, 3))).max(axis=1) < 4
     a, b = _contrast(view)[..., inside, inside], _contrast(whole)[..., inside, inside]
-    return _correlation(a, b, flat=alike.astype(np.float32))
+    return _correlation(a, b, flat=same_colour)
 
 
 def _slide(part: Floats, whole: Floats, boxes: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
@@ -293,7 +310,7 @@ def _contrast(images: Floats) -> Floats:
     return images - _blurred(images, images.shape[-1] / 16)
 
 
-def _correlation(a: Floats, b: Floats, flat: Floats) -> Floats:
+def _correlation(a: Floats, b: Floats, flat: NDArray[np.bool_] | bool = False) -> Floats:
     """(m,) correlation of (m, ...) arrays, and ``flat`` where neither has any contrast to correlate."""
     a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
     a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)

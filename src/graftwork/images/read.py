@@ -77,7 +77,7 @@ def with_groups(images: ImageSet, group_by: str) -> ImageSet:
     if not pattern.groups:
         columns = f" or one of the columns {', '.join(images.columns)}" if images.columns else ""
         raise UsageError(f"--group-by needs a pattern with one capture, such as '^(\\d+)_'{columns}; got `{group_by}`")
-    groups = [_group(pattern, name) for name in images.names]
+    groups = [first_capture(pattern, name) for name in images.names]
     if not any(group is not None for group in groups):
         raise UsageError(
             f"--group-by must match the images' names, but `{group_by}` matches none of {len(images)}, "
@@ -87,7 +87,7 @@ def with_groups(images: ImageSet, group_by: str) -> ImageSet:
     return dataclasses.replace(images, groups=np.array(alone, np.str_))
 
 
-def _group(pattern: re.Pattern[str], name: str) -> str | None:
+def first_capture(pattern: re.Pattern[str], name: str) -> str | None:
     """The first capture, looked for in the file's name and then, for patterns about folders, in the whole path."""
     match = pattern.search(name.rsplit("/", 1)[-1]) or pattern.search(name)
     return match[1] if match else None

@@ -192,7 +192,7 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
 
 
 def _engine(path: Path, held: ModelFolder) -> Engine:
-    from graftwork.backbones.saved import open_engine
+    from graftwork.backbones.thin import open_engine
 
     return open_engine(
         path / "engine", path / "body.safetensors", held.fitted.card, held.fitted.taps, held.fitted.engine

@@ -13,7 +13,7 @@ from graftwork.core.metrics import confusion
 from graftwork.core.rules import Finding
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import DataError
-from graftwork.images.look import recall_looks
+from graftwork.images.look import joined, recall_looks
 from graftwork.images.nearcopies import near_copies
 from graftwork.model.load import CHUNK, Model, load
 from graftwork.runfolder import read_run
@@ -106,8 +106,7 @@ def _near(looked: Looked, exact: NDArray[np.bool_], trained: list[str]) -> NDArr
     before = recall_looks(trained)
     if before is None:
         return None
-    joined = looked.looks.joined(before)
-    found = near_copies(joined, np.concatenate([looked.images.labels, np.full(len(before), -1)]))
+    found = near_copies(joined(looked.looks, before), np.concatenate([looked.images.labels, np.full(len(before), -1)]))
     groups = found.groups
     n = len(looked.images)
     return np.asarray(np.isin(groups[:n], groups[n:]) | exact)
