@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encoded, paint, picture, write
+from PIL import Image
+
+from graftwork.core.rules import Finding
+from graftwork.core.splits import make_split
+from graftwork.errors import DataError
+from graftwork.images.check import Problems, check, straddling
+from graftwork.images.look import look_at
+from graftwork.images.read import read_images
+
+
+def checked(folder: Path, **options) -> tuple[Problems, dict[str, Finding]]:
+    images = read_images(folder)
+    problems = check(images, look_at(images), **options)
+    return problems, {finding.code: finding for finding in problems.findings}
+
+
+def test_a_good_folder(folder: Path) -> None:
+    problems, found = checked(folder, input_px=64)
+    assert not found
+    assert problems.usable.tolist() == list(range(8))
+    assert len(set(problems.groups.tolist())) == 8
+
+
+def test_ten_per_cent_broken_files_are_listed_and_left_out(folder: Path) -> None:
+    for i in range(4, 20):
+        write(folder / "cat" / f"{i}.jpg", paint(100 + i))
+        write(folder / "dog" / f"{i}.jpg", paint(200 + i))
+    write(folder / "cat" / "4.jpg", b"no image")
+    write(folder / "cat" / "5.jpg", b"")
+    write(folder / "dog" / "6.jpg", paint(1, (200, 100))[:900])
+    write(folder / "dog" / "7.jpg", paint(1, (200, 100))[:700])
+    problems, found = checked(folder, input_px=64)
+    assert found["G101"].count == 4
+    assert found["G101"].examples == ("cat/4.jpg", "cat/5.jpg", "dog/6.jpg", "dog/7.jpg")
+    assert "cat/4.jpg" not in [read_images(folder).names[i] for i in problems.usable]
+    assert len(problems.usable) == 36
+
+
+def test_no_image_readable(folder: Path) -> None:
+    for path in folder.rglob("*.jpg"):
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"none of 8 is: cat/0.jpg must be an image"):
+        checked(folder)
+
+
+def test_one_class_and_classes_of_one_image(folder: Path) -> None:
+    write(folder / "bird" / "0.jpg", paint(50))
+    _, found = checked(folder, input_px=64)
+    assert found["G116"].examples == ("bird",)
+    _, found = checked(folder / "..", input_px=64)
+    for path in (*(folder / "dog").iterdir(), *(folder / "bird").iterdir()):
+        path.unlink()
+    _, found = checked(folder, input_px=64)
+    assert found["G117"].severity == "error"
+
+
+def test_wrong_suffixes(folder: Path) -> None:
+    write(folder / "cat" / "9.png", paint(60))
+    _, found = checked(folder, input_px=64)
+    assert found["G102"].examples == ("cat/9.png (JPEG)",)
+
+
+def test_exact_copies_stay_together(folder: Path) -> None:
+    write(folder / "cat" / "again.jpg", paint(0))
+    problems, found = checked(folder, input_px=64)
+    assert found["G103"].examples == ("cat/0.jpg", "cat/again.jpg")
+    assert found["G103"].count == 1
+    assert problems.groups[0] == problems.groups[4]
+
+
+def test_exact_copies_with_different_labels_stay_out_and_are_listed(folder: Path) -> None:
+    write(folder / "dog" / "wrong.jpg", paint(0))
+    problems, found = checked(folder, input_px=64)
+    assert found["G104"].examples == ("cat/0.jpg", "dog/wrong.jpg")
+    names = read_images(folder).names
+    assert {"cat/0.jpg", "dog/wrong.jpg"}.isdisjoint(names[i] for i in problems.usable)
+
+
+def presplit(folder: Path) -> Path:
+    for part, seed in (("train", 0), ("val", 50)):
+        for number, name in enumerate(("cat", "dog")):
+            for i in range(4):
+                write(folder / part / name / f"{i}.jpg", paint(seed + 10 * number + i, (80, 60)))
+    return folder
+
+
+def test_a_given_test_part_is_never_changed(tmp_path: Path) -> None:
+    folder = presplit(tmp_path / "data")
+    write(folder / "train" / "dog" / "wrong.jpg", paint(50, (80, 60)))  # val/cat/0.jpg under another label
+    write(folder / "train" / "cat" / "leak.png", encoded(picture(51, (80, 60)).resize((70, 50)), "PNG"))  # of val/cat/1
+    write(folder / "train" / "dog" / "copy.jpg", paint(60, (80, 60)))  # val/dog/0.jpg
+    images = read_images(folder)
+    problems = check(images, look_at(images), input_px=64)
+    found = {finding.code: finding for finding in problems.findings}
+    kept = images.take(problems.usable)
+    assert (kept.parts == "test").sum() == 8
+    assert found["G104"].examples == ("train/dog/wrong.jpg",)
+    assert set(found["G108"].examples) == {"train/cat/leak.png", "train/dog/copy.jpg"}
+    split = make_split(kept.labels, problems.groups, seed=0, n_folds=2, given_test=kept.parts == "test")
+    assert {kept.names[i] for i in split.left_out} == {"train/cat/leak.png", "train/dog/copy.jpg"}
+    assert len(split.test) == 8
+
+
+def test_told_groups_across_the_given_split(tmp_path: Path) -> None:
+    folder = presplit(tmp_path / "data")
+    images = read_images(folder, group_by=r"^(0)\.jpg")
+    found = {f.code: f for f in check(images, look_at(images), input_px=64).findings}
+    assert found["G109"].examples == ("train/cat/0.jpg", "train/dog/0.jpg")
+
+
+def test_a_large_group_of_copies_is_a_warning(folder: Path) -> None:
+    for i in range(5):
+        write(folder / "cat" / f"copy{i}.jpg", paint(0, quality=60 + 5 * i))
+    problems, found = checked(folder, input_px=64)
+    assert found["G107"].severity == "warning"
+    assert found["G107"].count == 6
+    assert np.bincount(problems.groups).max() == 6
+
+
+def test_near_copies_with_different_labels_are_named(folder: Path) -> None:
+    write(folder / "dog" / "copy.jpg", paint(0, quality=50))
+    _, found = checked(folder, input_px=64)
+    assert found["G106"].examples == ("cat/0.jpg = dog/copy.jpg",)
+
+
+def test_sizes_depth_pages_and_imbalance(folder: Path) -> None:
+    write(folder / "cat" / "huge.png", paint(80, (330, 300), format="PNG"))
+    write(folder / "cat" / "tiny.png", paint(81, (12, 9), format="PNG"))
+    write(folder / "cat" / "deep.png", encoded(Image.fromarray(np.full((30, 40), 9, np.uint16)), "PNG"))
+    write(folder / "cat" / "film.gif", encoded(picture(1), "GIF", save_all=True, append_images=[picture(2)]))
+    for i in range(20):
+        write(folder / "dog" / f"more{i}.jpg", paint(300 + i))
+    write(folder / "ewe" / "0.jpg", paint(400))
+    write(folder / "ewe" / "1.jpg", paint(401))
+    _, found = checked(folder, input_px=64)
+    assert found["G112"].examples == ("cat/huge.png",)
+    assert "3 px" in found["G112"].because
+    assert found["G111"].examples == ("cat/tiny.png",)
+    assert found["G114"].examples == ("cat/deep.png",)
+    assert found["G115"].examples == ("cat/film.gif",)
+    assert "`dog` has 24 images, `ewe` 2" in found["G113"].because
+
+
+def test_a_likely_group_that_straddles_the_split_is_a_warning(sets: Path) -> None:
+    images = read_images(sets / "cells")
+    looks = look_at(images)
+    alone = make_split(images.labels, np.arange(len(images)), seed=0)
+    (finding,) = straddling(images, looks, alone)
+    assert finding.do == r"--group-by '^(BloodImage_\d+)_'"
+    assert finding.severity == "warning"
+    told = read_images(sets / "cells", group_by=r"^(BloodImage_\d+)_")
+    together = make_split(told.labels, np.unique(told.groups, return_inverse=True)[1], seed=0)
+    assert straddling(told, looks, together) == ()
+    assert straddling(dataclasses.replace(told, groups=None), looks, together) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("dogcat", set()),
+        ("rsscn7", set()),
+        ("neu-steel", set()),
+        ("hymenoptera", set()),
+        ("cells", {"G105", "G110"}),
+        ("pacs-sketch", {"G110"}),
+        ("xray", {"G103", "G105", "G110"}),
+    ],
+)
+def test_real_sets(sets: Path, name: str, codes: set[str]) -> None:
+    assert set(checked(sets / name)[1]) == codes
+
+
+def test_every_code_is_described_in_the_file() -> None:
+    import re
+
+    from graftwork.images import check as module
+
+    source = Path(module.__file__).read_text()
+    used = set(re.findall(r'"(G\d{3})"', source))
+    described = set(re.findall(r"\bG\d{3}\b", module.__doc__))
+    assert used <= described

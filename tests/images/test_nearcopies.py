@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encoded, paint, write
+from PIL import Image
+
+from graftwork.core.splits import make_split
+from graftwork.images.check import check
+from graftwork.images.look import look_at
+from graftwork.images.nearcopies import judge, near_copies, nominate
+from graftwork.images.read import read_images
+
+
+def crop(image: Image.Image, share: float, rng: np.random.Generator) -> Image.Image:
+    cut = np.floor(rng.uniform(share / 2, share, 2) * image.size)
+    left, top = rng.random(2) * cut
+    box = (left, top, left + image.width - cut[0], top + image.height - cut[1])
+    return image.crop(tuple(round(side) for side in box))
+
+
+COPIES = {
+    "re-encoded": lambda image, rng: encoded(image, "JPEG", quality=int(rng.integers(30, 90))),
+    "resized": lambda image, rng: encoded(
+        image.resize([max(32, round(side * rng.uniform(0.6, 1.5))) for side in image.size]), "PNG"
+    ),
+    "cropped": lambda image, rng: encoded(crop(image, 0.08, rng), "PNG"),
+}
+
+
+@pytest.mark.parametrize("name", ["dogcat", "pacs-sketch", "neu-steel", "trashnet"])
+@pytest.mark.parametrize("kind", COPIES)
+def test_copies_are_found_and_distinct_images_are_not(sets: Path, tmp_path: Path, name: str, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    original = read_images(sets / name)
+    chosen = rng.choice(len(original), 160, replace=False)
+    for i in chosen:
+        write(tmp_path / original.names[i], original.read(int(i)))
+    for i in chosen[:40]:
+        image = Image.open(io.BytesIO(original.read(int(i)))).convert("RGB")
+        write(tmp_path / f"{original.names[i]}.copy.png", COPIES[kind](image, rng))
+    images = read_images(tmp_path)
+    groups = near_copies(look_at(images), images.labels).groups
+    place = {image: i for i, image in enumerate(images.names)}
+    found = [groups[place[original.names[i]]] == groups[place[f"{original.names[i]}.copy.png"]] for i in chosen[:40]]
+    assert np.mean(found) >= 0.95
+    alone = [i for i, image in enumerate(images.names) if not image.endswith(".copy.png")]
+    assert 160 - len(np.unique(groups[alone])) <= 2
+
+
+def test_different_pictures_are_no_copies(tmp_path: Path) -> None:
+    for i in range(60):
+        write(tmp_path / f"{i}.jpg", paint(i, (80, 60)))
+    images = read_images(tmp_path)
+    assert len(near_copies(look_at(images), images.labels).pairs) == 0
+
+
+def test_colour_alone_makes_a_difference(tmp_path: Path) -> None:
+    disc = np.hypot(*np.mgrid[-20:44, -30:34]) < 16
+    disc[40:48, 5:50] = True
+    for name, colour in {"red": (200, 30, 30), "blue": (30, 30, 200)}.items():
+        picture = np.where(disc[..., None], np.array(colour), 128).astype(np.uint8)
+        write(tmp_path / f"{name}.png", encoded(Image.fromarray(picture), "PNG"))
+        write(tmp_path / f"{name}.jpg", encoded(Image.fromarray(picture), "JPEG", quality=70))
+        write(tmp_path / f"{name}-blank.png", encoded(Image.new("RGB", (64, 64), colour), "PNG"))
+    images = read_images(tmp_path)
+    found = near_copies(look_at(images), images.labels)
+    assert {frozenset(images.names[i] for i in pair) for pair in found.pairs} == {
+        frozenset({"red.png", "red.jpg"}),
+        frozenset({"blue.png", "blue.jpg"}),
+    }
+
+
+def test_the_threshold_rises_where_different_classes_are_alike() -> None:
+    likeness = np.concatenate([np.full(99, 0.6), [0.8], np.full(50, 0.99)]).astype(np.float32)
+    one, other = np.zeros(150, int), np.concatenate([np.ones(100, int), np.zeros(50, int)])
+    easy = judge(likeness, one, other)
+    hard = judge(np.minimum(likeness + 0.3, 1), one, other)
+    assert easy == pytest.approx(0.85)
+    assert hard == pytest.approx(0.95, abs=0.01)
+    assert judge(likeness, one, one) == 0.85
+
+
+def test_nominating_takes_time_like_n_and_not_its_square() -> None:
+    from time import process_time
+
+    rng = np.random.default_rng(0)
+    seconds = []
+    for n in (5_000, 20_000):
+        hashes = rng.integers(0, 256, (n, 19, 8), dtype=np.uint8)
+        begin = process_time()
+        nominate(hashes, np.ones(n, bool))
+        seconds.append(process_time() - begin)
+    assert seconds[1] < 9 * seconds[0]  # sixteen times would be the square
+
+
+def test_frames_that_all_look_alike_do_not_explode() -> None:
+    hashes = np.tile(np.random.default_rng(0).integers(0, 256, (1, 19, 8), dtype=np.uint8), (3000, 1, 1))
+    found = nominate(hashes, np.ones(3000, bool))
+    assert len(found.whole) <= 3000 * 16
+    assert (np.bincount(np.concatenate([found.whole, found.part]), minlength=3000) > 0).all()
+
+
+def test_near_copies_stand_on_one_side_of_every_split(folder: Path) -> None:
+    for i in range(4):
+        image = Image.open(folder / "cat" / f"{i}.jpg")
+        write(folder / "cat" / f"{i}-small.png", encoded(image.resize((36, 27)), "PNG"))
+    images = read_images(folder)
+    looks = look_at(images)
+    problems = check(images, looks)
+    place = {name: i for i, name in enumerate(images.names)}
+    for seed in range(20):
+        split = make_split(images.labels, problems.groups, seed=seed, test_fraction=0.3, n_folds=2)
+        for i in range(4):
+            pair = [place[f"cat/{i}.jpg"], place[f"cat/{i}-small.png"]]
+            assert np.isin(pair, split.test).sum() != 1
+            where = [np.flatnonzero(split.develop == image) for image in pair]
+            if len(where[0]):
+                assert split.folds[where[0]] == split.folds[where[1]]
