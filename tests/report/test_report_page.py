@@ -241,6 +241,36 @@ def test_the_temperature_is_taken_out_again():
     assert before.expected_error == pytest.approx(calibration(run.y, untouched).expected_error, rel=1e-4)
 
 
+def test_a_run_with_nothing_optional_renders():
+    run = example_run()
+    run = dataclasses.replace(
+        run,
+        baselines=(),
+        findings=(),
+        codes_map=None,
+        test=None,
+        settings={"final": None},
+        verdict=dataclasses.replace(run.verdict, baselines=(), images_to_settle=None),
+        card=dataclasses.replace(run.card, weights_sha256=None, params_millions=None, taps=()),
+    )
+    page = Page(render(run, None))
+    assert "map" not in page.ids()
+    assert list(page.held("charts")) == ["layers", "confusion", "calibration", "seconds"]
+    assert "No warning was raised" in page.text
+    assert "Nothing was found wrong." in page.text
+    assert "None" not in page.text
+    assert "Always answering" not in page.text
+
+
+def test_many_doubtful_labels_at_once_are_blamed_on_the_model():
+    blame = "say more about the model"
+    few, many = example_run(n=240), example_run(n=800, classes=CLASSES_200)
+    assert evidence.doubts(few)[1] < 0.1 * len(few.y)
+    assert blame not in Page(bare(few)).text
+    assert evidence.doubts(many)[1] > 0.1 * len(many.y)
+    assert blame in Page(bare(many)).text
+
+
 def test_log_loss_is_read_in_nats():
     run = example_run(metric="log-loss")
     text = Page(bare(run)).text

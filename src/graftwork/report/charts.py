@@ -134,8 +134,8 @@ def confusion_chart(run: Run) -> UIElement:
             "predicted": predicted,
             "count": cells,
             "alpha": np.maximum(np.sqrt(share), 0.25 if k <= NAMED_TICKS else 0.45),  # a single mistake stays visible
-            "colour": np.where(true == predicted, light("accent"), light("second")).tolist(),
-            "text_colour": np.where(share > 0.36, light("panel"), light("ink")).tolist(),
+            "colour": np.where(true == predicted, light("hit"), light("miss")).tolist(),
+            "text_colour": np.where(share > 0.7, light("on_cell"), light("ink")).tolist(),
             "true_name": [words.one_line(run.classes[c]) for c in true],
             "predicted_name": [words.one_line(run.classes[c]) for c in predicted],
             "share": [f"{words.percent(s)} % of this class" for s in share],

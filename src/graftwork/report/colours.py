@@ -14,9 +14,12 @@ TOKENS: dict[str, tuple[str, str]] = {
     "good": ("#23743f", "#71c78d"),
     "caution": ("#8a5a00", "#e6b450"),
     "bad": ("#b02a20", "#f28b82"),
+    "hit": ("#1f68b0", "#2d6bad"),
+    "miss": ("#b8550d", "#a3561c"),
+    "on_cell": ("#fefefe", "#f7f8fa"),
 }
 """Text colours (ink, muted, accent, second, good, caution, bad) keep a contrast of at least 4.5 on page, panel and
-field."""
+field, and on_cell on hit and miss."""
 
 CLASS_COLOURS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
