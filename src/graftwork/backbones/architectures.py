@@ -1,0 +1,162 @@
+"""What timm and torchvision tell of the networks they know by name: a card, not yet the weights."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graftwork.backbones.load import TORCHVISION
+from graftwork.backbones.torchvision_import import make_torchvision_importable
+from graftwork.core.facts import BackboneCard, Interpolation, Preprocess
+from graftwork.errors import BackboneError
+
+_TRAINED_ON = {
+    r"(^|_)in12k_ft_in1k": "ImageNet-12k, then ImageNet-1k",
+    r"(^|_)in2[12]k_ft_in1k": "ImageNet-21k, then ImageNet-1k",
+    r"(^|_)in12k": "ImageNet-12k",
+    r"(^|_)in2[12]k": "ImageNet-21k",
+    r"(^|_)in1k": "ImageNet-1k",
+    r"lvd142m": "LVD-142M, without labels",
+    r"laion": "LAION, with captions",
+    r"openai": "WebImageText, with captions",
+    r"yfcc": "YFCC100M",
+    r"ig1b|swag|wsl": "photos from Instagram with hashtags",
+}
+"""What a tag of timm's says about the data, most specific first."""
+_ASPECTS = {"squash": "stretch", "border": "pad"}
+
+
+def timm_card(name: str, *, also: Sequence[str], data_terms: Mapping[str, str]) -> BackboneCard:
+    """Return the card of a name of timm's, with or without its tag.
+
+    Parameters
+    ----------
+    also
+        Other names that the user may have meant.
+
+    Raises
+    ------
+    BackboneError
+        When timm knows no such network, or no weights of it on a hub.
+    """
+    make_torchvision_importable()
+    import timm
+
+    name = name.removeprefix("hf-hub:").removeprefix("timm/")
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False) if timm.is_model(name) else None
+    if config is None:
+        raise BackboneError(_unknown(name, [*also, *timm.list_models(), *timm.list_pretrained()]))
+    if not config.hf_hub_id:
+        others = timm.list_pretrained(name.partition(".")[0] + "*")[:5]
+        raise BackboneError(
+            f"{name} must have weights on a hub, but timm knows none; choose of "
+            f"{', '.join(others) or 'other architectures'}, or give a file"
+        )
+    full = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
+    trained_on = next((told for tag, told in _TRAINED_ON.items() if re.search(tag, config.tag or "")), "unknown")
+    return BackboneCard(
+        name=f"timm:{full}",
+        source="timm",
+        architecture=full,
+        weights=config.hf_hub_id,
+        preprocess=_timm_preprocess(config),
+        licence=config.license or "unknown",
+        data_terms=data_terms.get(trained_on, "unknown"),
+        trained_on=trained_on,
+    )
+
+
+def torchvision_card(name: str) -> BackboneCard:
+    """Return the card of a name of torchvision's, such as ``resnet50`` or ``resnet50.IMAGENET1K_V1``.
+
+    Raises
+    ------
+    BackboneError
+        When torchvision knows no such network for classification, or no such weights.
+    """
+    make_torchvision_importable()
+    import torchvision
+
+    architecture, _, tag = name.partition(".")
+    known = torchvision.models.list_models(module=torchvision.models)
+    if architecture not in known:
+        raise BackboneError(_unknown(f"{TORCHVISION}{name}", [TORCHVISION + other for other in known]))
+    choices = torchvision.models.get_model_weights(architecture)
+    if tag and tag not in choices.__members__:
+        raise BackboneError(f"{TORCHVISION}{name} must be one of the weights {', '.join(choices.__members__)}")
+    weights = choices[tag] if tag else choices.DEFAULT
+    swag = "SWAG" in weights.name
+    return BackboneCard(
+        name=f"{TORCHVISION}{architecture}.{weights.name}",
+        source="torchvision",
+        architecture=TORCHVISION + architecture,
+        weights=weights.url,
+        preprocess=_torchvision_preprocess(weights.transforms()),
+        licence=str(weights.meta.get("license", "BSD-3-Clause")),
+        data_terms="unknown" if swag else "ImageNet's images: non-commercial research and education",
+        trained_on="photos from Instagram with hashtags, then ImageNet-1k" if swag else "ImageNet-1k",
+    )
+
+
+def card_of_file_name(path: Path) -> BackboneCard:
+    """Return the card of weights without facts beside them, whose name begins with an architecture of timm's.
+
+    Raises
+    ------
+    BackboneError
+        When timm knows none of that name.
+    """
+    make_torchvision_importable()
+    import timm
+
+    name = path.name.removesuffix(path.suffix)
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        raise BackboneError(
+            f"{path} must tell its architecture, but {architecture} is none of timm's; add "
+            f'{path.with_suffix(".json").name} beside it: {{"architecture": "resnet50", "input": {{"size": 224, '
+            '"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}'
+        )
+    known = timm.get_pretrained_cfg(name if timm.is_model_pretrained(name) else architecture)
+    return BackboneCard(
+        name=f"file:{path.as_posix()}",
+        source="file",
+        architecture=architecture,
+        weights=str(path),
+        preprocess=_timm_preprocess(known) if known is not None else Preprocess(),
+    )
+
+
+def _timm_preprocess(config: Any) -> Preprocess:
+    mean, std = (tuple(float(v) for v in values) for values in (config.mean, config.std))
+    interpolation: Interpolation = "bilinear" if config.interpolation == "bilinear" else "bicubic"
+    return Preprocess(
+        input_px=int(config.input_size[-1]),
+        crop_fraction=float(config.crop_pct),
+        aspect=_ASPECTS.get(config.crop_mode, "crop"),  # type: ignore[arg-type]
+        interpolation=interpolation,
+        mean=mean,  # type: ignore[arg-type]
+        std=std,  # type: ignore[arg-type]
+    )
+
+
+def _torchvision_preprocess(transform: Any) -> Preprocess:
+    mean, std = (tuple(float(v) for v in values) for values in (transform.mean, transform.std))
+    px = int(transform.crop_size[0])
+    interpolation: Interpolation = "bicubic" if "bicubic" in str(transform.interpolation.value) else "bilinear"
+    return Preprocess(
+        input_px=px,
+        crop_fraction=px / int(transform.resize_size[0]),
+        interpolation=interpolation,
+        mean=mean,  # type: ignore[arg-type]
+        std=std,  # type: ignore[arg-type]
+    )
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 5)
+    listed = f"near names: {', '.join(near)}" if near else "`graft zoo list` names those that are known"
+    return f"{name} must be a network that timm or torchvision knows, a file of weights, or `auto`; {listed}"

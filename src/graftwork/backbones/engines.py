@@ -1,0 +1,280 @@
+"""Which engine runs a network on this machine: measured once on real images, recorded, used again.
+
+An engine takes pixels and gives codes (``stream``). Its name tells kind and precision (``openvino f32``,
+``openvino bf16``, ``torch cpu f32``, ``torch cuda bf16``, ``torch mps f32``) and is part of what codes depend on.
+Graphs for OpenVINO are kept in the cache, so that only the first use of a network imports torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import cattrs
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.backbones.batches import Codes, gathered
+from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Precision, has_bf16
+from graftwork.backbones.openvino_import import import_openvino
+from graftwork.backbones.weights import require_safetensors, sha256_of
+from graftwork.core.facts import BackboneCard, digest_of
+from graftwork.errors import BackboneError
+from graftwork.files import cache_folder, whole_folder, write_json
+
+AGREE = 0.02
+"""Law: relative error of the centred codes against float32, at most, on the worst image and layer."""
+_MARGIN = 0.85
+"""The worst image of a sample is not the worst of all: accepted is what stays below this share of the limit."""
+_SAMPLE = 128
+_ENOUGH = 16
+"""With fewer images nothing is measured, and float32 is taken."""
+_ROUNDS = 3
+_ROUND_SECONDS = 0.3
+_VERSION = 1
+
+REFERENCE = "torch cpu f32"
+FALLBACK = "openvino f32"
+
+
+class Engine(Protocol):
+    """Runs a network: pixels (n, px, px, 3) uint8 in, codes (n, d) float32 of its layers out."""
+
+    name: str
+    names: tuple[str, ...]
+
+    def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
+        """Codes of all images in order, in blocks of any height, while later ones are still being decoded."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineChoice:
+    """The engine taken for a network, and why."""
+
+    name: str
+    images_per_second: dict[str, float]
+    worst_error: dict[str, float]
+    """Of the centred codes against float32, on the worst image and layer of the sample."""
+    images: int
+    """How many images it was measured on."""
+    machine: str
+
+
+def choose_engine(card: BackboneCard, pixels: NDArray[np.uint8]) -> EngineChoice:
+    """Return the fastest engine whose codes agree with float32, measured once per network, input and machine.
+
+    Parameters
+    ----------
+    pixels
+        (n, px, px, 3) real images of the data at hand; about a hundred are looked at.
+
+    Raises
+    ------
+    BackboneError
+        When the network cannot be loaded, or cannot take this input.
+    """
+    machine = _machine()
+    key = digest_of([_identity(card), machine])
+    kept = cache_folder() / "engines" / f"{key}.json"
+    if kept.is_file():
+        return cattrs.structure(json.loads(kept.read_text(encoding="utf-8")), EngineChoice)
+    choice = _measured(card, pixels[:_SAMPLE], machine)
+    if len(pixels) >= _ENOUGH:
+        write_json(kept, dataclasses.asdict(choice))
+    return choice
+
+
+def open_engine(card: BackboneCard, name: str) -> Engine:
+    """Return an engine by name that reads the layers in ``card.taps``.
+
+    Raises
+    ------
+    BackboneError
+        When there is no such engine on this machine, or the network cannot be loaded or take this input.
+    """
+    kind, *how = name.split()
+    if kind == "openvino" and how in (["f32"], ["bf16"]):
+        precision: Precision = "bf16" if how == ["bf16"] else "f32"
+        return OpenVINOEngine.from_file(_graph(card) / GRAPH_FILE, precision=precision)
+    if kind == "torch" and len(how) == 2:
+        return _torch_engine(card, *how)
+    raise BackboneError(f"the engine {name} must be one of {', '.join(_candidates())}; train again on this machine")
+
+
+def open_saved_engine(folder: Path, name: str) -> Engine | None:
+    """Return the engine kept in a folder by ``save_graph_of``, without torch; None where it is not there or cannot run.
+
+    Parameters
+    ----------
+    name
+        The engine that the codes were computed with; its precision is kept where this machine has it.
+    """
+    if not (folder / GRAPH_FILE).is_file() or importlib.util.find_spec("openvino") is None:
+        return None
+    precision: Precision = "bf16" if name.endswith("bf16") and has_bf16() else "f32"
+    return OpenVINOEngine.from_file(folder / GRAPH_FILE, precision=precision)
+
+
+def save_graph_of(card: BackboneCard, folder: Path) -> None:
+    """Write the network up to the layers in ``card.taps`` into a folder, for ``OpenVINOEngine.from_file``.
+
+    Raises
+    ------
+    BackboneError
+        When the network cannot be loaded or converted.
+    """
+    import shutil
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in _graph(card).iterdir():
+        shutil.copyfile(file, folder / file.name)
+
+
+def engine_of_folder(folder: Path, body: Path, card: BackboneCard, name: str) -> Engine:
+    """Return the engine that a model folder was made with, from its graph or, where that cannot run, its weights.
+
+    Parameters
+    ----------
+    folder
+        Where ``save_graph_of`` wrote.
+    body
+        The network's own tensors, ``.safetensors``.
+
+    Raises
+    ------
+    BackboneError
+        When neither is there.
+    """
+    kind, _, how = name.partition(" ")
+    if kind == "openvino" and (folder / GRAPH_FILE).is_file() and _openvino_version() is not None:
+        return OpenVINOEngine.from_file(
+            folder / GRAPH_FILE, precision="bf16" if how == "bf16" and has_bf16() else "f32"
+        )
+    require_safetensors(body)
+    # another machine may lack the GPU or OpenVINO; float32 on the processor is what all engines agree with
+    own = dataclasses.replace(card, source="file", weights=str(body), weights_sha256=sha256_of(body))
+    return open_engine(own, name if name in _candidates() else _candidates()[0])
+
+
+def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[str, NDArray[np.floating]]) -> float:
+    """Largest relative error of the centred codes over images and layers.
+
+    What a whole set of codes is shifted by, a classifier does not see; so each set loses its own mean first.
+    """
+    worst = 0.0
+    for name, values in reference.items():
+        centred = values - values.mean(0)
+        off = np.linalg.norm(codes[name] - codes[name].mean(0) - centred, axis=1)
+        size = np.linalg.norm(centred, axis=1)
+        worst = max(worst, float(np.max(np.where(off > 0, off / np.maximum(size, 1e-12), 0.0))))
+    return worst
+
+
+def _measured(card: BackboneCard, pixels: NDArray[np.uint8], machine: str) -> EngineChoice:
+    names = _candidates()
+    if len(pixels) < _ENOUGH or len(names) == 1:
+        return EngineChoice(names[0], {}, {}, len(pixels), machine)
+    engines = {name: open_engine(card, name) for name in names}
+    reference = gathered(engines[names[0]].stream([pixels]))
+    errors = {name: worst_error(gathered(engine.stream([pixels])), reference) for name, engine in engines.items()}
+    rates = _rates({name: engines[name] for name in names if errors[name] <= _MARGIN * AGREE}, pixels)
+    return EngineChoice(
+        name=max(rates, key=lambda name: rates[name]),
+        images_per_second={name: round(rate, 1) for name, rate in rates.items() if rate},
+        worst_error={name: round(error, 6) for name, error in errors.items()},
+        images=len(pixels),
+        machine=machine,
+    )
+
+
+def _rates(engines: Mapping[str, Engine], pixels: NDArray[np.uint8]) -> dict[str, float]:
+    """Images a second, the best of several rounds taken in turn: what else runs here only ever slows."""
+    best = dict.fromkeys(engines, 0.0)
+    for _ in range(_ROUNDS if len(engines) > 1 else 0):
+        for name, engine in engines.items():
+            begin = time.perf_counter()
+            done = sum(len(next(iter(block.values()))) for block in engine.stream(_repeated(pixels, begin)))
+            best[name] = max(best[name], done / (time.perf_counter() - begin))
+    return best
+
+
+def _repeated(pixels: NDArray[np.uint8], begin: float) -> Iterator[NDArray[np.uint8]]:
+    yield pixels
+    while time.perf_counter() - begin < _ROUND_SECONDS:
+        yield pixels
+
+
+def _candidates() -> list[str]:
+    """Engines of this machine; the first one is float32 and stands for the reference."""
+    gpu = _gpu()
+    if gpu is not None:
+        return ["torch cuda f32", "torch cuda bf16"] if gpu == "cuda" else ["torch mps f32"]
+    if _openvino_version() is None:
+        return [REFERENCE]
+    return [FALLBACK, "openvino bf16"] if has_bf16() else [FALLBACK]
+
+
+def _gpu() -> str | None:
+    if importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else None
+
+
+def _torch_engine(card: BackboneCard, device: str, precision: str) -> Engine:
+    from graftwork.backbones.graph import codes_network
+    from graftwork.backbones.load import load
+    from graftwork.backbones.torch_engine import TorchEngine
+
+    network = codes_network(load(card), card)
+    return TorchEngine(network, device=device, bf16=precision == "bf16")
+
+
+def _graph(card: BackboneCard) -> Path:
+    """The folder of a network's graph in the cache, made when it is not there."""
+    folder = cache_folder() / "engines" / digest_of(_identity(card))
+    if not (folder / GRAPH_FILE).is_file():
+        from graftwork.backbones.convert import save_graph, to_graph
+        from graftwork.backbones.graph import codes_network
+        from graftwork.backbones.load import load
+
+        network = codes_network(load(card), card)
+        graph = to_graph(network, card.preprocess.input_px)
+        with whole_folder(folder) as part:
+            save_graph(graph, part / GRAPH_FILE)
+    return folder
+
+
+def _identity(card: BackboneCard) -> list[Any]:
+    """Everything that the graph depends on; how images are cropped is no part of it."""
+    fed = card.preprocess
+    return [
+        _VERSION, _openvino_version(), card.weights_sha256, card.architecture, card.model_args,
+        [(tap.name, tap.pool, tap.relu) for tap in card.taps], fed.input_px, fed.mean, fed.std, fed.channels,
+    ]  # fmt: skip
+
+
+def _machine() -> str:
+    processor = platform.processor() or platform.machine()
+    if _openvino_version() is not None:
+        processor = str(import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
+    return f"{processor}, {os.cpu_count()} cores, OpenVINO {_openvino_version() or 'absent'}"
+
+
+def _openvino_version() -> str | None:
+    try:
+        return importlib.metadata.version("openvino")
+    except importlib.metadata.PackageNotFoundError:
+        return None

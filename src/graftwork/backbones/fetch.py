@@ -1,0 +1,125 @@
+"""Weights by name from a hub or a web address: its cache first, then the network, failing fast where there is none."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from graftwork.errors import BackboneError
+
+REACH_SECONDS = 3.0
+"""How long a host may take to answer at all; a download that has begun may take as long as it needs."""
+HUB_FILE = "model.safetensors"
+
+
+class Unreachable(BackboneError):
+    """The network or the host does not answer; other weights may still be on this machine."""
+
+
+def cached_hub_file(repository: str) -> Path | None:
+    """Return the weights of a hub's repository when they are in its cache, without touching the network."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, HUB_FILE, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def hub_file(repository: str) -> Path:
+    """Return the weights of a hub's repository, from its cache (``HF_HOME``) or downloaded (``HF_ENDPOINT``).
+
+    Raises
+    ------
+    Unreachable
+        When they are not in the cache and the hub cannot be reached or ``HF_HUB_OFFLINE`` is set.
+    BackboneError
+        When the hub has no such weights, or they may not be fetched.
+    """
+    cached = cached_hub_file(repository)
+    return cached if cached is not None else _download_from_hub(repository)
+
+
+def _download_from_hub(repository: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub import constants, errors
+
+    if constants.HF_HUB_OFFLINE:
+        raise Unreachable(_offline(repository, "HF_HUB_OFFLINE is set"))
+    require_reachable(constants.ENDPOINT, repository)
+    try:
+        return Path(huggingface_hub.hf_hub_download(repository, HUB_FILE, etag_timeout=REACH_SECONDS))
+    except errors.GatedRepoError as error:
+        raise BackboneError(
+            f"{repository} must be open to you, but the hub asks you to accept its terms first: log in with "
+            "`hf auth login` and accept them on its page"
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError) as error:
+        raise BackboneError(
+            f"{repository} must be a repository with {HUB_FILE}, but the hub has none; check the name"
+        ) from error
+    except errors.LocalEntryNotFoundError as error:
+        raise Unreachable(_offline(repository, "the connection to the hub was lost")) from error
+    except errors.HfHubHTTPError as error:
+        raise BackboneError(
+            f"{repository} must be fetched from the hub, which answers: {_first_line(error)}; try again later"
+        ) from error
+
+
+def web_file(url: str, sha256_prefix: str | None) -> Path:
+    """Return a file of torchvision's, from torch's own cache (``TORCH_HOME``) or downloaded and checked.
+
+    Raises
+    ------
+    Unreachable
+        When it is not in the cache and its host cannot be reached.
+    BackboneError
+        When what arrives is not the file that was meant.
+    """
+    import torch.hub
+
+    name = Path(urlsplit(url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.is_file():
+        return path
+    require_reachable(url, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256_prefix, progress=False)
+    except RuntimeError as error:  # torch's word for a wrong checksum
+        raise BackboneError(
+            f"{name} must have the checksum in its name, but: {_first_line(error)}; try again"
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(_offline(name, _first_line(error))) from error
+    return path
+
+
+def require_reachable(url: str, what: str) -> None:
+    """Raise Unreachable unless the host of ``url`` answers within a few seconds, whatever it answers.
+
+    The hub's own client tries five times, half a minute in all, where there is no network.
+    """
+    parts = urlsplit(url)
+    request = urllib.request.Request(f"{parts.scheme}://{parts.netloc}/", method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=REACH_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        error.close()  # a refusal is an answer
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(_offline(what, f"{parts.hostname} does not answer")) from error
+
+
+def _offline(what: str, why: str) -> str:
+    return (
+        f"{what} must be on this machine or be fetched, but {why}; use `--backbone efficientnet_lite0`, which came "
+        "with the installation, or a local file"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,104 @@
+"""A network that takes pixels and gives the codes of its layers: what an engine runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from graftwork.backbones.taps import Point, Source, find_points, pooled
+from graftwork.core.facts import BackboneCard, Preprocess
+from graftwork.errors import BackboneError
+
+LOGITS = "logits"
+"""Name under which the network's own decision is given, beside the layers."""
+
+
+class CodesNetwork(nn.Module):
+    """Pixels (n, px, px, 3) uint8 to the codes (n, d) float32 of several layers, all in one forward pass.
+
+    Normalisation and pooling are part of it, so that what is computed is the same wherever it runs.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        points: Sequence[Point],
+        preprocess: Preprocess,
+        *,
+        logits: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.names = tuple(point.tap.name for point in points) + ((LOGITS,) if logits else ())
+        self._points = tuple(points)
+        self._logits = logits
+        self._flipped = preprocess.channels == "BGR"
+        std = torch.tensor(preprocess.std, dtype=torch.float64)
+        mean = torch.tensor(preprocess.mean, dtype=torch.float64)
+        # one multiplication and one addition: (x / 255 - mean) / std
+        self.register_buffer("scale", (1 / (255 * std)).float().reshape(1, 3, 1, 1))
+        self.register_buffer("shift", (-mean / std).float().reshape(1, 3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Codes in the order of ``names``."""
+        planes = pixels.permute(0, 3, 1, 2)
+        if self._flipped:
+            planes = planes.flip(1)
+        read: dict[Source, torch.Tensor] = {}
+        listeners = [self._listen(point, source, read) for point in self._points for source in point.sources]
+        try:
+            output = self.network(
+                (planes.float() * self.get_buffer("scale") + self.get_buffer("shift")).to(self._dtype)
+            )
+        finally:
+            for listener in listeners:
+                listener.remove()
+        codes = [torch.cat([read[source] for source in point.sources], 1) for point in self._points]
+        return (*codes, output.float()) if self._logits else tuple(codes)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
+
+    def _listen(self, point: Point, source: Source, read: dict[Source, torch.Tensor]) -> Any:
+        """Pool a tensor the moment it is there: what comes next may overwrite it in place."""
+
+        def keep(value: torch.Tensor) -> None:
+            read[source] = pooled(value.float(), source.layout, point.tap.pool, point.prefix_tokens)
+
+        module = self.network.get_submodule(source.module)
+        if source.side == "input":
+            return module.register_forward_pre_hook(lambda _, inputs: keep(inputs[0]))
+        return module.register_forward_hook(lambda _, inputs, output: keep(output))
+
+
+def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = False) -> CodesNetwork:
+    """Return a network that gives the codes of the layers in ``card.taps``, pooled as each tap says.
+
+    A tap without ``relu`` where the network has one is read before it.
+
+    Raises
+    ------
+    BackboneError
+        When the network has no such layer, or cannot be read before its ReLU.
+    """
+    known = {point.tap.name: point for point in find_points(network, card.preprocess.input_px)}
+    chosen = []
+    for tap in card.taps:
+        if tap.name not in known:
+            raise BackboneError(
+                f"{card.name} must have the layer {tap.name}, but has {', '.join(known)}; choose of these"
+            )
+        point = known[tap.name]
+        sources = point.sources if tap.relu or not point.tap.relu else point.before_relu
+        if not sources:
+            raise BackboneError(
+                f"the layer {tap.name} must have its ReLU as a module of its own to be read before it, but has it "
+                "inside a function; use `--relu after` or leave the layer out"
+            )
+        chosen.append(dataclasses.replace(point, tap=tap, sources=sources))
+    return CodesNetwork(network, chosen, card.preprocess, logits=logits).eval()

