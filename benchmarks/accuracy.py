@@ -38,10 +38,10 @@ def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
     images, y = looked.images, looked.images.labels
     groups = group_numbers(images)
     input_px = 96 if name == "digits" else None
-    opened = open_backbone(Asked(BACKBONES[backbone], input_px=input_px), looked, listener=Listener())
+    opened = open_backbone(Asked(BACKBONES[backbone], input_px=input_px), images)
     codes = opened.codes(images)
     everything = linear_candidates(opened.reading.card)
-    last = linear_candidates(opened.reading.card, layer=opened.reading.card.taps[-1].name, losses=("softmax",))
+    last = linear_candidates(opened.reading.card, layers=(opened.reading.card.taps[-1].name,), losses=("softmax",))
     folds = deal(y, groups, (1.0,) * OUTER, np.random.default_rng(seed))
     hits, chosen = {"chosen": np.zeros(len(y), bool), "last": np.zeros(len(y), bool)}, []
     for fold in range(OUTER):

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from graftwork.backbones.catalogue import layer_names
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import Aspect, Relu
 from graftwork.core.fitted import probabilities
@@ -87,9 +88,9 @@ class CodesTransformer(TransformerMixin, _ReadsImages):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Open the network; nothing is learned from the images."""
         images = self._images(X)
-        asked = Asked(self.backbone, self.layers, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
-        self.opened_ = open_backbone(asked, images, listener=Listener())
-        self.layers_ = tuple(tap.name for tap in self.opened_.reading.card.taps)
+        asked = Asked(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
+        self.opened_ = open_backbone(asked, images)
+        self.layers_ = layer_names(self.opened_.reading.card, self.layers)
         self.n_features_in_ = np.asarray(X).shape[1]
         return self
 
@@ -156,8 +157,8 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_[0]}")
-        asked = Asked(self.backbone, "auto", self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
-        self.opened_ = open_backbone(asked, images, listener=Listener())
+        asked = Asked(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
+        self.opened_ = open_backbone(asked, images)
         codes = self.opened_.codes(images)
         found = self._search(codes, numbers)
         names = tuple(map(str, self.classes_))
@@ -185,7 +186,12 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         losses: tuple[Loss, ...] = ("softmax", "svm") if self.loss == "auto" else (self.loss,)
         rules = Rules(
             candidates=linear_candidates(
-                card, layer=self.layer, losses=losses, normalise=self.normalise, pool=self.pool, views=self.views
+                card,
+                layers=None if self.layer == "auto" else layer_names(card, self.layer),
+                losses=losses,
+                normalise=self.normalise,
+                pool=self.pool,
+                views=self.views,
             ),
             classes=tuple(map(str, self.classes_)),
             metric=self.metric,

@@ -20,7 +20,12 @@ def tiny_image(label: int, seed: int, size_px: int = 32) -> NDArray[np.uint8]:
 
 
 def write_tiny_images(
-    folder: Path, *, classes: tuple[str, ...] = ("ant", "bee", "cat"), per_class: int = 20, size_px: int = 32, seed: int = 0
+    folder: Path,
+    *,
+    classes: tuple[str, ...] = ("ant", "bee", "cat"),
+    per_class: int = 20,
+    size_px: int = 32,
+    seed: int = 0,
 ) -> Path:
     """Write class folders of small PNG images, and return the folder."""
     from PIL import Image

@@ -12,7 +12,7 @@ from PIL import Image
 
 import graftwork
 from graftwork import train
-from graftwork.errors import DataError, ModelError, StorageError, UsageError
+from graftwork.errors import BackboneError, DataError, ModelError, StorageError, UsageError
 from graftwork.runfolder import read_run
 from graftwork.testing import tiny_image, write_tiny_images
 
@@ -145,7 +145,7 @@ def test_a_class_with_one_image_trains(tmp_path, small):
 
 
 def test_an_unknown_layer_lists_the_near_ones(tiny, tmp_path, small):
-    with pytest.raises(UsageError, match=r"blocks\.5"):
+    with pytest.raises(BackboneError, match=r"blocks\.5"):
         train(tiny, output=tmp_path / "run", **{**small, "layer": "block.5"})
 
 

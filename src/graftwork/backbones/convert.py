@@ -12,6 +12,7 @@ import torch
 from graftwork.backbones.graph import CodesNetwork
 from graftwork.backbones.openvino_engine import BATCH, NAMES_KEY
 from graftwork.backbones.openvino_import import import_openvino
+from graftwork.backbones.taps import one_thread
 from graftwork.errors import BackboneError
 
 
@@ -32,7 +33,7 @@ def to_graph(network: CodesNetwork, input_px: int, batch: int = BATCH) -> Any:
     example = torch.zeros(batch, input_px, input_px, 3, dtype=torch.uint8)
     try:
         # what a trace bakes in (shapes, the number of heads) is meant to be baked in
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), one_thread():
             warnings.simplefilter("ignore")
             traced = torch.jit.freeze(_trace(network, example))
             frontend = FrontEndManager().load_by_framework("pytorch")

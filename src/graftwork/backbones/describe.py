@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from graftwork.backbones.load import batchnorm_statistics, load
-from graftwork.backbones.taps import find_points
+from graftwork.backbones.taps import find_points, one_thread
 from graftwork.core.facts import BackboneCard
 
 
@@ -35,6 +35,6 @@ def described(card: BackboneCard) -> BackboneCard:
 
 
 def _flops(network: nn.Module, px: int) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), one_thread():
         network(torch.zeros(1, 3, px, px))
     return int(counter.get_total_flops())

@@ -13,6 +13,7 @@ from graftwork.backbones.taps import Point, Source, find_points, pooled
 from graftwork.core.facts import BackboneCard, Preprocess
 from graftwork.errors import BackboneError
 
+_USUAL_PX = 224
 LOGITS = "logits"
 """Name under which the network's own decision is given, beside the layers."""
 
@@ -86,7 +87,7 @@ def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = Fals
     BackboneError
         When the network has no such layer, or cannot be read before its ReLU.
     """
-    known = {point.tap.name: point for point in find_points(network, card.preprocess.input_px)}
+    known = {point.tap.name: point for point in find_points(network, _watched_px(network, card))}
     chosen = []
     for tap in card.taps:
         if tap.name not in known:
@@ -102,3 +103,13 @@ def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = Fals
             )
         chosen.append(dataclasses.replace(point, tap=tap, sources=sources))
     return CodesNetwork(network, chosen, card.preprocess, logits=logits).eval()
+
+
+def _watched_px(network: nn.Module, card: BackboneCard) -> int:
+    """Return the input at which the layers are looked for: one at which the stages of a ConvNet differ in shape.
+
+    Where a small input is asked for they may not; a transformer takes its own input only, and has no such stages.
+    """
+    px = card.preprocess.input_px
+    takes_one_size = hasattr(network, "set_input_size") or hasattr(network, "image_size")
+    return px if takes_one_size else max(px, _USUAL_PX)

@@ -7,6 +7,7 @@ layer the end of a stage. Whether it is thresholded is read from the operations:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
@@ -111,6 +112,17 @@ def find_points(network: nn.Module, input_px: int) -> tuple[Point, ...]:
     return (*_spread(points, _MOST_TAPS - 1), final)
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: for a single image more of them gain little, and on a busy machine lose a lot."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def pooled(value: torch.Tensor, layout: Layout, pool: Pool, prefix_tokens: int = 0) -> torch.Tensor:
     """(n, c) codes of a tensor of the network; ``prefix_tokens`` (class token, registers) are no part of a mean."""
     if layout == "vector":
@@ -191,7 +203,7 @@ def _watch(network: nn.Module, input_px: int) -> _Pass:
     watcher = _Watcher(network)
     handles = watcher.listen()
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), one_thread():
             noise = torch.rand(1, 3, input_px, input_px, generator=torch.Generator().manual_seed(0))
             output = network(noise.requires_grad_())
     finally:

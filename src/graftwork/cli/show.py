@@ -103,7 +103,7 @@ def _plain(value: Any) -> Any:
 def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
     """Print what every layer reads, and draw it."""
     if plot is not None:
-        from graftwork.report.page import write_layer_plot
+        from graftwork.reporting.page import write_layer_plot
 
         write_layer_plot(probe.verdict, probe.trials, plot)
     if as_json:

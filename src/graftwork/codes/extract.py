@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.codes.store import Codes, Space, Store
-from graftwork.core.facts import BackboneCard, Relu
+from graftwork.core.facts import BackboneCard
 from graftwork.images.pixels import pixels
 from graftwork.images.read import ImageSet
 from graftwork.images.views import View, views
@@ -44,10 +44,8 @@ class Reading:
     """One way to compute codes: everything they depend on, but for the image."""
 
     card: BackboneCard
-    """Its ``preprocess`` is the one in force, its ``taps`` the layers to read."""
+    """Its ``preprocess`` is the one in force, its ``taps`` the layers to read, and how."""
     engine: str
-    pool: Literal["average", "max"] = "average"
-    relu: Relu = "auto"
     views: int = 1
     dtype: Dtype = "float16"
 
@@ -58,8 +56,7 @@ class Reading:
             "architecture": [self.card.architecture, self.card.model_args],
             "preprocess": dataclasses.asdict(self.card.preprocess),
             "view": dataclasses.asdict(view) if view is not None else None,
-            "pool": self.pool,
-            "relu": self.relu,
+            "taps": [[tap.name, tap.pool, tap.relu] for tap in self.card.taps],
             "engine": self.engine,
             "precision": self.dtype,
         }

@@ -61,6 +61,8 @@ class Verdict:
     rows: tuple[Row, ...]
     """One a trial, in their order."""
     baselines: tuple[Row, ...] = ()
+    worth: float = WORTH
+    """The deficit, as a loss, that a cheaper candidate was forgiven."""
     images_to_settle: int | None = None
     """About how many develop images would tell chosen and best apart, where they cannot be told now."""
 
@@ -178,6 +180,7 @@ def choose(
         because=_because(rows, chosen, best, words, metric),
         rows=rows,
         baselines=others,
+        worth=worth,
         images_to_settle=_images_to_settle(rows, costs, best, len(y)) if words == "cannot tell" else None,
     )
 
@@ -217,13 +220,14 @@ def _points(deficit: float, metric: Metric) -> str:
 
 
 def _images_to_settle(rows: Sequence[Row], costs: Sequence[float], best: int, n: int) -> int | None:
-    """Images at which the best of the cheaper candidates would be told from the best of all.
+    """Images at which every cheaper candidate that is not beaten yet would be told from the best.
 
     The same difference would then stand outside its interval, which shrinks with the root of n.
     """
-    rival = min((row for row, cost in zip(rows, costs, strict=True) if cost < costs[best]), key=lambda r: r.deficit)
-    half = rival.deficit_high - rival.deficit
-    return int(np.ceil(n * (half / rival.deficit) ** 2)) if rival.deficit > 0 else None
+    rivals = [row for row, cost in zip(rows, costs, strict=True) if cost < costs[best] and not row.beaten]
+    if not rivals or any(row.deficit <= 0 for row in rivals):
+        return None
+    return max(int(np.ceil(n * ((row.deficit_high - row.deficit) / row.deficit) ** 2)) for row in rivals)
 
 
 def level_percent() -> int:

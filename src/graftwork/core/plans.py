@@ -50,13 +50,10 @@ class Candidate:
         return f"{self.layer}, {self.plan.loss}"
 
 
-ALL_LAYERS = "all"
-
-
 def linear_candidates(
     card: BackboneCard,
     *,
-    layer: str = "auto",
+    layers: tuple[str, ...] | None = None,
     losses: tuple[Loss, ...] = ("softmax", "svm"),
     normalise: Normalise = "standard",
     pool: Literal["average", "max"] = "average",
@@ -66,14 +63,12 @@ def linear_candidates(
 
     Parameters
     ----------
-    layer
-        ``auto`` for every layer and all of them together, ``all`` for the concatenation alone, or a layer's name.
+    layers
+        Read these side by side, and nothing else; None tries every layer and all of them together.
     """
     names = tuple(tap.name for tap in card.taps)
-    if layer == "auto":
-        read = [(name,) for name in names] + ([names] if len(names) > 1 else [])
-    else:
-        read = [names] if layer == ALL_LAYERS else [(layer,)]
+    every = [(name,) for name in names] + ([names] if len(names) > 1 else [])
+    read = every if layers is None else [layers]
     plans = [Linear(loss, normalise) for loss in losses]
     size = card.preprocess.input_px
     return tuple(Candidate(card.name, taps, plan, pool, views, size) for taps in read for plan in plans)

@@ -61,7 +61,7 @@ def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:
         "warning",
         "a shortcut may carry the result",
         f"{row.label} alone reads {100 * row.score:.1f} %, the chosen classifier {100 * chosen.score:.1f} %",
-        "look at how the classes were photographed or saved; test on images from another source with --test FOLDER",
+        "look at how the classes were photographed or saved; test on images from another source with `--test FOLDER`",
     )
 
 
@@ -110,6 +110,6 @@ def _small_test(images: int, how_tested: str) -> Finding | None:
         "note",
         "few images: a test part of its own is small",
         f"{images} images in all; nested cross-validation tests the procedure with every one of them",
-        "add --test cv",
+        "add `--test cv`",
         basis="rule of thumb",
     )

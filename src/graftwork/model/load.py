@@ -192,11 +192,20 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
 
 
 def _engine(path: Path, held: ModelFolder) -> Engine:
-    from graftwork.backbones.thin import open_engine
+    """Return the engine kept in the folder; where it is missing or cannot run here, one made from the body."""
+    from graftwork.backbones.engines import REFERENCE, open_engine, open_saved_engine
 
-    return open_engine(
-        path / "engine", path / "body.safetensors", held.fitted.card, held.fitted.taps, held.fitted.engine
-    )
+    kept = open_saved_engine(path / "engine", held.fitted.engine)
+    if kept is not None:
+        return kept
+    body = path / "body.safetensors"
+    card = held.fitted.card
+    if body.is_file():
+        card = dataclasses.replace(
+            card, source="file", weights=str(body), weights_sha256=held.manifest["sha256"]["body.safetensors"]
+        )
+    card = dataclasses.replace(card, taps=held.fitted.taps)
+    return open_engine(card, REFERENCE)
 
 
 def _check_samples(path: Path, model: Model, held: ModelFolder) -> None:

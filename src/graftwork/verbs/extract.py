@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from graftwork.backbones.catalogue import layer_names
 from graftwork.codes.extract import Dtype, LayerCodes
 from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.errors import UsageError
@@ -42,7 +43,7 @@ def extract(
         ``FILE.parquet`` (columns ``image``, ``label``, and a list of numbers per layer) or ``FILE.npz`` (the same
         as arrays, codes of shape (n, d)).
     layers
-        Names separated by commas, or ``auto`` for all that the card lists.
+        Names separated by commas, or ``last``, or ``auto`` for all that the card lists.
     dtype
         Precision on disk.
 
@@ -58,11 +59,11 @@ def extract(
     with stages.stage("images"):
         looked = look_and_check(data, listener=stages.listener)
     with stages.stage("backbone"):
-        asked = Asked(backbone, layers, aspect, input_px, intensity, pool, relu, views, dtype)
-        opened = open_backbone(asked, looked, listener=stages.listener)
+        asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views, dtype)
+        opened = open_backbone(asked, looked.images, intensity_range=looked.intensity_range, listener=stages.listener)
+        names = layer_names(opened.reading.card, layers)
     with stages.stage("codes"):
         codes = opened.codes(looked.images, stages.listener.progress)
-    names = [tap.name for tap in opened.reading.card.taps]
     with stages.stage("write"), whole_file(target) as part:
         (_write_parquet if target.suffix == ".parquet" else _write_npz)(part, looked.images, codes, names)
     return target

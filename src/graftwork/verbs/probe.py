@@ -79,8 +79,10 @@ def probe(
             count_look([prepared.images.digests[i] for i in prepared.split.test], "probe --on all")
             prepared = prepared.all_develop(folds=folds, seed=seed)
     with stages.stage("backbone"):
-        asked = Asked(backbone, "auto", aspect, input_px, intensity, pool, relu, views)
-        opened = open_backbone(asked, prepared, listener=stages.listener)
+        asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views)
+        opened = open_backbone(
+            asked, prepared.develop, intensity_range=prepared.intensity_range, listener=stages.listener
+        )
     rules = Rules(
         candidates=linear_candidates(
             opened.reading.card,

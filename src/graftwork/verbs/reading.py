@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Literal
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.backbones.catalogue import AUTO, auto_card, find_card, with_input, with_layers, with_reading
+from graftwork.backbones.engines import EngineChoice, choose_engine, open_engine, save_graph_of
 from graftwork.codes.extract import Dtype, Engine, LayerCodes, Progress, Reading, extract
 from graftwork.codes.store import Store
-from graftwork.core.facts import Aspect, Intensity, Relu
+from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu, Tap
 from graftwork.core.plans import Candidate
 from graftwork.core.rules import Finding
-from graftwork.errors import UsageError
 from graftwork.images.imageset import ImageSet
+from graftwork.images.pixels import pixels
+from graftwork.verbs.listener import Listener
+
+SAMPLE = 128
+"""Images on which engines are measured."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """What a user can decide about reading a network; None leaves it to the card."""
 
-    backbone: str = "auto"
-    layers: str = "auto"
-    """Names of layers separated by commas, ``last``, or ``auto`` and ``all`` for all that the card lists."""
+    backbone: str = AUTO
     aspect: Aspect | None = None
     input_px: int | None = None
     intensity: Intensity = "dataset"
@@ -33,59 +42,92 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Opened:
-    """A network that is ready to be read, loaded only when a code is missing."""
+    """A network that is ready to be read; torch is imported and weights are loaded only when a code is missing."""
 
     reading: Reading
     engine: Callable[[], Engine]
     store: Store
+    choice: EngineChoice
     findings: tuple[Finding, ...]
 
     def codes(self, images: ImageSet, progress: Progress | None = None) -> LayerCodes:
         """Return the codes of images at every layer, computed where the store lacks them."""
         return extract(images, self.reading, self.engine, self.store, progress=progress)
 
-    def body(self):
-        from graftwork.backbones.load import load
-        return {k: v.numpy() for k, v in load(self.reading.card).state_dict().items()}
-
-    def write_engine(self, taps):
-        def write(folder):
-            import openvino as ov
-            from graftwork.backbones import thin
-            m = thin.convert(self.reading.card)
-            names = [t.name for t in self.reading.card.taps]
-            sub = ov.Model([m.output(names.index(t.name)) for t in taps], m.get_parameters())
-            ov.save_model(sub, folder / "network.xml", compress_to_fp16=False)
-        return write
-
     def cost(self, candidate: Candidate) -> float:
         """Billions of multiply-accumulates to predict one image, but for the head.
 
         All layers of a network cost the same: its codes come from one forward pass, whichever is read.
         """
-        card = self.reading.card
-        return (card.gmacs or 1.0) * candidate.views
+        return (self.reading.card.gmacs or 1.0) * candidate.views
+
+    def body(self) -> dict[str, NDArray[Any]]:
+        """Return the network's own tensors by name."""
+        from graftwork.backbones.load import load
+
+        return {name: tensor.numpy() for name, tensor in load(self.reading.card).state_dict().items()}
+
+    def write_engine(self, taps: Sequence[Tap]) -> Callable[[Path], None] | None:
+        """Return what fills a model folder's engine with the network up to these layers; None without OpenVINO."""
+        if not self.reading.engine.startswith("openvino"):
+            return None
+        card = with_layers(self.reading.card, [tap.name for tap in taps])
+        return functools.partial(save_graph_of, card)
 
 
-def open_backbone(asked, looked, *, listener):
-    from graftwork.backbones import thin
-    from graftwork.backbones.describe import described
-    from graftwork.backbones.load import load
-    import functools
-    card = thin.find_card(asked.backbone)
-    pre = card.preprocess
-    pre = dataclasses.replace(pre, aspect=asked.aspect or pre.aspect, input_px=asked.input_px or pre.input_px, intensity=asked.intensity, intensity_range=getattr(looked, "intensity_range", None))
-    card = described(dataclasses.replace(card, preprocess=pre))
-    names = [t.name for t in card.taps]
-    if asked.layers == "last":
-        card = dataclasses.replace(card, taps=card.taps[-1:])
-    elif asked.layers not in ("auto", "all"):
-        wanted = asked.layers.split(",")
-        missing = [w for w in wanted if w not in names]
-        if missing:
-            raise UsageError(f"the layers of {card.name} are {', '.join(names)}; got {missing[0]}")
-        card = dataclasses.replace(card, taps=tuple(t for t in card.taps if t.name in wanted))
-    model = functools.cache(lambda: thin.convert(card))
-    engine = lambda: thin.ThinEngine(model(), tuple(t.name for t in card.taps))
-    opened = Opened(Reading(card, "openvino fp32", asked.pool, asked.relu, asked.views, asked.dtype), engine, Store(), ())
-    return opened
+def open_backbone(
+    asked: Asked,
+    images: ImageSet,
+    *,
+    intensity_range: tuple[float, float] | None = None,
+    listener: Listener | None = None,
+) -> Opened:
+    """Find the network, fit its card to what was asked, and choose its engine on some of the images.
+
+    Parameters
+    ----------
+    images
+        Those to develop on: engines are measured on the first of them.
+    intensity_range
+        Of their images of more than 8 bits.
+
+    Raises
+    ------
+    BackboneError
+        When no such network is known, or its weights cannot be found, fetched or trusted.
+    """
+    listener = listener or Listener()
+    card, why = auto_card() if asked.backbone == AUTO else (find_card(asked.backbone), "")
+    if why:
+        listener.say(why)
+    card = with_input(card, input_px=asked.input_px, aspect=asked.aspect, intensity=asked.intensity)
+    card = with_reading(card, pool=asked.pool, relu=asked.relu)
+    card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, intensity_range=intensity_range))
+    choice = choose_engine(card, _sample(images, card))
+    return Opened(
+        reading=Reading(card, choice.name, asked.views, asked.dtype),
+        engine=functools.partial(open_engine, card, choice.name),
+        store=Store(),
+        choice=choice,
+        findings=_card_findings(card),
+    )
+
+
+def _sample(images: ImageSet, card: BackboneCard) -> NDArray[np.uint8]:
+    """(m, px, px, 3) pixels of some images, spread over all of them."""
+    rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
+    return np.stack([pixels(images.read(i), card.preprocess, None, images.names[i]) for i in rows])
+
+
+def _card_findings(card: BackboneCard) -> tuple[Finding, ...]:
+    if card.batchnorm_statistics != "identity":
+        return ()
+    return (
+        Finding(
+            "G401",
+            "note",
+            "batch norm without statistics of its own",
+            f"every batch norm of {card.name} has mean 0 and variance 1: folded where the weights came from; codes are "
+            "right, fine-tuning would need the statistics measured first",
+        ),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graftwork.report.page import write_report
+from graftwork.reporting.page import write_report
 from graftwork.runfolder import read_run
 
 

@@ -22,7 +22,7 @@ from graftwork.fit import fit
 from graftwork.images.pixels import decode
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
-from graftwork.report.page import images_to_show, model_card, write_report
+from graftwork.reporting.page import images_to_show, model_card, write_report
 from graftwork.runfolder import write_run
 from graftwork.verbs import output as outputs
 from graftwork.verbs.listener import Stages

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.backbones.catalogue import layer_names
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.choose import score
 from graftwork.core.facts import Aspect, Intensity, Relu
@@ -105,12 +106,14 @@ def train(
             data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
         )
     with stages.stage("backbone"):
-        asked = Asked(backbone, layer, aspect, input_px, intensity, pool, relu, views)
-        opened = open_backbone(asked, prepared, listener=stages.listener)
+        asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views)
+        opened = open_backbone(
+            asked, prepared.develop, intensity_range=prepared.intensity_range, listener=stages.listener
+        )
     rules = Rules(
         candidates=linear_candidates(
             opened.reading.card,
-            layer=layer,
+            layers=None if layer == "auto" else layer_names(opened.reading.card, layer),
             losses=("softmax", "svm") if loss == "auto" else (loss,),
             normalise=normalise,
             pool=pool,

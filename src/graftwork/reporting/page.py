@@ -11,11 +11,11 @@ from graftwork.core.metrics import Calibration, calibration, calibration_by_chan
 from graftwork.core.record import Run
 from graftwork.core.trials import Trial
 from graftwork.files import write_text
-from graftwork.report import evidence, tables, words
-from graftwork.report.card import model_card
-from graftwork.report.document import document
-from graftwork.report.evidence import images_to_show
-from graftwork.report.thumbnails import embedded_thumbnails
+from graftwork.reporting import evidence, tables, words
+from graftwork.reporting.card import model_card
+from graftwork.reporting.document import document
+from graftwork.reporting.evidence import images_to_show
+from graftwork.reporting.thumbnails import embedded_thumbnails
 
 if TYPE_CHECKING:
     from bokeh.models.ui import UIElement
@@ -59,7 +59,7 @@ def write_layer_plot(verdict: Verdict, trials: Sequence[Trial], path: Path) -> P
     StorageError
         When ``path`` cannot be written to.
     """
-    from graftwork.report.charts import layer_chart
+    from graftwork.reporting.charts import layer_chart
 
     chart = {"layers": layer_chart(verdict, trials)}
     write_text(path, document("plot.html.jinja", chart, **_layers(verdict, trials)))
@@ -67,7 +67,7 @@ def write_layer_plot(verdict: Verdict, trials: Sequence[Trial], path: Path) -> P
 
 
 def _charts(run: Run, pictures: dict[int, str]) -> dict[str, UIElement]:
-    from graftwork.report import charts
+    from graftwork.reporting import charts
 
     drawn = {
         "layers": charts.layer_chart(run.verdict, run.trials),

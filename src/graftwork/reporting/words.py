@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graftwork.core.choose import WORTH, Verdict
+from graftwork.core.choose import Verdict
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss
 from graftwork.core.record import Run
 from graftwork.core.trials import Trial
@@ -182,8 +182,8 @@ def fate(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
         return "not run to its end"
     if row.beaten:
         return "dropped: significantly worse than the best"
-    if row.deficit > WORTH:
-        return f"dropped: more than {gap(judged.metric, WORTH)} {points(judged.metric)} behind the best"
+    if row.deficit > judged.worth:
+        return f"dropped: more than {gap(judged.metric, judged.worth)} {points(judged.metric)} behind the best"
     return "dropped: no clear gain over the chosen, which costs no more"
 
 

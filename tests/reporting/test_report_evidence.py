@@ -5,10 +5,10 @@ from example_run import example_run
 
 from graftwork.core.metrics import doubtful_labels
 from graftwork.core.splits import make_split
-from graftwork.report import evidence
-from graftwork.report.colours import TOKENS
-from graftwork.report.layers import layer_axis, layer_range, series_names
-from graftwork.report.page import images_to_show
+from graftwork.reporting import evidence
+from graftwork.reporting.colours import TOKENS
+from graftwork.reporting.layers import layer_axis, layer_range, series_names
+from graftwork.reporting.page import images_to_show
 
 
 def test_mistakes_are_wrong_test_images_the_surest_first():

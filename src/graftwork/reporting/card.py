@@ -6,7 +6,7 @@ import re
 
 from graftwork.core.metrics import calibration
 from graftwork.core.record import Run
-from graftwork.report import evidence, tables, words
+from graftwork.reporting import evidence, tables, words
 
 LISTED_CLASSES = 50
 """Up to so many classes have a line of their own."""
@@ -17,7 +17,7 @@ def model_card(run: Run) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("graftwork", "report"),
+        loader=jinja2.PackageLoader("graftwork", "reporting"),
         autoescape=False,  # it is Markdown: what comes from the user's files is escaped by ``md``
         trim_blocks=True,
         lstrip_blocks=True,

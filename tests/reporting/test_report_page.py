@@ -17,8 +17,8 @@ from sklearn.metrics import precision_score, recall_score
 from graftwork.core.metrics import calibration, mean_loss
 from graftwork.core.stats import clopper_pearson
 from graftwork.errors import StorageError
-from graftwork.report import evidence
-from graftwork.report.page import images_to_show, render, write_layer_plot, write_report
+from graftwork.reporting import evidence
+from graftwork.reporting.page import images_to_show, render, write_layer_plot, write_report
 from graftwork.runfolder import write_run
 
 CLASSES_200 = tuple(f"class {i:03d}" for i in range(200))
@@ -333,7 +333,7 @@ def test_a_saved_run_renders_without_torch_and_what_drags_it_in(tmp_path):
         "banned = ('torch', 'torchvision', 'timm', 'openvino', 'sklearn', 'PIL')\n"
         "for name in banned: sys.modules[name] = None\n"  # importing one of them fails
         "from pathlib import Path\n"
-        "from graftwork.report.page import write_report\n"
+        "from graftwork.reporting.page import write_report\n"
         "from graftwork.runfolder import read_run\n"
         "write_report(read_run(Path(sys.argv[1])), Path(sys.argv[1]))\n"
         "assert all(sys.modules[name] is None for name in banned)\n"
@@ -343,7 +343,7 @@ def test_a_saved_run_renders_without_torch_and_what_drags_it_in(tmp_path):
 
 
 def test_importing_the_report_loads_no_charts():
-    code = "import sys, graftwork.report.page; print([m for m in ('bokeh', 'jinja2', 'torch') if m in sys.modules])"
+    code = "import sys, graftwork.reporting.page; print([m for m in ('bokeh', 'jinja2', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 

@@ -3,8 +3,8 @@ import re
 
 from example_run import HOSTILE, example_run
 
-from graftwork.report.card import escaped
-from graftwork.report.page import model_card
+from graftwork.reporting.card import escaped
+from graftwork.reporting.page import model_card
 
 
 def test_the_card_holds_score_licence_terms_and_how_to_load():

@@ -18,10 +18,10 @@ from graftwork.core.metrics import Calibration, calibration, confusion
 from graftwork.core.record import CodesMap, Run
 from graftwork.core.stats import clopper_pearson
 from graftwork.core.trials import Trial
-from graftwork.report import words
-from graftwork.report.colours import class_colour, light, marker_of
-from graftwork.report.evidence import before_temperature, judged, labels, predictions
-from graftwork.report.layers import DASHES, SERIES, layer_axis, layer_range, series_names, series_of
+from graftwork.reporting import words
+from graftwork.reporting.colours import class_colour, light, marker_of
+from graftwork.reporting.evidence import before_temperature, judged, labels, predictions
+from graftwork.reporting.layers import DASHES, SERIES, layer_axis, layer_range, series_names, series_of
 
 NAMED_TICKS = 40
 """Up to so many classes have their names beside the confusion matrix; beyond, hovering tells."""

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from graftwork.core.record import Run
-from graftwork.report import evidence
+from graftwork.reporting import evidence
 
 ROOM_MB = 2.0
 """Megabytes of text that thumbnails may take; one that also stands on the map counts twice."""

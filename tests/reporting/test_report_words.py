@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from example_run import example_run
 
-from graftwork.report import words
+from graftwork.reporting import words
 
 
 @pytest.mark.parametrize(

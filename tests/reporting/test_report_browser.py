@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from example_run import HOSTILE, example_run, write_thumbnails
 
-from graftwork.report.page import images_to_show, render
+from graftwork.reporting.page import images_to_show, render
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (

@@ -8,8 +8,8 @@ import importlib.resources
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from graftwork.report import words
-from graftwork.report.colours import light_to_dark, stylesheet
+from graftwork.reporting import words
+from graftwork.reporting.colours import light_to_dark, stylesheet
 
 if TYPE_CHECKING:
     from bokeh.models.ui import UIElement
@@ -31,7 +31,7 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("graftwork", "report"),
+        loader=jinja2.PackageLoader("graftwork", "reporting"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -55,7 +55,7 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
 
 
 def _packaged(name: str) -> str:
-    return (importlib.resources.files("graftwork.report") / name).read_text(encoding="utf-8")
+    return (importlib.resources.files("graftwork.reporting") / name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: list[str]) -> str:

@@ -12,10 +12,10 @@ from graftwork.core.metrics import Metric, confusion
 from graftwork.core.record import Run
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.core.trials import Trial
-from graftwork.report import words
-from graftwork.report.colours import class_colour, marker_of
-from graftwork.report.evidence import judged
-from graftwork.report.layers import DASHES, SERIES, layer_range, series_names
+from graftwork.reporting import words
+from graftwork.reporting.colours import class_colour, marker_of
+from graftwork.reporting.evidence import judged
+from graftwork.reporting.layers import DASHES, SERIES, layer_range, series_names
 
 
 @dataclasses.dataclass(frozen=True)

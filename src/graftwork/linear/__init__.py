@@ -1,0 +1,1 @@
+"""Linear classifiers on codes: arrays in, arrays out."""
