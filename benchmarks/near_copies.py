@@ -29,6 +29,7 @@ from graftwork.images.look import look_at
 from graftwork.images.nearcopies import near_copies
 from graftwork.images.pixels import on_white, upright
 from graftwork.images.read import read_images
+from graftwork.images.series import find_series
 
 HERE = Path(__file__).resolve().parent
 DATASETS = HERE.parents[1] / "shared" / "datasets"
@@ -126,6 +127,25 @@ def false_share(images: ImageSet, name: str, folder: Path, seen: dict[str, list[
     }
 
 
+def series_of_tracks(folder: Path) -> dict[str, object]:
+    """What ``find_series`` makes of the traffic signs without their track column."""
+    images = read_images(DATASETS / "gtsrb.parquet")
+    track = np.unique(images.columns["track"], return_inverse=True)[1]
+    looks = look_at(images, folder)
+    near = near_copies(looks, images.labels)
+    series = find_series(looks, images.labels, near)
+    of_track, together = track[:, None] == track, series[:, None] == series
+    both = (of_track & together).sum() - len(track)
+    return {
+        "images": len(images),
+        "images with a near-copy": len(np.unique(near.pairs)),
+        "series": int(series.max() + 1),
+        "largest": int(np.bincount(series).max()),
+        "pairs of a track found %": round(100 * both / (of_track.sum() - len(track)), 1),
+        "pairs found that are of one track %": round(100 * both / (together.sum() - len(track)), 1),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default=",".join(SETS))
@@ -144,6 +164,8 @@ def main() -> None:
             row["recall %"] = {k: round(100 * recall(images, k, told.copies, Path(place) / "looks"), 1) for k in KINDS}
             rows[name] = row
             print(name, json.dumps({key: value for key, value in row.items() if key != "unseen pairs"}))
+        tracks = series_of_tracks(Path(place) / "looks")
+        print("gtsrb", json.dumps(tracks))
     about = {
         "date": datetime.date.today().isoformat(),
         "machine": platform.processor() or platform.machine(),
@@ -152,7 +174,7 @@ def main() -> None:
         "copies a kind": told.copies,
     }
     told.o.parent.mkdir(parents=True, exist_ok=True)
-    told.o.write_text(json.dumps({"about": about, "sets": rows}, indent=1) + "\n")
+    told.o.write_text(json.dumps({"about": about, "sets": rows, "gtsrb without track": tracks}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

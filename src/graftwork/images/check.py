@@ -3,8 +3,8 @@
 Codes: G101 unreadable, G102 wrong suffix, G103 exact copies, G104 exact copies with different labels, G105 near-copies,
 G106 near-copies with different labels, G107 a large part is near-copies of one another, G108 copies across given parts,
 G109 told groups across given parts, G110 likely groups, G111 tiny, G112 huge, G113 imbalance, G114 more than 8 bits,
-G115 pages or frames, G116 classes of one image, G117 one class only. G121 to G129 come from reading. G201, G202: the
-split.
+G115 pages or frames, G116 classes of one image, G117 one class only, G118 likely series; G201 likely groups across a
+split. G121 to G129 come from reading.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from graftwork.images.imageset import ImageSet
 from graftwork.images.listing import EXAMPLES, few
 from graftwork.images.look import Looks, intensity_range
 from graftwork.images.nearcopies import NearCopies, near_copies
+from graftwork.images.series import find_series
 
 Ints = NDArray[np.integer]
 Marks = NDArray[np.bool_]
@@ -59,6 +60,9 @@ class Problems:
     """Near-copies among the usable images, exact ones included."""
     proposals: tuple[Proposal, ...]
     """Likely groups that were not told."""
+    series: Ints | None
+    """(len(usable),) a wider grouping for a pessimistic figure; None where groups are told, or nothing points to
+    series."""
 
 
 def check(images: ImageSet, looks: Looks, *, input_px: int = 224) -> Problems:
@@ -83,6 +87,7 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224) -> Problems:
     copies = joined_groups(len(kept), partition(kept.digests), near.groups)
     groups = copies if kept.groups is None else joined_groups(len(kept), copies, partition(kept.groups))
     proposals = propose_groups(kept, seen)
+    series = find_series(seen, kept.labels, near) if kept.groups is None else None
     findings = [
         *_unreadable(images, looks),
         *_wrong_suffix(images, looks),
@@ -91,12 +96,13 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224) -> Problems:
         *_near(kept, near, copies),
         *_across_parts(kept, copies),
         *_proposed(proposals),
+        *_series(kept, series),
         *_sizes(kept, seen, input_px),
         *_depth(kept, seen),
         *_pages(kept, seen),
         *_counts(kept),
     ]
-    return Problems(tuple(findings), usable, groups, near, proposals)
+    return Problems(tuple(findings), usable, groups, near, proposals, series)
 
 
 def straddling(images: ImageSet, looks: Looks, split: Split) -> tuple[Finding, ...]:
@@ -235,6 +241,19 @@ def _proposed(proposals: tuple[Proposal, ...]) -> list[Finding]:
         do = f"--group-by '{proposal.group_by}'"
         found.append(_finding("G110", "warning", "images may belong together", because, do, count=proposal.n_groups))
     return found
+
+
+def _series(images: ImageSet, series: Ints | None) -> list[Finding]:
+    if series is None:
+        return []
+    size = np.bincount(series)
+    within = (size > 1)[series]
+    because = (
+        f"{int(within.sum())} of {len(images)} images seem to belong to {int((size > 1).sum())} series of about "
+        f"{int(np.median(size[size > 1]))} (frames of one film, shots of one object): a random split is optimistic"
+    )
+    do = "tell the groups (--group-by), or believe the figure with series kept on one side"
+    return [_finding("G118", "warning", "likely series", because, do, count=int(within.sum()))]
 
 
 def _evidence_in_words(proposal: Proposal) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.images.imageset import ImageSet
-from graftwork.images.look import Looks
+from graftwork.images.look import Looks, layout, light
 from graftwork.images.read import first_capture
 
 Ints = NDArray[np.int64]
@@ -77,10 +77,7 @@ class _Judge:
         self._n = len(images)
         self._labels = images.labels
         self._seed = seed
-        small = looks.pixels16.reshape(len(looks), -1).astype(np.float32)
-        centred = small - small.mean(axis=1, keepdims=True)
-        layout = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1.0)
-        self._descriptions = (layout, _light(looks, images.labels))
+        self._descriptions = (layout(looks), light(looks, images.labels))
 
     def plausible(self, number: Ints) -> bool:
         """Whether there are several groups of several images, finer than the classes and none of them huge."""
@@ -153,19 +150,6 @@ def _extent(number: Ints, order: Ints) -> tuple[Ints, Ints]:
     """(n,) where each image's kind begins in the order, and how many it has."""
     begin = np.searchsorted(number[order], number, "left")
     return begin, np.searchsorted(number[order], number, "right") - begin
-
-
-def _light(looks: Looks, labels: Ints) -> NDArray[np.float32]:
-    """(n, <= 12) how images are lit, coloured and focused, less what their class explains, without correlation."""
-    spread = np.sort(looks.pixels16.reshape(len(looks), 256, 3), axis=1)[:, [12, 64, 128, 192, 243]]
-    facts = np.concatenate([spread.reshape(len(looks), -1), np.log1p(looks.sharpness)[:, None]], axis=1)
-    _, label = np.unique(labels, return_inverse=True)
-    mean = np.stack([np.bincount(label, column) for column in facts.T], axis=1) / np.bincount(label)[:, None]
-    facts -= mean[label]
-    facts /= np.maximum(facts.std(axis=0), 1e-6)
-    values, axes = np.linalg.eigh(facts.T @ facts / len(facts))
-    kept = values > max(values[-1] * 1e-3, 1e-9)
-    return np.asarray((facts @ axes[:, kept] / np.sqrt(values[kept]))[:, -12:], np.float32)
 
 
 def _from_columns(images: ImageSet, judge: _Judge) -> Iterator[Proposal]:

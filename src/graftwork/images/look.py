@@ -189,6 +189,27 @@ def intensity_range(looks: Looks) -> tuple[float, float] | None:
     return float(low), float(max(high, low + 1e-6))
 
 
+def layout(looks: Looks) -> NDArray[np.float32]:
+    """(n, 768) what stands where: 16 x 16 pixels less their mean, of length 1."""
+    small = looks.pixels16.reshape(len(looks), -1).astype(np.float32)
+    small -= small.mean(axis=1, keepdims=True)
+    small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1.0)
+    return small
+
+
+def light(looks: Looks, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(n, <= 12) how images are lit, coloured and focused, less what their class explains, without correlation."""
+    spread = np.sort(looks.pixels16.reshape(len(looks), 256, 3), axis=1)[:, [12, 64, 128, 192, 243]]
+    facts = np.concatenate([spread.reshape(len(looks), -1), np.log1p(looks.sharpness)[:, None]], axis=1)
+    _, label = np.unique(labels, return_inverse=True)
+    mean = np.stack([np.bincount(label, column) for column in facts.T], axis=1) / np.bincount(label)[:, None]
+    facts -= mean[label]
+    facts /= np.maximum(facts.std(axis=0), 1e-6)
+    values, axes = np.linalg.eigh(facts.T @ facts / len(facts))
+    kept = values > max(values[-1] * 1e-3, 1e-9)
+    return np.asarray((facts @ axes[:, kept] / np.sqrt(values[kept]))[:, -12:], np.float32)
+
+
 def phash_windows(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(len(WINDOWS), 8) perceptual hashes of a (64, 64) grey image and of parts of it.
 

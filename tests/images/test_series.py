@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encoded, write
+from PIL import Image
+
+from graftwork.images.check import check
+from graftwork.images.look import look_at
+from graftwork.images.nearcopies import near_copies
+from graftwork.images.read import read_images
+from graftwork.images.series import find_series
+
+
+def test_tracks_of_traffic_signs_are_mostly_found(shared: Path) -> None:
+    images = read_images(shared / "datasets" / "gtsrb.parquet")
+    some = images.take(np.flatnonzero(images.labels < 12))
+    looks = look_at(some)
+    series = find_series(looks, some.labels, near_copies(looks, some.labels))
+    track = np.unique(some.columns["track"], return_inverse=True)[1]
+    of_track, together = track[:, None] == track, series[:, None] == series
+    n, both = len(track), (of_track & together).sum()
+    assert (both - n) / (of_track.sum() - n) > 0.5
+    assert (both - n) / (together.sum() - n) > 0.5
+
+
+def test_no_series_without_near_copies(sets: Path) -> None:
+    images = read_images(sets / "dogcat")
+    looks = look_at(images)
+    assert find_series(looks, images.labels, near_copies(looks, images.labels)) is None
+
+
+def test_mere_copies_make_no_series(sets: Path, tmp_path: Path) -> None:
+    original = read_images(sets / "dogcat")
+    for i in range(0, 600, 2):
+        write(tmp_path / original.names[i], original.read(i))
+    for i in range(0, 600, 6):
+        image = Image.open(io.BytesIO(original.read(i)))
+        write(tmp_path / f"{original.names[i]}.copy.jpg", encoded(image, "JPEG", quality=50))
+    images = read_images(tmp_path)
+    looks = look_at(images)
+    near = near_copies(looks, images.labels)
+    series = find_series(looks, images.labels, near)
+    assert abs(len(np.unique(series)) - len(np.unique(near.groups))) <= 6
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_finding_unless_groups_are_told(shared: Path, told: bool) -> None:
+    images = read_images(shared / "datasets" / "gtsrb.parquet", group_by="track" if told else None)
+    some = images.take(np.flatnonzero(images.labels < 6))
+    problems = check(some, look_at(some))
+    assert (problems.series is None) == told
+    assert ("G118" in {finding.code for finding in problems.findings}) != told
