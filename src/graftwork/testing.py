@@ -36,3 +36,53 @@ def write_tiny_images(
             image = Image.fromarray(tiny_image(label, seed * 10_000 + i, size_px))
             image.save(folder / name / f"{name}-{i:03}.png")
     return folder
+
+
+def write_tiny_backbone(
+    folder: Path, *, architecture: str = "test_efficientnet", input_px: int = 32, seed: int = 0
+) -> Path:
+    """Write a small network with seeded random weights as safetensors with its facts beside it; return the file.
+
+    Parameters
+    ----------
+    architecture
+        One of timm's: ``test_byobnet`` (every layer ends in a ReLU); ``test_efficientnet``,
+        ``test_convnext``, ``test_vit`` (none does).
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from graftwork.backbones.torchvision_import import make_torchvision_importable
+    from graftwork.backbones.weights import sha256_of
+    from graftwork.files import write_json
+
+    make_torchvision_importable()
+    import timm
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = timm.create_model(architecture, num_classes=10).train()
+        # statistics of batch norm that are real, so that codes differ between images
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+        resize = getattr(network, "set_input_size", None)
+        if resize is not None:
+            resize(img_size=(input_px, input_px))
+        images = np.stack([tiny_image(label, seed, input_px) for label in range(16)])
+        with torch.no_grad():
+            network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{architecture}.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+    facts = {
+        "architecture": architecture,
+        "model_args": {"num_classes": 10},
+        "input": {"size": input_px, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "crop_pct": 1.0},
+        "licence": "CC0-1.0",
+        "pretraining_data": "none: random weights",
+        "batchnorm_statistics": "source",
+        "sha256": sha256_of(path),
+    }
+    write_json(path.with_suffix(".json"), facts)
+    return path

@@ -158,7 +158,7 @@ class _Watcher:
     """Notes what the modules of a network give while it runs once."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.trunk: list[_Seen] = []
+        self.trunk: dict[str, _Seen] = {}
         self.leaves: dict[str, _Seen] = {}
         self.final: _Seen | None = None
         self._network = network
@@ -196,7 +196,8 @@ class _Watcher:
             self.leaves.pop(name, None)  # a ReLU that serves several places is listed where it ran last
             self.leaves[name] = entry
         if name in self._trunk_names and self.final is None:
-            self.trunk.append(entry)
+            self.trunk.pop(name, None)
+            self.trunk[name] = entry
 
 
 def _watch(network: nn.Module, input_px: int) -> _Pass:
@@ -206,6 +207,11 @@ def _watch(network: nn.Module, input_px: int) -> _Pass:
         with torch.enable_grad(), one_thread():
             noise = torch.rand(1, 3, input_px, input_px, generator=torch.Generator().manual_seed(0))
             output = network(noise.requires_grad_())
+    except (AssertionError, RuntimeError) as error:
+        raise BackboneError(
+            f"the network must be able to take {input_px} px, but: {' '.join(str(error).split())}; "
+            "choose another --input-px"
+        ) from error
     finally:
         for handle in handles:
             handle.remove()
@@ -214,7 +220,7 @@ def _watch(network: nn.Module, input_px: int) -> _Pass:
         raise BackboneError(
             f"the network must give one code an image, but gives {type(output).__name__}; choose another"
         )
-    return _Pass(tuple(watcher.trunk), watcher.leaves, final)
+    return _Pass(tuple(watcher.trunk.values()), watcher.leaves, final)
 
 
 def _trunk(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -245,8 +251,6 @@ def _layout(network: nn.Module, value: torch.Tensor) -> Layout:
     if value.ndim == 3:
         return "tokens"
     one, two, three = value.shape[1:]
-    if two == three == 1:
-        return "vector"
     if (one == two) != (two == three):  # images are square: the axis that differs is the channels'
         return "planes" if two == three else "planes last"
     return "planes last" if getattr(network, "output_fmt", "NCHW") == "NHWC" else "planes"
@@ -268,7 +272,7 @@ def _stage_ends(seen: _Pass) -> list[_Seen]:
         if entry is not None and (not run or not _cuts(run[-1], entry, total)):
             run.append(entry)
             continue
-        if run and run[-1].convolutions > begin:  # pooling alone is no layer
+        if run and run[-1].convolutions > begin:
             ends += _split(run, begin, total)
             begin = run[-1].convolutions
         run = [] if entry is None else [entry]
@@ -276,12 +280,18 @@ def _stage_ends(seen: _Pass) -> list[_Seen]:
 
 
 def _changes(trunk: Sequence[_Seen]) -> Iterator[_Seen]:
-    """What changes the value: dropout and identities hand on what they were given."""
-    previous: Any = None
+    """What makes a value: dropout and identities hand on what they were given, pooling only gathers it."""
+    previous: _Seen | None = None
     for entry in trunk:
-        if entry.operation is not previous:
+        handed_on = previous is not None and entry.operation is previous.operation
+        gathered = previous is not None and _is_pooling(entry) and entry.convolutions == previous.convolutions
+        if not handed_on and not gathered:
             yield entry
-        previous = entry.operation
+        previous = entry
+
+
+def _is_pooling(entry: _Seen) -> bool:
+    return entry.operation is not None and any(word in entry.operation.name() for word in ("Pool2D", "MeanBackward"))
 
 
 def _cuts(previous: _Seen, entry: _Seen, total: int) -> bool:
