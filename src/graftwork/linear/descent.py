@@ -1,4 +1,4 @@
-"""Preconditioned L-BFGS for many linear classifiers at once: two wide matrix products an iteration.
+"""Many linear classifiers at once, by preconditioned L-BFGS: two wide matrix products an iteration.
 
 The margins of a linear model move along a straight line when its weights do, so the length of a step is searched
 on the margins alone; only a new direction and its gradient touch the images.
@@ -18,10 +18,16 @@ from numpy.typing import NDArray
 from graftwork.linear.losses import Floats, Losses
 
 _MEMORY = 10
-NCG=200; ETA=1e-2
-_LINE_EVALUATIONS = 16
+_REFACTORISE = 4.0
+"""The preconditioner is made anew when the losses' curvature has changed by this factor."""
+_LINE_EVALUATIONS = 60
 _LINE_QUALITY = 0.3
 """A step is long enough when the slope along it has fallen to this share."""
+_NEWTON_STEPS = 200
+_CONJUGATE_STEPS = 200
+_CONJUGATE_QUALITY = 1e-2
+
+PerProblem = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,79 +73,89 @@ def descend(
     *,
     toward: Point | None = None,
     tolerance: float,
-    max_iterations: int,
-    exact=False,
-) -> tuple[Point, int]:
+    max_iterations: int = 100,
+    exact: bool = False,
+) -> Point:
     """Minimise ``C * losses + 0.5 * ||penalised weights||^2`` of every problem.
 
     Parameters
     ----------
     toward
-        A point that spans, with ``start``, a line on which a better start may lie: that of another C. Looking for
-        it costs no product, and saves about half of the iterations.
+        A point that spans, with ``start``, a line on which a better start may lie: that of another C. Looking
+        for it costs no product and saves about half of the iterations.
     tolerance
-        A problem is solved when its objective's expected decrease is at most this share of
-        ``max(objective, 1e-3 * objective at zero)``.
-
-    Returns
-    -------
-    The point reached, and the iterations it took.
+        A problem is solved when the expected decrease of its objective is at most this share of
+        ``max(objective, 1e-3 * objective at zero)``. L-BFGS expects a few times too little where C is large.
+    exact
+        Go on with Newton's method, whose expectation is sound near the optimum.
     """
-    state = _Descent(design, losses, C, start)
+    state = _Descent(design, losses, C, start, tolerance)
     if toward is not None:
-        state.move(toward.weights - start.weights, toward.margins - start.margins, state.slope_toward(toward))
+        state.move_toward(toward)
     state.refresh()
-    for iteration in range(max_iterations):
-        direction, slope = state.newton_like()
-        slope = np.where(state.solved(-slope, tolerance), 0.0, slope)
+    for _ in range(max_iterations):
+        direction = state.solve_roughly(-state.gradient)
+        slope = state.worthwhile_slope(direction)
         if not slope.any():
             break
         state.move(direction, product(direction, design.rows), slope)
         state.refresh()
-    n=0
-    if exact:
-        for n in range(100):
-            direction, moved, slope, cg = state.newton()
-            N.append(cg)
-            slope = np.where(state.solved(-slope, tolerance), 0.0, slope)
-            if not slope.any(): break
-            state.move(direction, moved, slope)
-            state.refresh()
-    return Point(state.weights, state.margins), iteration+1000*n
+    for _ in range(_NEWTON_STEPS if exact else 0):
+        direction, moved = state.solve_newton()
+        slope = state.worthwhile_slope(direction)
+        if not slope.any():
+            break
+        state.move(direction, moved, slope)
+        state.refresh()
+    return Point(state.weights, state.margins)
 
 
-N=[]
 class _Descent:
     """Weights, margins and what was learnt about the curvature, on the way down."""
 
-    def __init__(self, design: Design, losses: Losses, C: float, start: Point) -> None:
-        self.design, self.losses, self.C = design, losses, C
+    def __init__(self, design: Design, losses: Losses, C: float, start: Point, tolerance: float) -> None:
+        self.design, self.losses, self.C = design, losses, float(C)
         self.weights, self.margins = start.weights.copy(), start.margins.copy()
         self.slopes = np.empty_like(self.margins)
         self.gradient = np.zeros_like(self.weights)
-        self.stalled = np.zeros(losses.problems, bool)
-        self.norm = self._inner(self.weights * design.penalty, self.weights)
+        self._tolerance = tolerance
+        self._stalled = np.zeros(losses.problems, bool)
+        self._norm = self._inner(self.weights * design.penalty, self.weights)
         loss, _ = losses.along(self.margins, self.margins, np.zeros(losses.problems), self.slopes)
-        self.objective = C * loss + 0.5 * self.norm
-        self._pairs: list[tuple[Floats, Floats, NDArray[np.float64]]] = []
+        self.objective = self.C * loss + 0.5 * self._norm
+        self._pairs: list[tuple[Floats, Floats, PerProblem]] = []
         self._change: Floats | None = None
         self._curvature = 0.0
 
-    def _inner(self, a: Floats, b: Floats) -> NDArray[np.float64]:
+    def _inner(self, a: Floats, b: Floats) -> PerProblem:
         """(problems,) inner products of two arrays (columns, d)."""
         problems = self.losses.problems
         return np.einsum("pi,pi->p", a.reshape(problems, -1), b.reshape(problems, -1)).astype(np.float64)
 
-    def _spread(self, values: NDArray[np.float64]) -> Floats:
+    def _spread(self, values: PerProblem) -> Floats:
         """(columns, 1) from one value per problem."""
         return np.repeat(values, self.losses.width).astype(self.weights.dtype)[:, None]
 
-    def slope_toward(self, point: Point) -> NDArray[np.float64]:
-        """(problems,) slope of the objective on the way to a point; 0 where it would rise."""
-        moved = point.margins - self.margins
-        _, slope = self.losses.along(self.margins, moved, np.zeros(self.losses.problems), self.slopes)
-        slope = self.C * slope + self._inner(self.weights * self.design.penalty, point.weights - self.weights)
-        return np.minimum(slope, 0.0)
+    def worthwhile_slope(self, direction: Floats) -> PerProblem:
+        """(problems,) slope of the objective along a Newton-like direction (its negative is the decrease to be
+        expected, twice over); 0 for problems that are solved or cannot move."""
+        slope = np.minimum(self._inner(self.gradient, direction), 0.0)
+        floor = np.maximum(self.objective, 1e-3 * self.C * self.losses.at_zero)
+        return np.where((-slope <= self._tolerance * floor) | self._stalled, 0.0, slope)
+
+    def move_toward(self, point: Point) -> None:
+        """Go to the best point on the line through another one, before any gradient is known."""
+        direction, moved = point.weights - self.weights, point.margins - self.margins
+        slope = np.zeros(self.losses.problems)
+        for sign in (1.0, -1.0):  # the line leads down on one side
+            _, rise = self.losses.along(self.margins, moved, np.zeros(len(slope)), self.slopes)
+            rise = self.C * rise + self._inner(self.weights * self.design.penalty, direction)
+            slope = np.minimum(rise, 0.0)
+            if slope.any() or sign < 0:
+                break
+            direction, moved = -direction, -moved
+        self.move(direction, moved, slope)
+        self._change = None
 
     def refresh(self) -> None:
         """Compute the gradient where we are, and learn from how it changed."""
@@ -149,7 +165,7 @@ class _Descent:
             self._pairs = [*self._pairs, (self._change, bend, self._inner(self._change, bend))][-_MEMORY:]
         self.gradient = gradient
         curvature = max(self.losses.curvature(self.slopes), 1e-8)
-        if not 0.25 < curvature / max(self._curvature, 1e-30) < 4:
+        if not 1 / _REFACTORISE < curvature / max(self._curvature, 1e-30) < _REFACTORISE:
             self._curvature = curvature
             self._factor = self._factorise(curvature)
 
@@ -166,71 +182,66 @@ class _Descent:
         )
         return factor
 
-    def newton_like(self) -> tuple[Floats, NDArray[np.float64]]:
-        """Return a direction (columns, d) of descent and the objective's slope (problems,) along it."""
-        z=self.precondition(-self.gradient)
-        return z, np.minimum(self._inner(self.gradient, z), 0.0)
-    def precondition(self, q):
+    def solve_roughly(self, right: Floats) -> Floats:
+        """Apply an approximate inverse of the Hessian to (columns, d): L-BFGS on top of the factorisation."""
+        q = right.copy()
         shares = []
         for change, bend, curve in reversed(self._pairs):
             share = _divide(self._inner(change, q), curve)
             shares.append(share)
             q -= self._spread(share) * bend
-        z = scipy.linalg.cho_solve(self._factor, q.T, overwrite_b=True, check_finite=False).T
+        z: Floats = scipy.linalg.cho_solve(self._factor, q.T, overwrite_b=True, check_finite=False).T
         for (change, bend, curve), share in zip(self._pairs, reversed(shares), strict=True):
             z += self._spread(share - _divide(self._inner(bend, z), curve)) * change
         return z
 
-    def solved(self, decrease, tolerance):
-        floor = np.maximum(self.objective, 1e-3 * self.C * self.losses.at_zero)
-        return (decrease <= tolerance * floor) | self.stalled
-
-    def newton(self):
+    def solve_newton(self) -> tuple[Floats, Floats]:
+        """Newton's direction (columns, d) and how it moves the margins, by conjugate gradients."""
         residual = -self.gradient
         direction, moved = np.zeros_like(self.weights), np.zeros_like(self.margins)
-        along = z = self.precondition(residual.copy())
-        fit = self._inner(residual, z)
-        total = np.zeros_like(fit); fit0=fit
-        for _ in range(NCG):
+        along = self.solve_roughly(residual)
+        fit = first = self._inner(residual, along)
+        for _ in range(_CONJUGATE_STEPS):
             shift = product(along, self.design.rows)
-            bent = self.C * product(self.losses.bend(self.slopes, shift), self.design.rows.T) + self.design.penalty * along
-            length = _divide(fit, self._inner(along, bent))
-            direction += self._spread(length) * along
-            moved += self._spread(length) * shift
-            residual -= self._spread(length) * bent
-            gain = length * fit
-            total += gain
-            z = self.precondition(residual.copy())
-            now = self._inner(residual, z)
-            if np.all(now<=ETA*fit0): break
-            along = z + self._spread(_divide(now, fit)) * along
-            fit = now
-        return direction, moved, np.minimum(self._inner(self.gradient, direction), 0.0), _
+            bent = self.C * product(self.losses.bend(self.slopes, shift), self.design.rows.T)
+            bent += self.design.penalty * along
+            length = self._spread(_divide(fit, self._inner(along, bent)))
+            direction += length * along
+            moved += length * shift
+            residual -= length * bent
+            z = self.solve_roughly(residual)
+            before, fit = fit, self._inner(residual, z)
+            if np.all(fit <= _CONJUGATE_QUALITY * first):
+                break
+            along = z + self._spread(_divide(fit, before)) * along
+        return direction, moved
 
-    def move(self, direction: Floats, moved: Floats, slope: NDArray[np.float64]) -> None:
-        """Go as far as pays along a direction (columns, d) that moves the margins by ``moved``.
+    def move(self, direction: Floats, moved: Floats, slope: PerProblem) -> None:
+        """Go as far as pays along a direction (columns, d) that moves the margins by ``moved`` (overwritten).
 
         Problems whose slope is 0 stay where they are.
         """
         penalised = direction * self.design.penalty
         pull, stretch = self._inner(self.weights, penalised), self._inner(direction, penalised)
+
+        def evaluate(step: PerProblem) -> tuple[PerProblem, PerProblem, PerProblem]:
+            loss, rise = self.losses.along(self.margins, moved, step, self.slopes)
+            norm = self._norm + 2 * step * pull + step**2 * stretch
+            return self.C * loss + 0.5 * norm, self.C * rise + pull + step * stretch, norm
+
         slack = 4 * np.finfo(self.weights.dtype).eps * np.abs(self.objective)
         search = _LineSearch(slope)
         for _ in range(_LINE_EVALUATIONS):
             step = search.step
-            loss, rise = self.losses.along(self.margins, moved, step, self.slopes)
-            norm = self.norm + 2 * step * pull + step**2 * stretch
-            objective = self.C * loss + 0.5 * norm
-            if search.settled(self.C * rise + pull + step * stretch, objective <= self.objective + slack):
+            objective, rise, norm = evaluate(step)
+            lower = objective <= self.objective + slack
+            if search.settled(rise, lower):
                 break
-        else:
-            lost = ~(objective <= self.objective + slack)
-            self.stalled |= lost
-            step = np.where(lost, 0.0, step)
-            loss, _ = self.losses.along(self.margins, moved, step, self.slopes)
-            norm = self.norm + 2 * step * pull + step**2 * stretch
-            objective = self.C * loss + 0.5 * norm
-        self.norm, self.objective = norm, objective
+        else:  # rounding hides the way down: stay, for good
+            self._stalled |= ~lower
+            step = np.where(lower, step, 0.0)
+            objective, _, norm = evaluate(step)
+        self.objective, self._norm = objective, norm
         self._change = self._spread(step) * direction
         self.weights += self._change
         moved *= self._spread(step)
@@ -238,18 +249,17 @@ class _Descent:
 
 
 class _LineSearch:
-    """Steps of convex functions, searched side by side by their slopes."""
+    """Steps along convex functions, searched side by side by their slopes."""
 
-    def __init__(self, slope: NDArray[np.float64]) -> None:
+    def __init__(self, slope: PerProblem) -> None:
         self._start = slope
         self.step = np.where(slope < 0, 1.0, 0.0)
         self._low, self._slope_low = np.zeros_like(slope), slope
         self._high, self._slope_high = np.full_like(slope, np.inf), np.zeros_like(slope)
 
-    def settled(self, slope: NDArray[np.float64], lower: NDArray[np.bool_]) -> bool:
-        """Judge the step by the slope at its end and by whether it leads down; else set the next one."""
-        good = (np.abs(slope) <= -_LINE_QUALITY * self._start) & lower
-        good |= self._start >= 0
+    def settled(self, slope: PerProblem, lower: NDArray[np.bool_]) -> bool:
+        """Judge the steps by the slope at their ends and by whether they lead down; else set the next ones."""
+        good = ((np.abs(slope) <= -_LINE_QUALITY * self._start) & lower) | (self._start >= 0)
         if good.all():
             return True
         short = slope < 0
@@ -260,20 +270,18 @@ class _LineSearch:
         self.step = np.where(good, self.step, self._next())
         return False
 
-    def _next(self) -> NDArray[np.float64]:
+    def _next(self) -> PerProblem:
         bracketed = np.isfinite(self._high)
-        high = np.where(bracketed, self._high, 0.0)
-        gap = high - self._low
+        gap = np.where(bracketed, self._high, 0.0) - self._low
         share = _divide(-self._slope_low, self._slope_high - self._slope_low)
         inside = self._low + gap * np.clip(share, 0.1, 0.9)
-        # no far end yet: go where the slope, falling as it did on the way, would vanish
+        # no far end yet: go where the slope would vanish if it went on as it did so far
         bend = self._slope_low - self._start
         reach = np.where(bend > 0, _divide(-self._low * self._start, bend), np.inf)
-        beyond = np.clip(reach, 1.5 * self._low, 5 * self._low)
-        return np.where(bracketed, inside, beyond)
+        return np.where(bracketed, inside, np.clip(reach, 1.5 * self._low, 5 * self._low))
 
 
-def _divide(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def _divide(a: PerProblem, b: PerProblem) -> PerProblem:
     """a / b, and 0 where b is not positive: nothing was learnt there."""
     some = b > np.finfo(np.float64).tiny
-    return np.asarray(np.where(some, a / np.where(some, b, 1.0), 0.0))
+    return np.where(some, a / np.where(some, b, 1.0), 0.0)
