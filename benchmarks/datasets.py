@@ -18,7 +18,7 @@ UNPACKED = Path(tempfile.gettempdir()) / "graftwork-datasets"
 GROUPS = {"xray": "patient", "cells": r"(BloodImage_\d+)", "pacs-sketch": r"^(\d+)", "gtsrb": "track"}
 """What must stay together, where the set says so."""
 
-SETS = ("cells", "cifar10", "dogcat", "digits", "gtsrb", "hymenoptera", "neu-steel", "pacs-sketch", "rsscn7", "trashnet", "xray")
+SETS = ("cells", "dogcat", "digits", "hymenoptera", "neu-steel", "pacs-sketch", "rsscn7", "trashnet", "xray")
 
 
 def path_of(name: str) -> Path:
@@ -38,8 +38,7 @@ def path_of(name: str) -> Path:
 
 def images_of(name: str, *, grouped: bool = True) -> ImageSet:
     """Return all images of a set as one pool, with its groups."""
-    images = read_images(path_of(name), GROUPS[name] if grouped and name in GROUPS else None)
-    return images
+    return read_images(path_of(name), GROUPS.get(name) if grouped else None)
 
 
 def group_numbers(images: ImageSet) -> np.ndarray:

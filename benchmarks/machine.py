@@ -17,9 +17,8 @@ def describe() -> dict[str, object]:
     model, flags = platform.processor() or platform.machine(), []
     information = Path("/proc/cpuinfo")
     if information.exists():
-        lines = dict(
-            tuple(part.strip() for part in line.split(":", 1)) for line in information.read_text().splitlines() if ":" in line
-        )
+        pairs = (line.partition(":") for line in information.read_text().splitlines())
+        lines = {name.strip(): value.strip() for name, _, value in pairs}
         model = lines.get("model name", model)
         flags = [flag for flag in WANTED_FLAGS if flag in lines.get("flags", "").split()]
     return {

@@ -16,7 +16,7 @@ def tiny_image(label: int, seed: int, size_px: int = 32) -> NDArray[np.uint8]:
     wave = np.sin((np.cos(angle) * x + np.sin(angle) * y) * 2 * np.pi / 8 + rng.uniform(0, 6))
     colour = 110 + 60 * np.cos(label * 2.1 + np.array([0, 2.1, 4.2]))
     noise = rng.normal(0, 25, (size_px, size_px, 3))
-    return np.clip(colour + 60 * wave[..., None] + noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(colour + 60 * wave[..., None] + noise, 0, 255), np.uint8)
 
 
 def write_tiny_images(

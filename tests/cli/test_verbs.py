@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import graftwork
-from graftwork.cli.main import VERBS, _SUMMARIES
+from graftwork.cli.main import _SUMMARIES, VERBS
 
 NOT_A_FUNCTION = {"cache"}
 SHOWN_ONLY = {"quiet", "as_json", "plot", "form", "at_least"}

@@ -162,9 +162,9 @@ def test_a_newer_schema_is_refused_with_what_to_do(run, tmp_path):
     for path in (tmp_path / "newer" / "run.json", tmp_path / "newer" / "model" / "manifest.json"):
         plain = json.loads(path.read_text(encoding="utf-8"))
         path.write_text(json.dumps({**plain, "schema_version": 99}), encoding="utf-8")
-    with pytest.raises(ModelError, match="schema 99.*update graftwork"):
+    with pytest.raises(ModelError, match=r"schema 99.*update graftwork"):
         read_run(tmp_path / "newer")
-    with pytest.raises(ModelError, match="schema 99.*update graftwork"):
+    with pytest.raises(ModelError, match=r"schema 99.*update graftwork"):
         graftwork.load(tmp_path / "newer")
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 from graftwork.backbones.batches import Codes, gathered
 from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Precision, has_bf16
 from graftwork.backbones.openvino_import import import_openvino
-from graftwork.backbones.weights import require_safetensors, sha256_of
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.errors import BackboneError
 from graftwork.files import cache_folder, whole_folder, write_json
@@ -132,37 +132,9 @@ def save_graph_of(card: BackboneCard, folder: Path) -> None:
     BackboneError
         When the network cannot be loaded or converted.
     """
-    import shutil
-
     folder.mkdir(parents=True, exist_ok=True)
     for file in _graph(card).iterdir():
         shutil.copyfile(file, folder / file.name)
-
-
-def engine_of_folder(folder: Path, body: Path, card: BackboneCard, name: str) -> Engine:
-    """Return the engine that a model folder was made with, from its graph or, where that cannot run, its weights.
-
-    Parameters
-    ----------
-    folder
-        Where ``save_graph_of`` wrote.
-    body
-        The network's own tensors, ``.safetensors``.
-
-    Raises
-    ------
-    BackboneError
-        When neither is there.
-    """
-    kind, _, how = name.partition(" ")
-    if kind == "openvino" and (folder / GRAPH_FILE).is_file() and _openvino_version() is not None:
-        return OpenVINOEngine.from_file(
-            folder / GRAPH_FILE, precision="bf16" if how == "bf16" and has_bf16() else "f32"
-        )
-    require_safetensors(body)
-    # another machine may lack the GPU or OpenVINO; float32 on the processor is what all engines agree with
-    own = dataclasses.replace(card, source="file", weights=str(body), weights_sha256=sha256_of(body))
-    return open_engine(own, name if name in _candidates() else _candidates()[0])
 
 
 def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[str, NDArray[np.floating]]) -> float:

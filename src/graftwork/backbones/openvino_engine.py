@@ -64,7 +64,8 @@ class OpenVINOEngine:
             return cls.compiled(core.read_model(path), precision=precision, compiled_in=compiled_in, core=core)
         except RuntimeError as error:
             raise BackboneError(
-                f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}"
+                f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "
+                "delete it so that it is made again, or copy the model's folder again"
             ) from error
 
     @classmethod

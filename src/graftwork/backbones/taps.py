@@ -204,7 +204,7 @@ def _watch(network: nn.Module, input_px: int) -> _Pass:
     watcher = _Watcher(network)
     handles = watcher.listen()
     try:
-        with torch.enable_grad(), one_thread():
+        with torch.inference_mode(False), torch.enable_grad(), one_thread():
             noise = torch.rand(1, 3, input_px, input_px, generator=torch.Generator().manual_seed(0))
             output = network(noise.requires_grad_())
     except (AssertionError, RuntimeError) as error:

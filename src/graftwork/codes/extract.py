@@ -115,7 +115,8 @@ def extract(
     spaces = [store.space(reading.key(view)) for view in kinds]
     for space in spaces:
         space.verify(layers)
-    missing = [space.missing(images.digests, layers) for space in spaces]
+    digests = [str(digest) for digest in images.digests]
+    missing = [space.missing(digests, layers) for space in spaces]
     total = sum(map(len, missing))
     made: Engine | None = None
     done = 0
@@ -129,7 +130,7 @@ def extract(
                 progress(done, total)
     if total:
         store.keep_budget(used=spaces[0])
-    return LayerCodes(tuple(spaces), tuple(images.digests))
+    return LayerCodes(tuple(spaces), tuple(digests))
 
 
 def _fill(

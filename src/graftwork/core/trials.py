@@ -31,6 +31,7 @@ class Trial:
 class Baseline:
     """A cheap row that stands beside every candidate: what can be known without the network."""
 
-    name: Literal["majority class", "file facts", "16 x 16 pixels"]
+    name: str
+    """``majority class``, ``file facts`` or ``16 x 16 pixels``."""
     probabilities: NDArray[np.float32]
     """(n_develop, k); out of fold, but for the majority class, which is the same for every image."""

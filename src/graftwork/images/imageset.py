@@ -69,7 +69,7 @@ class ImageSet:
         """The undecoded bytes of image ``index``; raises DataError that names it."""
         return self.source.read(int(self.rows[index]))
 
-    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> ImageSet:
+    def take(self, indices: NDArray[np.integer] | Sequence[int]) -> ImageSet:
         """The images at ``indices``, in that order; the classes stay all of them."""
         index = np.asarray(indices, dtype=np.int64)
         taken = dataclasses.replace(

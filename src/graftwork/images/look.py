@@ -66,7 +66,7 @@ class Thumbnails:
     def __len__(self) -> int:
         return len(self._row)
 
-    def __getitem__(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.uint8]:
+    def __getitem__(self, indices: NDArray[np.integer] | Sequence[int]) -> NDArray[np.uint8]:
         index = np.asarray(indices, np.int64)
         out = np.empty((len(index), THUMB_PX, THUMB_PX, 3), np.uint8)
         for number in np.unique(self._shard[index]):
@@ -79,7 +79,7 @@ class Thumbnails:
         shard = np.concatenate([self._shard, other._shard + len(self._shards)])
         return Thumbnails([*self._shards, *other._shards], shard, np.concatenate([self._row, other._row]))
 
-    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> Thumbnails:
+    def take(self, indices: NDArray[np.integer] | Sequence[int]) -> Thumbnails:
         """The thumbnails at ``indices``, still on disk."""
         index = np.asarray(indices, np.int64)
         return Thumbnails(self._shards, self._shard[index], self._row[index])
@@ -127,13 +127,11 @@ class Looks:
         """(n,) images that can be decoded."""
         return np.asarray(self.error == "", np.bool_)
 
-    def take(self, indices: NDArray[np.int64] | Sequence[int]) -> Looks:
+    def take(self, indices: NDArray[np.integer] | Sequence[int]) -> Looks:
         """The looks at ``indices``, in that order."""
         index = np.asarray(indices, np.int64)
         fields = [field.name for field in dataclasses.fields(self) if field.name != "thumbnails"]
-        return Looks(
-            **{name: getattr(self, name)[index] for name in fields}, thumbnails=self.thumbnails.take(index)
-        )
+        return Looks(**{name: getattr(self, name)[index] for name in fields}, thumbnails=self.thumbnails.take(index))
 
 
 def joined(one: Looks, other: Looks) -> Looks:
@@ -145,9 +143,7 @@ def joined(one: Looks, other: Looks) -> Looks:
     )
 
 
-def look_at(
-    images: ImageSet, folder: Path | None = None, progress: Progress | None = None, threads: int = 2
-) -> Looks:
+def look_at(images: ImageSet, folder: Path | None = None, progress: Progress | None = None, threads: int = 2) -> Looks:
     """Look at every image, once in its life.
 
     Parameters

@@ -130,7 +130,7 @@ class _Descent:
     def _inner(self, a: Floats, b: Floats) -> PerProblem:
         """(problems,) inner products of two arrays (columns, d)."""
         problems = self.losses.problems
-        return np.einsum("pi,pi->p", a.reshape(problems, -1), b.reshape(problems, -1)).astype(np.float64)
+        return np.asarray(np.einsum("pi,pi->p", a.reshape(problems, -1), b.reshape(problems, -1)), np.float64)
 
     def _spread(self, values: PerProblem) -> Floats:
         """(columns, 1) from one value per problem."""
@@ -138,7 +138,8 @@ class _Descent:
 
     def worthwhile_slope(self, direction: Floats) -> PerProblem:
         """(problems,) slope of the objective along a Newton-like direction (its negative is the decrease to be
-        expected, twice over); 0 for problems that are solved or cannot move."""
+        expected, twice over); 0 for problems that are solved or cannot move.
+        """
         slope = np.minimum(self._inner(self.gradient, direction), 0.0)
         floor = np.maximum(self.objective, 1e-3 * self.C * self.losses.at_zero)
         return np.where((-slope <= self._tolerance * floor) | self._stalled, 0.0, slope)
@@ -282,6 +283,6 @@ class _LineSearch:
 
 
 def _divide(a: PerProblem, b: PerProblem) -> PerProblem:
-    """a / b, and 0 where b is not positive: nothing was learnt there."""
+    """Divide, and 0 where b is not positive: nothing was learnt there."""
     some = b > np.finfo(np.float64).tiny
     return np.where(some, a / np.where(some, b, 1.0), 0.0)

@@ -203,9 +203,7 @@ def fit_linear(
     return prepared.unfold(solved)
 
 
-def check_arguments(
-    x: Floats, y: Ints, *, n_classes: int, Cs: tuple[float, ...], sample_weight: Floats | None
-) -> Ints:
+def check_arguments(x: Floats, y: Ints, *, n_classes: int, Cs: tuple[float, ...], sample_weight: Floats | None) -> Ints:
     """Return the labels as an integer array, or say what cannot be used."""
     labels = np.asarray(y)
     if not Cs or not all(np.isfinite(C) and C > 0 for C in Cs):

@@ -91,7 +91,7 @@ class Model:
             The share of the model's own kind of images that may be flagged as of another kind.
         """
         if isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif") or getattr(images, "ndim", 4) == 3:
-            images = [images]  # type: ignore[list-item]
+            images = [images]
         return list(self.stream(images, top=top, novelty_rate=novelty_rate))  # type: ignore[arg-type]
 
     def stream(
@@ -226,7 +226,7 @@ def _name(image: Picture, number: int) -> str:
 
 
 def _bytes(image: Picture, name: str) -> bytes:
-    """Return the bytes of an image file, or of a picture in memory written without loss, so that one path decodes all."""
+    """Return the bytes of an image file, or of a picture in memory written without loss: one path decodes all."""
     if isinstance(image, bytes):
         return image
     if isinstance(image, (str, Path)):

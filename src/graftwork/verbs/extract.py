@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -73,13 +74,14 @@ def _labels(images: ImageSet) -> list[str | None]:
     return [images.classes[label] if label >= 0 else None for label in images.labels]
 
 
-def _write_npz(path: Path, images: ImageSet, codes: LayerCodes, layers: list[str]) -> None:
+def _write_npz(path: Path, images: ImageSet, codes: LayerCodes, layers: Sequence[str]) -> None:
     labels = np.array([label or "" for label in _labels(images)])
     with path.open("wb") as file:
-        np.savez(file, image=np.array(images.names), label=labels, **{layer: codes.of([layer]) for layer in layers})
+        arrays = {"image": np.array(images.names), "label": labels, **{layer: codes.of([layer]) for layer in layers}}
+        np.savez(file, allow_pickle=False, **arrays)
 
 
-def _write_parquet(path: Path, images: ImageSet, codes: LayerCodes, layers: list[str]) -> None:
+def _write_parquet(path: Path, images: ImageSet, codes: LayerCodes, layers: Sequence[str]) -> None:
     """Write some thousand rows at a time, so that memory stays bounded for any number of images."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -14,7 +14,7 @@ def count_look(test_digests: Sequence[str], run: str) -> int:
     name = hashlib.sha256("\n".join(sorted(test_digests)).encode()).hexdigest()[:16]
     path = cache_folder() / "looks-at-tests.json"
     ledger = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    runs = ledger.setdefault(name, [])
+    runs: list[str] = ledger.setdefault(name, [])
     if run not in runs:
         runs.append(run)
         write_json(path, ledger)
