@@ -1,9 +1,9 @@
 """Choosing C by cross-validation: all folds side by side, on a path from strong to weak regularisation.
 
 Every fold is a set of image weights on one design (codes standardised once: no label enters), so that all folds and
-classes share each matrix product. A path starts where the weights are nearly 0 and each C starts from the last; it
-stops when the metric has fallen twice, since the large Cs cost most and then never win. Accuracy is final long
-before the objective is: the search is loose, the refit is not.
+classes share each matrix product. The path starts where the weights are nearly 0, each C starts on the line through
+the last two, and it stops once the figures have fallen twice, since the large Cs cost most and then never win.
+Accuracy is final long before the objective is: the search is loose, the rows at the choice and the refit are not.
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from graftwork.core.metrics import Metric, mean_loss, negative_log_likelihood, softmax
 from graftwork.core.plans import Loss, Normalise
-from graftwork.linear.descent import descend, point_at
+from graftwork.errors import DataError
+from graftwork.linear.descent import Design, Point, descend, point_at
 from graftwork.linear.losses import Floats, Ints, Losses
 from graftwork.linear.solver import check_arguments, fit_linear, prepare, settle_absent, zero_weights
+from graftwork.linear.temperature import fit_temperature
 
 GRID = tuple(float(f"1e{power}") for power in range(-6, 6))
 """C of the search; half a decade to both sides of the best is tried after it."""
 _FALLS = 2
-_RESTS = 3
-"""The path also ends where so many Cs in a row brought nothing: on a plateau the images are separated."""
-_SEARCH_TOLERANCE = 1e-3
-_SEARCH_ITERATIONS = 30
+_SEARCH_TOLERANCE = 5e-3
+_SEARCH_ITERATIONS = 15
+_ROWS_TOLERANCE = 1e-4
 _REFIT_TOLERANCE = 1e-6
+_JUDGED_IMAGES = 20_000
+"""The search judges as many folds as hold this many images: more cannot tell neighbouring Cs apart any better."""
+_SIDE_BY_SIDE_VALUES = 1 << 25
+"""Margins that the last round holds at a time; the folds go in turns beyond (128 MB in float32, some four times)."""
 _ONE_THREAD_BELOW = 5e8
 """Multiplications of a product under which a second thread costs more than it brings."""
 
@@ -47,7 +51,7 @@ class CrossValidation:
     probabilities: NDArray[np.float32]
     """(n, k)."""
     tried: dict[float, float]
-    """Loss of the metric, out of fold, at each C."""
+    """Loss of the metric, out of fold, at each C that was looked at, loosely solved."""
 
 
 def cross_validate(
@@ -63,38 +67,38 @@ def cross_validate(
     refine: bool = True,
     sample_weight: Floats | None = None,
 ) -> CrossValidation:
-    """Choose C among ``Cs`` (ascending) by the metric, out of fold.
+    """Choose C among ``Cs`` by the metric, out of fold; equal ones are told apart by log loss.
 
     Parameters
     ----------
     x, y, folds
         (n, d) codes of any float type, (n,) class indices, (n,) fold numbers.
     refine
-        Try half a decade to both sides of the best as well.
+        Try the middle between the best C and its neighbours as well.
     sample_weight
         (n,) weights in fitting; the metric counts every image once.
 
     Raises
     ------
     UsageError, DataError
-        As ``fit_linear``.
+        As ``fit_linear``; fewer than two folds.
     """
     y = check_arguments(x, y, n_classes=n_classes, Cs=tuple(Cs), sample_weight=sample_weight)
-    with _threads(len(y) * min(x.shape) * n_classes * len(np.unique(folds))):
-        path = _Path(x, y, folds, n_classes, loss, metric, normalise, sample_weight)
-        falls = rests = 0
-        for C in Cs:
-            better = path.try_(C)
-            falls = 0 if better else falls + (path.tried[C] > path.best_loss)
-            rests = 0 if better else rests + 1
-            if falls == _FALLS or rests == _RESTS:
-                break
+    names, fold = np.unique(folds, return_inverse=True)
+    if len(names) < 2:
+        raise DataError(f"cross-validation needs at least two folds, found {len(names)}: give it more images")
+    with _threads(len(y) * min(x.shape) * n_classes * len(names)):
+        design = prepare(x, loss=loss, normalise=normalise, sample_weight=sample_weight).design
+        data = _Data(design, y, fold, n_classes, loss, sample_weight)
+        path = _Path(data, metric)
+        path.follow(sorted(Cs))
         if refine:
-            middle = path.best.C
-            for C in (middle / 10**0.5, middle * 10**0.5):
-                if min(Cs) <= C <= max(Cs):
-                    path.try_(C)
-    return path.best
+            path.refine()
+        margins = data.out_of_fold(path.best, path.weights[path.best])
+        temperature = fit_temperature(margins, y)
+    rows = softmax(margins, temperature)
+    tried = {C: figures[0] for C, figures in sorted(path.figures.items())}
+    return CrossValidation(path.best, temperature, margins, rows, tried)
 
 
 def refit(
@@ -126,69 +130,113 @@ def refit(
     return np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(bias, np.float32)
 
 
-def fit_temperature(margins: Floats, y: Ints) -> float:
-    """Return T of the least mean log loss of softmax(margins / T) (Guo et al. 2017), between e-8 and e8."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Data:
+    """Images, labels and folds, and the classifiers that leave one fold out."""
 
-    def mean_log_loss(log_temperature: float) -> float:
-        return float(negative_log_likelihood(y, softmax(margins, float(np.exp(log_temperature)))).mean())
+    design: Design
+    y: Ints
+    fold: Ints
+    """(n,) numbers 0, 1, ..."""
+    n_classes: int
+    loss: Loss
+    sample_weight: Floats | None
 
-    found = minimize_scalar(mean_log_loss, bounds=(-8, 8), method="bounded", options={"xatol": 1e-3})
-    return float(np.exp(found.x))
+    @property
+    def n_folds(self) -> int:
+        return int(self.fold.max()) + 1
+
+    def losses(self, left_out: Ints) -> Losses:
+        """Losses with one training set for each of these folds: the images of all others."""
+        weight = np.ones(len(self.y)) if self.sample_weight is None else self.sample_weight
+        sets = np.where(self.fold == left_out[:, None], 0, weight).astype(self.design.rows.dtype)
+        return Losses(self.loss, self.y, sets, self.n_classes)
+
+    def judged(self, margins: Floats, left_out: Ints) -> tuple[Ints, Floats]:
+        """Images of these folds, and their margins (m, k) by the classifiers that have not seen them."""
+        images = np.flatnonzero(np.isin(self.fold, left_out))
+        place = np.searchsorted(left_out, self.fold[images])
+        rows = margins.reshape(len(left_out), self.n_classes, -1)[place, :, images]
+        if self.loss == "softmax":
+            rows = settle_absent(rows, len(self.y) - np.bincount(self.fold)[self.fold[images]])
+        return images, rows
+
+    def out_of_fold(self, C: float, weights: Floats) -> NDArray[np.float32]:
+        """(n, k) margins of every image, well solved; ``weights`` (columns, d) of the first folds are the start."""
+        known = weights.reshape(-1, self.n_classes, weights.shape[1])
+        result = np.empty((len(self.y), self.n_classes), np.float32)
+        at_once = int(np.clip(_SIDE_BY_SIDE_VALUES // result.size, 1, self.n_folds))
+        for begin in range(0, self.n_folds, at_once):
+            left_out = np.arange(begin, min(begin + at_once, self.n_folds))
+            losses = self.losses(left_out)
+            start = zero_weights(self.design, losses).reshape(len(left_out), self.n_classes, -1)
+            start[losses.present() if self.loss == "softmax" else slice(None)] = 0
+            for place, number in enumerate(left_out):
+                guess = known[number] if number < len(known) else known.mean(axis=0)
+                there = losses.present()[place] if self.loss == "softmax" else slice(None)
+                start[place, there] = guess[there]
+            point = point_at(self.design, start.reshape(losses.columns, -1))
+            point = descend(self.design, losses, C, point, tolerance=_ROWS_TOLERANCE)
+            images, rows = self.judged(point.margins, left_out)
+            result[images] = rows
+        return result
 
 
 class _Path:
-    """Where the classifiers of all folds stand, and what was best on the way."""
+    """Classifiers at one C after the other, and how they did on the images they had not seen."""
 
-    def __init__(
-        self,
-        x: Floats,
-        y: Ints,
-        folds: Ints,
-        n_classes: int,
-        loss: Loss,
-        metric: Metric,
-        normalise: Normalise,
-        sample_weight: Floats | None,
-    ) -> None:
-        self._y, self._metric = y, metric
-        _, self._fold = np.unique(folds, return_inverse=True)
-        self._sets = int(self._fold.max()) + 1
-        weight = np.ones(len(y), np.float32) if sample_weight is None else sample_weight.astype(np.float32)
-        weights = np.where(self._fold == np.arange(self._sets)[:, None], 0, weight).astype(np.float32)
-        self._design = prepare(x, loss=loss, normalise=normalise, sample_weight=sample_weight).design
-        self._losses = Losses(loss, y, weights, n_classes)
-        self._points = [point_at(self._design, zero_weights(self._design, self._losses))]
-        self._sizes = np.count_nonzero(weights, axis=1)[self._fold]
-        self.tried: dict[float, float] = {}
-        self.best_loss = np.inf
-        self.best: CrossValidation
+    def __init__(self, data: _Data, metric: Metric) -> None:
+        self._data, self._metric = data, metric
+        size = np.cumsum(np.bincount(data.fold))
+        self._left_out = np.arange(min(int(np.searchsorted(size, _JUDGED_IMAGES)) + 1, data.n_folds))
+        self._losses = data.losses(self._left_out)
+        self.weights: dict[float, Floats] = {}
+        self.figures: dict[float, tuple[float, float]] = {}
+        """Loss of the metric, and log loss."""
 
-    def try_(self, C: float) -> bool:
-        """Solve every fold at C from where the last C left off; say whether it is the best so far."""
-        toward = self._points[-2] if len(self._points) > 1 else None
+    @property
+    def best(self) -> float:
+        """The C with the best figures; of equal ones the smallest."""
+        return min(self.figures, key=lambda C: (*self.figures[C], C))
+
+    def follow(self, Cs: Sequence[float]) -> None:
+        """Try Cs in turn, until both figures have got no better twice."""
+        before, here = None, point_at(self._data.design, zero_weights(self._data.design, self._losses))
+        falls = 0
+        for C in Cs:
+            before, here = here, self._try(C, here, before)
+            falls = 0 if C in self._leaders() else falls + 1
+            if falls == _FALLS:
+                break
+
+    def refine(self) -> None:
+        """Try the geometric middle between the best C and either neighbour, from the line through both."""
+        best, tried = self.best, sorted(self.figures)
+        place = tried.index(best)
+        for neighbour in tried[max(place - 1, 0) : place] + tried[place + 1 : place + 2]:
+            start, toward = (point_at(self._data.design, self.weights[C]) for C in (best, neighbour))
+            self._try((best * neighbour) ** 0.5, start, toward)
+
+    def _leaders(self) -> set[float]:
+        """The Cs that are best by one figure or the other."""
+        return {min(self.figures, key=lambda C: self.figures[C]), min(self.figures, key=lambda C: self.figures[C][1])}
+
+    def _try(self, C: float, start: Point, toward: Point | None) -> Point:
         point = descend(
-            self._design,
+            self._data.design,
             self._losses,
             C,
-            self._points[-1],
+            start,
             toward=toward,
             tolerance=_SEARCH_TOLERANCE,
             max_iterations=_SEARCH_ITERATIONS,
         )
-        self._points = [self._points[-1], point]
-        n_classes = self._losses.n_classes
-        each = point.margins.reshape(self._sets, n_classes, -1)
-        margins = each[self._fold, :, np.arange(len(self._y))]
-        if self._losses.loss == "softmax":
-            margins = settle_absent(margins, self._sizes)
-        temperature = fit_temperature(margins, self._y)
-        rows = softmax(margins, temperature)
-        self.tried[C] = mean_loss(self._metric, self._y, rows)
-        if self.tried[C] >= self.best_loss:
-            return False
-        self.best_loss = self.tried[C]
-        self.best = CrossValidation(C, temperature, margins.astype(np.float32), rows, self.tried)
-        return True
+        images, margins = self._data.judged(point.margins, self._left_out)
+        y = self._data.y[images]
+        rows = softmax(margins, fit_temperature(margins, y))
+        self.weights[C] = point.weights
+        self.figures[C] = mean_loss(self._metric, y, rows), float(negative_log_likelihood(y, rows).mean())
+        return point
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,9 +90,9 @@ class Model:
         novelty_rate
             The share of the model's own kind of images that may be flagged as of another kind.
         """
-        if isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif") or getattr(images, "ndim", 4) == 3:
-            images = [images]
-        return list(self.stream(images, top=top, novelty_rate=novelty_rate))  # type: ignore[arg-type]
+        one = isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif") or getattr(images, "ndim", 4) == 3
+        several = cast("Sequence[Picture]", [images] if one else images)
+        return list(self.stream(several, top=top, novelty_rate=novelty_rate))
 
     def stream(
         self,
