@@ -59,16 +59,14 @@ def write_tiny_backbone(
     make_torchvision_importable()
     import timm
 
+    args = {"num_classes": 10, **({"img_size": input_px} if "vit" in architecture else {})}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = timm.create_model(architecture, num_classes=10).train()
+        network = timm.create_model(architecture, **args).train()
         # statistics of batch norm that are real, so that codes differ between images
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None
-        resize = getattr(network, "set_input_size", None)
-        if resize is not None:
-            resize(img_size=(input_px, input_px))
         images = np.stack([tiny_image(label, seed, input_px) for label in range(16)])
         with torch.no_grad():
             network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1)
@@ -77,7 +75,7 @@ def write_tiny_backbone(
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
     facts = {
         "architecture": architecture,
-        "model_args": {"num_classes": 10},
+        "model_args": args,
         "input": {"size": input_px, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "crop_pct": 1.0},
         "licence": "CC0-1.0",
         "pretraining_data": "none: random weights",

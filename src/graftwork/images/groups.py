@@ -77,7 +77,8 @@ class _Judge:
         self._n = len(images)
         self._labels = images.labels
         self._seed = seed
-        self._descriptions = (layout(looks), light(looks, images.labels))
+        self._looks = looks
+        self._light: NDArray[np.float32] | None = None  # computed for the first candidate; most sets have none
 
     def plausible(self, number: Ints) -> bool:
         """Whether there are several groups of several images, finer than the classes and none of them huge."""
@@ -117,10 +118,13 @@ class _Judge:
         groups = number[one]
         if len(np.unique(groups)) < _LEAST_GROUPS:
             return 0.5, 0.0
+        if self._light is None:
+            self._light = light(self._looks, self._labels)
+        by_light = [self._light[images] for images in (one, fellow, other)]
+        by_layout = [layout(self._looks.pixels16[images]) for images in (one, fellow, other)]
         best = (0.5, 0.0)
-        for description in self._descriptions:
-            near = np.square(description[one] - description[fellow]).sum(axis=1)
-            far = np.square(description[one] - description[other]).sum(axis=1)
+        for image, member, stranger in (by_light, by_layout):
+            near, far = np.square(image - member).sum(axis=1), np.square(image - stranger).sum(axis=1)
             wins = (near < far) + 0.5 * (near == far)
             by_group = np.bincount(groups, wins)[np.unique(groups)] / np.bincount(groups)[np.unique(groups)]
             error = np.sqrt(max(by_group.var(ddof=1), 0.05) / len(by_group))

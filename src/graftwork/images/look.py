@@ -58,9 +58,9 @@ _FACTS = np.dtype(
 
 
 class Thumbnails:
-    """(n, 64, 64, 3) RGB thumbnails that stay on disk until asked for."""
+    """(n, 64, 64, 3) RGB thumbnails that stay on disk until asked for, and are let go of afterwards."""
 
-    def __init__(self, shards: Sequence[NDArray[np.uint8]], shard: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+    def __init__(self, shards: Sequence[Path], shard: NDArray[np.int64], row: NDArray[np.int64]) -> None:
         self._shards, self._shard, self._row = shards, shard, row
 
     def __len__(self) -> int:
@@ -71,7 +71,7 @@ class Thumbnails:
         out = np.empty((len(index), THUMB_PX, THUMB_PX, 3), np.uint8)
         for number in np.unique(self._shard[index]):
             here = np.flatnonzero(self._shard[index] == number)
-            out[here] = self._shards[number][self._row[index[here]]]
+            out[here] = np.load(self._shards[number], mmap_mode="r", allow_pickle=False)[self._row[index[here]]]
         return out
 
     def followed_by(self, other: Thumbnails) -> Thumbnails:
@@ -185,9 +185,9 @@ def intensity_range(looks: Looks) -> tuple[float, float] | None:
     return float(low), float(max(high, low + 1e-6))
 
 
-def layout(looks: Looks) -> NDArray[np.float32]:
-    """(n, 768) what stands where: 16 x 16 pixels less their mean, of length 1."""
-    small = looks.pixels16.reshape(len(looks), -1).astype(np.float32)
+def layout(pixels16: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(m, 768) what stands where in (m, 16, 16, 3) pixels: less their mean, of length 1."""
+    small = pixels16.reshape(len(pixels16), -1).astype(np.float32)
     small -= small.mean(axis=1, keepdims=True)
     small /= np.maximum(np.linalg.norm(small, axis=1, keepdims=True), 1.0)
     return small
@@ -315,7 +315,7 @@ class _Kept:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._facts: list[NDArray[np.void]] = []
-        self._thumbs: list[NDArray[np.uint8]] = []
+        self._thumbs: list[Path] = []
         for path in sorted(folder.glob("*.facts.npy")):
             self._open(path)
 
@@ -323,12 +323,12 @@ class _Kept:
         try:
             facts = np.load(path, mmap_mode="r", allow_pickle=False)
             pictures = path.with_name(path.name.replace(".facts.", ".thumbs."))
-            thumbs = np.load(pictures, mmap_mode="r", allow_pickle=False)
+            n_pictures = len(np.load(pictures, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError):
             return  # half a pair, or damaged: looked at again
-        if facts.dtype == _FACTS and thumbs.shape[0] == facts.shape[0]:
+        if facts.dtype == _FACTS and len(facts) == n_pictures:
             self._facts.append(facts)
-            self._thumbs.append(thumbs)
+            self._thumbs.append(pictures)
 
     def digests(self) -> NDArray[np.bytes_]:
         """Digests of all images that were looked at."""

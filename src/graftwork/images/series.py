@@ -38,24 +38,32 @@ def find_series(looks: Looks, labels: Ints, near: NearCopies) -> Ints | None:
     pairs = near.pairs[labels[near.pairs[:, 0]] == labels[near.pairs[:, 1]]]
     if len(alike) < LEAST_SHARE * len(looks) or not len(pairs):
         return None
-    described = _description(looks, labels)
-    reach = float(np.quantile(np.square(described[pairs[:, 0]] - described[pairs[:, 1]]).sum(axis=1), _LOOSENESS))
+    describe = _Description(looks, labels)
+    apart = np.square(describe(pairs[:, 0]) - describe(pairs[:, 1])).sum(axis=1)
+    reach = float(np.quantile(apart, _LOOSENESS))
     links = [near.pairs]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        links.append(members[_links(described[members], reach)])
+        links.append(members[_links(describe(members), reach)])
     return components(len(looks), np.concatenate(links))
 
 
-def _description(looks: Looks, labels: Ints) -> Floats:
-    """(n, d) layout and light side by side, each scaled to a mean squared distance of 1 within a class."""
-    parts = []
-    for part in (layout(looks), light(looks, labels)):
-        _, label = np.unique(labels, return_inverse=True)
-        mean = np.stack([part[label == k].mean(axis=0) for k in range(label.max() + 1)])
-        spread = 2 * float(np.square(part - mean[label]).sum(axis=1).mean())
-        parts.append(part / np.sqrt(max(spread, 1e-12)))
-    return np.concatenate(parts, axis=1, dtype=np.float32)
+class _Description:
+    """Layout and light side by side, each scaled to a mean squared distance of 1 within a class."""
+
+    def __init__(self, looks: Looks, labels: Ints) -> None:
+        self._pixels16, self._light = looks.pixels16, light(looks, labels)
+        spread = np.zeros(2)
+        for label in np.unique(labels):
+            members = np.flatnonzero(labels == label)
+            for kind, part in enumerate((layout(self._pixels16[members]), self._light[members])):
+                spread[kind] += 2 * np.square(part - part.mean(axis=0)).sum()
+        self._scale = np.sqrt(np.maximum(spread / len(labels), 1e-12)).astype(np.float32)
+
+    def __call__(self, index: Ints) -> Floats:
+        """(m, d) description of the images at ``index``."""
+        parts = layout(self._pixels16[index]) / self._scale[0], self._light[index] / self._scale[1]
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 def _links(described: Floats, reach: float) -> Ints:
