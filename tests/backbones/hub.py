@@ -1,0 +1,67 @@
+"""A hub of this machine's own: it speaks what a download of one file needs, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+COMMIT = "c" * 40
+
+
+@dataclass
+class Hub:
+    """What stands on the hub, by path after the host's name."""
+
+    files: Mapping[str, bytes]
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    status: int = 200
+
+
+@contextlib.contextmanager
+def serving(files: Mapping[str, bytes]) -> Iterator[Hub]:
+    """Serve files on a free port of the loopback device."""
+    hub = Hub(files)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self._answer(body=False)
+
+        def do_GET(self) -> None:
+            self._answer(body=True)
+
+        def _answer(self, *, body: bool) -> None:
+            hub.asked.append(f"{self.command} {self.path}")
+            content = hub.files.get(self.path)
+            missing = content is None
+            content = content if content is not None else b"{}"
+            self.send_response(hub.status if hub.status != 200 else 404 if missing else 200)
+            if missing and self.path != "/":
+                self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *args: object) -> None:
+            """Keep quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        hub.url = f"http://127.0.0.1:{server.server_port}"
+        yield hub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

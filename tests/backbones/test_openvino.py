@@ -1,0 +1,141 @@
+"""OpenVINO is used without reporting home, and without torch once a graph is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graftwork.backbones.batches import gathered
+from graftwork.backbones.catalogue import with_layers
+from graftwork.backbones.engines import open_engine, save_graph_of
+from graftwork.backbones.openvino_engine import BATCH, GRAPH_FILE, OpenVINOEngine
+from graftwork.core.facts import BackboneCard
+from graftwork.errors import BackboneError
+from graftwork.testing import tiny_image
+
+pytest.importorskip("openvino")
+
+WATCHED = """
+import sys
+asked = []
+sys.addaudithook(lambda event, args: asked.append(event) if event in ("socket.connect", "socket.getaddrinfo") else None)
+{work}
+import time
+time.sleep(1.0)  # telemetry leaves in a thread or a process of its own
+print(sorted(set(asked)), "openvino_telemetry" in sys.modules)
+"""
+
+
+def run(script: str, home: Path) -> subprocess.CompletedProcess[str]:
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "XDG_CACHE_HOME")}
+    environment |= {"HOME": str(home), "USERPROFILE": str(home)}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+
+
+def test_nothing_is_reported_home(tiny_card: Callable[..., BackboneCard], tmp_path: Path) -> None:
+    weights = tiny_card().weights
+    work = f"""
+from graftwork.backbones.catalogue import find_card
+from graftwork.backbones.engines import open_engine, choose_engine
+from graftwork.testing import tiny_image
+import numpy as np
+card = find_card({weights!r})
+pixels = np.stack([tiny_image(i % 3, i) for i in range(20)])
+choose_engine(card, pixels)
+list(open_engine(card, "openvino f32").stream([pixels]))
+"""
+    done = run(WATCHED.format(work=work), tmp_path / "home")
+    assert done.stdout.splitlines()[-1] == "[] False"
+    assert not [path for path in (tmp_path / "home").rglob("*") if "intel" in path.name or "openvino" in path.name]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino_telemetry") is None, reason="nothing that could report home")
+def test_a_plain_import_would_have_left_its_traces(tmp_path: Path) -> None:
+    """Show that the test above can fail."""
+    run(WATCHED.format(work="import openvino"), tmp_path / "home")
+    assert list((tmp_path / "home").rglob("*"))
+
+
+def test_who_imported_openvino_before_keeps_it(tmp_path: Path) -> None:
+    script = (
+        "import sys, types; sys.modules['openvino_telemetry'] = mine = types.ModuleType('openvino_telemetry'); "
+        "mine.Telemetry = None; sys.modules['openvino'] = theirs = types.ModuleType('openvino'); "
+        "from graftwork.backbones.openvino_import import import_openvino; assert import_openvino() is theirs; "
+        "assert sys.modules['openvino_telemetry'] is mine"
+    )
+    run(script, tmp_path / "home")
+
+
+def test_a_saved_graph_gives_the_same_codes_without_torch(
+    tiny_card: Callable[..., BackboneCard], tmp_path: Path
+) -> None:
+    card = tiny_card()
+    pixels = np.stack([tiny_image(i % 3, i) for i in range(7)])
+    expected = gathered(open_engine(card, "openvino f32").stream([pixels]))
+    one = with_layers(card, ["stages.1"])
+    save_graph_of(one, tmp_path / "engine")
+    np.save(tmp_path / "pixels.npy", pixels)
+    script = f"""
+import sys, numpy as np
+from pathlib import Path
+from graftwork.backbones.engines import open_saved_engine
+engine = open_saved_engine(Path({str(tmp_path / "engine")!r}), "openvino f32")
+codes = [block["stages.1"] for block in engine.stream([np.load({str(tmp_path / "pixels.npy")!r})])]
+np.save({str(tmp_path / "codes.npy")!r}, np.concatenate(codes))
+assert engine.names == ("stages.1",), engine.names
+assert not {{"torch", "timm", "torchvision"}} & set(sys.modules)
+"""
+    run(script, tmp_path / "home")
+    assert np.array_equal(np.load(tmp_path / "codes.npy"), expected["stages.1"])
+
+
+def test_a_graph_ends_at_the_deepest_layer_that_is_read(tiny_card: Callable[..., BackboneCard], tmp_path: Path) -> None:
+    card = tiny_card()
+    save_graph_of(card, tmp_path / "all")
+    save_graph_of(with_layers(card, ["stages.0"]), tmp_path / "first")
+    sizes = [(tmp_path / name / "graph.bin").stat().st_size for name in ("first", "all")]
+    assert sizes[0] < sizes[1] / 5
+
+
+def test_a_graph_that_is_missing_or_damaged_is_one_line(tiny_card: Callable[..., BackboneCard], tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"graph\.xml and the \.bin beside it must be a graph"):
+        OpenVINOEngine.from_file(tmp_path / GRAPH_FILE)
+    save_graph_of(tiny_card(), tmp_path / "engine")
+    (tmp_path / "engine" / GRAPH_FILE).write_text("<net>")
+    with pytest.raises(BackboneError, match=r"must be a graph that this OpenVINO reads, but: .*; delete it") as raised:
+        OpenVINOEngine.from_file(tmp_path / "engine" / GRAPH_FILE)
+    assert "\n" not in str(raised.value)
+
+
+def test_images_are_taken_only_as_fast_as_they_are_computed(tiny_card: Callable[..., BackboneCard]) -> None:
+    engine = open_engine(tiny_card(), "openvino f32")
+    taken = 0
+
+    def batches():  # type: ignore[no-untyped-def]
+        nonlocal taken
+        for i in range(400):
+            taken += 1
+            yield tiny_image(0, i)[None]
+
+    stream = engine.stream(batches())
+    next(stream)
+    assert taken <= 10 * BATCH  # so memory does not grow with the number of images
+    begin = time.perf_counter()
+    stream.close()  # type: ignore[attr-defined]
+    assert time.perf_counter() - begin < 5
+    assert taken < 400
+    pixels = np.stack([tiny_image(1, i) for i in range(5)])
+    assert len(gathered(engine.stream([pixels]))["pooled"]) == 5  # and the engine can be used again
+
+
+def test_no_images_no_codes(tiny_card: Callable[..., BackboneCard]) -> None:
+    assert gathered(open_engine(tiny_card(), "openvino f32").stream([])) == {}
