@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from datasets import SETS, SHARED, group_numbers, images_of
+from datasets import GROUPS, SETS, SHARED, path_of
 from machine import describe
 
 from graftwork.core.fitted import probabilities
@@ -33,10 +33,8 @@ OUTER = 5
 
 
 def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
-    images = images_of(name)
-    looked = look_and_check(images)
-    images, y = looked.images, looked.images.labels
-    groups = group_numbers(images)
+    looked = look_and_check(path_of(name), group_by=GROUPS.get(name))
+    images, y, groups = looked.images, looked.images.labels, looked.groups
     input_px = 96 if name == "digits" else None
     opened = open_backbone(Asked(BACKBONES[backbone], input_px=input_px), images)
     codes = opened.codes(images)

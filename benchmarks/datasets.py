@@ -6,10 +6,6 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
-from graftwork.images.imageset import ImageSet
-from graftwork.images.read import read_images
 from graftwork.verbs.demo import write_digits
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -34,15 +30,3 @@ def path_of(name: str) -> Path:
         with tarfile.open(SHARED / "datasets" / f"{name}.tar") as archive:
             archive.extractall(UNPACKED, filter="data")
     return folder
-
-
-def images_of(name: str, *, grouped: bool = True) -> ImageSet:
-    """Return all images of a set as one pool, with its groups."""
-    return read_images(path_of(name), GROUPS.get(name) if grouped else None)
-
-
-def group_numbers(images: ImageSet) -> np.ndarray:
-    """(n,) numbers of the told groups, or one each."""
-    if images.groups is None:
-        return np.arange(len(images))
-    return np.unique(images.groups, return_inverse=True)[1]
