@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def write_tiny_backbone(
     make_torchvision_importable()
     import timm
 
-    args = {"num_classes": 10, **({"img_size": input_px} if "vit" in architecture else {})}
+    args: dict[str, Any] = {"num_classes": 10, **({"img_size": input_px} if "vit" in architecture else {})}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = timm.create_model(architecture, **args).train()
