@@ -13,6 +13,7 @@ from graftwork.errors import DataError, UsageError
 from graftwork.images.imageset import hash_images
 from graftwork.images.join import with_test_part
 from graftwork.images.read import from_paths, read_images, with_groups
+from graftwork.images.sources import ParquetImages
 
 
 def codes(images) -> set[str]:
@@ -198,8 +199,6 @@ def test_parquet_with_bytes(tmp_path: Path) -> None:
 
 
 def test_parquet_memory_stays_within_its_budget(tmp_path: Path) -> None:
-    from graftwork.images.sources import ParquetImages
-
     rng = np.random.default_rng(0)
     pictures = [rng.bytes(100_000) for _ in range(60)]
     path = parquet(tmp_path / "t.parquet", {"image": pictures}, row_group=30)
@@ -207,6 +206,25 @@ def test_parquet_memory_stays_within_its_budget(tmp_path: Path) -> None:
     for row in [*range(60), 0, 59, 31, 30, 29]:
         assert source.read(row) == pictures[row]
         assert source._kept_bytes <= 2**20
+
+
+def test_parquet_is_read_by_several_threads(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    rng = np.random.default_rng(0)
+    pictures = [rng.bytes(2000) for _ in range(300)]
+    path = parquet(tmp_path / "t.parquet", {"image": pictures}, row_group=100)
+    source = ParquetImages([path], "image", budget_mb=0.1)
+    asked = rng.integers(0, 300, 600).tolist()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(source.read, asked)) == [pictures[i] for i in asked]
+
+
+def test_a_table_cut_off_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "t.parquet", {"image": [b"x" * 500] * 9, "label": ["a"] * 9})
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"t.parquet must be a Parquet table"):
+        read_images(path)
 
 
 def test_folder_of_parquet_parts(tmp_path: Path) -> None:
@@ -284,12 +302,13 @@ def test_symbolic_link_loop_ends_with_a_counted_warning(folder: Path) -> None:
     (folder / "cat" / "again").symlink_to(folder, target_is_directory=True)
     (folder / "twin").symlink_to(folder / "dog", target_is_directory=True)
     (folder / "dog" / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "dog" / "self.jpg").symlink_to(folder / "dog" / "self.jpg")
     images = read_images(folder)
     assert len(images) == 8
     assert images.classes == ("cat", "dog")
     notes = {n.code: (n.severity, n.examples) for n in images.notes}
     assert notes["G126"] == ("warning", ("cat/again", "twin")) or notes["G126"][1] == ("twin", "cat/again")
-    assert notes["G127"] == ("warning", ("dog/gone.jpg",))
+    assert notes["G127"] == ("warning", ("dog/gone.jpg", "dog/self.jpg"))
 
 
 def test_links_to_folders_elsewhere_are_followed(folder: Path, tmp_path: Path) -> None:

@@ -97,16 +97,24 @@ def walk(root: Path) -> Walk:
 def _sort_entry(entry: os.DirEntry[str], place: Place, found: Walk, folders: list[Place], links: list[Place]) -> None:
     if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
         found.hidden += 1
+    elif not _leads_somewhere(entry):
+        found.dead_links.append("/".join(place))
     elif entry.is_dir():
         (links if entry.is_symlink() else folders).append(place)
         if len(place) == 1:
             found.tops.append(entry.name)
-    elif not entry.is_file():
-        found.dead_links.append("/".join(place))
     elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
         found.images.append(place)
     else:
         found.others.append(place)
+
+
+def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a file, and not a link to nothing or to itself."""
+    try:
+        return entry.is_dir() or entry.is_file()
+    except OSError:
+        return False
 
 
 def read_folder(root: Path, found: Walk) -> Listing:

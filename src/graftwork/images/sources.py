@@ -32,7 +32,7 @@ class ParquetImages:
     written as one piece) is read fast only in rising order.
     """
 
-    def __init__(self, files: Sequence[Path], column: str, budget_mb: float = 192) -> None:
+    def __init__(self, files: Sequence[Path], column: str, budget_mb: float = 128) -> None:
         import pyarrow.parquet as pq
 
         self._files = tuple(files)
