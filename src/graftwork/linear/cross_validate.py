@@ -2,16 +2,14 @@
 
 Every fold is a set of image weights on one design (codes standardised once: no label enters), so that all folds and
 classes share each matrix product. The path starts where the weights are nearly 0, each C starts on the line through
-the last two, and it stops once the figures have fallen twice, since the large Cs cost most and then never win.
+the last two, and it stops once the figures have fallen twice or clearly: the large Cs cost most and then never win.
 Accuracy is final long before the objective is: the search is loose, the rows at the choice and the refit are not.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +21,21 @@ from graftwork.linear.descent import Design, Point, descend, point_at
 from graftwork.linear.losses import Floats, Ints, Losses
 from graftwork.linear.solver import check_arguments, fit_linear, prepare, settle_absent, zero_weights
 from graftwork.linear.temperature import fit_temperature
+from graftwork.linear.threads import threads_for
 
 GRID = tuple(float(f"1e{power}") for power in range(-6, 6))
 """C of the search; half a decade to both sides of the best is tried after it."""
 _FALLS = 2
+_CLEAR_ERRORS = 3.0
+"""One fall is enough when the log loss has risen by this many of its (paired) standard errors as well."""
 _SEARCH_TOLERANCE = 5e-3
 _SEARCH_ITERATIONS = 15
-_ROWS_TOLERANCE = 1e-4
-_REFIT_TOLERANCE = 1e-6
+_ROWS_TOLERANCE = 3e-4
+_REFIT_TOLERANCE = 3e-6
 _JUDGED_IMAGES = 20_000
 """The search judges as many folds as hold this many images: more cannot tell neighbouring Cs apart any better."""
 _SIDE_BY_SIDE_VALUES = 1 << 25
 """Margins that the last round holds at a time; the folds go in turns beyond (128 MB in float32, some four times)."""
-_ONE_THREAD_BELOW = 5e8
-"""Multiplications of a product under which a second thread costs more than it brings."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,7 +86,7 @@ def cross_validate(
     names, fold = np.unique(folds, return_inverse=True)
     if len(names) < 2:
         raise DataError(f"cross-validation needs at least two folds, found {len(names)}: give it more images")
-    with _threads(len(y) * min(x.shape) * n_classes * len(names)):
+    with threads_for(len(y) * min(x.shape) * n_classes * len(names)):
         design = prepare(x, loss=loss, normalise=normalise, sample_weight=sample_weight).design
         data = _Data(design, y, fold, n_classes, loss, sample_weight)
         path = _Path(data, metric)
@@ -115,18 +114,17 @@ def refit(
 
     Margins are ``codes @ weight.T + bias`` on the codes as they are, or of length 1 if ``normalise`` is ``l2``.
     """
-    with _threads(len(y) * min(x.shape) * n_classes):
-        weight, bias = fit_linear(
-            x,
-            y,
-            n_classes=n_classes,
-            loss=loss,
-            C=C,
-            normalise=normalise,
-            sample_weight=sample_weight,
-            tolerance=_REFIT_TOLERANCE,
-            dtype=np.float32,
-        )
+    weight, bias = fit_linear(
+        x,
+        y,
+        n_classes=n_classes,
+        loss=loss,
+        C=C,
+        normalise=normalise,
+        sample_weight=sample_weight,
+        tolerance=_REFIT_TOLERANCE,
+        dtype=np.float32,
+    )
     return np.ascontiguousarray(weight, np.float32), np.ascontiguousarray(bias, np.float32)
 
 
@@ -170,11 +168,10 @@ class _Data:
             left_out = np.arange(begin, min(begin + at_once, self.n_folds))
             losses = self.losses(left_out)
             start = zero_weights(self.design, losses).reshape(len(left_out), self.n_classes, -1)
-            start[losses.present() if self.loss == "softmax" else slice(None)] = 0
+            trained = losses.present() | (self.loss == "svm")
             for place, number in enumerate(left_out):
                 guess = known[number] if number < len(known) else known.mean(axis=0)
-                there = losses.present()[place] if self.loss == "softmax" else slice(None)
-                start[place, there] = guess[there]
+                start[place, trained[place]] = guess[trained[place]]
             point = point_at(self.design, start.reshape(losses.columns, -1))
             point = descend(self.design, losses, C, point, tolerance=_ROWS_TOLERANCE)
             images, rows = self.judged(point.margins, left_out)
@@ -193,6 +190,8 @@ class _Path:
         self.weights: dict[float, Floats] = {}
         self.figures: dict[float, tuple[float, float]] = {}
         """Loss of the metric, and log loss."""
+        self._log_losses: dict[float, Floats] = {}
+        """(m,) of each judged image."""
 
     @property
     def best(self) -> float:
@@ -200,13 +199,13 @@ class _Path:
         return min(self.figures, key=lambda C: (*self.figures[C], C))
 
     def follow(self, Cs: Sequence[float]) -> None:
-        """Try Cs in turn, until both figures have got no better twice."""
+        """Try Cs in turn, until the figures have fallen twice, or clearly."""
         before, here = None, point_at(self._data.design, zero_weights(self._data.design, self._losses))
         falls = 0
         for C in Cs:
             before, here = here, self._try(C, here, before)
-            falls = 0 if C in self._leaders() else falls + 1
-            if falls == _FALLS:
+            falls = falls + 1 if self._fell(C) else 0
+            if falls == _FALLS or (falls and self._fell_clearly(C)):
                 break
 
     def refine(self) -> None:
@@ -217,9 +216,18 @@ class _Path:
             start, toward = (point_at(self._data.design, self.weights[C]) for C in (best, neighbour))
             self._try((best * neighbour) ** 0.5, start, toward)
 
-    def _leaders(self) -> set[float]:
-        """The Cs that are best by one figure or the other."""
-        return {min(self.figures, key=lambda C: self.figures[C]), min(self.figures, key=lambda C: self.figures[C][1])}
+    def _fell(self, C: float) -> bool:
+        """Whether another C is better by either figure."""
+        return C not in (self.best, self._likeliest)
+
+    @property
+    def _likeliest(self) -> float:
+        return min(self.figures, key=lambda C: (self.figures[C][1], C))
+
+    def _fell_clearly(self, C: float) -> bool:
+        """Whether the images say so, one by one."""
+        rise = self._log_losses[C] - self._log_losses[self._likeliest]
+        return bool(rise.mean() > _CLEAR_ERRORS * rise.std() / len(rise) ** 0.5)
 
     def _try(self, C: float, start: Point, toward: Point | None) -> Point:
         point = descend(
@@ -235,17 +243,6 @@ class _Path:
         y = self._data.y[images]
         rows = softmax(margins, fit_temperature(margins, y))
         self.weights[C] = point.weights
-        self.figures[C] = mean_loss(self._metric, y, rows), float(negative_log_likelihood(y, rows).mean())
+        self._log_losses[C] = negative_log_likelihood(y, rows)
+        self.figures[C] = mean_loss(self._metric, y, rows), float(self._log_losses[C].mean())
         return point
-
-
-@functools.cache
-def _pools() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def _threads(multiplications: float) -> Any:
-    """Limit BLAS to one thread where products are small: threads that wait actively slow each other down."""
-    return _pools().limit(limits=1 if multiplications < _ONE_THREAD_BELOW else None)

@@ -39,7 +39,7 @@ class Design:
     penalty: Floats
     """(d,): 1 where the weight is penalised, 0 where it is not."""
     gram: Floats
-    """(d, d): sum over images of weight * x x'."""
+    """(d, d), upper triangle: sum over images of weight * x x'."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -178,9 +178,7 @@ class _Descent:
         diagonal = np.einsum("ii->i", matrix)
         # a ridge at the level of rounding: with a large C the penalty alone does not carry the factorisation
         diagonal += self.design.penalty + 10 * np.finfo(matrix.dtype).eps * diagonal.sum()
-        factor: tuple[Floats, bool] = scipy.linalg.cho_factor(
-            matrix.T, lower=True, overwrite_a=True, check_finite=False
-        )
+        factor: tuple[Floats, bool] = scipy.linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
         return factor
 
     def solve_roughly(self, right: Floats) -> Floats:
