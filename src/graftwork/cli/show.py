@@ -7,22 +7,23 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cattrs
 from rich.console import Console
 from rich.table import Table
 
-from graftwork.core.choose import Row, Verdict
-from graftwork.core.metrics import Metric
-from graftwork.core.record import Run
-from graftwork.core.rules import Finding
-from graftwork.core.stats import Share
-from graftwork.model.load import Prediction
-from graftwork.verbs.check import Checked
-from graftwork.verbs.compare import Comparison
-from graftwork.verbs.evaluate import Evaluation
-from graftwork.verbs.probe import Probe
+if TYPE_CHECKING:
+    from graftwork.core.choose import Row, Verdict
+    from graftwork.core.metrics import Metric
+    from graftwork.core.record import Run
+    from graftwork.core.rules import Finding
+    from graftwork.core.stats import Share
+    from graftwork.model.load import Prediction
+    from graftwork.verbs.check import Checked
+    from graftwork.verbs.compare import Comparison
+    from graftwork.verbs.evaluate import Evaluation
+    from graftwork.verbs.probe import Probe
 
 _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 

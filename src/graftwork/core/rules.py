@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from graftwork.core.choose import Row, Verdict
+from graftwork.core.choose import Row, Score, Verdict
 from graftwork.core.trials import Trial
 
 Severity = Literal["error", "warning", "note"]
@@ -28,6 +28,21 @@ class Finding:
     count: int = 0
     examples: tuple[str, ...] = ()
     """Names of images concerned, at most twenty."""
+
+
+def series_finding(apart: Score, together: Row, *, images: int) -> Finding:
+    """G306: the figure with likely series kept on one side, beside the one that lets them straddle."""
+    unit = 1.0 if apart.metric == "log-loss" else 100.0
+    return Finding(
+        "G306",
+        "warning",
+        "the figures are optimistic: images seem to come in series",
+        f"with likely series on one side of every fold the chosen classifier reads {unit * apart.value:.1f} "
+        f"(95 % interval {unit * apart.low:.1f} to {unit * apart.high:.1f}), not {unit * together.score:.1f}; series "
+        "that no picture gives away would lower it further",
+        "tell what belongs together with `--group-by`, and believe the lower figure until then",
+        count=images,
+    )
 
 
 SHORTCUT_POINTS = 3.0

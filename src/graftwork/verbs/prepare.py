@@ -33,6 +33,8 @@ class Looked:
     groups: Ints
     """(n,) what stays on one side: told groups, and copies exact or near."""
     findings: tuple[Finding, ...]
+    series: Ints | None
+    """(n,) likely series where no name tells of them; they do not divide the images, but a figure beside does."""
 
     @property
     def intensity_range(self) -> tuple[float, float] | None:
@@ -118,7 +120,8 @@ def look_and_check(
     looks = look_at(images, progress=listener.progress)
     problems = check(images, looks, input_px=input_px)
     usable = problems.usable
-    return Looked(images.take(usable), looks.take(usable), problems.groups, (*images.notes, *problems.findings))
+    found = (*images.notes, *problems.findings)
+    return Looked(images.take(usable), looks.take(usable), problems.groups, found, problems.series)
 
 
 def prepare(
@@ -158,7 +161,7 @@ def prepare(
     )
     _require_develop(images, split, folds)
     found = (*looked.findings, *straddling(images, looked.looks, split))
-    return Prepared(images, looked.looks, looked.groups, found, split, given is not None)
+    return Prepared(images, looked.looks, looked.groups, found, looked.series, split, given is not None)
 
 
 def file_facts(looks: Looks) -> Floats:

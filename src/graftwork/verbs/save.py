@@ -48,6 +48,8 @@ class Outcome:
     fitted: Fitted
     score: TestScore | None
     picture: CodesMap | None
+    doubts: tuple[Finding, ...] = ()
+    """What was found about the figures themselves on the way."""
 
 
 def save(
@@ -93,6 +95,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
             *prepared.findings,
             *outcome.opened.findings,
             *result_findings(found.verdict, found.trials, images=len(images), how_tested=how),
+            *outcome.doubts,
             *_look_finding(outcome.score),
         ),
         images=ImageTable(

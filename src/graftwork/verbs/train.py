@@ -16,7 +16,10 @@ from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Loss, Normalise, linear_candidates
 from graftwork.core.record import Run, TestScore
+from graftwork.core.rules import Finding, series_finding
+from graftwork.core.splits import deal, joined_groups
 from graftwork.fit import fit
+from graftwork.tournament import run_trials
 from graftwork.verbs import output as outputs
 from graftwork.verbs.ledger import count_look
 from graftwork.verbs.listener import Listener, Stages
@@ -138,6 +141,7 @@ def train(
             costs=[opened.cost(candidate) for candidate in rules.candidates],
             listener=stages.listener,
         )
+    doubts = _score_with_series_apart(rules, codes, found, prepared)
     with stages.stage("fit"):
         fitted = fit(found.chosen, opened.reading, codes, prepared.y, rules.classes, balanced=rules.balanced)
     with stages.stage("test"):
@@ -148,7 +152,7 @@ def train(
     with stages.stage("map"):
         picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
     with stages.stage("save"):
-        outcome = Outcome(prepared, opened, rules, found, fitted, tested, picture)
+        outcome = Outcome(prepared, opened, rules, found, fitted, tested, picture, doubts)
         return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
 
 
@@ -156,6 +160,28 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     """Return what the user decided, as JSON holds it; where to write and whom to tell change nothing."""
     kept = {name: value for name, value in arguments.items() if name not in ("output", "listener")}
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
+
+
+def _score_with_series_apart(rules: Rules, codes: LayerCodes, found: Found, prepared: Prepared) -> tuple[Finding, ...]:
+    """Where images seem to come in series, say what the chosen candidate reads when a series stays on one side."""
+    if prepared.series is None:
+        return ()
+    rows = prepared.split.develop
+    series = joined_groups(len(rows), prepared.series[rows], prepared.develop_groups)
+    folds = deal(prepared.y, series, (1.0,) * len(np.unique(prepared.split.folds)), np.random.default_rng(rules.seed))
+    trial = next(
+        run_trials(
+            [found.chosen.candidate],
+            codes,
+            prepared.y,
+            folds,
+            n_classes=len(rules.classes),
+            metric=rules.metric,
+            balanced=rules.balanced,
+        )
+    )
+    apart = score(rules.metric, prepared.y, trial.probabilities, series, seed=rules.seed)
+    return (series_finding(apart, found.verdict.rows[found.verdict.chosen], images=len(rows)),)
 
 
 def _held_out_score(
