@@ -72,6 +72,29 @@ def test_numbers_that_begin_anew_in_each_class_take_the_folder_along(signs: tupl
     assert len(set(grouped.tolist())) == 301
 
 
+def test_two_classes_that_number_their_tracks_alike_are_not_thrown_together(signs: tuple[ImageSet, Looks]) -> None:
+    images, looks = signs
+    some = np.flatnonzero(images.labels < 8)
+    two = dataclasses.replace(images.take(some), labels=images.labels[some] % 2, classes=("even", "odd"))
+    tracks = [sorted(set(two.columns["track"][two.labels == label].tolist())) for label in (0, 1)]
+    number = {track: i for side in tracks for i, track in enumerate(side)}
+    anew = renamed(two, lambda label, track, frame: f"{label}/{number[track]}_{frame}.jpg")
+    (proposal,) = propose_groups(anew, looks.take(some))
+    assert proposal.group_by == r"([^/]+/\d+)_"
+    assert proposal.n_groups == 56
+
+
+def test_chance_proposes_nothing(signs: tuple[ImageSet, Looks]) -> None:
+    images, looks = signs
+    rng = np.random.default_rng(0)
+    for _ in range(25):
+        some = rng.choice(len(images), 48, replace=False)
+        few = images.take(some)
+        few = dataclasses.replace(few, labels=few.labels % 2, classes=("0", "1"))
+        random = renamed(few, lambda label, track, frame: f"{label}/{rng.integers(12)}_{rng.integers(10**6)}.jpg")
+        assert propose_groups(random, looks.take(some)) == ()
+
+
 def test_subfolders(signs: tuple[ImageSet, Looks]) -> None:
     images, looks = signs
     nested = renamed(images, lambda label, track, frame: f"{label}/{track}/{frame}.jpg")
