@@ -193,7 +193,7 @@ def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_pa
 
     def killed(*arguments):
         count[0] += 1
-        if count[0] > 20:
+        if count[0] > 52:
             raise KeyboardInterrupt
         return real(*arguments)
 

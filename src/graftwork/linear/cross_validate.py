@@ -21,7 +21,7 @@ from graftwork.linear.descent import Design, Point, descend, point_at
 from graftwork.linear.losses import Floats, Ints, Losses
 from graftwork.linear.solver import check_arguments, fit_linear, prepare, settle_absent, zero_weights
 from graftwork.linear.temperature import fit_temperature
-from graftwork.linear.threads import threads_for
+from graftwork.linear.threads import one_blas_thread
 
 GRID = tuple(float(f"1e{power}") for power in range(-6, 6))
 """C of the search; half a decade to both sides of the best is tried after it."""
@@ -86,7 +86,7 @@ def cross_validate(
     names, fold = np.unique(folds, return_inverse=True)
     if len(names) < 2:
         raise DataError(f"cross-validation needs at least two folds, found {len(names)}: give it more images")
-    with threads_for(len(y) * min(x.shape) * n_classes * len(names)):
+    with one_blas_thread():
         design = prepare(x, loss=loss, normalise=normalise, sample_weight=sample_weight).design
         data = _Data(design, y, fold, n_classes, loss, sample_weight)
         path = _Path(data, metric)

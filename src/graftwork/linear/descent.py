@@ -3,8 +3,7 @@
 The margins of a linear model move along a straight line when its weights do, so the length of a step is searched
 on the margins alone; only a new direction and its gradient touch the images.
 
-The products go through scipy's BLAS, as the factorisation does: numpy's and scipy's wheels carry an OpenBLAS each,
-and threads of the one that still wait actively slow the other down several times.
+The products go through scipy's BLAS, which takes rows as they lie and writes where it is told.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from graftwork.linear.losses import Floats, Losses
+from graftwork.linear.threads import share
 
 _MEMORY = 10
 _REFACTORISE = 4.0
@@ -51,12 +51,16 @@ class Point:
 
 
 def product(left: Floats, right: Floats) -> Floats:
-    """Matrix product (a, b) @ (b, c) of arrays of one type, through scipy's BLAS."""
+    """Matrix product (a, b) @ (b, c) of arrays of one type, ``left`` C-contiguous; its rows are shared out."""
     gemm = scipy.linalg.get_blas_funcs("gemm", (left, right))
     # BLAS counts columns first: the transpose of a C-contiguous array is what it takes without a copy
-    a, flip_a = (right.T, False) if right.flags.c_contiguous else (right, True)
-    b, flip_b = (left.T, False) if left.flags.c_contiguous else (left, True)
-    result: Floats = gemm(1.0, a, b, trans_a=flip_a, trans_b=flip_b).T
+    other, flip = (right.T, False) if right.flags.c_contiguous else (right, True)
+    result = np.empty((len(left), right.shape[1]), left.dtype)
+
+    def rows(part: slice) -> None:
+        gemm(1.0, other, left[part].T, trans_a=flip, c=result[part].T, overwrite_c=True)
+
+    share(rows, len(left), left.size * right.shape[1])
     return result
 
 
@@ -173,8 +177,8 @@ class _Descent:
     def _factorise(self, curvature: float) -> tuple[Floats, bool]:
         """Factorise the Hessian as it were if every image were equally undecided, in every problem."""
         weights = self.losses.weights
-        share = weights.sum(dtype=np.float64) / len(weights) / weights.max(axis=0).sum(dtype=np.float64)
-        matrix = float(self.C * curvature * share) * self.design.gram
+        trained = weights.sum(dtype=np.float64) / len(weights) / weights.max(axis=0).sum(dtype=np.float64)
+        matrix = float(self.C * curvature * trained) * self.design.gram
         diagonal = np.einsum("ii->i", matrix)
         # a ridge at the level of rounding: with a large C the penalty alone does not carry the factorisation
         diagonal += self.design.penalty + 10 * np.finfo(matrix.dtype).eps * diagonal.sum()
@@ -184,15 +188,19 @@ class _Descent:
     def solve_roughly(self, right: Floats) -> Floats:
         """Apply an approximate inverse of the Hessian to (columns, d): L-BFGS on top of the factorisation."""
         q = right.copy()
-        shares = []
+        fractions = []
         for change, bend, curve in reversed(self._pairs):
-            share = _divide(self._inner(change, q), curve)
-            shares.append(share)
-            q -= self._spread(share) * bend
-        z: Floats = scipy.linalg.cho_solve(self._factor, q.T, overwrite_b=True, check_finite=False).T
-        for (change, bend, curve), share in zip(self._pairs, reversed(shares), strict=True):
-            z += self._spread(share - _divide(self._inner(bend, z), curve)) * change
-        return z
+            fraction = _divide(self._inner(change, q), curve)
+            fractions.append(fraction)
+            q -= self._spread(fraction) * bend
+
+        def precondition(part: slice) -> None:
+            q[part] = scipy.linalg.cho_solve(self._factor, q[part].T, check_finite=False).T
+
+        share(precondition, len(q), q.size * len(self._factor[0]))
+        for (change, bend, curve), fraction in zip(self._pairs, reversed(fractions), strict=True):
+            q += self._spread(fraction - _divide(self._inner(bend, q), curve)) * change
+        return q
 
     def solve_newton(self) -> tuple[Floats, Floats]:
         """Newton's direction (columns, d) and how it moves the margins, by conjugate gradients."""

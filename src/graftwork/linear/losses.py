@@ -7,16 +7,20 @@ axis, in blocks of images that stay in the processor's cache.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.plans import Loss
+from graftwork.linear.threads import share
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.integer]
 
 _BLOCK_VALUES = 1 << 17
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,17 +86,22 @@ class Losses:
         m, d, r = margins.reshape(shape), direction.reshape(shape), slopes.reshape(shape)
         step = np.repeat(steps, self.width).reshape(*shape[:2], 1).astype(m.dtype)
         evaluate = self._softmax if self.loss == "softmax" else self._squared_hinge
-        value, derivative = np.zeros(self.problems), np.zeros(self.problems)
-        block = max(64, _BLOCK_VALUES // self.columns)
-        for begin in range(0, shape[2], block):
-            part = slice(begin, begin + block)
+
+        def images(part: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
             at = step * d[..., part]
             at += m[..., part]
-            value += evaluate(at, self.y[part], self.weights[:, part])
+            value = evaluate(at, self.y[part], self.weights[:, part])
             r[..., part] = at
             at *= d[..., part]
-            derivative += at.sum(axis=2, dtype=np.float64).reshape(self.problems, -1).sum(axis=1)
-        return value, derivative
+            return value, at.sum(axis=2, dtype=np.float64).reshape(self.problems, -1).sum(axis=1)
+
+        values, derivatives = zip(*self._over_images(images), strict=True)
+        return np.sum(values, axis=0), np.sum(derivatives, axis=0)
+
+    def _over_images(self, work: Callable[[slice], Result]) -> list[Result]:
+        """Call ``work`` on slices of the images, each small enough for the cache."""
+        n = len(self.y)
+        return share(work, n, 50 * n * self.columns, block=max(64, _BLOCK_VALUES // self.columns))
 
     def _softmax(self, at: Floats, y: Ints, weights: Floats) -> NDArray[np.float64]:
         """Return the sums (sets,) of a block and turn its margins (sets, k, n) into slopes, in place."""
@@ -127,33 +136,37 @@ class Losses:
         d, r = direction.reshape(shape), slopes.reshape(shape)
         bent = np.empty_like(direction)
         result = bent.reshape(shape)
-        block = max(64, _BLOCK_VALUES // self.columns)
-        for begin in range(0, shape[2], block):
-            part = slice(begin, begin + block)
+
+        def images(part: slice) -> None:
             y, weights, out = self.y[part], self.weights[:, part], result[..., part]
             if self.loss == "svm":
                 np.multiply(r[..., part] != 0, d[..., part], out=out)
                 out *= 2 * weights[:, None]
             else:
-                share = r[..., part].copy()  # weight * p, once the true class's -weight is taken back
-                share[:, y, np.arange(len(y))] += weights
-                np.multiply(share, d[..., part], out=out)
-                share *= (out.sum(axis=1) / np.maximum(weights, np.finfo(weights.dtype).tiny))[:, None]
-                out -= share
+                p = r[..., part].copy()  # weight * p, once the true class's -weight is taken back
+                p[:, y, np.arange(len(y))] += weights
+                np.multiply(p, d[..., part], out=out)
+                p *= (out.sum(axis=1) / np.maximum(weights, np.finfo(weights.dtype).tiny))[:, None]
+                out -= p
+
+        self._over_images(images)
         return bent
 
     def curvature(self, slopes: Floats) -> float:
         """Weighted mean of the losses' second derivatives by a margin, read off the slopes."""
         r = slopes.reshape(len(self.weights), self.n_classes, -1)
-        weights = self.weights[:, None]
-        total = float(self.weights.sum(dtype=np.float64)) * self.n_classes
-        if self.loss == "svm":
-            return 2 * float(((r != 0) * weights).sum(dtype=np.float64)) / total
-        # |slope| / weight is p, or 1 - p for the true class: p (1 - p) either way; the factor makes up for the
-        # direction in which all margins of an image rise together, where the softmax is flat
-        share = np.abs(r)
-        spread = share.sum(dtype=np.float64)
-        share *= share
-        share /= np.maximum(weights, np.finfo(share.dtype).tiny)
-        spread -= share.sum(dtype=np.float64)
-        return float(spread) / total * self.n_classes / max(self.n_classes - 1, 1)
+
+        def images(part: slice) -> float:
+            weights = self.weights[:, None, part]
+            if self.loss == "svm":
+                return 2 * float(((r[..., part] != 0) * weights).sum(dtype=np.float64))
+            # |slope| / weight is p, or 1 - p for the true class: p (1 - p) either way
+            p = np.abs(r[..., part])
+            spread = p.sum(dtype=np.float64)
+            p *= p
+            p /= np.maximum(weights, np.finfo(p.dtype).tiny)
+            return float(spread - p.sum(dtype=np.float64))
+
+        # a softmax is flat where all margins of an image rise together: the bend is in the other k - 1 directions
+        directions = self.n_classes if self.loss == "svm" else max(self.n_classes - 1, 1)
+        return sum(self._over_images(images)) / (float(self.weights.sum(dtype=np.float64)) * directions)

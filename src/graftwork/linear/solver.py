@@ -20,7 +20,7 @@ from graftwork.core.plans import Loss, Normalise
 from graftwork.errors import DataError, UsageError
 from graftwork.linear.descent import Design, Point, descend, point_at, product
 from graftwork.linear.losses import Floats, Ints, Losses
-from graftwork.linear.threads import threads_for
+from graftwork.linear.threads import one_blas_thread, share
 
 _BLOCK_IMAGES = 256
 _GRAM_IMAGES = 8192
@@ -116,14 +116,27 @@ def _standardise(features: Floats, standard: bool) -> tuple[Floats, Floats]:
 def _gram(rows: Floats, sample_weight: Floats | None) -> Floats:
     """Upper triangle (d, d) of the sum over images of weight * x x'."""
     syrk = scipy.linalg.get_blas_funcs("syrk", (rows,))
-    if sample_weight is None:
-        whole: Floats = syrk(1.0, rows.T, trans=True)
-        return whole
-    root = np.sqrt(sample_weight).astype(rows.dtype)
-    total = np.zeros((len(rows), len(rows)), rows.dtype, order="F")
-    for begin in range(0, rows.shape[1], _GRAM_IMAGES):
-        part = slice(begin, begin + _GRAM_IMAGES)
-        total = syrk(1.0, (rows[:, part] * root[part]).T, trans=True, beta=1.0, c=total, overwrite_c=True)
+    root = None if sample_weight is None else np.sqrt(sample_weight).astype(rows.dtype)
+
+    def images(part: slice) -> Floats:
+        some = np.array(rows[:, part], order="C")
+        if root is not None:
+            some *= root[part]
+        upper: Floats = syrk(1.0, some.T, trans=True)
+        return upper
+
+    def many(part: slice) -> Floats:
+        total, *rest = (
+            images(slice(begin, min(begin + _GRAM_IMAGES, part.stop)))
+            for begin in range(part.start, part.stop, _GRAM_IMAGES)
+        )
+        for upper in rest:
+            total += upper
+        return total
+
+    total, *rest = share(many, rows.shape[1], rows.size * len(rows))
+    for upper in rest:
+        total += upper
     return total
 
 
@@ -202,7 +215,7 @@ def fit_linear(
     weights = np.ones((1, len(y))) if sample_weight is None else sample_weight[None]
     losses = Losses(loss, y, weights.astype(dtype), n_classes)
     exact = tolerance < _LBFGS_TOLERANCE
-    with threads_for(len(y) * min(x.shape) * n_classes):
+    with one_blas_thread():
         prepared = prepare(x, loss=loss, normalise=normalise, sample_weight=sample_weight, dtype=dtype)
         solved = solve_path(prepared.design, losses, C, tolerance=tolerance, exact=exact).weights
     if loss == "softmax":
