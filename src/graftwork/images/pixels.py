@@ -6,6 +6,7 @@ that the crop keeps are computed: the box to resize lies in the source's coordin
 
 from __future__ import annotations
 
+import functools
 import io
 import math
 import struct
@@ -47,12 +48,24 @@ def open_image(data: bytes, name: str) -> Image.Image:
     DataError
         When it is no image, is broken, or would unpack to more pixels than Pillow allows.
     """
+    _reuse_memory()
     try:
         return Image.open(io.BytesIO(data))
     except _BOMB as error:
         raise DataError(f"{name} must not unpack to more pixels than is safe, but: {error}") from error
     except _BROKEN as error:
         raise DataError(f"{name} must be an image, but its {len(data)} bytes are none that can be read") from error
+
+
+@functools.cache
+def _reuse_memory() -> None:
+    """Let Pillow keep 16 freed blocks (of at most 16 MB) for the next image, unless the user chose a number.
+
+    By default every image is given fresh pages, and faulting them in is a fifth of the time of a photo.
+    """
+    core = Image.core  # type: ignore[attr-defined]  # documented under "block allocator", but not typed
+    if core.get_blocks_max() == 0:
+        core.set_blocks_max(16)
 
 
 def load(image: Image.Image, name: str) -> None:
