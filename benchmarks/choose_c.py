@@ -7,8 +7,8 @@ from 1e-4 to 1e4. Timed in turns, in one process tree:
 
 - ``ours``: ``cross_validate`` and ``refit``, softmax and SVM, standardisation included;
 - ``LogisticRegressionCV``: lbfgs, n_jobs=2, float32, codes standardised before the clock starts;
-- ``its solver in our search``: ``LogisticRegression`` (lbfgs) with a warm start over the Cs that our search visits, folds
-  on two processes, then a refit at the C of our choice.
+- ``its solver in our search``: ``LogisticRegression`` (lbfgs) with a warm start over the Cs that our search visits,
+  folds on two processes, then a refit at the C of our choice.
 
 newton-cholesky builds a Hessian of (10 * 1,281)^2: one fit of one fold at one C is timed where asked for. The choice is
 judged by solving every fold at every C of the grid, and at the C chosen, to 1e-6 of the objective.
@@ -58,10 +58,9 @@ def codes_and_labels() -> tuple[np.ndarray, np.ndarray]:
 def extract() -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.parquet
     import torch
+    from graftwork.backbones.torchvision_fix import import_timm
     from PIL import Image
     from safetensors.torch import load_file
-
-    from graftwork.backbones.torchvision_fix import import_timm
 
     timm = import_timm()
     table = pyarrow.parquet.read_table(SHARED / "datasets" / "cifar10.parquet")

@@ -1,6 +1,6 @@
 """The estimators in scikit-learn's manner: its own checks, pipelines, searches.
 
-scikit-learn's checks feed tables of numbers, which no image reader takes; so here a row of numbers is painted as a small
+scikit-learn feeds tables of numbers, which no image reader takes; so here a row of numbers is painted as a small
 picture first, and everything else (cloning, parameters, fitted state, labels, shapes) is checked for real.
 """
 
@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import validate_data
 
 from graftwork import CodesTransformer, TransferClassifier
 from graftwork.images.imageset import ImageSet
@@ -92,13 +92,17 @@ def test_clones_have_the_same_parameters_and_no_fitted_state():
 
 
 EXPECTED = {
-    "check_f_contiguous_array_estimator": "",
+    "PaintedCodes": {},
+    "PaintedClassifier": {
+        "check_classifiers_train": "asks for 83 % on a table of numbers; a network reads painted stripes less well",
+        "check_class_weight_classifiers": "class_weight takes none or balanced, as train does, and no dict of weights",
+    },
 }
-assert check_array
+"""Checks that fail, each with its reason; none is about cloning, parameters or fitted state."""
 
 
 def reasons(estimator) -> dict[str, str]:
-    return EXPECTED
+    return EXPECTED[type(estimator).__name__]
 
 
 @pytest.mark.slow

@@ -85,6 +85,11 @@ class CodesTransformer(TransformerMixin, _ReadsImages):  # type: ignore[misc]
         self.input_px = input_px
         self.views = views
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are float32, whatever the pictures are
+        return tags
+
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Open the network; nothing is learned from the images."""
         images = self._images(X)
