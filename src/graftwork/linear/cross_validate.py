@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from graftwork.core.metrics import Metric, mean_loss, negative_log_likelihood, softmax
 from graftwork.core.plans import Loss, Normalise
 from graftwork.errors import DataError
-from graftwork.linear.descent import Design, Point, descend, point_at
+from graftwork.linear.descent import Point, descend, point_at
+from graftwork.linear.design import Design, prepare
 from graftwork.linear.losses import Floats, Ints, Losses
-from graftwork.linear.solver import check_arguments, fit_linear, prepare, settle_absent, zero_weights
+from graftwork.linear.solver import check_arguments, fit_linear, settle_absent, zero_weights
 from graftwork.linear.temperature import fit_temperature
 from graftwork.linear.threads import one_blas_thread
 
@@ -147,7 +148,7 @@ class _Data:
     def losses(self, left_out: Ints) -> Losses:
         """Losses with one training set for each of these folds: the images of all others."""
         weight = np.ones(len(self.y)) if self.sample_weight is None else self.sample_weight
-        sets = np.where(self.fold == left_out[:, None], 0, weight).astype(self.design.rows.dtype)
+        sets = np.where(self.fold == left_out[:, None], 0, weight).astype(self.design.gram.dtype)
         return Losses(self.loss, self.y, sets, self.n_classes)
 
     def judged(self, margins: Floats, left_out: Ints) -> tuple[Ints, Floats]:

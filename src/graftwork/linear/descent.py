@@ -2,8 +2,6 @@
 
 The margins of a linear model move along a straight line when its weights do, so the length of a step is searched
 on the margins alone; only a new direction and its gradient touch the images.
-
-The products go through scipy's BLAS, which takes rows as they lie and writes where it is told.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from graftwork.linear.design import Design
 from graftwork.linear.losses import Floats, Losses
-from graftwork.linear.threads import share
 
 _MEMORY = 10
 _REFACTORISE = 4.0
@@ -31,18 +29,6 @@ PerProblem = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Design:
-    """Images as the descent wants them."""
-
-    rows: Floats
-    """(d, n), one row per feature, C-contiguous; a row of ones carries the intercepts."""
-    penalty: Floats
-    """(d,): 1 where the weight is penalised, 0 where it is not."""
-    gram: Floats
-    """(d, d), upper triangle: sum over images of weight * x x'."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Point:
     """Weights (columns, d) and the margins (columns, n) they give."""
 
@@ -50,23 +36,9 @@ class Point:
     margins: Floats
 
 
-def product(left: Floats, right: Floats) -> Floats:
-    """Matrix product (a, b) @ (b, c) of arrays of one type, ``left`` C-contiguous; its rows are shared out."""
-    gemm = scipy.linalg.get_blas_funcs("gemm", (left, right))
-    # BLAS counts columns first: the transpose of a C-contiguous array is what it takes without a copy
-    other, flip = (right.T, False) if right.flags.c_contiguous else (right, True)
-    result = np.empty((len(left), right.shape[1]), left.dtype)
-
-    def rows(part: slice) -> None:
-        gemm(1.0, other, left[part].T, trans_a=flip, c=result[part].T, overwrite_c=True)
-
-    share(rows, len(left), left.size * right.shape[1])
-    return result
-
-
 def point_at(design: Design, weights: Floats) -> Point:
     """Return the point of these weights (columns, d)."""
-    return Point(weights, product(weights, design.rows))
+    return Point(weights, design.forward(weights))
 
 
 def descend(
@@ -102,7 +74,7 @@ def descend(
         slope = state.worthwhile_slope(direction)
         if not slope.any():
             break
-        state.move(direction, product(direction, design.rows), slope)
+        state.move(direction, design.forward(direction), slope)
         state.refresh()
     for _ in range(_NEWTON_STEPS if exact else 0):
         direction, moved = state.solve_newton()
@@ -164,7 +136,7 @@ class _Descent:
 
     def refresh(self) -> None:
         """Compute the gradient where we are, and learn from how it changed."""
-        gradient = self.C * product(self.slopes, self.design.rows.T) + self.design.penalty * self.weights
+        gradient = self.C * self.design.backward(self.slopes) + self.design.penalty * self.weights
         if self._change is not None:
             bend = gradient - self.gradient
             self._pairs = [*self._pairs, (self._change, bend, self._inner(self._change, bend))][-_MEMORY:]
@@ -193,11 +165,7 @@ class _Descent:
             fraction = _divide(self._inner(change, q), curve)
             fractions.append(fraction)
             q -= self._spread(fraction) * bend
-
-        def precondition(part: slice) -> None:
-            q[part] = scipy.linalg.cho_solve(self._factor, q[part].T, check_finite=False).T
-
-        share(precondition, len(q), q.size * len(self._factor[0]))
+        q = scipy.linalg.cho_solve(self._factor, q.T, overwrite_b=True, check_finite=False).T
         for (change, bend, curve), fraction in zip(self._pairs, reversed(fractions), strict=True):
             q += self._spread(fraction - _divide(self._inner(bend, q), curve)) * change
         return q
@@ -209,8 +177,8 @@ class _Descent:
         along = self.solve_roughly(residual)
         fit = first = self._inner(residual, along)
         for _ in range(_CONJUGATE_STEPS):
-            shift = product(along, self.design.rows)
-            bent = self.C * product(self.losses.bend(self.slopes, shift), self.design.rows.T)
+            shift = self.design.forward(along)
+            bent = self.C * self.design.backward(self.losses.bend(self.slopes, shift))
             bent += self.design.penalty * along
             length = self._spread(_divide(fit, self._inner(along, bent)))
             direction += length * along

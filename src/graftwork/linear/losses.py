@@ -100,8 +100,7 @@ class Losses:
 
     def _over_images(self, work: Callable[[slice], Result]) -> list[Result]:
         """Call ``work`` on slices of the images, each small enough for the cache."""
-        n = len(self.y)
-        return share(work, n, 50 * n * self.columns, block=max(64, _BLOCK_VALUES // self.columns))
+        return share(work, len(self.y), block=max(64, _BLOCK_VALUES // self.columns))
 
     def _softmax(self, at: Floats, y: Ints, weights: Floats) -> NDArray[np.float64]:
         """Return the sums (sets,) of a block and turn its margins (sets, k, n) into slopes, in place."""

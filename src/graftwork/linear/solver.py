@@ -10,20 +10,16 @@ intercepts penalised like the weights: scikit-learn's ``LinearSVC`` with ``inter
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
-import scipy.linalg
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from graftwork.core.plans import Loss, Normalise
 from graftwork.errors import DataError, UsageError
-from graftwork.linear.descent import Design, Point, descend, point_at, product
+from graftwork.linear.descent import Point, descend, point_at
+from graftwork.linear.design import Design, prepare
 from graftwork.linear.losses import Floats, Ints, Losses
-from graftwork.linear.threads import one_blas_thread, share
+from graftwork.linear.threads import one_blas_thread
 
-_BLOCK_IMAGES = 256
-_GRAM_IMAGES = 8192
 _PATH_DECADES = 8
 _PATH_TOLERANCE = 1e-2
 _LBFGS_TOLERANCE = 1e-6
@@ -31,118 +27,9 @@ _ABSENT_BIAS = -1e4
 """Takes a class that a training set lacks out of its softmax: the exponential is 0 in every precision."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
-    """Codes as rows of a design, and the way back."""
-
-    design: Design
-    shift: Floats
-    """(d,) taken from the codes, before ..."""
-    scale: Floats
-    """(d,) ... they are multiplied; 0 drops a constant column."""
-    basis: Floats | None
-    """(d, r) orthonormal columns that span the images, where there are fewer images than features: weights outside
-    would only cost."""
-
-    def unfold(self, weights: Floats) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Weights (k, r + 1) of the design as weight (k, d) and bias (k,) on the codes themselves."""
-        inner, bias = weights[:, :-1], weights[:, -1]
-        if self.basis is not None:
-            inner = product(np.ascontiguousarray(inner), self.basis.T)
-        weight = inner * self.scale
-        return weight, bias - (weight.astype(np.float64) @ self.shift.astype(np.float64)).astype(bias.dtype)
-
-
-def prepare(
-    x: Floats,
-    *,
-    loss: Loss,
-    normalise: Normalise | None,
-    sample_weight: Floats | None = None,
-    dtype: DTypeLike = np.float32,
-) -> Prepared:
-    """Read codes (n, d) of any float type, block by block, into a design of ``dtype``.
-
-    Parameters
-    ----------
-    normalise
-        ``standard`` (mean 0, variance 1 in every column), ``l2`` (rows of length 1) or nothing.
-
-    Raises
-    ------
-    DataError
-        A code is not finite.
-    """
-    n, d = x.shape
-    rows = np.empty((d + 1, n), dtype)
-    for begin in range(0, n, _BLOCK_IMAGES):
-        block = np.asarray(x[begin : begin + _BLOCK_IMAGES], dtype)
-        if normalise == "l2":
-            block = block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12)
-        rows[:-1, begin : begin + len(block)] = block.T
-    shift, scale = _standardise(rows[:-1], normalise == "standard")
-    basis = None
-    if d > n:
-        basis, inner = scipy.linalg.qr(rows[:-1], mode="economic", overwrite_a=True, check_finite=False)
-        rows = np.empty((n + 1, n), dtype)
-        rows[:-1] = inner
-    rows[-1] = 1
-    penalty = np.ones(len(rows), rows.dtype)
-    penalty[-1] = loss == "svm"
-    return Prepared(Design(rows, penalty, _gram(rows, sample_weight)), shift, scale, basis)
-
-
-def _standardise(features: Floats, standard: bool) -> tuple[Floats, Floats]:
-    """Centre and scale features (d, n) in place if asked, zero the constant ones; return shift and scale."""
-    mean = features.mean(axis=1, dtype=np.float64)
-    if not np.isfinite(mean).all():
-        column = int(np.flatnonzero(~np.isfinite(mean))[0])
-        raise DataError(f"codes must be finite, found nan or infinity in column {column}: extract them again")
-    constant = np.ptp(features, axis=1) == 0
-    scale = np.ones(len(features), features.dtype)
-    shift = np.zeros(len(features), features.dtype)
-    if standard:
-        shift = mean.astype(features.dtype)
-        for feature, centre in zip(features, shift, strict=True):
-            feature -= centre
-        deviation = np.sqrt(np.einsum("dn,dn->d", features, features) / features.shape[1])
-        scale = 1 / np.where(constant, 1, deviation)
-        features *= scale[:, None]
-    scale[constant] = 0
-    features[constant] = 0
-    return shift, scale
-
-
-def _gram(rows: Floats, sample_weight: Floats | None) -> Floats:
-    """Upper triangle (d, d) of the sum over images of weight * x x'."""
-    syrk = scipy.linalg.get_blas_funcs("syrk", (rows,))
-    root = None if sample_weight is None else np.sqrt(sample_weight).astype(rows.dtype)
-
-    def images(part: slice) -> Floats:
-        some = np.array(rows[:, part], order="C")
-        if root is not None:
-            some *= root[part]
-        upper: Floats = syrk(1.0, some.T, trans=True)
-        return upper
-
-    def many(part: slice) -> Floats:
-        total, *rest = (
-            images(slice(begin, min(begin + _GRAM_IMAGES, part.stop)))
-            for begin in range(part.start, part.stop, _GRAM_IMAGES)
-        )
-        for upper in rest:
-            total += upper
-        return total
-
-    total, *rest = share(many, rows.shape[1], rows.size * len(rows))
-    for upper in rest:
-        total += upper
-    return total
-
-
 def zero_weights(design: Design, losses: Losses) -> Floats:
     """Weights (columns, d) to start from; a softmax leaves out the classes its training set lacks."""
-    weights = np.zeros((losses.columns, len(design.rows)), design.rows.dtype)
+    weights = np.zeros((losses.columns, design.features), design.gram.dtype)
     if losses.loss == "softmax":
         weights[~losses.present().ravel(), -1] = _ABSENT_BIAS
     return weights
@@ -161,16 +48,16 @@ def settle_absent(margins: Floats, sizes: Ints) -> Floats:
     return np.where(margins < _ABSENT_BIAS / 2, -np.log1p(sizes)[:, None].astype(margins.dtype), margins)
 
 
-def solve_path(prepared: Design, losses: Losses, C: float, *, tolerance: float, exact: bool) -> Point:
+def solve_path(design: Design, losses: Losses, C: float, *, tolerance: float, exact: bool) -> Point:
     """Solve at C, by way of stronger regularisation: each decade shows the way to the next."""
     # where loss and penalty weigh about the same; below it the problem is nearly a least-squares one
-    balance = len(prepared.gram) / float(np.trace(prepared.gram, dtype=np.float64))
+    balance = design.features / float(np.trace(design.gram, dtype=np.float64))
     decades = int(np.clip(np.ceil(np.log10(C / balance)), 0, _PATH_DECADES))
-    here, before = point_at(prepared, zero_weights(prepared, losses)), None
+    here, before = point_at(design, zero_weights(design, losses)), None
     for decade in range(decades, 0, -1):
-        there = descend(prepared, losses, C / 10.0**decade, here, toward=before, tolerance=_PATH_TOLERANCE)
+        there = descend(design, losses, C / 10.0**decade, here, toward=before, tolerance=_PATH_TOLERANCE)
         before, here = here, there
-    return descend(prepared, losses, C, here, toward=before, tolerance=tolerance, exact=exact)
+    return descend(design, losses, C, here, toward=before, tolerance=tolerance, exact=exact)
 
 
 def fit_linear(
@@ -184,7 +71,7 @@ def fit_linear(
     normalise: Normalise | None = None,
     tolerance: float = 1e-8,
     dtype: DTypeLike = np.float64,
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+) -> tuple[Floats, Floats]:
     """Fit a linear classifier.
 
     Parameters
