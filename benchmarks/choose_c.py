@@ -85,7 +85,7 @@ def ours(x: np.ndarray, y: np.ndarray, folds: np.ndarray, loss: str) -> Any:
 
 def scikit_learns(codes: np.ndarray, y: np.ndarray, folds: np.ndarray) -> Any:
     model = LogisticRegressionCV(
-        Cs=GRID, cv=PredefinedSplit(folds), n_jobs=2, l1_ratios=(0,), use_legacy_attributes=False
+        Cs=GRID, cv=PredefinedSplit(folds), n_jobs=2, scoring="accuracy", l1_ratios=(0,), use_legacy_attributes=False
     )
     return model.fit(codes, y)
 
@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--no-judge", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
+    os.environ["PYTHONWARNINGS"] = "ignore"  # for the worker processes of scikit-learn
 
     x, y = codes_and_labels()
     codes = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float32)

@@ -112,7 +112,7 @@ def test_the_same_twice_to_the_bit(dtype):
         assert a.tobytes() == b.tobytes()
 
 
-@pytest.mark.parametrize("C", [1e-6, 1e-2, 1e2, 1e5])
+@pytest.mark.parametrize("C", [1e-6, 1e-2, 10.0])
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
 def test_single_precision_decides_like_double(C, loss):
     x, y = load_digits(return_X_y=True)

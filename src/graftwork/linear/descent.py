@@ -165,7 +165,7 @@ class _Descent:
             fraction = _divide(self._inner(change, q), curve)
             fractions.append(fraction)
             q -= self._spread(fraction) * bend
-        q = scipy.linalg.cho_solve(self._factor, q.T, overwrite_b=True, check_finite=False).T
+        q = np.asarray(scipy.linalg.cho_solve(self._factor, q.T, overwrite_b=True, check_finite=False)).T
         for (change, bend, curve), fraction in zip(self._pairs, reversed(fractions), strict=True):
             q += self._spread(fraction - _divide(self._inner(bend, q), curve)) * change
         return q
