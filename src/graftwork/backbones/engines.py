@@ -36,7 +36,7 @@ _MARGIN = 0.85
 """The worst image of a sample is not the worst of all: accepted is what stays below this share of the limit."""
 _SAMPLE = 128
 _ENOUGH = 16
-"""With fewer images nothing is measured, and float32 is taken."""
+"""With fewer different images nothing is measured, and float32 is taken."""
 _ROUNDS = 3
 _ROUND_SECONDS = 0.3
 _VERSION = 1
@@ -87,8 +87,9 @@ def choose_engine(card: BackboneCard, pixels: NDArray[np.uint8]) -> EngineChoice
     kept = cache_folder() / "engines" / f"{key}.json"
     if kept.is_file():
         return cattrs.structure(json.loads(kept.read_text(encoding="utf-8")), EngineChoice)
-    choice = _measured(card, pixels[:_SAMPLE], machine)
-    if len(pixels) >= _ENOUGH:
+    sample = _distinct(pixels)[:_SAMPLE]
+    choice = _measured(card, sample, machine)
+    if len(sample) >= _ENOUGH:
         write_json(kept, dataclasses.asdict(choice))
     return choice
 
@@ -107,7 +108,7 @@ def open_engine(card: BackboneCard, name: str) -> Engine:
         return OpenVINOEngine.from_file(_graph(card) / GRAPH_FILE, precision=precision)
     if kind == "torch" and len(how) == 2:
         return _torch_engine(card, *how)
-    raise BackboneError(f"the engine {name} must be one of {', '.join(_candidates())}; train again on this machine")
+    raise BackboneError(f"the engine {name} must be one of {', '.join(candidates())}; train again on this machine")
 
 
 def open_saved_engine(folder: Path, name: str) -> Engine | None:
@@ -152,7 +153,7 @@ def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[st
 
 
 def _measured(card: BackboneCard, pixels: NDArray[np.uint8], machine: str) -> EngineChoice:
-    names = _candidates()
+    names = candidates()
     if len(pixels) < _ENOUGH or len(names) == 1:
         return EngineChoice(names[0], {}, {}, len(pixels), machine)
     engines = {name: open_engine(card, name) for name in names}
@@ -166,6 +167,12 @@ def _measured(card: BackboneCard, pixels: NDArray[np.uint8], machine: str) -> En
         images=len(pixels),
         machine=machine,
     )
+
+
+def _distinct(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each image once: copies have no distance from each other, against which an error could be measured."""
+    first = {image.tobytes(): i for i, image in reversed(list(enumerate(pixels)))}
+    return pixels[sorted(first.values())]
 
 
 def _rates(engines: Mapping[str, Engine], pixels: NDArray[np.uint8]) -> dict[str, float]:
@@ -185,7 +192,7 @@ def _repeated(pixels: NDArray[np.uint8], begin: float) -> Iterator[NDArray[np.ui
         yield pixels
 
 
-def _candidates() -> list[str]:
+def candidates() -> list[str]:
     """Engines of this machine; the first one is float32 and stands for the reference."""
     gpu = _gpu()
     if gpu is not None:
