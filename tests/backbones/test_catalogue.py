@@ -25,6 +25,7 @@ from graftwork.backbones.catalogue import (
 )
 from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import batchnorm_statistics, load
+from graftwork.backbones.weights import require_safetensors
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
 
@@ -169,6 +170,17 @@ def test_a_pickle_is_refused_and_never_read(tmp_path: Path, name: str) -> None:
     torch.save({"evil": torch.zeros(1)}, path)
     with pytest.raises(BackboneError, match=r"must be safetensors, but is a pickle, .* convert: python -c"):
         find_card(str(path))
+
+
+def test_a_header_as_long_as_a_pickle_begins_is_no_pickle(tiny_file: Path) -> None:
+    tensors = load_file(tiny_file)
+    for padding in range(0, 256, 4):
+        save_file(tensors, tiny_file, metadata={"padding": "x" * padding})
+        if tiny_file.read_bytes()[0] == 0x80:
+            break
+    else:
+        pytest.fail("no padding gave such a file")
+    require_safetensors(tiny_file)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -52,8 +52,10 @@ def require_safetensors(path: Path) -> None:
     if not path.is_file():
         raise BackboneError(f"{path} must be a file of weights, but is not there; check the path")
     with path.open("rb") as file:
-        beginning = file.read(4)
-    if path.suffix.lower() in PICKLES or beginning.startswith(_PICKLE_BEGINNINGS):
+        beginning = file.read(9)
+    # safetensors begin with the length of their header, 8 bytes of any value, and the header itself
+    looks_pickled = beginning.startswith(_PICKLE_BEGINNINGS) and beginning[8:] != b"{"
+    if path.suffix.lower() in PICKLES or looks_pickled:
         target = path.with_suffix(".safetensors").name
         raise BackboneError(
             f"{path} must be safetensors, but is a pickle, which can run code when read; if you trust it, convert: "
