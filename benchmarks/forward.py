@@ -135,7 +135,7 @@ def relu(name: str = "squeezenet1_1.mxnet_in1k", data: str = "trashnet") -> list
                 ).mean()
                 for c in (1e-3, 1e-2, 1e-1)
             )
-            row = {"data": data, "network": name, "layer": layer, "relu": how, "accuracy": round(100 * best, 2)}
+            row = {"data": data, "network": name, "layer": layer, "relu": how, "accuracy": round(100 * float(best), 2)}
             rows.append({**row, "smallest_code": round(float(codes.min()), 4)})
             print(row, flush=True)
     return rows

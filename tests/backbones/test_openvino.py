@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,15 @@ def test_images_are_taken_only_as_fast_as_they_are_computed(tiny_card: Callable[
     assert taken < 400
     pixels = np.stack([tiny_image(1, i) for i in range(5)])
     assert len(gathered(engine.stream([pixels]))["pooled"]) == 5  # and the engine can be used again
+
+
+def test_several_threads_may_use_one_engine(tiny_card: Callable[..., BackboneCard]) -> None:
+    engine = open_engine(tiny_card(), "openvino f32")
+    sets = [np.stack([tiny_image(label, i) for i in range(30)]) for label in range(4)]
+    expected = [gathered(engine.stream([images]))["pooled"] for images in sets]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda images: gathered(engine.stream(images[i : i + 1] for i in range(30))), sets * 5))
+    assert all(np.array_equal(codes["pooled"], expected[i % 4]) for i, codes in enumerate(found))
 
 
 def test_no_images_no_codes(tiny_card: Callable[..., BackboneCard]) -> None:

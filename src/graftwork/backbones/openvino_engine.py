@@ -39,29 +39,22 @@ class OpenVINOEngine:
         self.name = f"openvino {precision}"
         self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
         self.batch, self.input_px = (int(n) for n in list(compiled.inputs[0].shape)[:2])
-        streams = int(compiled.get_property("NUM_STREAMS"))
-        self._requests = [compiled.create_infer_request() for _ in range(_REQUESTS_PER_STREAM * streams)]
+        self._compiled = compiled
+        self._at_once = _REQUESTS_PER_STREAM * int(compiled.get_property("NUM_STREAMS"))
 
     @classmethod
-    def from_file(cls, path: Path, *, precision: Precision = "f32", compiled_in: Path | None = None) -> OpenVINOEngine:
+    def from_file(cls, path: Path, *, precision: Precision = "f32") -> OpenVINOEngine:
         """Compile the graph in an ``.xml`` file (weights in the ``.bin`` beside it).
-
-        Parameters
-        ----------
-        compiled_in
-            Folder where the compiled graph is kept, so that the next process starts faster.
 
         Raises
         ------
         BackboneError
             When the file is not there or is no such graph.
         """
-        openvino = import_openvino()
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
             raise BackboneError(f"{path} and the .bin beside it must be a graph of OpenVINO, but one is missing")
         try:
-            core = openvino.Core()
-            return cls.compiled(core.read_model(path), precision=precision, compiled_in=compiled_in, core=core)
+            return cls.compiled(import_openvino().Core().read_model(path), precision=precision)
         except RuntimeError as error:
             raise BackboneError(
                 f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "
@@ -69,18 +62,13 @@ class OpenVINOEngine:
             ) from error
 
     @classmethod
-    def compiled(
-        cls, graph: Any, *, precision: Precision = "f32", compiled_in: Path | None = None, core: Any = None
-    ) -> OpenVINOEngine:
+    def compiled(cls, graph: Any, *, precision: Precision = "f32") -> OpenVINOEngine:
         """Compile an ``openvino.Model`` for throughput on this machine."""
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
-        if compiled_in is not None:
-            settings["CACHE_DIR"] = str(compiled_in)
-        core = core or import_openvino().Core()
-        return cls(graph, core.compile_model(graph, "CPU", settings), precision)
+        return cls(graph, import_openvino().Core().compile_model(graph, "CPU", settings), precision)
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
-        """Codes of all images in order, while later ones are still being decoded.
+        """Codes of all images in order, while later ones are still being decoded; from several threads if need be.
 
         Parameters
         ----------
@@ -91,13 +79,13 @@ class OpenVINOEngine:
         ------
         Codes (at most ``batch``, d) by name of layer.
         """
-        idle = deque(self._requests)
+        idle: list[Any] = []
         running: deque[tuple[Any, int]] = deque()
         try:
             for pixels, real in regrouped(batches, self.batch):
-                if not idle:
+                if len(running) == self._at_once:
                     yield self._finished(running, idle)
-                request = idle.popleft()
+                request = idle.pop() if idle else self._compiled.create_infer_request()
                 request.start_async([pixels], share_inputs=False)
                 running.append((request, real))
             while running:
@@ -106,7 +94,7 @@ class OpenVINOEngine:
             for request, _ in running:
                 request.wait()
 
-    def _finished(self, running: deque[tuple[Any, int]], idle: deque[Any]) -> Codes:
+    def _finished(self, running: deque[tuple[Any, int]], idle: list[Any]) -> Codes:
         request, real = running.popleft()
         request.wait()
         codes = {
