@@ -104,6 +104,15 @@ def test_standardising_inside_is_standardising_before():
     np.testing.assert_allclose(x @ weight.T + bias, codes @ before.T + bias_before, atol=1e-3)
 
 
+def test_codes_of_length_one_inside_are_codes_of_length_one_before():
+    x, y = cloud()
+    x = x * np.arange(1, 91)[:, None]
+    inside = fit_linear(x, y, n_classes=3, loss="svm", C=10.0, normalise="l2")
+    before = fit_linear(x / np.linalg.norm(x, axis=1, keepdims=True), y, n_classes=3, loss="svm", C=10.0)
+    for a, b in zip(inside, before, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_same_twice_to_the_bit(dtype):
     x, y = load_digits(return_X_y=True)

@@ -21,6 +21,7 @@ _REFACTORISE = 4.0
 _LINE_EVALUATIONS = 60
 _LINE_QUALITY = 0.3
 """A step is long enough when the slope along it has fallen to this share."""
+_LINE_PRECISION = 1e-9
 _NEWTON_STEPS = 200
 _CONJUGATE_STEPS = 200
 _CONJUGATE_QUALITY = 1e-2
@@ -212,7 +213,7 @@ class _Descent:
             lower = objective <= self.objective + slack
             if search.settled(rise, lower):
                 break
-        else:  # rounding hides the way down: stay, for good
+        if not lower.all():  # rounding hides the way down: stay, for good
             self._stalled |= ~lower
             step = np.where(lower, step, 0.0)
             objective, _, norm = evaluate(step)
@@ -234,7 +235,8 @@ class _LineSearch:
 
     def settled(self, slope: PerProblem, lower: NDArray[np.bool_]) -> bool:
         """Judge the steps by the slope at their ends and by whether they lead down; else set the next ones."""
-        good = ((np.abs(slope) <= -_LINE_QUALITY * self._start) & lower) | (self._start >= 0)
+        narrow = self._high - self._low <= _LINE_PRECISION
+        good = ((np.abs(slope) <= -_LINE_QUALITY * self._start) & lower) | (self._start >= 0) | narrow
         if good.all():
             return True
         short = slope < 0

@@ -7,6 +7,7 @@ they are several times slower than this.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -29,8 +30,9 @@ def threads() -> int:
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads(), thread_name_prefix="linear")
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Return the threads of a process: those of its parent are not there after a fork."""
+    return ThreadPoolExecutor(threads(), thread_name_prefix=f"linear-{process}")
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
@@ -45,4 +47,4 @@ def share(work: Callable[[slice], Result], count: int, *, block: int) -> list[Re
     slices = [slice(begin, min(begin + block, count)) for begin in range(0, count, block)]
     if threads() == 1 or len(slices) == 1:
         return [work(part) for part in slices]
-    return list(_pool().map(work, slices))
+    return list(_pool(os.getpid()).map(work, slices))
