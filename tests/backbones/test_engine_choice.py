@@ -56,36 +56,36 @@ def test_the_fastest_that_agrees_is_taken_and_recorded(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = tiny_card()
-    choice = choose_engine(card, PIXELS)
+    choice = choose_engine(card, lambda: PIXELS)
     assert choice.name == "quick"
     assert choice.worst_error["wrong"] > AGREE > choice.worst_error["quick"] > 0 == choice.worst_error["exact"]
     assert set(choice.images_per_second) == {"exact", "quick"}
     assert choice.images == len(PIXELS)
     fakes["exact"].seconds, fakes["quick"].seconds = 0.0, 0.1
-    assert choose_engine(card, PIXELS) == choice  # measured once
+    assert choose_engine(card, lambda: PIXELS) == choice  # measured once
     monkeypatch.setattr(engines, "_machine", lambda: "another machine")
-    assert choose_engine(card, PIXELS).name == "exact"
+    assert choose_engine(card, lambda: PIXELS).name == "exact"
 
 
 def test_an_engine_at_the_limit_of_the_law_is_not_taken(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard]
 ) -> None:
     fakes["quick"].error = AGREE * 0.97  # what lies unseen may be worse than the sample
-    assert choose_engine(tiny_card("test_convnext"), PIXELS).name == "exact"
+    assert choose_engine(tiny_card("test_convnext"), lambda: PIXELS).name == "exact"
 
 
 def test_with_few_images_float32_is_taken_and_nothing_recorded(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard]
 ) -> None:
     card = tiny_card("test_vit")
-    few = choose_engine(card, PIXELS[:3])
+    few = choose_engine(card, lambda: PIXELS[:3])
     assert (few.name, few.worst_error, few.images) == ("exact", {}, 3)
-    assert choose_engine(card, PIXELS).name == "quick"
+    assert choose_engine(card, lambda: PIXELS).name == "quick"
 
 
 def test_identical_images_measure_nothing(fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard]) -> None:
     same = np.repeat(PIXELS[:1], 20, axis=0)
-    assert choose_engine(tiny_card("test_efficientnet"), same).name == "exact"
+    assert choose_engine(tiny_card("test_efficientnet"), lambda: same).name == "exact"
 
 
 def test_an_engine_that_is_not_here_is_one_line(tiny_card: Callable[..., BackboneCard]) -> None:
@@ -98,7 +98,7 @@ def test_without_openvino_plain_torch_runs(
 ) -> None:
     monkeypatch.setattr(engines, "_openvino_version", lambda: None)
     card = tiny_card()
-    choice = choose_engine(card, PIXELS)
+    choice = choose_engine(card, lambda: PIXELS)
     assert choice.name == engines.REFERENCE
     assert choice.machine.endswith("OpenVINO absent")
     blocks = list(open_engine(card, choice.name).stream([PIXELS[:5], PIXELS[5:]]))

@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,13 +69,13 @@ class EngineChoice:
     machine: str
 
 
-def choose_engine(card: BackboneCard, pixels: NDArray[np.uint8]) -> EngineChoice:
+def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -> EngineChoice:
     """Return the fastest engine whose codes agree with float32, measured once per network, input and machine.
 
     Parameters
     ----------
     pixels
-        (n, px, px, 3) real images of the data at hand; about a hundred are looked at.
+        Gives (n, px, px, 3) real images of the data at hand, where they have to be looked at; about a hundred are.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def choose_engine(card: BackboneCard, pixels: NDArray[np.uint8]) -> EngineChoice
     kept = cache_folder() / "engines" / f"{key}.json"
     if kept.is_file():
         return cattrs.structure(json.loads(kept.read_text(encoding="utf-8")), EngineChoice)
-    sample = _distinct(pixels)[:_SAMPLE]
+    sample = _distinct(pixels())[:_SAMPLE]
     choice = _measured(card, sample, machine)
     if len(sample) >= _ENOUGH:
         write_json(kept, dataclasses.asdict(choice))

@@ -103,7 +103,7 @@ def open_backbone(
     card = with_input(card, input_px=asked.input_px, aspect=asked.aspect, intensity=asked.intensity)
     card = with_reading(card, pool=asked.pool, relu=asked.relu)
     card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, intensity_range=intensity_range))
-    choice = choose_engine(card, _sample(images, card))
+    choice = choose_engine(card, functools.partial(_sample, images, card))
     return Opened(
         reading=Reading(card, choice.name, asked.views, asked.dtype),
         engine=functools.partial(open_engine, card, choice.name),
