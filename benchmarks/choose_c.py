@@ -12,7 +12,7 @@ from 1e-4 to 1e4. Timed in turns, in one process tree:
 
 newton-cholesky builds a Hessian of (10 * 1,281)^2: one fit of one fold at one C is timed where asked for (minutes, and
 kept in the results until it is timed again); 51 fits would be needed. The choice is judged by solving every fold at every C of the grid, and at the C chosen, to 1e-6 of the objective.
-Writes ``benchmarks/results/choose_c.json``.
+Writes ``benchmarks/results/choose_c.KIND.json``, KIND being the processor's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from graftwork.linear.solver import fit_linear
 HERE = Path(__file__).resolve().parent
 SHARED = HERE.parents[1] / "shared"
 CACHE = Path(tempfile.gettempdir()) / "graftwork-choose-c.npz"
-RESULT = HERE / "results" / "choose_c.json"
+RESULT = machine.results_path("choose_c")
 GRID = np.logspace(-4, 4, 10)
 
 
@@ -59,11 +59,14 @@ def codes_and_labels() -> tuple[np.ndarray, np.ndarray]:
 def extract() -> tuple[np.ndarray, np.ndarray]:
     import pyarrow.parquet
     import torch
-    from graftwork.backbones.torchvision_fix import import_timm
     from PIL import Image
     from safetensors.torch import load_file
 
-    timm = import_timm()
+    from graftwork.backbones.torchvision_import import make_torchvision_importable
+
+    make_torchvision_importable()
+    import timm
+
     table = pyarrow.parquet.read_table(SHARED / "datasets" / "cifar10.parquet")
     network = timm.create_model("mobilenetv2_100")
     network.load_state_dict(load_file(SHARED / "weights" / "mobilenetv2_100.tv_in1k.safetensors"))

@@ -2,7 +2,7 @@
 
     python benchmarks/commands.py
 
-Writes results/commands.json.
+Writes results/commands.KIND.json, KIND being the processor's.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import time
 from pathlib import Path
 
 from datasets import SHARED, path_of
-from machine import describe
+from machine import describe, results_path
 
-RESULTS = Path(__file__).parent / "results" / "commands.json"
 ROUNDS = 7
 
 
@@ -45,7 +44,7 @@ def main() -> None:
         for name, s in rows.items()
     }
     result = {"rounds": ROUNDS, "commands": found, "train_seconds": round(train, 1), "machine": describe()}
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    results_path("commands").write_text(json.dumps(result, indent=1) + "\n")
     for name, figures in found.items():
         print(name, figures["median_seconds"])
 

@@ -6,7 +6,7 @@ timm's networks at 224 px with seeded random weights, batch norm measured on pho
 differ between images. In turns, in one process tree: eager (batches of 32 normalised tensors, normalisation not
 counted) and each engine on uint8 pixels (normalisation counted, every layer read). Medians of the rounds; the ratio is
 the median of the rounds' own ratios. ``chosen`` is what ``choose_engine`` takes under the law that codes may be at
-most 2 % off. Writes ``benchmarks/results/forward.json``.
+most 2 % off. Writes ``benchmarks/results/forward.KIND.json``, KIND being the processor's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.core.facts import BackboneCard, Preprocess
 from graftwork.images.pixels import normalise, pixels
 
-RESULTS = Path(__file__).parent / "results" / "forward.json"
 TARGETS = {"resnet18": (3.5, 1.8), "resnet50": (6.0, 1.9), "mobilenetv3_large_100": (7.0, 4.4)}
 """Times eager float32: with bf16 in the processor, and on AVX2 alone."""
 BATCH = 32
@@ -147,14 +146,14 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(TARGETS))
     parser.add_argument("--no-relu", action="store_true")
     asked = parser.parse_args()
-    old = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    path = machine.results_path("forward")
+    old = json.loads(path.read_text()) if path.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         rows = [forward(name, Path(folder), asked.rounds) for name in asked.networks.split(",")]
     for row in rows:
         print({key: value for key, value in row.items() if key != "rounds"}, flush=True)
     effect = old.get("relu", []) if asked.no_relu else relu()
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine.describe(), "forward": rows, "relu": effect}, indent=1) + "\n")
+    path.write_text(json.dumps({"machine": machine.describe(), "forward": rows, "relu": effect}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
