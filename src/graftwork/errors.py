@@ -6,6 +6,7 @@
     ├── UsageError      (ValueError)   the arguments do not fit together          exit 2
     ├── DataError       (ValueError)   the images or labels cannot be used        exit 1
     ├── BackboneError   (ValueError)   a pretrained network cannot be used        exit 1
+    ├── TrainingError   (ValueError)   a training went astray                     exit 1
     ├── ModelError      (ValueError)   a run or model folder cannot be used       exit 1
     └── StorageError    (OSError)      something cannot be written or read back   exit 1
 
@@ -32,6 +33,10 @@ class DataError(GraftError, ValueError):
 
 class BackboneError(GraftError, ValueError):
     """A pretrained network, its weights or a layer's name that cannot be used."""
+
+
+class TrainingError(GraftError, ValueError):
+    """A training that cannot end well, or a checkpoint that cannot be used."""
 
 
 class ModelError(GraftError, ValueError):

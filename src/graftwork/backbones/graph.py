@@ -87,7 +87,7 @@ def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = Fals
     BackboneError
         When the network has no such layer, or cannot be read before its ReLU.
     """
-    known = {point.tap.name: point for point in find_points(network, _watched_px(network, card))}
+    known = {point.tap.name: point for point in find_points(network, watched_px(network, card))}
     chosen = []
     for tap in card.taps:
         if tap.name not in known:
@@ -105,7 +105,7 @@ def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = Fals
     return CodesNetwork(network, chosen, card.preprocess, logits=logits).eval()
 
 
-def _watched_px(network: nn.Module, card: BackboneCard) -> int:
+def watched_px(network: nn.Module, card: BackboneCard) -> int:
     """Return the input at which the layers are looked for: one at which the stages of a ConvNet differ in shape.
 
     Where a small input is asked for they may not; a transformer takes its own input only, and has no such stages.

@@ -49,6 +49,28 @@ def load(card: BackboneCard) -> nn.Module:
     return network.eval()
 
 
+def untrained(card: BackboneCard, seed: int) -> nn.Module:
+    """Return the architecture of a card with random weights, drawn from a seed.
+
+    Raises
+    ------
+    BackboneError
+        When the architecture cannot be made.
+    """
+    make_torchvision_importable()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if card.architecture.startswith(TORCHVISION):
+            import torchvision
+
+            name = card.architecture.removeprefix(TORCHVISION)
+            network: nn.Module = torchvision.models.get_model(name, weights=None, **card.model_args)
+        else:
+            network = _timm_network(card)
+    _fit_to_input(network, card)
+    return network.eval()
+
+
 def batchnorm_statistics(network: nn.Module) -> Literal["none", "identity", "unknown"]:
     """Tell whether a network has batch norm, and whether its statistics are real.
 

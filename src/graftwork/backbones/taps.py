@@ -127,6 +127,8 @@ def pooled(value: torch.Tensor, layout: Layout, pool: Pool, prefix_tokens: int =
     """(n, c) codes of a tensor of the network; ``prefix_tokens`` (class token, registers) are no part of a mean."""
     if layout == "vector":
         return value.flatten(1)
+    if pool == "none":
+        return value.flatten(1).clone()  # what comes next may overwrite it in place
     if layout == "tokens":
         if pool == "token":
             return value[:, 0]

@@ -59,12 +59,14 @@ class Verdict:
     words: Words
     because: str
     rows: tuple[Row, ...]
-    """One a trial, in their order."""
+    """One a trial, in their order; a trial that was not run to its end is set beside the best on the images it has."""
     baselines: tuple[Row, ...] = ()
     worth: float = WORTH
     """The deficit, as a loss, that a cheaper candidate was forgiven."""
     images_to_settle: int | None = None
     """About how many develop images would tell chosen and best apart, where they cannot be told now."""
+    images: int | None = None
+    """Develop images on which the whole trials were set side by side; None: all of them."""
 
 
 def resampled_losses(
@@ -154,6 +156,8 @@ def choose(
 ) -> Verdict:
     """Choose the cheapest candidate that is not significantly worse than the best, within ``worth`` of it.
 
+    Only trials that were run to their end can be chosen; they are compared on the images that all of them have.
+
     ``best`` has the lowest out-of-fold loss. Differences to it are paired per image, with a bootstrap over
     groups and one critical value for all pairs, baselines included. Of equally cheap candidates the better wins.
 
@@ -164,31 +168,50 @@ def choose(
     y, groups
         (n_develop,) classes and groups of the rows.
     """
-    labelled = [(t.candidate.label, t.probabilities) for t in trials]
-    loss = np.array([mean_loss(metric, y, p) for _, p in labelled])
-    best = int(np.argmin(loss))
-    table = compare(metric, y, [*labelled, *baselines], groups, best, seed=seed)
-    rows, others = table[: len(trials)], table[len(trials) :]
-    open_to = [j for j, row in enumerate(rows) if not row.beaten and row.deficit <= worth]
+    whole = [j for j, trial in enumerate(trials) if trial.ended == "whole"]
+    common = np.logical_and.reduce([trials[j].run for j in whole])
+    labelled = [(trials[j].candidate.label, trials[j].probabilities[common]) for j in whole]
+    others = [(name, probabilities[common]) for name, probabilities in baselines]
+    loss = dict(zip(whole, (mean_loss(metric, y[common], p) for _, p in labelled), strict=True))
+    best = min(whole, key=lambda j: loss[j])
+    table = compare(metric, y[common], [*labelled, *others], groups[common], whole.index(best), seed=seed)
+    judged = dict(zip(whole, table, strict=False))
+    rows = [
+        judged[j] if j in judged else _beside_the_best(metric, y, groups, trial, trials[best], seed)
+        for j, trial in enumerate(trials)
+    ]
+    open_to = [j for j in whole if not rows[j].beaten and rows[j].deficit <= worth]
     chosen = min(open_to, key=lambda j: (costs[j], loss[j], j))
-    words = _words(rows, costs, chosen, best, worth)
+    words = _words(rows, whole, costs, chosen, best, worth)
     return Verdict(
         metric=metric,
         chosen=chosen,
         best=best,
         words=words,
-        because=_because(rows, chosen, best, words, metric),
-        rows=rows,
-        baselines=others,
+        because=_because([rows[j] for j in whole], rows[chosen], rows[best], words, metric),
+        rows=tuple(rows),
+        baselines=table[len(whole) :],
         worth=worth,
-        images_to_settle=_images_to_settle(rows, costs, best, len(y)) if words == "cannot tell" else None,
+        images_to_settle=_images_to_settle(rows, whole, costs, best, int(common.sum()))
+        if words == "cannot tell"
+        else None,
+        images=None if common.all() else int(common.sum()),
     )
 
 
-def _words(rows: Sequence[Row], costs: Sequence[float], chosen: int, best: int, worth: float) -> Words:
-    if len(rows) == 1:
+def _beside_the_best(metric: Metric, y: Ints, groups: Ints, trial: Trial, best: Trial, seed: int) -> Row:
+    """A trial that was not run to its end, on the images that it and the best have in common."""
+    both = trial.run & best.run
+    pair = [(t.candidate.label, t.probabilities[both]) for t in (best, trial)]
+    return compare(metric, y[both], pair, groups[both], 0, seed=seed)[1]
+
+
+def _words(
+    rows: Sequence[Row], whole: Sequence[int], costs: Sequence[float], chosen: int, best: int, worth: float
+) -> Words:
+    if len(whole) == 1:
         return "only one"
-    cheaper = [j for j in range(len(rows)) if costs[j] < costs[best]]
+    cheaper = [j for j in whole if costs[j] < costs[best]]
     if chosen == best:
         if not cheaper:
             return "best and cheapest"
@@ -196,8 +219,8 @@ def _words(rows: Sequence[Row], costs: Sequence[float], chosen: int, best: int, 
     return "not worth it" if rows[chosen].deficit_high < worth else "cannot tell"
 
 
-def _because(rows: Sequence[Row], chosen: int, best: int, words: Words, metric: Metric) -> str:
-    name = rows[chosen].label
+def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, metric: Metric) -> str:
+    name = chosen.label
     unbeaten = sum(not row.beaten for row in rows) - 1
     match words:
         case "only one":
@@ -208,23 +231,25 @@ def _because(rows: Sequence[Row], chosen: int, best: int, words: Words, metric: 
         case "pays":
             return f"{name} is significantly better than everything cheaper"
         case "not worth it":
-            return f"{rows[best].label} reads {_points(rows[chosen].deficit, metric)} better, too little for its cost"
+            return f"{best.label} reads {_points(chosen.deficit, metric)} better, too little for its cost"
         case "cannot tell":
-            if chosen == best:
+            if chosen is best:
                 return f"{name} reads best; that it beats everything cheaper is not certain"
-            return f"{rows[best].label} reads {_points(rows[chosen].deficit, metric)} better, which may be chance"
+            return f"{best.label} reads {_points(chosen.deficit, metric)} better, which may be chance"
 
 
 def _points(deficit: float, metric: Metric) -> str:
     return f"{deficit:.3f} nats" if metric == "log-loss" else f"{100 * deficit:.1f} points"
 
 
-def _images_to_settle(rows: Sequence[Row], costs: Sequence[float], best: int, n: int) -> int | None:
+def _images_to_settle(
+    rows: Sequence[Row], whole: Sequence[int], costs: Sequence[float], best: int, n: int
+) -> int | None:
     """Images at which every cheaper candidate that is not beaten yet would be told from the best.
 
     The same difference would then stand outside its interval, which shrinks with the root of n.
     """
-    rivals = [row for row, cost in zip(rows, costs, strict=True) if cost < costs[best] and not row.beaten]
+    rivals = [rows[j] for j in whole if costs[j] < costs[best] and not rows[j].beaten]
     if not rivals or any(row.deficit <= 0 for row in rivals):
         return None
     return max(int(np.ceil(n * ((row.deficit_high - row.deficit) / row.deficit) ** 2)) for row in rivals)

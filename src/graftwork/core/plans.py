@@ -9,6 +9,7 @@ from graftwork.core.facts import BackboneCard, digest_of
 
 Loss = Literal["softmax", "svm"]
 Normalise = Literal["standard", "l2"]
+NOTHING_FROZEN = "the input"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,45 @@ class Linear:
 
 
 @dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A fine-tuning: what moves, how far and how fast.
+
+    The head starts as the solved linear model on the last layer's codes (LP-FT, Kumar et al. 2022).
+    """
+
+    freeze_to: str | None
+    """The layer up to which, itself included, nothing moves; None where every layer moves."""
+    epochs: int
+    batch_size: int = 32
+    lr: float = 3e-4
+    """Of AdamW, at the top of the pretrained weights."""
+    head_lr: float = 1e-3
+    layer_decay: float = 0.8
+    """The rate of each stage below the top is that of the stage above it times this."""
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    augment: Literal["none", "crop"] = "crop"
+    """``crop``: a random part of the image, mirrored half of the time, in each epoch."""
+    fixed_views: int = 0
+    """Views of each image whose activations at the frozen layer are computed once; 0 passes through the whole network
+    in every epoch."""
+    start: Literal["pretrained", "random"] = "pretrained"
+    keep: float = 1.0
+    """Share of the way from the pretrained weights and the linear head to the tuned ones (WiSE-FT, Wortsman 2022)."""
+
+    @property
+    def label(self) -> str:
+        """What moves, in words."""
+        if self.start == "random":
+            return "from scratch"
+        moved = "all layers tuned" if self.freeze_to is None else f"tuned above {self.freeze_to}"
+        return moved if self.keep == 1 else f"{moved}, {self.keep:g} of the way"
+
+
+Plan = Linear | Recipe
+
+
+@dataclasses.dataclass(frozen=True)
 class Candidate:
     """One way to transfer: which network, read where, and what is fitted on it."""
 
@@ -29,7 +69,7 @@ class Candidate:
     """Name of the card."""
     taps: tuple[str, ...]
     """Layers read; the codes of several are concatenated."""
-    plan: Linear
+    plan: Plan
     pool: Literal["average", "max"] = "average"
     views: int = 1
     input_px: int = 224
@@ -41,13 +81,18 @@ class Candidate:
 
     @property
     def layer(self) -> str:
-        """The layers as people read them."""
+        """The layers that a head reads as they are, or up to which nothing moves, as people read them."""
+        if isinstance(self.plan, Recipe):
+            return self.plan.freeze_to or NOTHING_FROZEN
         return " + ".join(self.taps) if len(self.taps) < 4 else f"all {len(self.taps)} layers"
 
     @property
     def label(self) -> str:
         """A line in a table."""
-        return f"{self.layer}, {self.plan.loss}"
+        if isinstance(self.plan, Recipe):
+            return self.plan.label
+        seen = f", {self.views} views" if self.views > 1 else ""
+        return f"{self.layer}, {self.plan.loss}{seen}"
 
 
 def linear_candidates(

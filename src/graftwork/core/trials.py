@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from graftwork.core.facts import Cost
 from graftwork.core.plans import Candidate
 
-Ended = Literal["whole", "cut by the clock"]
+Ended = Literal["whole", "dropped early", "cut by the clock"]
+"""``dropped early``: others were clearly ahead on the folds that were run; ``cut by the clock`` says nothing of it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,11 +21,18 @@ class Trial:
 
     candidate: Candidate
     probabilities: NDArray[np.float32]
-    """(n_develop, k) out of fold, in the order of the develop part."""
+    """(n_develop, k) out of fold, in the order of the develop part; NaN in folds that were not run."""
     cost: Cost
     details: dict[str, float]
-    """What was chosen inside: ``C`` and ``temperature`` of a linear plan."""
+    """What was chosen inside: ``C`` and ``temperature`` of a linear plan, ``temperature`` of a recipe."""
     ended: Ended = "whole"
+    curve: tuple[tuple[float, float], ...] = ()
+    """After each epoch the loss on the images trained on, and the log loss on those left out, mean of the folds."""
+
+    @property
+    def run(self) -> NDArray[np.bool_]:
+        """(n_develop,) images of the folds that were run."""
+        return ~np.isnan(self.probabilities[:, 0])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -40,3 +40,11 @@ def views(k: int, seed: int) -> tuple[View | None, ...]:
         left, top = (rng.random(2) * (1 - np.array([width, height]))).tolist()
         drawn.append(View((left, top, left + width, top + height), flip=number % 2 == 1))
     return tuple(drawn)
+
+
+def random_view(rng: np.random.Generator) -> View:
+    """A box of 35 to 100 % of the image's area with sides up to 4 : 3 off, at a random place, mirrored or not."""
+    area, stretch = rng.uniform(0.35, 1.0), np.exp(rng.uniform(-1, 1) * np.log(4 / 3) / 2)
+    width, height = (min(1.0, float(side)) for side in (area**0.5 * stretch, area**0.5 / stretch))
+    left, top = (rng.random(2) * (1 - np.array([width, height]))).tolist()
+    return View((left, top, left + width, top + height), flip=bool(rng.random() < 0.5))

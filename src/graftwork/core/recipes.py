@@ -1,0 +1,94 @@
+"""Which fine-tunings are worth trying, and in which order: pure functions of the facts (in the manner of BiT)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from graftwork.core.facts import BackboneCard
+from graftwork.core.plans import Candidate, Recipe
+
+CUTS = (2 / 3, 1 / 2)
+"""Depths near which the network is cut, where only what lies above is tuned."""
+HALFWAY = 0.5
+FIXED_VIEWS = 8
+SCRATCH_IMAGES = 20_000
+"""From so many images on, random weights are tried unasked."""
+_EPOCHS = 270.0
+_FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
+_SCRATCH_TIMES = 4
+_FEW_IMAGES_A_BATCH = 8
+
+EXPECTED_POINTS = {"partial": 4.0, "full": 6.0, "scratch": -20.0}
+"""What a fine-tuning gained over the best linear model where it was first measured; orders what is tried, no more."""
+
+
+def epochs_for(images: int) -> int:
+    """Passes over the images: 30 for a hundred or fewer, 12 for five hundred, 4 from some thousands on."""
+    return int(min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_EPOCHS / math.sqrt(max(images, 1))))))
+
+
+def recipe(images: int, freeze_to: str | None, *, scratch: bool = False) -> Recipe:
+    """Return how to fine-tune on so many images."""
+    epochs = epochs_for(images)
+    batch = min(32, max(8, images // _FEW_IMAGES_A_BATCH))
+    if scratch:
+        return Recipe(None, _SCRATCH_TIMES * epochs, batch, lr=2e-3, head_lr=2e-3, layer_decay=1.0, start="random")
+    return Recipe(freeze_to, epochs, batch, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
+
+
+def cut_layers(card: BackboneCard) -> tuple[str, ...]:
+    """Return the layers above which a network is tuned unasked, the highest first: those nearest to ``CUTS``."""
+    inner = [tap for tap in card.taps if tap.depth < 1]
+    near = [min(inner, key=lambda tap: abs(tap.depth - cut)).name for cut in CUTS] if inner else []
+    return tuple(dict.fromkeys(near))
+
+
+def tuning_candidates(
+    card: BackboneCard, images: int, *, freeze_to: str | None = None, scratch: bool | None = None
+) -> tuple[Candidate, ...]:
+    """Return the fine-tunings worth trying on so many images.
+
+    Parameters
+    ----------
+    freeze_to
+        The one cut to try; None tries those of ``cut_layers``, and all layers.
+    scratch
+        Whether random weights are tried; None where there are images enough.
+    """
+    cuts: list[str | None] = [freeze_to] if freeze_to is not None else [*cut_layers(card), None]
+    plans = [recipe(images, cut) for cut in cuts]
+    if scratch or (scratch is None and images >= SCRATCH_IMAGES):
+        plans.append(recipe(images, None, scratch=True))
+    last = card.taps[-1]
+    return tuple(Candidate(card.name, (last.name,), plan, input_px=card.preprocess.input_px) for plan in plans)
+
+
+def work(plan: Recipe, card: BackboneCard, images: int) -> float:
+    """Multiply-accumulates of a training, in billions: forward once, backward twice, above the cut where there is one.
+
+    What lies below a cut is computed once for each of its fixed views.
+    """
+    whole = card.gmacs or 1.0
+    if plan.freeze_to is None or not plan.fixed_views:
+        return 3 * whole * images * plan.epochs
+    depth = next((tap.depth for tap in card.taps if tap.name == plan.freeze_to), 0.0)
+    return whole * images * (3 * (1 - depth) * plan.epochs + depth * plan.fixed_views)
+
+
+def by_gain_per_second(candidates: Sequence[Candidate], seconds: Mapping[str, float]) -> tuple[Candidate, ...]:
+    """Order fine-tunings by what they are expected to gain a second.
+
+    Parameters
+    ----------
+    seconds
+        Of each candidate by its key, measured or forecast.
+    """
+    return tuple(sorted(candidates, key=lambda c: -_expected_points(c) / max(seconds[c.key], 1e-9)))
+
+
+def _expected_points(candidate: Candidate) -> float:
+    plan = candidate.plan
+    assert isinstance(plan, Recipe)
+    kind = "scratch" if plan.start == "random" else "full" if plan.freeze_to is None else "partial"
+    return EXPECTED_POINTS[kind]

@@ -1,0 +1,60 @@
+"""How fast each weight may move: slower the lower it lies, and the head fastest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from graftwork.backbones.graph import CodesNetwork, watched_px
+from graftwork.backbones.taps import find_points
+from graftwork.core.facts import BackboneCard
+from graftwork.core.plans import Recipe
+from graftwork.finetune.cut import watched_calls
+
+
+def stages(body: CodesNetwork, card: BackboneCard) -> dict[str, int]:
+    """The stage of each parameter of a network: how many of its layers gave their output before it was used.
+
+    The layers are those that codes are read from, so that a rate falls with depth alike in every family.
+    """
+    network = body.network
+    calls = watched_calls(network, card.preprocess.input_px)
+    points = find_points(network, watched_px(network, card))
+    ends = sorted(calls[p.sources[0].module].last for p in points[:-1] if p.sources[0].module in calls)
+    return {
+        name: sum(end < _used(name, calls) for end in ends) for name, _ in network.named_parameters()
+    }  # fmt: skip
+
+
+def parameter_groups(
+    body: nn.Module, head: nn.Module, stage_of: dict[str, int], recipe: Recipe
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser, each with its ``lr``; vectors (biases, scales of norms) do not decay.
+
+    Only parameters that ``requires_grad`` are in.
+    """
+    top = max(stage_of.values(), default=0)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+
+    def add(parameters: Sequence[nn.Parameter], lr: float) -> None:
+        for parameter in parameters:
+            decay = 0.0 if parameter.ndim < 2 else recipe.weight_decay
+            groups.setdefault((lr, decay), []).append(parameter)
+
+    for name, parameter in body.named_parameters():
+        if parameter.requires_grad:
+            stage = stage_of.get(re.sub(r"^.*?network\.", "", name), 0)
+            add([parameter], recipe.lr * recipe.layer_decay ** (top - stage))
+    add(list(head.parameters()), recipe.head_lr)
+    return [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in groups.items()]
+
+
+def _used(name: str, calls: dict[str, Any]) -> int:
+    """When the module that owns a parameter, or the nearest around it, ran first; 0 where the network owns it."""
+    module = name.rpartition(".")[0]
+    while module and module not in calls:
+        module = module.rpartition(".")[0]
+    return int(calls[module].first) if module else 0

@@ -1,0 +1,63 @@
+"""A network cut at any of its layers gives what the whole network gives, and nothing below the cut is left to train."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from graftwork.backbones.catalogue import find_card
+from graftwork.backbones.graph import codes_network
+from graftwork.backbones.load import load
+from graftwork.core.facts import BackboneCard
+from graftwork.errors import BackboneError
+from graftwork.finetune.cut import Tail, find_cut, last_layer_network, maps_card
+
+RandomCard = Callable[[str], BackboneCard]
+
+FAMILIES = (
+    "resnet10t", "regnetx_002", "densenet121", "squeezenet1_1.mxnet_in1k", "test_efficientnet",
+    "mobilenetv3_small_050", "test_convnext",
+    "test_vit", "test_byobnet",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_cut_at_every_layer_gives_the_same_codes(
+    random_card: RandomCard, architecture: str, request: pytest.FixtureRequest
+) -> None:
+    if "." in architecture:  # one of torchvision's, which the fake cannot write
+        card = find_card(str(request.getfixturevalue("shared") / "weights" / f"{architecture}.safetensors"))
+    else:
+        card = random_card(architecture)
+    px = card.preprocess.input_px
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, px, px, 3), dtype=np.uint8))
+    network = load(card)
+    whole = last_layer_network(copy.deepcopy(network), card)
+    expected = whole(pixels)[0].detach()
+    layers = [tap.name for tap in card.taps if tap.depth < 1]
+    assert layers
+    for layer in layers:
+        cut = find_cut(network, card, layer)
+        maps = codes_network(copy.deepcopy(network), maps_card(card, cut))(pixels)[0].detach()
+        assert maps.shape == (3, cut.bytes_per_image // 2)
+        tail = Tail(last_layer_network(copy.deepcopy(network), card), cut, px)
+        codes = tail(maps)[0]
+        assert float((codes.detach() - expected).norm() / expected.norm()) < 1e-4
+        codes.sum().backward()
+        below = [
+            name for name, _ in whole.network.named_parameters() if name.startswith(tuple(f"{b}." for b in cut.below))
+        ]
+        left = dict(tail.body.network.named_parameters())
+        assert below
+        assert not [name for name in below if name in left]
+        assert any(parameter.grad is not None for parameter in left.values())
+
+
+def test_an_unknown_layer_is_named_with_those_that_there_are(random_card: RandomCard) -> None:
+    card = random_card("resnet10t")
+    with pytest.raises(BackboneError, match="layer2, layer3, not up to layer9"):
+        find_cut(load(card), card, "layer9")

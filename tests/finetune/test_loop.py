@@ -1,0 +1,164 @@
+"""The training loop: frozen is frozen, a killed training goes on as it was, and what goes wrong is said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from graftwork.backbones.load import load
+from graftwork.core.facts import BackboneCard
+from graftwork.core.plans import Recipe
+from graftwork.errors import TrainingError
+from graftwork.finetune import loop
+from graftwork.finetune.cut import find_cut
+from graftwork.finetune.loop import OutOfTimeError, Told
+from graftwork.finetune.tune import Tuned, tune
+from graftwork.images.read import read_images
+from graftwork.testing import write_tiny_images
+
+RandomCard = Callable[[str], BackboneCard]
+RECIPE = Recipe(freeze_to=None, epochs=3, batch_size=8, lr=3e-3, head_lr=1e-2)
+
+
+@pytest.fixture
+def tuned(random_card: RandomCard, tmp_path: Path) -> Callable[..., Tuned]:
+    """Fine-tune a tiny network on tiny images, from a head of zeros."""
+    card = random_card("test_efficientnet")
+    images = read_images(write_tiny_images(tmp_path / "images"))
+
+    def run(recipe: Recipe = RECIPE, **other: Any) -> Tuned:
+        width, k = card.taps[-1].channels, len(images.classes)
+        head = np.zeros((k, width), np.float32), np.zeros(k, np.float32)
+        rows, held_out = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
+        asked: dict[str, Any] = {
+            "maps": None, "rows": rows, "held_out": held_out, "keeps": (1.0,), "class_weight": None, "seed": 0,
+            "checkpoint": None, "told": Told(), **other,
+        }  # fmt: skip
+        found = tune(card, images, images.labels, head, recipe, **asked)
+        return found[0] if len(found) == 1 else found
+
+    run.card = card  # type: ignore[attr-defined]
+    return run
+
+
+def test_loss_falls_and_the_images_left_out_are_read_better(tuned: Callable[..., Tuned]) -> None:
+    found = tuned(dataclasses.replace(RECIPE, epochs=8))
+    assert found.curve[-1][0] < 0.7 * found.curve[0][0]
+    assert found.curve[-1][1] < found.curve[0][1]
+
+
+def test_law_3_nothing_below_the_cut_moves_by_a_bit(tuned: Callable[..., Tuned]) -> None:
+    card = tuned.card
+    layer = card.taps[-3].name
+    network = load(card)
+    cut = find_cut(network, card, layer)
+    before = {name: value.numpy() for name, value in network.state_dict().items()}
+    found = tuned(dataclasses.replace(RECIPE, freeze_to=layer))
+    below = tuple(f"{name}." for name in (*cut.below, cut.module))
+    frozen = [name for name in before if name.startswith(below)]
+    assert frozen
+    assert all(np.array_equal(before[name], found.body[name]) for name in frozen)
+    moved = [name for name in before if not np.array_equal(before[name], found.body[name])]
+    assert moved
+
+
+def test_statistics_of_batch_norm_do_not_move(tuned: Callable[..., Tuned]) -> None:
+    before = {name: value.numpy() for name, value in load(tuned.card).state_dict().items()}
+    found = tuned()
+    statistics = [name for name in before if "running_" in name]
+    assert statistics
+    assert all(np.array_equal(before[name], found.body[name]) for name in statistics)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_killed_training_goes_on_as_if_it_had_not_been(
+    tuned: Callable[..., Tuned], tmp_path: Path, epoch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = tuned()
+    keep = loop._keep
+
+    def killed(folder: Any, student: Any, optimiser: Any, recipe: Any, curve: Any) -> None:
+        keep(folder, student, optimiser, recipe, curve)
+        if len(curve) == epoch:
+            raise KilledError
+
+    monkeypatch.setattr(loop, "_keep", killed)
+    with pytest.raises(KilledError):
+        tuned(checkpoint=tmp_path / "checkpoint")
+    monkeypatch.setattr(loop, "_keep", keep)
+    again = tuned(checkpoint=tmp_path / "checkpoint")
+    assert again.curve == undisturbed.curve
+    np.testing.assert_array_equal(again.margins, undisturbed.margins)
+    assert all(np.array_equal(undisturbed.body[name], again.body[name]) for name in again.body)
+
+
+@pytest.mark.parametrize("file", ["state.safetensors", "progress.json"])
+def test_a_truncated_checkpoint_is_passed_over(tuned: Callable[..., Tuned], tmp_path: Path, file: str) -> None:
+    undisturbed = tuned(checkpoint=tmp_path / "checkpoint")
+    path = tmp_path / "checkpoint" / file
+    path.write_bytes(path.read_bytes()[:-40])
+    again = tuned(checkpoint=tmp_path / "checkpoint")
+    np.testing.assert_array_equal(again.margins, undisturbed.margins)
+
+
+def test_halfway_lies_between_the_linear_model_and_the_tuned_one(tuned: Callable[..., Any]) -> None:
+    none, half, whole = tuned(keeps=(0.0, 0.5, 1.0))
+    name = next(name for name in whole.body if not np.array_equal(none.body[name], whole.body[name]))
+    np.testing.assert_allclose(half.body[name], (none.body[name] + whole.body[name]) / 2, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(none.head[0], 0)
+
+
+def test_a_loss_that_is_no_number_is_said_with_what_to_do(tuned: Callable[..., Tuned]) -> None:
+    with pytest.raises(TrainingError, match=r"lower --lr from 1e\+30"):
+        tuned(dataclasses.replace(RECIPE, lr=1e30, head_lr=1e30))
+
+
+def test_no_time_is_noticed_after_the_first_steps(tuned: Callable[..., Tuned]) -> None:
+    asked = []
+
+    def fits(seconds: float) -> bool:
+        asked.append(seconds)
+        return False
+
+    with pytest.raises(OutOfTimeError):
+        tuned(told=Told(fits=fits))
+    assert len(asked) == 1
+    assert asked[0] > 0
+
+
+def test_a_batch_that_does_not_fit_is_taken_in_pieces(
+    tuned: Callable[..., Tuned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tuned()
+    forward = loop.Student.forward
+    said: list[str] = []
+
+    def small_memory(self: loop.Student, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training is False and torch.is_grad_enabled() and len(inputs) > 4:
+            raise RuntimeError("CUDA out of memory.")
+        return forward(self, inputs)
+
+    monkeypatch.setattr(loop.Student, "forward", small_memory)
+    pieces = tuned(told=Told(say=said.append))
+    assert said == ["a batch of 8 images does not fit into memory; it is taken in 2 pieces"]
+    np.testing.assert_allclose(pieces.margins, whole.margins, rtol=0.02, atol=0.02)
+
+
+def test_from_scratch_starts_from_random_weights(tuned: Callable[..., Tuned]) -> None:
+    before = {name: value.numpy() for name, value in load(tuned.card).state_dict().items()}
+    found = tuned(
+        dataclasses.replace(RECIPE, start="random", epochs=1), seed=5
+    )  # the card itself was drawn from seed 0
+    convolutions = [name for name in before if before[name].ndim == 4]
+    assert convolutions
+    assert all(np.abs(before[name] - found.body[name]).max() > 0.01 for name in convolutions)
