@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes, Reading
+from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Fitted, Head
-from graftwork.core.plans import Linear
+from graftwork.core.plans import Linear, Recipe
 from graftwork.core.trials import Trial
+from graftwork.errors import UsageError
+from graftwork.files import whole_file
+from graftwork.images.imageset import ImageSet
 from graftwork.linear.cross_validate import refit
 
+if TYPE_CHECKING:
+    from graftwork.finetune.tune import Tuned
+
 Ints = NDArray[np.integer]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tuning:
+    """What a fine-tuning needs beside codes and labels."""
+
+    images: ImageSet
+    read: Callable[[ImageSet, Reading], LayerCodes]
+    """Codes, or activations, of images in a reading; computed where the store lacks them."""
+    folder: Path
+    """Where checkpoints and moved weights are written."""
+    store_mb: float
+    """What kept activations may take; above it a training passes through the whole network in every epoch."""
+    seed: int
+    say: Callable[[str], None]
 
 
 def class_weights(y: Ints, n_classes: int, balanced: bool) -> NDArray[np.float64] | None:
@@ -23,9 +50,22 @@ def class_weights(y: Ints, n_classes: int, balanced: bool) -> NDArray[np.float64
 
 
 def fit(
-    trial: Trial, reading: Reading, codes: LayerCodes, y: Ints, classes: tuple[str, ...], *, balanced: bool
+    trial: Trial,
+    reading: Reading,
+    codes: LayerCodes,
+    y: Ints,
+    classes: tuple[str, ...],
+    *,
+    balanced: bool,
+    tuning: Tuning | None = None,
 ) -> Fitted:
-    """Fit a trial's candidate again on all images (n,), with what its cross-validation fixed."""
+    """Fit a trial's candidate again on all images (n,), with what its cross-validation fixed.
+
+    Raises
+    ------
+    TrainingError
+        When a fine-tuning goes astray.
+    """
     candidate = trial.candidate
     match candidate.plan:
         case Linear(loss, normalise):
@@ -49,3 +89,114 @@ def fit(
                 views=reading.views,
                 code_dtype=reading.dtype,
             )
+        case Recipe() as plan:
+            if tuning is None:
+                raise UsageError("a fine-tuning can only be fitted where its images are; use `train`")
+            everything = np.arange(len(y))
+            tuned = tune_fold(
+                plan, trial.details["C"], reading, codes, y, len(classes), everything, everything[:0],
+                keeps=(plan.keep,), balanced=balanced, tuning=tuning, checkpoint=tuning.folder / f"{candidate.key}-fit",
+            )[0]  # fmt: skip
+            card = _tuned_card(reading.card, tuned, tuning.folder / f"{candidate.key}.safetensors")
+            head = Head(*tuned.head, classes, trial.details["temperature"])
+            return Fitted(card=card, taps=card.taps, head=head, engine=reading.engine, code_dtype="float32")
+
+
+def tune_fold(
+    plan: Recipe,
+    C: float,
+    reading: Reading,
+    codes: LayerCodes,
+    y: Ints,
+    n_classes: int,
+    rows: Ints,
+    held_out: Ints,
+    *,
+    keeps: Sequence[float],
+    balanced: bool,
+    tuning: Tuning,
+    checkpoint: Path,
+    fits: Callable[[float], bool] = lambda seconds: True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Tuned, ...]:
+    """Fine-tune on some rows from the linear model on those rows, and read the others.
+
+    Parameters
+    ----------
+    C
+        Of the linear model on the last layer, where training begins.
+    rows, held_out
+        Indices into the images of ``tuning`` and into ``y``.
+    keeps
+        Shares of the way at which a result is wanted.
+    """
+    from graftwork.finetune.loop import Told
+    from graftwork.finetune.tune import tune
+
+    card = reading.card
+    head = refit(
+        codes.take(rows).of([card.taps[-1].name]),
+        y[rows],
+        n_classes=n_classes,
+        loss="softmax",
+        C=C,
+        sample_weight=class_weights(y[rows], n_classes, balanced),
+    )
+    weights = None
+    if balanced:
+        count = np.bincount(y[rows], minlength=n_classes)
+        weights = (len(rows) / (np.maximum(count, 1) * np.count_nonzero(count))).astype(np.float32)
+    return tune(
+        card,
+        tuning.images,
+        y,
+        head,
+        plan,
+        maps=_maps(plan, reading, tuning),
+        rows=rows,
+        held_out=held_out,
+        keeps=keeps,
+        class_weight=weights,
+        seed=tuning.seed,
+        checkpoint=checkpoint,
+        told=Told(fits=fits, progress=progress, say=tuning.say),
+    )
+
+
+def _maps(plan: Recipe, reading: Reading, tuning: Tuning) -> LayerCodes | None:
+    """Activations of the images at the cut, in as many views as the disk may hold; None where it holds not one."""
+    from graftwork.finetune.cut import maps_card
+    from graftwork.finetune.tune import cut_of
+
+    if plan.freeze_to is None or not plan.fixed_views:
+        return None
+    cut = cut_of(reading.card, plan.freeze_to)
+    views = min(plan.fixed_views, int(tuning.store_mb * 1e6 / (cut.bytes_per_image * len(tuning.images))))
+    if views < plan.fixed_views:
+        instead = f"{views} views are kept" if views else "every epoch passes through the whole network"
+        tuning.say(
+            f"activations at {plan.freeze_to} would take {plan.fixed_views} x {len(tuning.images)} x "
+            f"{cut.bytes_per_image / 1e6:.2f} MB, more than the store may hold; {instead}"
+        )
+    if not views:
+        return None
+    return tuning.read(tuning.images, dataclasses.replace(reading, card=maps_card(reading.card, cut), views=views))
+
+
+def _tuned_card(card: BackboneCard, tuned: Tuned, path: Path) -> BackboneCard:
+    """Write the moved weights, and return the card of the network that they make."""
+    from safetensors.numpy import save
+
+    from graftwork.backbones.weights import sha256_of
+
+    with whole_file(path) as part:
+        part.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tuned.body.items()}))
+    return dataclasses.replace(
+        card,
+        name=f"{card.name}, tuned",
+        source="file",
+        weights=str(path),
+        weights_sha256=sha256_of(path),
+        taps=card.taps[-1:],
+        top1_on_photos=None,
+    )

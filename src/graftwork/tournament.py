@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.codes.extract import LayerCodes
+from graftwork.codes.extract import LayerCodes, Reading
 from graftwork.core.facts import Cost
-from graftwork.core.metrics import Metric
-from graftwork.core.plans import Candidate, Linear
-from graftwork.core.trials import Baseline, Trial
-from graftwork.fit import class_weights
+from graftwork.core.metrics import Metric, mean_loss, softmax
+from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.recipes import HALFWAY, by_gain_per_second
+from graftwork.core.trials import Baseline, Ended, Trial
+from graftwork.errors import TrainingError, UsageError
+from graftwork.files import whole_file, write_json
+from graftwork.fit import Tuning, class_weights, tune_fold
 from graftwork.linear.cross_validate import cross_validate
+from graftwork.linear.temperature import fit_temperature
 
 Ints = NDArray[np.integer]
+Floats = NDArray[np.floating]
+
+SURVIVORS = 0.5
+"""Share of the fine-tunings that go on after the first fold (successive halving)."""
+REFIT = 1.35
+"""Seconds of the fit on all develop images, in those of a fold of five, with a margin."""
+
+
+class Clock(Protocol):
+    """How long there is."""
+
+    def left(self) -> float:
+        """Seconds until the limit; infinite where there is none."""
+        ...
 
 
 def run_trials(
@@ -30,26 +52,26 @@ def run_trials(
     balanced: bool,
     on_trial: Callable[[int, int], None] | None = None,
 ) -> Iterator[Trial]:
-    """Cross-validate each candidate on the codes (n, d) of its layers; codes are gathered once per set of layers."""
+    """Cross-validate linear candidates on the codes (n, d) of their layers; gathered once per set of layers."""
     weights = class_weights(y, n_classes, balanced)
     gathered: tuple[tuple[str, ...], NDArray[np.floating]] | None = None
     for number, candidate in enumerate(candidates):
         begin = time.perf_counter()
         if gathered is None or gathered[0] != candidate.taps:
             gathered = (candidate.taps, codes.of(candidate.taps))
-        match candidate.plan:
-            case Linear(loss, normalise):
-                found = cross_validate(
-                    gathered[1],
-                    y,
-                    folds,
-                    n_classes=n_classes,
-                    loss=loss,
-                    metric=metric,
-                    normalise=normalise,
-                    sample_weight=weights,
-                )
-                details = {"C": float(found.C), "temperature": float(found.temperature)}
+        if not isinstance(candidate.plan, Linear):
+            raise UsageError(f"{candidate.label} is not linear; fine-tunings are run by `train`")
+        found = cross_validate(
+            gathered[1],
+            y,
+            folds,
+            n_classes=n_classes,
+            loss=candidate.plan.loss,
+            metric=metric,
+            normalise=candidate.plan.normalise,
+            sample_weight=weights,
+        )
+        details = {"C": float(found.C), "temperature": float(found.temperature)}
         yield Trial(candidate, found.probabilities, Cost(time.perf_counter() - begin), details)
         if on_trial is not None:
             on_trial(number + 1, len(candidates))
@@ -69,3 +91,201 @@ def run_baselines(
         found = cross_validate(values, y, folds, n_classes=n_classes, loss="softmax", metric=metric)
         rows.append(Baseline(name, found.probabilities))
     return tuple(rows)
+
+
+@dataclasses.dataclass(eq=False)
+class _Entry:
+    """A fine-tuning in the tournament, and what it has shown so far."""
+
+    candidate: Candidate
+    keeps: tuple[float, ...]
+    margins: dict[float, Floats]
+    """(n, k) by share of the way; NaN where not run."""
+    curves: list[tuple[tuple[float, float], ...]] = dataclasses.field(default_factory=list)
+    fold_seconds: float = 0.0
+    """Of the slowest fold yet."""
+    seconds: float = 0.0
+    ended: Ended = "cut by the clock"
+
+    @property
+    def plan(self) -> Recipe:
+        assert isinstance(self.candidate.plan, Recipe)
+        return self.candidate.plan
+
+
+class Tournament:
+    """Fine-tunings on the folds that the linear candidates ran on, by successive halving, within a time limit.
+
+    Each runs on the first fold; the better half goes on, fold by fold, so that whenever the clock ends all of them have
+    run on the same folds. What a fold gave is kept on disk by everything it depends on, so that a killed tournament
+    goes on after its last epoch.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        codes: LayerCodes,
+        y: Ints,
+        folds: Ints,
+        *,
+        n_classes: int,
+        metric: Metric,
+        balanced: bool,
+        C: float,
+        tuning: Tuning,
+        clock: Clock,
+        on_progress: Callable[[str, float], None] = lambda text, share: None,
+    ) -> None:
+        self._reading, self._codes, self._y, self._folds = reading, codes, y, folds
+        self._n_classes, self._metric, self._balanced, self._C = n_classes, metric, balanced, C
+        self._tuning, self._clock, self._on_progress = tuning, clock, on_progress
+
+    def run(self, candidates: Sequence[Candidate], *, exhaustive: bool = False) -> list[Trial]:
+        """Return two trials of each fine-tuning from pretrained weights: all the way, and half of it.
+
+        Parameters
+        ----------
+        exhaustive
+            Every candidate goes on to all folds.
+        """
+        entries = [self._entry(candidate) for candidate in candidates]
+        try:
+            self._compete(entries, exhaustive)
+        except KeyboardInterrupt:
+            if not any(entry.curves for entry in entries):
+                raise
+            self._tuning.say("stopped; going on with the best so far")
+        return [trial for entry in entries if entry.curves for trial in self._trials(entry)]
+
+    def _compete(self, entries: list[_Entry], exhaustive: bool) -> None:
+        order = {entry.candidate.key: number for number, entry in enumerate(entries)}
+        running = [entry for entry in entries if self._run_fold(entry, 0, entries)]
+        if running and not exhaustive:
+            kept = max(1, int(np.ceil(SURVIVORS * len(running))))
+            ranked = sorted(running, key=lambda entry: (self._loss(entry), order[entry.candidate.key]))
+            for entry in ranked[kept:]:
+                entry.ended = "dropped early"
+            running = sorted(ranked[:kept], key=lambda entry: order[entry.candidate.key])
+        for entry in running:
+            entry.ended = "whole"
+        for fold in np.unique(self._folds)[1:]:
+            before = [{keep: entry.margins[keep].copy() for keep in entry.keeps} for entry in running]
+            if not all(self._run_fold(entry, int(fold), running) for entry in running):
+                for entry, margins in zip(running, before, strict=True):
+                    entry.margins = margins  # a fold that not all have run compares nothing
+                self._tuning.say(f"the time limit leaves {fold} of {len(np.unique(self._folds))} folds to fine-tunings")
+                return
+
+    def _run_fold(self, entry: _Entry, fold: int, all_entries: Sequence[_Entry]) -> bool:
+        """Run one fold; False where the clock does not allow it or the training went astray."""
+        held_out = np.flatnonzero(self._folds == fold)
+        rows = np.flatnonzero(self._folds != fold)
+        place = self._tuning.folder / entry.candidate.key / f"fold-{fold}"
+        label = f"{entry.candidate.label}, fold {fold + 1} of {len(np.unique(self._folds))}"
+        kept = _read_fold(place, entry.keeps)
+        begin = time.perf_counter()
+        if kept is None:
+            reserve = REFIT * max([other.fold_seconds for other in all_entries], default=0.0)
+            if entry.fold_seconds + reserve > self._clock.left():
+                return False
+            gave = self._tuned(entry, rows, held_out, place, label)
+            if gave is None:
+                return False
+            kept = (*gave, time.perf_counter() - begin)
+            _keep_fold(place, *kept)
+        for keep, values in kept[0].items():
+            entry.margins[keep][held_out] = values
+        entry.curves.append(kept[1])
+        entry.fold_seconds = max(entry.fold_seconds, kept[2])
+        entry.seconds += kept[2]
+        right = float((entry.margins[entry.keeps[0]][held_out].argmax(axis=1) == self._y[held_out]).mean())
+        self._on_progress(f"{label}: {100 * right:.1f} %", 1.0)
+        return True
+
+    def _tuned(
+        self, entry: _Entry, rows: Ints, held_out: Ints, place: Path, label: str
+    ) -> tuple[dict[float, Floats], tuple[tuple[float, float], ...]] | None:
+        from graftwork.finetune.loop import OutOfTimeError
+
+        begin = time.perf_counter()
+
+        def fits(seconds: float) -> bool:
+            whole = time.perf_counter() - begin + seconds
+            return seconds + REFIT * whole <= self._clock.left()
+
+        try:
+            found = tune_fold(
+                entry.plan, self._C, self._reading, self._codes, self._y, self._n_classes, rows, held_out,
+                keeps=entry.keeps, balanced=self._balanced, tuning=self._tuning, checkpoint=place / "checkpoint",
+                fits=fits, progress=lambda done, total: self._on_progress(label, done / total),
+            )  # fmt: skip
+        except OutOfTimeError:
+            self._tuning.say(f"{entry.candidate.label}: not run to its end, the time limit does not allow it")
+            return None
+        except TrainingError as error:
+            self._tuning.say(f"{entry.candidate.label}: dropped, {error}")
+            entry.ended = "dropped early"
+            return None
+        return {keep: tuned.margins for keep, tuned in zip(entry.keeps, found, strict=True)}, found[0].curve
+
+    def _loss(self, entry: _Entry) -> float:
+        """Of the metric on the folds that were run, at the better share of the way."""
+        values = []
+        for keep in entry.keeps:
+            ran = ~np.isnan(entry.margins[keep][:, 0])
+            values.append(mean_loss(self._metric, self._y[ran], softmax(entry.margins[keep][ran], 1.0)))
+        return min(values)
+
+    def _entry(self, candidate: Candidate) -> _Entry:
+        assert isinstance(candidate.plan, Recipe)
+        keeps = (1.0,) if candidate.plan.start == "random" else (1.0, HALFWAY)
+        empty = {keep: np.full((len(self._y), self._n_classes), np.nan, np.float32) for keep in keeps}
+        return _Entry(candidate, keeps, empty)
+
+    def _trials(self, entry: _Entry) -> Iterator[Trial]:
+        longest = min(len(curve) for curve in entry.curves)
+        curve = np.mean([curve[:longest] for curve in entry.curves], axis=0)
+        for keep in entry.keeps:
+            margins = entry.margins[keep]
+            ran = ~np.isnan(margins[:, 0])
+            if not ran.any():
+                continue
+            temperature = fit_temperature(margins[ran].astype(np.float64), self._y[ran])
+            rows = np.full_like(margins, np.nan)
+            rows[ran] = softmax(margins[ran], temperature)
+            yield Trial(
+                dataclasses.replace(entry.candidate, plan=dataclasses.replace(entry.plan, keep=keep)),
+                rows,
+                Cost(entry.seconds),
+                {"C": self._C, "temperature": float(temperature)},
+                entry.ended,
+                tuple((float(a), float(b)) for a, b in curve),
+            )
+
+
+def in_order(candidates: Sequence[Candidate], seconds: Callable[[Candidate], float]) -> tuple[Candidate, ...]:
+    """Return fine-tunings by what they are expected to gain a second."""
+    return by_gain_per_second(candidates, {candidate.key: seconds(candidate) for candidate in candidates})
+
+
+def _keep_fold(
+    place: Path, margins: Mapping[float, Floats], curve: Sequence[tuple[float, float]], seconds: float
+) -> None:
+    """Write what a fold gave; with ``fold.json`` it is whole."""
+    with whole_file(place / "margins.npz") as part, part.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{f"keep {keep:g}": values for keep, values in margins.items()})
+    write_json(place / "fold.json", {"seconds": seconds, "curve": [list(point) for point in curve]})
+
+
+def _read_fold(
+    place: Path, keeps: Sequence[float]
+) -> tuple[dict[float, Floats], tuple[tuple[float, float], ...], float] | None:
+    """Return what an earlier run of the same fold gave; None where there is none, or it is broken."""
+    try:
+        told = json.loads((place / "fold.json").read_text(encoding="utf-8"))
+        with np.load(place / "margins.npz", allow_pickle=False) as saved:
+            margins = {keep: saved[f"keep {keep:g}"] for keep in keeps}
+        curve = tuple((float(a), float(b)) for a, b in told["curve"])
+        return margins, curve, float(told["seconds"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None

@@ -8,8 +8,9 @@ import pytest
 
 from graftwork.core.record import Run
 from graftwork.testing import write_tiny_images
+from graftwork.verbs.listener import Listener
 
-SMALL = {"backbone": "efficientnet_lite0", "input_px": 32, "loss": "softmax"}
+SMALL = {"strategy": "linear", "backbone": "efficientnet_lite0", "input_px": 32, "loss": "softmax"}
 """Fast settings."""
 
 
@@ -31,3 +32,19 @@ def run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     from graftwork import train
 
     return train(tiny, output=tmp_path_factory.mktemp("runs") / "insects", **SMALL)
+
+
+class Heard(Listener):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Keep a line."""
+        self.said.append(text)
+
+
+@pytest.fixture
+def listener() -> Heard:
+    return Heard()

@@ -14,9 +14,19 @@ from graftwork.cli.terminal import Terminal
 @click.command("train", short_help="Turn labelled images into a tested classifier.")
 @options.data_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Default: runs/NAME-001.")
-@click.option("--strategy", type=click.Choice(["linear"]), default="linear", show_default=True)
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "linear"]),
+    default="auto",
+    show_default=True,
+    help="Linear models and fine-tunings, or linear models alone.",
+)
+@click.option(
+    "--time-limit", default="10m", show_default=True, metavar="TIME|none", help="Such as 90s, 10m, 2h; refit included."
+)
 @options.backbone_options
 @click.option("--layer", default="auto", show_default=True, metavar="auto|all|NAME", help="Where the network is read.")
+@options.tuning_options
 @click.option("--loss", type=click.Choice(["auto", "softmax", "svm"]), default="auto", show_default=True)
 @options.judge_options
 @click.option(

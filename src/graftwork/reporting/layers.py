@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graftwork.core.choose import Verdict
+from graftwork.core.plans import NOTHING_FROZEN, Linear, Recipe
 from graftwork.core.trials import Trial
 
 SERIES = (
@@ -21,7 +22,8 @@ def layer_axis(trials: Sequence[Trial]) -> dict[str, float]:
     then several together.
     """
     tried = {t.candidate.layer: len(t.candidate.taps) for t in trials}
-    single = [name for name, taps in tried.items() if taps == 1]
+    input_first = [name for name in tried if name == NOTHING_FROZEN]
+    single = input_first + [name for name, taps in tried.items() if taps == 1 and name != NOTHING_FROZEN]
     several = [name for name, taps in tried.items() if taps > 1]
     gap = 0.4 if single else 0.0
     return {name: i + (gap if i >= len(single) else 0.0) for i, name in enumerate([*single, *several])}
@@ -35,12 +37,19 @@ def series_names(trials: Sequence[Trial]) -> list[str]:
 def series_of(trials: Sequence[Trial], position: int) -> str:
     """The classifier of one trial, with what tells it from others of the same kind."""
     candidate = trials[position].candidate
-    others = [t.candidate for t in trials]
-    name = "softmax" if candidate.plan.loss == "softmax" else "SVM"
-    if len({c.plan.normalise for c in others}) > 1:
-        name += f", {candidate.plan.normalise}"
-    if len({c.pool for c in others}) > 1:
+    plan = candidate.plan
+    if isinstance(plan, Recipe):
+        if plan.start == "random":
+            return "from scratch"
+        return "tuned above" if plan.keep == 1 else f"tuned above, {plan.keep:g} of the way"
+    linear = [(t.candidate, t.candidate.plan) for t in trials if isinstance(t.candidate.plan, Linear)]
+    name = "softmax" if plan.loss == "softmax" else "SVM"
+    if len({other.normalise for _, other in linear}) > 1:
+        name += f", {plan.normalise}"
+    if len({c.pool for c, _ in linear}) > 1:
         name += f", {candidate.pool} pool"
+    if len({c.views for c, _ in linear}) > 1 and candidate.views > 1:
+        name += f", {candidate.views} views"
     return name
 
 

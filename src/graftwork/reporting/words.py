@@ -9,6 +9,7 @@ import numpy as np
 
 from graftwork.core.choose import Verdict
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss
+from graftwork.core.plans import Recipe
 from graftwork.core.record import Run
 from graftwork.core.trials import Trial
 
@@ -200,6 +201,8 @@ def chosen(run: Run) -> Trial:
 def classifier(trial: Trial) -> str:
     """The classifier of a candidate in words."""
     plan = trial.candidate.plan
+    if isinstance(plan, Recipe):
+        return f"{plan.label}, {plan.epochs} epochs at a rate of {plan.lr:.2g}, from the linear model"
     kind = "softmax (logistic regression)" if plan.loss == "softmax" else "linear SVM"
     scaled = "standardised codes" if plan.normalise == "standard" else "codes of length 1"
     c = trial.details.get("C")

@@ -13,6 +13,7 @@ from graftwork.errors import UsageError
 from graftwork.files import write_json
 
 SETTINGS = "settings.json"
+CLOCK = "clock.json"
 
 
 def claim_output(output: str | Path | None, name: str, settings: Mapping[str, Any]) -> Path:
@@ -56,8 +57,12 @@ def command(verb: str, settings: Mapping[str, Any]) -> str:
 def _is_ours(folder: Path, settings: Mapping[str, Any]) -> bool:
     if not folder.exists():
         return True
+    if not folder.is_dir():
+        return False
+    if {entry.name for entry in folder.iterdir()} <= {SETTINGS, CLOCK}:
+        return True  # new, or claimed by a run that ended before it had anything to show
     if not (folder / SETTINGS).is_file():
-        return folder.is_dir() and not any(folder.iterdir())
+        return False
     try:
         return bool(json.loads((folder / SETTINGS).read_text(encoding="utf-8")) == json.loads(json.dumps(settings)))
     except ValueError:

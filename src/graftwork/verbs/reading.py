@@ -16,7 +16,8 @@ from graftwork.backbones.engines import EngineChoice, choose_engine, open_engine
 from graftwork.codes.extract import Dtype, Engine, LayerCodes, Progress, Reading, extract
 from graftwork.codes.store import Store
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu, Tap
-from graftwork.core.plans import Candidate
+from graftwork.core.fitted import Fitted
+from graftwork.core.plans import Candidate, Linear
 from graftwork.core.rules import Finding
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
@@ -55,11 +56,39 @@ class Opened:
         return extract(images, self.reading, self.engine, self.store, progress=progress)
 
     def cost(self, candidate: Candidate) -> float:
-        """Billions of multiply-accumulates to predict one image, but for the head.
+        """Billions of multiply-accumulates to predict one image, but for the head; more where weights were moved.
 
-        All layers of a network cost the same: its codes come from one forward pass, whichever is read.
+        All layers of a network cost the same: its codes come from one forward pass, whichever is read. A tuned network
+        costs as much again times the share of it that was moved: it has to be trained, kept and run for this task
+        alone.
         """
-        return (self.reading.card.gmacs or 1.0) * candidate.views
+        return (self.reading.card.gmacs or 1.0) * candidate.views * (1 + self._moved(candidate))
+
+    def _moved(self, candidate: Candidate) -> float:
+        if isinstance(candidate.plan, Linear):
+            return 0.0
+        return 1 - next((tap.depth for tap in self.reading.card.taps if tap.name == candidate.plan.freeze_to), 0.0)
+
+    def forecast_seconds(self, images: int) -> float:
+        """What so many forward passes take, as far as the engine was measured; decoding not counted."""
+        rate = self.choice.images_per_second.get(self.choice.name)
+        return images / rate if rate else 0.0
+
+    def viewed(self, views: int) -> Opened:
+        """Return the same network read in so many views."""
+        return self.read_as(dataclasses.replace(self.reading, views=views))
+
+    def read_as(self, reading: Reading) -> Opened:
+        """Return a network, perhaps another, read in another way, on the same engine."""
+        return dataclasses.replace(
+            self, reading=reading, engine=functools.partial(open_engine, reading.card, reading.engine)
+        )
+
+    def with_fitted(self, fitted: Fitted) -> Opened:
+        """Return the network as a fitted classifier reads it: itself, or one whose weights were moved."""
+        if fitted.card == self.reading.card and fitted.views == self.reading.views:
+            return self
+        return self.read_as(Reading(fitted.card, fitted.engine, fitted.views, fitted.code_dtype))
 
     def body(self) -> dict[str, NDArray[Any]]:
         """Return the network's own tensors by name."""

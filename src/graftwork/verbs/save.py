@@ -18,7 +18,7 @@ from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.record import CodesMap, ImageTable, Run, TestScore
 from graftwork.core.rules import Finding, result_findings
 from graftwork.files import whole_folder
-from graftwork.fit import fit
+from graftwork.fit import Tuning, fit
 from graftwork.images.pixels import decode
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
@@ -50,6 +50,7 @@ class Outcome:
     picture: CodesMap | None
     doubts: tuple[Finding, ...] = ()
     """What was found about the figures themselves on the way."""
+    tuning: Tuning | None = None
 
 
 def save(
@@ -143,17 +144,24 @@ def _save_model(
     develop_codes = codes.of(taps)
     if final == "all":
         rows = np.concatenate([prepared.split.develop, prepared.split.test])
-        every = outcome.opened.codes(prepared.images.take(rows))
+        images = prepared.images.take(rows)
+        every = outcome.opened.codes(images)
         y = prepared.images.labels[rows]
-        reading, rules = outcome.opened.reading, outcome.rules
-        fitted = fit(found.chosen, reading, every, y, rules.classes, balanced=rules.balanced)
+        reading, rules, tuning = outcome.opened.reading, outcome.rules, outcome.tuning
+        if tuning is not None:
+            tuning = dataclasses.replace(tuning, images=images, folder=tuning.folder / "all")
+        fitted = fit(found.chosen, reading, every, y, rules.classes, balanced=rules.balanced, tuning=tuning)
+        develop_codes = outcome.opened.with_fitted(fitted).codes(prepared.develop).of(taps)
         belongs = "the model before it was fitted again on every image"
+    moved = fitted.card != outcome.opened.reading.card
+    shipped = outcome.opened.with_fitted(fitted)
     write_model(
         folder,
         fitted,
-        body=None if slim else outcome.opened.body(),
-        write_engine=outcome.opened.write_engine(fitted.taps),
-        novelty=fit_novelty(develop_codes, prepared.split.folds, seed=outcome.rules.seed),
+        body=None if slim and not moved else shipped.body(),  # moved weights are nowhere else
+        write_engine=shipped.write_engine(fitted.taps),
+        # codes of images that the network was trained on lie closer than those of new ones: no measure of distance
+        novelty=None if moved else fit_novelty(develop_codes, prepared.split.folds, seed=outcome.rules.seed),
         samples=_samples(prepared, fitted, develop_codes),
         readme=model_card(run),
         about={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from graftwork.core.splits import deal, joined_groups
 from graftwork.fit import fit
 from graftwork.tournament import run_trials
 from graftwork.verbs import output as outputs
+from graftwork.verbs.clock import Clock, parse_seconds
 from graftwork.verbs.ledger import count_look
 from graftwork.verbs.listener import Listener, Stages
 from graftwork.verbs.maps import codes_map
@@ -28,6 +30,7 @@ from graftwork.verbs.prepare import Prepared, prepare
 from graftwork.verbs.reading import Asked, Opened, open_backbone
 from graftwork.verbs.save import Outcome, save
 from graftwork.verbs.search import Found, Rules, nested_probabilities, search
+from graftwork.verbs.tuning import WORK, Wanted, compete, tuning_for
 
 Ints = NDArray[np.integer]
 
@@ -36,7 +39,8 @@ def train(
     data: str | Path,
     *,
     output: str | Path | None = None,
-    strategy: Literal["linear"] = "linear",
+    strategy: Literal["auto", "linear"] = "auto",
+    time_limit: str | float | None = "10m",
     backbone: str = "auto",
     aspect: Aspect | None = None,
     input_px: int | None = None,
@@ -45,6 +49,14 @@ def train(
     relu: Relu = "auto",
     views: int = 1,
     layer: str = "auto",
+    freeze_to: str | None = None,
+    scratch: bool = False,
+    exhaustive: bool = False,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    layer_decay: float | None = None,
+    augment: Literal["none", "crop"] | None = None,
     loss: Loss | Literal["auto"] = "auto",
     metric: Metric = "accuracy",
     normalise: Normalise = "standard",
@@ -67,6 +79,14 @@ def train(
         A folder of class folders, a folder that comes split, a CSV or Parquet table, or a saved dataset.
     output
         The run's folder; ``runs/NAME-001`` and so on by default.
+    strategy, time_limit
+        ``auto`` sets fine-tunings beside the linear candidates as far as the time allows (``90s``, ``10m``, ``none``);
+        ``linear`` leaves the network alone. Nested cross-validation tests linear candidates only.
+    freeze_to, scratch, exhaustive
+        The layer up to which nothing moves, in place of the usual cuts; whether random weights are tried; whether every
+        fine-tuning runs on all folds.
+    epochs, batch_size, lr, layer_decay, augment
+        In place of what the recipe says.
     backbone, layer
         Which network, and where it is read; ``auto`` takes the recommended one, and tries every layer.
     aspect, input_px, intensity
@@ -102,7 +122,9 @@ def train(
     """
     settings = _settings(locals())
     stages = Stages(listener or Listener())
+    limit_seconds = parse_seconds(time_limit)
     folder = outputs.claim_output(output, Path(data).stem, settings)
+    clock = Clock(limit_seconds, folder / outputs.CLOCK)
 
     with stages.stage("images"):
         prepared = prepare(
@@ -142,18 +164,32 @@ def train(
             listener=stages.listener,
         )
     doubts = _score_with_series_apart(rules, codes, found, prepared)
+    tuning = tuning_for(prepared, opened, folder, seed=seed, listener=stages.listener)
+    if strategy == "auto" and test == "cv":
+        stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
+    elif strategy == "auto":
+        with stages.stage("fine-tuning"):
+            wanted = Wanted(freeze_to, scratch or None, exhaustive, epochs, batch_size, lr, layer_decay, augment)
+            found = compete(rules, found, opened, codes, prepared, wanted, tuning, clock, stages.listener)
     with stages.stage("fit"):
-        fitted = fit(found.chosen, opened.reading, codes, prepared.y, rules.classes, balanced=rules.balanced)
+        opened = opened.viewed(found.chosen.candidate.views)
+        codes = opened.codes(prepared.develop, stages.listener.progress)
+        fitted = fit(
+            found.chosen, opened.reading, codes, prepared.y, rules.classes, balanced=rules.balanced, tuning=tuning
+        )
     with stages.stage("test"):
         if test == "cv":
             tested: TestScore | None = _nested_score(rules, opened, codes, prepared, folder, stages.listener)
         else:
-            tested = _held_out_score(rules, opened, found, fitted, prepared, folder)
+            tested = _held_out_score(rules, opened.with_fitted(fitted), found, fitted, prepared, folder)
     with stages.stage("map"):
+        codes = opened.with_fitted(fitted).codes(prepared.develop, stages.listener.progress)
         picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
     with stages.stage("save"):
-        outcome = Outcome(prepared, opened, rules, found, fitted, tested, picture, doubts)
-        return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
+        outcome = Outcome(prepared, opened, rules, found, fitted, tested, picture, doubts, tuning)
+        run = save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
+        shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with it; this one is whole
+        return run
 
 
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""Which strategy wins where: sets x sizes x strategies x seeds, everything outside training being the test.
+
+    python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 1] [--backbones …] [--variants]
+
+Strategies: a linear model on the last layer; on the layer that wins a cross-validation inside the training images; the
+same on codes of 8 views; tuned above the cuts that graftwork tries unasked and tuned whole, each all the way and half of
+it (WiSE-FT). Learning rates are the recipe's; ``--variants`` tries others, for setting constants.
+
+Cells come in order of priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and is not
+computed again. Images of one group (patient, smear, drawing) and near-copies are never on both sides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import GROUPS, SHARED, path_of
+from machine import describe
+
+from graftwork.core.fitted import probabilities
+from graftwork.core.plans import Candidate, Recipe, linear_candidates
+from graftwork.core.recipes import HALFWAY, tuning_candidates
+from graftwork.core.splits import deal, make_split
+from graftwork.fit import Tuning, fit, tune_fold
+from graftwork.verbs.listener import Listener
+from graftwork.verbs.prepare import Looked, look_and_check
+from graftwork.verbs.reading import Asked, Opened, open_backbone
+from graftwork.verbs.search import Found, Rules, search
+
+RESULTS = Path(__file__).parent / "results" / "strategies.jsonl"
+SETS = ("rsscn7", "trashnet", "pacs-sketch", "hymenoptera", "digits", "neu-steel", "cells", "xray", "dogcat")
+BACKBONES = {"efficientnet_lite0": 96, "mobilenetv2_100": 96}
+"""Input in pixels."""
+VIEWS = 8
+FEWEST_TESTED = 100
+VARIANTS = [{"lr": lr, "layer_decay": decay} for lr, decay in itertools.product((3e-4, 1e-3), (0.65, 0.8, 1.0))]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cell:
+    """Images to train on, and all others."""
+
+    looked: Looked
+    opened: Opened
+    rows: np.ndarray
+    test: np.ndarray
+    seed: int
+
+    @property
+    def y(self) -> np.ndarray:
+        return self.looked.images.labels
+
+    def right(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(rows.argmax(axis=1) == self.y[self.test])
+
+
+@functools.cache
+def looked_at(name: str) -> Looked:
+    return look_and_check(path_of(name), group_by=GROUPS.get(name))
+
+
+@functools.cache
+def opened_for(name: str, backbone: str) -> Opened:
+    path = SHARED / "weights" / f"{backbone}.tv_in1k.safetensors"
+    asked = Asked(str(path) if path.exists() else backbone, input_px=BACKBONES[backbone])
+    return open_backbone(asked, looked_at(name).images)
+
+
+def cell(name: str, backbone: str, size: str, seed: int) -> Cell | None:
+    """None where fewer than ``FEWEST_TESTED`` images or classes with too few would be left."""
+    looked = looked_at(name)
+    y, groups = looked.images.labels, looked.groups
+    fraction = max(0.2, 1.1 * FEWEST_TESTED / len(y))
+    split = make_split(y, groups, seed=seed, test_fraction=fraction, n_folds=2)
+    rows = split.develop
+    if size != "all":
+        order = np.random.default_rng([seed, 1]).permutation(rows)
+        rows = np.sort(np.concatenate([order[y[order] == c][: int(size)] for c in np.unique(y)]))
+    test = np.flatnonzero(~np.isin(groups, groups[rows]))
+    return Cell(looked, opened_for(name, backbone), rows, test, seed) if len(test) >= FEWEST_TESTED else None
+
+
+def linear(at: Cell, candidates: tuple[Candidate, ...], views: int = 1) -> tuple[np.ndarray, Found]:
+    opened = at.opened.viewed(views)
+    codes = opened.codes(at.looked.images)
+    y, groups = at.y[at.rows], at.looked.groups[at.rows]
+    folds = deal(y, groups, (1.0,) * min(5, int(np.bincount(y).min())), np.random.default_rng(at.seed))
+    rules = Rules(candidates, at.looked.images.classes, "accuracy", balanced=False, seed=at.seed)
+    found = search(
+        rules, codes.take(at.rows), y, folds, groups, features={}, costs=[1.0] * len(candidates), listener=Listener()
+    )  # fmt: skip
+    fitted = fit(found.chosen, opened.reading, codes.take(at.rows), y, rules.classes, balanced=False)
+    return probabilities(fitted, codes.take(at.test).of(found.chosen.candidate.taps)), found
+
+
+def rows_of(at: Cell, variants: bool) -> Iterator[tuple[str, np.ndarray, float, dict[str, Any]]]:
+    """Strategy, right or wrong of each test image, seconds, and what was chosen."""
+    card = at.opened.reading.card
+    begin = time.perf_counter()
+    last, found_last = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
+    yield "linear, last layer", at.right(last), time.perf_counter() - begin, {}
+    begin = time.perf_counter()
+    best, found = linear(at, linear_candidates(card))
+    chosen = found.chosen.candidate
+    yield "linear, layer that wins", at.right(best), time.perf_counter() - begin, {"layer": chosen.label}
+    begin = time.perf_counter()
+    seen, _ = linear(at, (dataclasses.replace(chosen, views=VIEWS),), VIEWS)
+    yield f"linear, {VIEWS} views", at.right(seen), time.perf_counter() - begin, {"layer": chosen.label}
+    codes = at.opened.codes(at.looked.images)
+    with tempfile.TemporaryDirectory() as folder:
+        tuning = Tuning(
+            images=at.looked.images,
+            read=lambda images, reading: at.opened.read_as(reading).codes(images),
+            folder=Path(folder),
+            store_mb=10_000,
+            seed=at.seed,
+            say=print,
+        )
+        for candidate in tuning_candidates(card, len(at.rows)):
+            for variant in VARIANTS if variants else [{}]:
+                plan = dataclasses.replace(candidate.plan, **variant)
+                assert isinstance(plan, Recipe)
+                begin = time.perf_counter()
+                tuned = tune_fold(
+                    plan, found_last.chosen.details["C"], at.opened.reading, codes, at.y,
+                    len(at.looked.images.classes), at.rows, at.test, keeps=(1.0, HALFWAY), balanced=False,
+                    tuning=tuning, checkpoint=Path(folder) / "none",
+                )  # fmt: skip
+                seconds = time.perf_counter() - begin
+                for keep, result in zip((1.0, HALFWAY), tuned, strict=True):
+                    label = dataclasses.replace(plan, keep=keep).label
+                    told = {"epochs": plan.epochs, "lr": plan.lr, "layer_decay": plan.layer_decay}
+                    yield label, at.right(result.margins), seconds, told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--backbones", default=",".join(BACKBONES))
+    parser.add_argument("--sizes", default="all,20,5")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", action="store_true")
+    asked = parser.parse_args()
+    results = RESULTS.with_name("strategies-variants.jsonl") if asked.variants else RESULTS
+    done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    keys = {(row["set"], row["backbone"], row["size"], row["seed"]) for row in done}
+    for seed, backbone, size, name in itertools.product(
+        range(asked.seeds), asked.backbones.split(","), asked.sizes.split(","), asked.sets.split(",")
+    ):
+        at = None if (name, backbone, size, seed) in keys else cell(name, backbone, size, seed)
+        if at is None:
+            continue
+        strategies, hits = {}, {}
+        for strategy, right, seconds, told in rows_of(at, asked.variants):
+            key = strategy if not asked.variants else f"{strategy} {told}"
+            hits[key] = right
+            strategies[key] = {"percent": round(100 * float(right.mean()), 2), "seconds": round(seconds, 1), **told}
+            print(name, backbone, size, seed, key, strategies[key], flush=True)
+        line = {
+            "set": name, "backbone": backbone, "input_px": BACKBONES[backbone], "size": size, "seed": seed,
+            "train": len(at.rows), "test": len(at.test), "strategies": strategies, "machine": describe(),
+        }  # fmt: skip
+        with results.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()

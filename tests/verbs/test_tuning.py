@@ -1,0 +1,177 @@
+"""A run with fine-tunings: who competes, what is kept, what the clock allows, and what a saved model says."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graftwork
+from graftwork.core.plans import Linear, Recipe
+from graftwork.core.record import Run
+from graftwork.errors import BackboneError, UsageError
+from graftwork.finetune import loop
+from graftwork.reporting.page import render
+from graftwork.runfolder import read_run
+from graftwork.testing import write_tiny_backbone
+from graftwork.verbs.clock import Clock, parse_seconds
+
+pytestmark = pytest.mark.xdist_group("tuning")
+
+QUICK = {"epochs": 2, "batch_size": 8, "folds": 3, "loss": "softmax", "time_limit": None}
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    backbone = write_tiny_backbone(tmp_path_factory.mktemp("backbone"), architecture="test_efficientnet")
+    return {**QUICK, "backbone": str(backbone)}
+
+
+@pytest.fixture(scope="module")
+def tuned_run(settings: dict[str, object], tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        # far above every other, so that a tuned network is chosen
+        return graftwork.train(tiny, output=tmp_path_factory.mktemp("runs") / "tuned", worth=0, lr=3e-3, **settings)
+
+
+def test_every_candidate_stands_in_the_record(tuned_run: Run) -> None:
+    plans = [trial.candidate.plan for trial in tuned_run.trials]
+    recipes = [plan for plan in plans if isinstance(plan, Recipe)]
+    assert any(isinstance(plan, Linear) for plan in plans)
+    assert any(trial.candidate.views > 1 for trial in tuned_run.trials)
+    assert {plan.freeze_to is None for plan in recipes} == {True, False}
+    assert {plan.keep for plan in recipes} == {0.5, 1.0}
+    assert len(tuned_run.verdict.rows) == len(tuned_run.trials)
+    assert read_run(Path(tuned_run.folder)).verdict == tuned_run.verdict
+
+
+def test_halving_drops_some_and_runs_others_on_all_folds(tuned_run: Run) -> None:
+    recipes = [trial for trial in tuned_run.trials if isinstance(trial.candidate.plan, Recipe)]
+    whole = [trial for trial in recipes if trial.ended == "whole"]
+    dropped = [trial for trial in recipes if trial.ended == "dropped early"]
+    assert whole
+    assert dropped
+    assert all(trial.run.all() for trial in whole)
+    assert all(0 < trial.run.mean() < 0.5 for trial in dropped)
+    assert all(len(trial.curve) == 2 for trial in recipes)
+    assert tuned_run.trials[tuned_run.verdict.chosen].ended == "whole"
+
+
+def test_report_shows_every_fine_tuning(tuned_run: Run) -> None:
+    page = render(tuned_run, None)
+    for trial in tuned_run.trials:
+        assert trial.candidate.label in page
+
+
+def test_work_of_a_whole_run_is_dropped(tuned_run: Run) -> None:
+    assert not (Path(tuned_run.folder) / "work").exists()
+
+
+def test_a_tuned_model_predicts_elsewhere_what_was_tested(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.verbs import tuning
+
+    monkeypatch.setattr(tuning, "choose", _choose_tuned(tuning.choose))
+    run = graftwork.train(tiny, output=tmp_path / "run", freeze_to="blocks.1", **{**settings, "lr": 3e-3})
+    chosen = run.trials[run.verdict.chosen].candidate.plan
+    assert isinstance(chosen, Recipe)
+    assert run.test is not None
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "empty"))
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "run" / "model").rename(moved)
+    model = graftwork.load(moved)
+    paths = [tiny / run.images.names[row] for row in run.test.rows]
+    np.testing.assert_allclose(model.probabilities(paths), run.test.probabilities, atol=2e-3)
+    (moved / "engine").rename(tmp_path / "no-engine")
+    again = graftwork.load(moved)  # made anew from the body, which is the tuned one
+    np.testing.assert_allclose(again.probabilities(paths), run.test.probabilities, atol=2e-3)
+
+
+def _choose_tuned(choose):  # type: ignore[no-untyped-def]
+    """The real choice, but the tuned trial is taken."""
+    import dataclasses
+
+    def chosen(trials, *rest, **named):  # type: ignore[no-untyped-def]
+        verdict = choose(trials, *rest, **named)
+        whole = [j for j, t in enumerate(trials) if isinstance(t.candidate.plan, Recipe) and t.ended == "whole"]
+        return dataclasses.replace(verdict, chosen=whole[0])
+
+    return chosen
+
+
+class KilledError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("kill_at", [2, 7])
+def test_a_killed_tournament_goes_on_to_the_same_end(
+    settings: dict[str, object],
+    tiny: Path,
+    tmp_path: Path,
+    tuned_run: Run,
+    kill_at: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep, epochs = loop._keep, []
+
+    def killed(*given: object) -> None:
+        keep(*given)  # type: ignore[arg-type]
+        epochs.append(given)
+        if len(epochs) == kill_at:
+            raise KilledError
+
+    monkeypatch.setattr(loop, "_keep", killed)
+    asked = {**settings, "worth": 0, "lr": 3e-3}
+    with pytest.raises(KilledError):
+        graftwork.train(tiny, output=tmp_path / "run", **asked)
+    monkeypatch.setattr(loop, "_keep", keep)
+    again = graftwork.train(tiny, output=tmp_path / "run", **asked)
+    assert again.verdict == tuned_run.verdict
+    assert again.test is not None
+    assert tuned_run.test is not None
+    np.testing.assert_array_equal(again.test.probabilities, tuned_run.test.probabilities)
+
+
+def test_a_limit_below_everything_yields_the_linear_model(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener
+) -> None:
+    run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "1s"})
+    assert all(isinstance(trial.candidate.plan, Linear) for trial in run.trials)
+    assert "no fine-tuning fits into the time limit; the linear model stands" in listener.said
+
+
+def test_a_loss_that_explodes_leaves_the_others(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener
+) -> None:
+    run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "lr": 1e30})
+    assert run.trials[run.verdict.chosen].ended == "whole"
+    assert any("the loss must stay a number" in line for line in listener.said)
+
+
+def test_an_unknown_layer_to_freeze_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"not up to stages\.99; choose of these"):
+        graftwork.train(tiny, output=tmp_path / "run", freeze_to="stages.99", **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("none", math.inf), (None, math.inf)]
+)
+def test_times_are_read_as_people_write_them(text: str | None, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1m", "0", "10 minutes"])
+def test_other_times_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--time-limit must be a time such as"):
+        parse_seconds(text)
+
+
+def test_seconds_of_an_earlier_start_count(tmp_path: Path) -> None:
+    first = Clock(100, tmp_path / "clock.json", reserve_seconds=10)
+    assert 89 < first.left() <= 90
+    (tmp_path / "clock.json").write_text('{"active_seconds": 80}')
+    assert 9 < Clock(100, tmp_path / "clock.json", reserve_seconds=10).left() <= 10
