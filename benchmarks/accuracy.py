@@ -48,10 +48,10 @@ def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
         for key, candidates in (("chosen", everything), ("last", last)):
             rules = Rules(candidates, images.classes, "accuracy", balanced=False, seed=seed)
             found = search(
-                rules, codes.take(inside), y[inside], inner, groups[inside],
+                rules, lambda _, rows=inside: codes.take(rows), y[inside], inner, groups[inside],
                 features={}, costs=[1.0] * len(candidates), listener=Listener(),
             )  # fmt: skip
-            fitted = fit(found.chosen, opened.reading, codes.take(inside), y[inside], images.classes, balanced=False)
+            fitted = fit(found.chosen, codes.take(inside), y[inside], images.classes, balanced=False)
             rows = probabilities(fitted, codes.take(outside).of(found.chosen.candidate.taps))
             hits[key][outside] = rows.argmax(axis=1) == y[outside]
             if key == "chosen":

@@ -55,7 +55,13 @@ def main() -> None:
         folds = deal(images.labels, groups, (1.0,) * 5, np.random.default_rng(0))
         trial = next(
             run_trials(
-                candidate, codes, images.labels, folds, n_classes=len(images.classes), metric="accuracy", balanced=False
+                candidate,
+                lambda _: codes,
+                images.labels,
+                folds,
+                n_classes=len(images.classes),
+                metric="accuracy",
+                balanced=False,
             )
         )
         return score("accuracy", images.labels, trial.probabilities, groups, seed=0)

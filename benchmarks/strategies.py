@@ -97,9 +97,9 @@ def linear(at: Cell, candidates: tuple[Candidate, ...], views: int = 1) -> tuple
     folds = deal(y, groups, (1.0,) * min(5, int(np.bincount(y).min())), np.random.default_rng(at.seed))
     rules = Rules(candidates, at.looked.images.classes, "accuracy", balanced=False, seed=at.seed)
     found = search(
-        rules, codes.take(at.rows), y, folds, groups, features={}, costs=[1.0] * len(candidates), listener=Listener()
+        rules, lambda _: codes.take(at.rows), y, folds, groups, features={}, costs=[1.0] * len(candidates), listener=Listener()
     )  # fmt: skip
-    fitted = fit(found.chosen, opened.reading, codes.take(at.rows), y, rules.classes, balanced=False)
+    fitted = fit(found.chosen, codes.take(at.rows), y, rules.classes, balanced=False)
     return probabilities(fitted, codes.take(at.test).of(found.chosen.candidate.taps)), found
 
 
@@ -132,7 +132,7 @@ def rows_of(at: Cell, variants: bool) -> Iterator[tuple[str, np.ndarray, float, 
                 assert isinstance(plan, Recipe)
                 begin = time.perf_counter()
                 tuned = tune_fold(
-                    plan, found_last.chosen.details["C"], at.opened.reading, codes, at.y,
+                    plan, found_last.chosen.details["C"], codes, at.y,
                     len(at.looked.images.classes), at.rows, at.test, keeps=(1.0, HALFWAY), balanced=False,
                     tuning=tuning, checkpoint=Path(folder) / "none",
                 )  # fmt: skip

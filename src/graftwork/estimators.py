@@ -168,7 +168,7 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         found = self._search(codes, numbers)
         names = tuple(map(str, self.classes_))
         balanced = self.class_weight == "balanced"
-        self.fitted_ = fit(found.chosen, self.opened_.reading, codes, numbers, names, balanced=balanced)
+        self.fitted_ = fit(found.chosen, codes, numbers, names, balanced=balanced)
         self.verdict_ = found.verdict
         self.layer_ = found.chosen.candidate.layer
         self.C_ = found.chosen.details["C"]
@@ -206,4 +206,4 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         groups = np.arange(len(y))
         folds = deal(y, groups, (1.0,) * self.folds, np.random.default_rng(self.random_state))
         costs = [self.opened_.cost(candidate) for candidate in rules.candidates]
-        return search(rules, codes, y, folds, groups, features={}, costs=costs, listener=Listener())
+        return search(rules, lambda _: codes, y, folds, groups, features={}, costs=costs, listener=Listener())

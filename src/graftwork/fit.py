@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from graftwork.codes.extract import LayerCodes, Reading
 from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Fitted, Head
-from graftwork.core.plans import Linear, Recipe
+from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.trials import Trial
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from graftwork.finetune.tune import Tuned
 
 Ints = NDArray[np.integer]
+
+
+CodesOf = Callable[[Candidate], LayerCodes]
+"""The codes that a candidate reads, of the images to develop on."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +55,6 @@ def class_weights(y: Ints, n_classes: int, balanced: bool) -> NDArray[np.float64
 
 def fit(
     trial: Trial,
-    reading: Reading,
     codes: LayerCodes,
     y: Ints,
     classes: tuple[str, ...],
@@ -59,14 +62,14 @@ def fit(
     balanced: bool,
     tuning: Tuning | None = None,
 ) -> Fitted:
-    """Fit a trial's candidate again on all images (n,), with what its cross-validation fixed.
+    """Fit a trial's candidate again on all images (n,) of its codes, with what its cross-validation fixed.
 
     Raises
     ------
     TrainingError
         When a fine-tuning goes astray.
     """
-    candidate = trial.candidate
+    candidate, reading = trial.candidate, codes.reading
     match candidate.plan:
         case Linear(loss, normalise):
             weight, bias = refit(
@@ -94,7 +97,7 @@ def fit(
                 raise UsageError("a fine-tuning can only be fitted where its images are; use `train`")
             everything = np.arange(len(y))
             tuned = tune_fold(
-                plan, trial.details["C"], reading, codes, y, len(classes), everything, everything[:0],
+                plan, trial.details["C"], codes, y, len(classes), everything, everything[:0],
                 keeps=(plan.keep,), balanced=balanced, tuning=tuning, checkpoint=tuning.folder / f"{candidate.key}-fit",
             )[0]  # fmt: skip
             card = _tuned_card(reading.card, tuned, tuning.folder / f"{candidate.key}.safetensors")
@@ -105,7 +108,6 @@ def fit(
 def tune_fold(
     plan: Recipe,
     C: float,
-    reading: Reading,
     codes: LayerCodes,
     y: Ints,
     n_classes: int,
@@ -133,7 +135,7 @@ def tune_fold(
     from graftwork.finetune.loop import Told
     from graftwork.finetune.tune import tune
 
-    card = reading.card
+    card = codes.reading.card
     head = refit(
         codes.take(rows).of([card.taps[-1].name]),
         y[rows],
@@ -152,7 +154,7 @@ def tune_fold(
         y,
         head,
         plan,
-        maps=_maps(plan, reading, tuning),
+        maps=_maps(plan, codes.reading, tuning),
         rows=rows,
         held_out=held_out,
         keeps=keeps,

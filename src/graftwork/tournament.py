@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.codes.extract import LayerCodes, Reading
 from graftwork.core.facts import Cost
 from graftwork.core.metrics import Metric, mean_loss, softmax
 from graftwork.core.plans import Candidate, Linear, Recipe
@@ -20,7 +19,7 @@ from graftwork.core.recipes import HALFWAY, by_gain_per_second
 from graftwork.core.trials import Baseline, Ended, Trial
 from graftwork.errors import TrainingError, UsageError
 from graftwork.files import whole_file, write_json
-from graftwork.fit import Tuning, class_weights, tune_fold
+from graftwork.fit import CodesOf, Tuning, class_weights, tune_fold
 from graftwork.linear.cross_validate import cross_validate
 from graftwork.linear.temperature import fit_temperature
 
@@ -43,7 +42,7 @@ class Clock(Protocol):
 
 def run_trials(
     candidates: Sequence[Candidate],
-    codes: LayerCodes,
+    codes_of: CodesOf,
     y: Ints,
     folds: Ints,
     *,
@@ -54,11 +53,12 @@ def run_trials(
 ) -> Iterator[Trial]:
     """Cross-validate linear candidates on the codes (n, d) of their layers; gathered once per set of layers."""
     weights = class_weights(y, n_classes, balanced)
-    gathered: tuple[tuple[str, ...], NDArray[np.floating]] | None = None
+    gathered: tuple[tuple[object, ...], NDArray[np.floating]] | None = None
     for number, candidate in enumerate(candidates):
         begin = time.perf_counter()
-        if gathered is None or gathered[0] != candidate.taps:
-            gathered = (candidate.taps, codes.of(candidate.taps))
+        what = (candidate.backbone, candidate.views, candidate.taps)
+        if gathered is None or gathered[0] != what:
+            gathered = (what, codes_of(candidate).of(candidate.taps))
         if not isinstance(candidate.plan, Linear):
             raise UsageError(f"{candidate.label} is not linear; fine-tunings are run by `train`")
         found = cross_validate(
@@ -123,21 +123,20 @@ class Tournament:
 
     def __init__(
         self,
-        reading: Reading,
-        codes: LayerCodes,
+        codes_of: CodesOf,
         y: Ints,
         folds: Ints,
         *,
         n_classes: int,
         metric: Metric,
         balanced: bool,
-        C: float,
+        start: Mapping[str, float],
         tuning: Tuning,
         clock: Clock,
         on_progress: Callable[[str, float], None] = lambda text, share: None,
     ) -> None:
-        self._reading, self._codes, self._y, self._folds = reading, codes, y, folds
-        self._n_classes, self._metric, self._balanced, self._C = n_classes, metric, balanced, C
+        self._codes_of, self._y, self._folds = codes_of, y, folds
+        self._n_classes, self._metric, self._balanced, self._start = n_classes, metric, balanced, start
         self._tuning, self._clock, self._on_progress = tuning, clock, on_progress
 
     def run(self, candidates: Sequence[Candidate], *, exhaustive: bool = False) -> list[Trial]:
@@ -214,8 +213,9 @@ class Tournament:
             return seconds + REFIT * whole <= self._clock.left()
 
         try:
+            codes, C = self._codes_of(entry.candidate), self._start[entry.candidate.backbone]
             found = tune_fold(
-                entry.plan, self._C, self._reading, self._codes, self._y, self._n_classes, rows, held_out,
+                entry.plan, C, codes, self._y, self._n_classes, rows, held_out,
                 keeps=entry.keeps, balanced=self._balanced, tuning=self._tuning, checkpoint=place / "checkpoint",
                 fits=fits, progress=lambda done, total: self._on_progress(label, done / total),
             )  # fmt: skip
@@ -257,7 +257,7 @@ class Tournament:
                 dataclasses.replace(entry.candidate, plan=dataclasses.replace(entry.plan, keep=keep)),
                 rows,
                 Cost(entry.seconds),
-                {"C": self._C, "temperature": float(temperature)},
+                {"C": self._start[entry.candidate.backbone], "temperature": float(temperature)},
                 entry.ended,
                 tuple((float(a), float(b)) for a, b in curve),
             )

@@ -39,7 +39,7 @@ def claims(codes: tuple[Opened, LayerCodes], seed: int, labels: np.ndarray) -> b
     folds = deal(labels, groups, (1.0,) * 3, np.random.default_rng(seed))
     rules = Rules(candidates, ("a", "b"), "accuracy", balanced=False, seed=seed)
     found = search(
-        rules, values, labels, folds, groups, features={}, costs=[1.0] * len(candidates), listener=Listener()
+        rules, lambda _: values, labels, folds, groups, features={}, costs=[1.0] * len(candidates), listener=Listener()
     )  # fmt: skip
     findings = result_findings(found.verdict, found.trials, images=IMAGES, how_tested="none")
     return not any(finding.code == "G302" for finding in findings)

@@ -42,7 +42,7 @@ def test_the_chosen_c_is_as_good_as_the_best_of_the_grid(digits, loss):
         C: (converged_margins(x, y, folds, C, loss).argmax(axis=1) == y).mean()
         for C in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, found.C)
     }
-    assert accuracy[found.C] >= max(accuracy.values()) - 0.002
+    assert accuracy[found.C] >= max(accuracy.values()) - 4.5 / len(y)  # the best of seven is some images too good
     assert len(found.tried) < 12
 
 

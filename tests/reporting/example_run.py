@@ -153,7 +153,7 @@ def example_run(
         engine="openvino fp32",
         seed=seed,
         classes=classes,
-        card=example_card(codes, taps),
+        cards=(example_card(codes, taps),),
         facts=DatasetFacts(
             n, classes, tuple(np.bincount(truth, minlength=k).tolist()), None, 8, 8, {"PNG": n}, {"L": n}
         ),

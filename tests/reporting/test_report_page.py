@@ -251,7 +251,7 @@ def test_a_run_with_nothing_optional_renders():
         test=None,
         settings={"final": None},
         verdict=dataclasses.replace(run.verdict, baselines=(), images_to_settle=None),
-        card=dataclasses.replace(run.card, weights_sha256=None, params_millions=None, taps=()),
+        cards=(dataclasses.replace(run.card, weights_sha256=None, params_millions=None, taps=()),),
     )
     page = Page(render(run, None))
     assert "map" not in page.ids()

@@ -175,3 +175,22 @@ def test_seconds_of_an_earlier_start_count(tmp_path: Path) -> None:
     assert 89 < first.left() <= 90
     (tmp_path / "clock.json").write_text('{"active_seconds": 80}')
     assert 9 < Clock(100, tmp_path / "clock.json", reserve_seconds=10).left() <= 10
+
+
+def test_several_networks_compete_and_each_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+    other = write_tiny_backbone(tmp_path, architecture="test_byobnet")
+    networks = [str(settings["backbone"]), str(other)]
+    run = graftwork.train(tiny, output=tmp_path / "run", **{**settings, "backbone": networks, "time_limit": "1s"})
+    assert len(run.cards) == 2
+    assert {trial.candidate.backbone for trial in run.trials} == {card.name for card in run.cards}
+    assert run.card.name == run.trials[run.verdict.chosen].candidate.backbone
+    assert all(row.label.startswith(("test_efficientnet: ", "test_byobnet: ")) for row in run.verdict.rows)
+    assert run.command.count("--backbone") == 2
+    moved = graftwork.load(run.folder)
+    assert moved.predict(tiny / run.images.names[0])[0].label in run.classes
+
+
+def test_the_same_network_twice_is_refused(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+    asked = {**settings, "backbone": [settings["backbone"]] * 2}
+    with pytest.raises(UsageError, match="each --backbone must be another network"):
+        graftwork.train(tiny, output=tmp_path / "run", **asked)

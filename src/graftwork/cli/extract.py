@@ -16,7 +16,8 @@ from graftwork.cli.terminal import Terminal
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="FILE.parquet or FILE.npz."
 )
-@options.backbone_options
+@options.backbone_option
+@options.reading_options
 @click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to read.")
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
 @options.quiet_option

@@ -33,14 +33,23 @@ group_option = click.option(
     help="Images whose names share this pattern's first capture, or a table's column, stay together.",
 )
 
-backbone_options = together(
-    click.option(
-        "--backbone",
-        default="auto",
-        show_default=True,
-        metavar="NAME|FILE",
-        help="A timm or torchvision name, a .safetensors file, or auto.",
-    ),
+backbone_option = click.option(
+    "--backbone",
+    default="auto",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A timm or torchvision name, a .safetensors file, or auto.",
+)
+backbones_option = click.option(
+    "--backbone",
+    multiple=True,
+    default=("auto",),
+    show_default=True,
+    metavar="NAME|FILE",
+    help="A timm or torchvision name, a .safetensors file, or auto; given several times, all compete.",
+)
+
+reading_options = together(
     click.option("--aspect", type=click.Choice(["crop", "pad", "stretch"]), help="How an oblong image becomes square."),
     click.option(
         "--input-px", type=click.IntRange(min=16), metavar="N", help="Side of the network's input, in pixels."

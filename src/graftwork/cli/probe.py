@@ -13,7 +13,8 @@ from graftwork.cli.terminal import Terminal
 
 @click.command("probe", short_help="Accuracy of every layer, on the develop part.")
 @options.data_argument
-@options.backbone_options
+@options.backbone_option
+@options.reading_options
 @click.option("--loss", type=click.Choice(["auto", "softmax", "svm"]), default="softmax", show_default=True)
 @options.judge_options
 @options.split_options

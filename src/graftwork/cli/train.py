@@ -24,7 +24,8 @@ from graftwork.cli.terminal import Terminal
 @click.option(
     "--time-limit", default="10m", show_default=True, metavar="TIME|none", help="Such as 90s, 10m, 2h; refit included."
 )
-@options.backbone_options
+@options.backbones_option
+@options.reading_options
 @click.option("--layer", default="auto", show_default=True, metavar="auto|all|NAME", help="Where the network is read.")
 @options.tuning_options
 @click.option("--loss", type=click.Choice(["auto", "softmax", "svm"]), default="auto", show_default=True)

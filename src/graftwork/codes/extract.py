@@ -66,6 +66,7 @@ class Reading:
 class LayerCodes:
     """The codes of some images at every layer of a reading, gathered from the store when asked for."""
 
+    reading: Reading
     spaces: tuple[Space, ...]
     """One a view; the codes of several views are averaged."""
     digests: tuple[str, ...]
@@ -76,7 +77,7 @@ class LayerCodes:
 
     def take(self, indices: NDArray[np.integer]) -> LayerCodes:
         """Return the codes of some of the images, in the order of ``indices``."""
-        return LayerCodes(self.spaces, tuple(self.digests[i] for i in indices))
+        return LayerCodes(self.reading, self.spaces, tuple(self.digests[i] for i in indices))
 
     def _of_one(self, layer: str) -> Codes:
         if len(self.spaces) == 1:
@@ -130,7 +131,7 @@ def extract(
                 progress(done, total)
     if total:
         store.keep_budget(used=spaces[0])
-    return LayerCodes(tuple(spaces), tuple(digests))
+    return LayerCodes(reading, tuple(spaces), tuple(digests))
 
 
 def _fill(

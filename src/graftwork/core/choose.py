@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss, weighted_loss
+from graftwork.core.plans import labels_of
 from graftwork.core.stats import (
     LEVEL,
     all_pairs_critical_value,
@@ -170,14 +171,15 @@ def choose(
     """
     whole = [j for j, trial in enumerate(trials) if trial.ended == "whole"]
     common = np.logical_and.reduce([trials[j].run for j in whole])
-    labelled = [(trials[j].candidate.label, trials[j].probabilities[common]) for j in whole]
+    labels = labels_of([trial.candidate for trial in trials])
+    labelled = [(labels[j], trials[j].probabilities[common]) for j in whole]
     others = [(name, probabilities[common]) for name, probabilities in baselines]
     loss = dict(zip(whole, (mean_loss(metric, y[common], p) for _, p in labelled), strict=True))
     best = min(whole, key=lambda j: loss[j])
     table = compare(metric, y[common], [*labelled, *others], groups[common], whole.index(best), seed=seed)
     judged = dict(zip(whole, table, strict=False))
     rows = [
-        judged[j] if j in judged else _beside_the_best(metric, y, groups, trial, trials[best], seed)
+        judged[j] if j in judged else _beside_the_best(metric, y, groups, labels[j], trial, trials[best], seed)
         for j, trial in enumerate(trials)
     ]
     open_to = [j for j in whole if not rows[j].beaten and rows[j].deficit <= worth]
@@ -199,10 +201,10 @@ def choose(
     )
 
 
-def _beside_the_best(metric: Metric, y: Ints, groups: Ints, trial: Trial, best: Trial, seed: int) -> Row:
+def _beside_the_best(metric: Metric, y: Ints, groups: Ints, label: str, trial: Trial, best: Trial, seed: int) -> Row:
     """A trial that was not run to its end, on the images that it and the best have in common."""
     both = trial.run & best.run
-    pair = [(t.candidate.label, t.probabilities[both]) for t in (best, trial)]
+    pair = [("best", best.probabilities[both]), (label, trial.probabilities[both])]
     return compare(metric, y[both], pair, groups[both], 0, seed=seed)[1]
 
 

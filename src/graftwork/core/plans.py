@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 from graftwork.core.facts import BackboneCard, digest_of
@@ -93,6 +94,17 @@ class Candidate:
             return self.plan.label
         seen = f", {self.views} views" if self.views > 1 else ""
         return f"{self.layer}, {self.plan.loss}{seen}"
+
+
+def labels_of(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    """A line in a table for each candidate, with its network where there are several."""
+    if len({candidate.backbone for candidate in candidates}) == 1:
+        return tuple(candidate.label for candidate in candidates)
+    return tuple(f"{_short(candidate.backbone)}: {candidate.label}" for candidate in candidates)
+
+
+def _short(backbone: str) -> str:
+    return backbone.partition(":")[2].rpartition("/")[2].removesuffix(".safetensors") or backbone
 
 
 def linear_candidates(

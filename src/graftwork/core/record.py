@@ -83,7 +83,8 @@ class Run:
     engine: str
     seed: int
     classes: tuple[str, ...]
-    card: BackboneCard
+    cards: tuple[BackboneCard, ...]
+    """Of the networks that were tried."""
     facts: DatasetFacts
     """Of the develop part."""
     findings: tuple[Finding, ...]
@@ -102,3 +103,9 @@ class Run:
     schema_version: int = SCHEMA_VERSION
     folder: str = ""
     """Where the record lies; not part of it."""
+
+    @property
+    def card(self) -> BackboneCard:
+        """Of the network of the chosen candidate."""
+        name = self.trials[self.verdict.chosen].candidate.backbone
+        return next(card for card in self.cards if card.name == name)

@@ -50,7 +50,8 @@ def command(verb: str, settings: Mapping[str, Any]) -> str:
         if name == "data" or value is None or str(value) == str(defaults[name].default):
             continue
         flag = f"--{name.replace('_', '-')}"
-        words += [flag] if value is True else [flag, str(value)]
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            words += [flag] if one is True else [flag, str(one)]
     return shlex.join(words)
 
 

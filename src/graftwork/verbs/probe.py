@@ -101,7 +101,7 @@ def probe(
     with stages.stage("candidates"):
         found = search(
             rules,
-            codes,
+            lambda _: codes,
             prepared.y,
             prepared.split.folds,
             prepared.develop_groups,

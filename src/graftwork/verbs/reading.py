@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu, Tap
 from graftwork.core.fitted import Fitted
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.rules import Finding
+from graftwork.errors import UsageError
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
 from graftwork.verbs.listener import Listener
@@ -102,6 +103,74 @@ class Opened:
             return None
         card = with_layers(self.reading.card, [tap.name for tap in taps])
         return functools.partial(save_graph_of, card)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Networks:
+    """The networks of a run by their cards' names, and their codes of the images to develop on."""
+
+    opened: Mapping[str, Opened]
+    develop: ImageSet
+    progress: Progress
+    _known: dict[tuple[str, int], LayerCodes] = dataclasses.field(default_factory=dict)
+
+    def of(self, candidate: Candidate) -> Opened:
+        """Return the network of a candidate, in as many views as it wants."""
+        return self.opened[candidate.backbone].viewed(candidate.views)
+
+    def codes(self, candidate: Candidate) -> LayerCodes:
+        """Return the codes that a candidate reads, of the images to develop on."""
+        key = candidate.backbone, candidate.views
+        if key not in self._known:
+            self._known[key] = self.of(candidate).codes(self.develop, self.progress)
+        return self._known[key]
+
+    def read(self, images: ImageSet, reading: Reading) -> LayerCodes:
+        """Return what images give in any reading."""
+        opened = next(iter(self.opened.values()))
+        return opened.read_as(reading).codes(images, self.progress)
+
+    def cost(self, candidate: Candidate) -> float:
+        """Return what using a candidate costs (``Opened.cost``)."""
+        return self.opened[candidate.backbone].cost(candidate)
+
+    @property
+    def cards(self) -> tuple[BackboneCard, ...]:
+        """In the order in which they were asked for."""
+        return tuple(opened.reading.card for opened in self.opened.values())
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth knowing about them."""
+        return tuple(finding for opened in self.opened.values() for finding in opened.findings)
+
+
+def open_networks(
+    names: Sequence[str],
+    asked: Asked,
+    develop: ImageSet,
+    *,
+    intensity_range: tuple[float, float] | None,
+    listener: Listener,
+) -> Networks:
+    """Open one or several networks, all of them read as ``asked`` says.
+
+    Raises
+    ------
+    BackboneError
+        As ``open_backbone``.
+    UsageError
+        When one is named twice.
+    """
+    opened: dict[str, Opened] = {}
+    for name in names:
+        one = open_backbone(
+            dataclasses.replace(asked, backbone=name), develop, intensity_range=intensity_range, listener=listener
+        )
+        if one.reading.card.name in opened:
+            raise UsageError(f"each --backbone must be another network, but {name} is given twice; leave one out")
+        opened[one.reading.card.name] = one
+    return Networks(opened, develop, listener.progress)
 
 
 def open_backbone(

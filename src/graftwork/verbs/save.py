@@ -27,7 +27,7 @@ from graftwork.runfolder import write_run
 from graftwork.verbs import output as outputs
 from graftwork.verbs.listener import Stages
 from graftwork.verbs.prepare import Prepared
-from graftwork.verbs.reading import Opened
+from graftwork.verbs.reading import Networks, Opened
 from graftwork.verbs.search import Found, Rules
 
 Ints = NDArray[np.integer]
@@ -42,7 +42,9 @@ class Outcome:
     """Everything that the run led to."""
 
     prepared: Prepared
+    networks: Networks
     opened: Opened
+    """That of the chosen candidate."""
     rules: Rules
     found: Found
     fitted: Fitted
@@ -90,11 +92,11 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         engine=outcome.opened.reading.engine,
         seed=outcome.rules.seed,
         classes=images.classes,
-        card=outcome.opened.reading.card,
+        cards=outcome.networks.cards,
         facts=prepared.facts,
         findings=(
             *prepared.findings,
-            *outcome.opened.findings,
+            *outcome.networks.findings,
             *result_findings(found.verdict, found.trials, images=len(images), how_tested=how),
             *outcome.doubts,
             *_look_finding(outcome.score),
@@ -147,10 +149,10 @@ def _save_model(
         images = prepared.images.take(rows)
         every = outcome.opened.codes(images)
         y = prepared.images.labels[rows]
-        reading, rules, tuning = outcome.opened.reading, outcome.rules, outcome.tuning
+        rules, tuning = outcome.rules, outcome.tuning
         if tuning is not None:
             tuning = dataclasses.replace(tuning, images=images, folder=tuning.folder / "all")
-        fitted = fit(found.chosen, reading, every, y, rules.classes, balanced=rules.balanced, tuning=tuning)
+        fitted = fit(found.chosen, every, y, rules.classes, balanced=rules.balanced, tuning=tuning)
         develop_codes = outcome.opened.with_fitted(fitted).codes(prepared.develop).of(taps)
         belongs = "the model before it was fitted again on every image"
     moved = fitted.card != outcome.opened.reading.card

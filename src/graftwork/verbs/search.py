@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.codes.extract import LayerCodes, Reading
 from graftwork.core.choose import WORTH, Verdict, choose
 from graftwork.core.fitted import probabilities
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Candidate
 from graftwork.core.splits import deal
 from graftwork.core.trials import Baseline, Trial
-from graftwork.fit import fit
+from graftwork.fit import CodesOf, fit
 from graftwork.tournament import run_baselines, run_trials
 from graftwork.verbs.listener import Listener
 
@@ -52,7 +51,7 @@ class Found:
 
 def search(
     rules: Rules,
-    codes: LayerCodes,
+    codes_of: CodesOf,
     y: Ints,
     folds: Ints,
     groups: Ints,
@@ -66,7 +65,7 @@ def search(
     Parameters
     ----------
     y, folds, groups
-        (n,) of the images of ``codes``.
+        (n,) of the images to develop on.
     features
         What the cheap rows are fitted on, by name; each (n, d).
     costs
@@ -76,7 +75,7 @@ def search(
     try:
         for trial in run_trials(
             rules.candidates,
-            codes,
+            codes_of,
             y,
             folds,
             n_classes=len(rules.classes),
@@ -107,8 +106,7 @@ def search(
 
 def nested_probabilities(
     rules: Rules,
-    reading: Reading,
-    codes: LayerCodes,
+    codes_of: CodesOf,
     y: Ints,
     folds: Ints,
     groups: Ints,
@@ -125,7 +123,7 @@ def nested_probabilities(
         inner = deal(y[inside], groups[inside], (1.0,) * len(np.unique(folds)), rng)
         found = search(
             rules,
-            codes.take(inside),
+            lambda candidate, inside=inside: codes_of(candidate).take(inside),  # type: ignore[misc]  # bound now
             y[inside],
             inner,
             groups[inside],
@@ -133,6 +131,7 @@ def nested_probabilities(
             costs=costs,
             listener=listener,
         )
-        fitted = fit(found.chosen, reading, codes.take(inside), y[inside], rules.classes, balanced=rules.balanced)
+        codes = codes_of(found.chosen.candidate)
+        fitted = fit(found.chosen, codes.take(inside), y[inside], rules.classes, balanced=rules.balanced)
         rows[outside] = probabilities(fitted, codes.take(outside).of(found.chosen.candidate.taps))
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.catalogue import layer_names
-from graftwork.codes.extract import LayerCodes
 from graftwork.core.choose import score
 from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.fitted import Fitted, probabilities
@@ -27,7 +27,7 @@ from graftwork.verbs.ledger import count_look
 from graftwork.verbs.listener import Listener, Stages
 from graftwork.verbs.maps import codes_map
 from graftwork.verbs.prepare import Prepared, prepare
-from graftwork.verbs.reading import Asked, Opened, open_backbone
+from graftwork.verbs.reading import Asked, Networks, Opened, open_networks
 from graftwork.verbs.save import Outcome, save
 from graftwork.verbs.search import Found, Rules, nested_probabilities, search
 from graftwork.verbs.tuning import WORK, Wanted, compete, tuning_for
@@ -41,7 +41,7 @@ def train(
     output: str | Path | None = None,
     strategy: Literal["auto", "linear"] = "auto",
     time_limit: str | float | None = "10m",
-    backbone: str = "auto",
+    backbone: str | Sequence[str] = ("auto",),
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
@@ -88,7 +88,8 @@ def train(
     epochs, batch_size, lr, layer_decay, augment
         In place of what the recipe says.
     backbone, layer
-        Which network, and where it is read; ``auto`` takes the recommended one, and tries every layer.
+        Which network (several compete), and where it is read; ``auto`` takes the recommended one, and tries every
+        layer.
     aspect, input_px, intensity
         How an image becomes the network's input, where it should differ from the card.
     pool, relu, views, loss, normalise
@@ -120,6 +121,7 @@ def train(
     GraftError
         When the images, the network, the arguments or the disk do not allow it; the message says what to do.
     """
+    backbone = (backbone,) if isinstance(backbone, str) else tuple(backbone)
     settings = _settings(locals())
     stages = Stages(listener or Listener())
     limit_seconds = parse_seconds(time_limit)
@@ -131,18 +133,25 @@ def train(
             data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
         )
     with stages.stage("backbone"):
-        asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views)
-        opened = open_backbone(
-            asked, prepared.develop, intensity_range=prepared.intensity_range, listener=stages.listener
+        networks = open_networks(
+            backbone,
+            Asked("", aspect, input_px, intensity, pool, relu, views),
+            prepared.develop,
+            intensity_range=prepared.intensity_range,
+            listener=stages.listener,
         )
     rules = Rules(
-        candidates=linear_candidates(
-            opened.reading.card,
-            layers=None if layer == "auto" else layer_names(opened.reading.card, layer),
-            losses=("softmax", "svm") if loss == "auto" else (loss,),
-            normalise=normalise,
-            pool=pool,
-            views=views,
+        candidates=tuple(
+            candidate
+            for card in networks.cards
+            for candidate in linear_candidates(
+                card,
+                layers=None if layer == "auto" else layer_names(card, layer),
+                losses=("softmax", "svm") if loss == "auto" else (loss,),
+                normalise=normalise,
+                pool=pool,
+                views=views,
+            )
         ),
         classes=prepared.images.classes,
         metric=metric,
@@ -151,42 +160,40 @@ def train(
         worth=worth / 100,
     )
     with stages.stage("codes"):
-        codes = opened.codes(prepared.develop, stages.listener.progress)
+        for candidate in rules.candidates:
+            networks.codes(candidate)
     with stages.stage("candidates"):
         found = search(
             rules,
-            codes,
+            networks.codes,
             prepared.y,
             prepared.split.folds,
             prepared.develop_groups,
             features=prepared.features,
-            costs=[opened.cost(candidate) for candidate in rules.candidates],
+            costs=[networks.cost(candidate) for candidate in rules.candidates],
             listener=stages.listener,
         )
-    doubts = _score_with_series_apart(rules, codes, found, prepared)
-    tuning = tuning_for(prepared, opened, folder, seed=seed, listener=stages.listener)
+    doubts = _score_with_series_apart(rules, networks, found, prepared)
+    tuning = tuning_for(prepared, networks, folder, seed=seed, listener=stages.listener)
     if strategy == "auto" and test == "cv":
         stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
     elif strategy == "auto":
         with stages.stage("fine-tuning"):
             wanted = Wanted(freeze_to, scratch or None, exhaustive, epochs, batch_size, lr, layer_decay, augment)
-            found = compete(rules, found, opened, codes, prepared, wanted, tuning, clock, stages.listener)
+            found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
     with stages.stage("fit"):
-        opened = opened.viewed(found.chosen.candidate.views)
-        codes = opened.codes(prepared.develop, stages.listener.progress)
-        fitted = fit(
-            found.chosen, opened.reading, codes, prepared.y, rules.classes, balanced=rules.balanced, tuning=tuning
-        )
+        opened, codes = networks.of(found.chosen.candidate), networks.codes(found.chosen.candidate)
+        fitted = fit(found.chosen, codes, prepared.y, rules.classes, balanced=rules.balanced, tuning=tuning)
     with stages.stage("test"):
         if test == "cv":
-            tested: TestScore | None = _nested_score(rules, opened, codes, prepared, folder, stages.listener)
+            tested: TestScore | None = _nested_score(rules, networks, prepared, folder, stages.listener)
         else:
             tested = _held_out_score(rules, opened.with_fitted(fitted), found, fitted, prepared, folder)
     with stages.stage("map"):
         codes = opened.with_fitted(fitted).codes(prepared.develop, stages.listener.progress)
         picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
     with stages.stage("save"):
-        outcome = Outcome(prepared, opened, rules, found, fitted, tested, picture, doubts, tuning)
+        outcome = Outcome(prepared, networks, opened, rules, found, fitted, tested, picture, doubts, tuning)
         run = save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
         shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with it; this one is whole
         return run
@@ -198,7 +205,7 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
 
 
-def _score_with_series_apart(rules: Rules, codes: LayerCodes, found: Found, prepared: Prepared) -> tuple[Finding, ...]:
+def _score_with_series_apart(rules: Rules, networks: Networks, found: Found, prepared: Prepared) -> tuple[Finding, ...]:
     """Where images seem to come in series, say what the chosen candidate reads when a series stays on one side."""
     if prepared.series is None:
         return ()
@@ -208,7 +215,7 @@ def _score_with_series_apart(rules: Rules, codes: LayerCodes, found: Found, prep
     trial = next(
         run_trials(
             [found.chosen.candidate],
-            codes,
+            networks.codes,
             prepared.y,
             folds,
             n_classes=len(rules.classes),
@@ -233,19 +240,15 @@ def _held_out_score(
     return _score(rules, prepared, rows, probabilities(fitted, codes), how, folder)
 
 
-def _nested_score(
-    rules: Rules, opened: Opened, codes: LayerCodes, prepared: Prepared, folder: Path, listener: Listener
-) -> TestScore:
+def _nested_score(rules: Rules, networks: Networks, prepared: Prepared, folder: Path, listener: Listener) -> TestScore:
     """Test the whole procedure, choices included, with every image once."""
-    costs = [opened.cost(candidate) for candidate in rules.candidates]
     rows = nested_probabilities(
         rules,
-        opened.reading,
-        codes,
+        networks.codes,
         prepared.y,
         prepared.split.folds,
         prepared.develop_groups,
-        costs=costs,
+        costs=[networks.cost(candidate) for candidate in rules.candidates],
         listener=listener,
     )
     return _score(rules, prepared, prepared.split.develop, rows, "nested cross-validation", folder)

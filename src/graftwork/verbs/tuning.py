@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
-from graftwork.codes.extract import LayerCodes
 from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
-from graftwork.core.facts import digest_of
+from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.recipes import tuning_candidates, work
 from graftwork.core.trials import Trial
@@ -17,7 +17,7 @@ from graftwork.tournament import Tournament, in_order, run_trials
 from graftwork.verbs.clock import Clock
 from graftwork.verbs.listener import Listener
 from graftwork.verbs.prepare import Prepared
-from graftwork.verbs.reading import Opened
+from graftwork.verbs.reading import Networks
 from graftwork.verbs.search import Found, Rules
 
 VIEWS = 8
@@ -41,22 +41,26 @@ class Wanted:
     layer_decay: float | None = None
     augment: str | None = None
 
-    def candidates(self, opened: Opened, images: int) -> tuple[Candidate, ...]:
+    def candidates(self, cards: Sequence[BackboneCard], images: int) -> tuple[Candidate, ...]:
         """Return the fine-tunings to try, every choice of the user in place of the recipe's."""
         chosen = {
             name: value
             for name in ("epochs", "batch_size", "lr", "layer_decay", "augment")
             if (value := getattr(self, name)) is not None
         }
-        found = tuning_candidates(opened.reading.card, images, freeze_to=self.freeze_to, scratch=self.scratch)
+        found = [
+            candidate
+            for card in cards
+            for candidate in tuning_candidates(card, images, freeze_to=self.freeze_to, scratch=self.scratch)
+        ]
         return tuple(dataclasses.replace(c, plan=dataclasses.replace(c.plan, **chosen)) for c in found)
 
 
-def tuning_for(prepared: Prepared, opened: Opened, folder: Path, *, seed: int, listener: Listener) -> Tuning:
+def tuning_for(prepared: Prepared, networks: Networks, folder: Path, *, seed: int, listener: Listener) -> Tuning:
     """Return what fine-tunings of the develop images need."""
     return Tuning(
         images=prepared.develop,
-        read=lambda images, reading: opened.read_as(reading).codes(images, listener.progress),
+        read=networks.read,
         folder=folder / WORK / digest_of([prepared.split.digest, *map(str, prepared.develop.digests)]),
         store_mb=MAPS_SHARE * BUDGET_MB,
         seed=seed,
@@ -67,8 +71,7 @@ def tuning_for(prepared: Prepared, opened: Opened, folder: Path, *, seed: int, l
 def compete(
     rules: Rules,
     found: Found,
-    opened: Opened,
-    codes: LayerCodes,
+    networks: Networks,
     prepared: Prepared,
     wanted: Wanted,
     tuning: Tuning,
@@ -80,18 +83,16 @@ def compete(
     The linear trials are taken as they are. Where the clock allows some folds only, the candidates are compared on
     their images, and of the linear ones only the chosen stands against them.
     """
-    card = opened.reading.card
-    start = _last_layer_trial(found)
-    trials = [*found.trials, *_several_views(rules, found, opened, prepared, clock, listener)]
+    cards = {card.name: card for card in networks.cards}
+    trials = [*found.trials, *_several_views(rules, found, networks, prepared, clock, listener)]
     tournament = Tournament(
-        opened.reading,
-        codes,
+        networks.codes,
         prepared.y,
         prepared.split.folds,
         n_classes=len(rules.classes),
         metric=rules.metric,
         balanced=rules.balanced,
-        C=start.details["C"],
+        start={name: _start(found, card) for name, card in cards.items()},
         tuning=tuning,
         clock=clock,
         on_progress=lambda text, share: listener.say(text) if share == 1.0 and text.endswith("%") else None,
@@ -99,9 +100,10 @@ def compete(
 
     def forecast(candidate: Candidate) -> float:
         assert isinstance(candidate.plan, Recipe)
-        return work(candidate.plan, card, len(prepared.y))
+        return work(candidate.plan, cards[candidate.backbone], len(prepared.y))
 
-    tuned = tournament.run(in_order(wanted.candidates(opened, len(prepared.y)), forecast), exhaustive=wanted.exhaustive)
+    candidates = in_order(wanted.candidates(networks.cards, len(prepared.y)), forecast)
+    tuned = tournament.run(candidates, exhaustive=wanted.exhaustive)
     if not tuned:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
     if any(trial.ended == "whole" and not trial.run.all() for trial in tuned):
@@ -114,7 +116,7 @@ def compete(
     trials = [*trials, *tuned]
     verdict = choose(
         trials,
-        [opened.cost(trial.candidate) for trial in trials],
+        [networks.cost(trial.candidate) for trial in trials],
         prepared.y,
         prepared.develop_groups,
         rules.metric,
@@ -125,31 +127,30 @@ def compete(
     return Found(tuple(trials), found.baselines, verdict)
 
 
-def _last_layer_trial(found: Found) -> Trial:
-    """The softmax on the last layer, where every fine-tuning begins; the chosen C where it was not tried."""
-    last = found.trials[-1].candidate.taps[-1:]
-    softmax = [
-        trial
-        for trial in found.trials
-        if isinstance(trial.candidate.plan, Linear) and trial.candidate.plan.loss == "softmax"
-    ]
-    return next((trial for trial in softmax if trial.candidate.taps == last), (softmax or [found.chosen])[-1])
+def _start(found: Found, card: BackboneCard) -> float:
+    """C of the softmax on a network's last layer, where its fine-tunings begin; where it was not tried, of another."""
+
+    def likeness(trial: Trial) -> tuple[bool, bool, bool]:
+        candidate = trial.candidate
+        softmax = isinstance(candidate.plan, Linear) and candidate.plan.loss == "softmax"
+        return candidate.backbone == card.name, softmax, candidate.taps == (card.taps[-1].name,)
+
+    return max(found.trials, key=likeness).details["C"]
 
 
 def _several_views(
-    rules: Rules, found: Found, opened: Opened, prepared: Prepared, clock: Clock, listener: Listener
+    rules: Rules, found: Found, networks: Networks, prepared: Prepared, clock: Clock, listener: Listener
 ) -> list[Trial]:
     """The chosen linear candidate on codes averaged over several views, where there is time."""
     chosen = found.chosen.candidate
     candidate = dataclasses.replace(chosen, views=VIEWS * chosen.views)
-    if opened.forecast_seconds(len(prepared.y) * VIEWS) > clock.left() / 2:
+    if networks.of(chosen).forecast_seconds(len(prepared.y) * VIEWS) > clock.left() / 2:
         listener.say(f"codes of {VIEWS} views do not fit into the time limit; not tried")
         return []
-    codes = opened.viewed(candidate.views).codes(prepared.develop, listener.progress)
     return list(
         run_trials(
             [candidate],
-            codes,
+            networks.codes,
             prepared.y,
             prepared.split.folds,
             n_classes=len(rules.classes),
