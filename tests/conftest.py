@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: threads that wait actively would only slow each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("graftwork", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("graftwork")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from graftwork.core.facts import Cost
 from graftwork.core.metrics import Metric, mean_loss, softmax
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.recipes import HALFWAY, by_gain_per_second
+from graftwork.core.recipes import HALFWAY
 from graftwork.core.trials import Baseline, Ended, Trial
 from graftwork.errors import TrainingError, UsageError
 from graftwork.files import whole_file, write_json
@@ -261,11 +261,6 @@ class Tournament:
                 entry.ended,
                 tuple((float(a), float(b)) for a, b in curve),
             )
-
-
-def in_order(candidates: Sequence[Candidate], seconds: Callable[[Candidate], float]) -> tuple[Candidate, ...]:
-    """Return fine-tunings by what they are expected to gain a second."""
-    return by_gain_per_second(candidates, {candidate.key: seconds(candidate) for candidate in candidates})
 
 
 def _keep_fold(

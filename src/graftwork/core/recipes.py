@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -64,31 +65,67 @@ def tuning_candidates(
     return tuple(Candidate(card.name, (last.name,), plan, input_px=card.preprocess.input_px) for plan in plans)
 
 
-def work(plan: Recipe, card: BackboneCard, images: int) -> float:
-    """Multiply-accumulates of a training, in billions: forward once, backward twice, above the cut where there is one.
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What a fine-tuning is expected to take, in seconds."""
 
-    What lies below a cut is computed once for each of its fixed views.
-    """
-    whole = card.gmacs or 1.0
-    if plan.freeze_to is None or not plan.fixed_views:
-        return 3 * whole * images * plan.epochs
-    depth = next((tap.depth for tap in card.taps if tap.name == plan.freeze_to), 0.0)
-    return whole * images * (3 * (1 - depth) * plan.epochs + depth * plan.fixed_views)
+    once: float
+    """Before its first fold: activations to keep."""
+    epoch: float
+    """Of one fold."""
+
+    def fold(self, epochs: int) -> float:
+        """One fold of so many epochs, without what is done once."""
+        return self.epoch * epochs
 
 
-def by_gain_per_second(candidates: Sequence[Candidate], seconds: Mapping[str, float]) -> tuple[Candidate, ...]:
-    """Order fine-tunings by what they are expected to gain a second.
+def worth_trying(
+    candidates: Sequence[Candidate], expected: Mapping[str, Expected], seconds: float, *, refit: float
+) -> tuple[Candidate, ...]:
+    """Return the fine-tunings whose first fold fits into the time, by what they are expected to gain a second.
+
+    Each takes what those before it leave, and the longest of them must be fitted again on all images. Where not even
+    one fits, the first that can goes with fewer epochs.
 
     Parameters
     ----------
-    seconds
-        Of each candidate by its key, measured or forecast.
+    expected
+        Of each candidate by its key.
+    refit
+        Seconds of the fit on all images, in those of a fold.
     """
-    return tuple(sorted(candidates, key=lambda c: -_expected_points(c) / max(seconds[c.key], 1e-9)))
+
+    def takes(candidate: Candidate) -> float:
+        of = expected[candidate.key]
+        return of.once + of.fold(_recipe(candidate).epochs)
+
+    order = sorted(candidates, key=lambda c: -_expected_points(c) / max(takes(c), 1e-9))
+    entered: list[Candidate] = []
+    spent, longest = 0.0, 0.0
+    for candidate in order:
+        fold = expected[candidate.key].fold(_recipe(candidate).epochs)
+        if spent + takes(candidate) + refit * max(longest, fold) <= seconds:
+            entered.append(candidate)
+            spent, longest = spent + takes(candidate), max(longest, fold)
+    return tuple(entered) or tuple(filter(None, (_shortened(c, expected[c.key], seconds, refit) for c in order)))[:1]
+
+
+def _shortened(candidate: Candidate, expected: Expected, seconds: float, refit: float) -> Candidate | None:
+    """Return a fine-tuning with as many epochs as fit; None where those are too few to tell anything."""
+    epochs = int((seconds - expected.once) / max(expected.epoch * (1 + refit), 1e-9))
+    if epochs < _FEWEST_EPOCHS:
+        return None
+    plan = _recipe(candidate)
+    fewer = dataclasses.replace(plan, epochs=epochs, fixed_views=min(plan.fixed_views, epochs))
+    return dataclasses.replace(candidate, plan=fewer)
+
+
+def _recipe(candidate: Candidate) -> Recipe:
+    assert isinstance(candidate.plan, Recipe)
+    return candidate.plan
 
 
 def _expected_points(candidate: Candidate) -> float:
-    plan = candidate.plan
-    assert isinstance(plan, Recipe)
+    plan = _recipe(candidate)
     kind = "scratch" if plan.start == "random" else "full" if plan.freeze_to is None else "partial"
     return EXPECTED_POINTS[kind]

@@ -86,7 +86,7 @@ def tune(
         if maps is not None:
             trained = Tail(body, cut, card.preprocess.input_px)
         else:
-            _freeze(body.network, cut)
+            freeze(body.network, cut)
     student = Student(trained, *((np.zeros_like(part) for part in head) if scratch else head))
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
     before = _weights(student)
@@ -117,7 +117,7 @@ def tune(
     return tuple(found)
 
 
-def _freeze(network: nn.Module, cut: Cut) -> None:
+def freeze(network: nn.Module, cut: Cut) -> None:
     """Nothing at or below the cut takes a gradient; what belongs to no module that runs there stays as it is, too."""
     above = set(network.modules())
     for name in (*cut.below, cut.module):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+
+import cattrs
 
 from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.recipes import tuning_candidates, work
+from graftwork.core.recipes import Expected, tuning_candidates, worth_trying
 from graftwork.core.trials import Trial
+from graftwork.files import write_json
 from graftwork.fit import Tuning
-from graftwork.tournament import Tournament, in_order, run_trials
+from graftwork.tournament import REFIT, Tournament, run_trials
 from graftwork.verbs.clock import Clock
 from graftwork.verbs.listener import Listener
 from graftwork.verbs.prepare import Prepared
@@ -24,6 +29,8 @@ VIEWS = 8
 """Views whose codes are averaged by the linear candidate of several views."""
 WORK = "work"
 """Folder of a run for what a killed one goes on with; dropped when the run is whole."""
+MARGIN = 1.2
+"""Seconds of an epoch of a fold in those of its steps: reading the images left out, and the machine's moods."""
 MAPS_SHARE = 0.5
 """Share of the store's budget that the activations of one cut may take."""
 
@@ -98,11 +105,9 @@ def compete(
         on_progress=lambda text, share: listener.say(text) if share == 1.0 and text.endswith("%") else None,
     )
 
-    def forecast(candidate: Candidate) -> float:
-        assert isinstance(candidate.plan, Recipe)
-        return work(candidate.plan, cards[candidate.backbone], len(prepared.y))
-
-    candidates = in_order(wanted.candidates(networks.cards, len(prepared.y)), forecast)
+    candidates = _within_time(
+        wanted.candidates(networks.cards, len(prepared.y)), networks, rules, prepared, tuning, clock, listener
+    )
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive)
     if not tuned:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
@@ -125,6 +130,41 @@ def compete(
         baselines=[(row.name, row.probabilities) for row in found.baselines],
     )
     return Found(tuple(trials), found.baselines, verdict)
+
+
+def _within_time(
+    candidates: Sequence[Candidate],
+    networks: Networks,
+    rules: Rules,
+    prepared: Prepared,
+    tuning: Tuning,
+    clock: Clock,
+    listener: Listener,
+) -> tuple[Candidate, ...]:
+    """Return the fine-tunings that the time allows, by what they are expected to gain a second.
+
+    A run that was killed takes those that it had decided on.
+    """
+    if math.isinf(clock.left()):
+        return tuple(candidates)
+    decided = tuning.folder / "decided.json"
+    if decided.is_file():
+        return cattrs.structure(json.loads(decided.read_text(encoding="utf-8")), tuple[Candidate, ...])
+    from graftwork.finetune.forecast import forecast
+
+    expected = {}
+    n = len(prepared.y)
+    for candidate in candidates:
+        assert isinstance(candidate.plan, Recipe)
+        opened = networks.of(candidate)
+        one = forecast(opened.reading.card, candidate.plan, len(rules.classes))
+        views = min(candidate.plan.fixed_views, int(tuning.store_mb * 1e6 / max(one.kept_bytes * n, 1)))
+        expected[candidate.key] = Expected(opened.forecast_seconds(n * views), MARGIN * n * one.step_seconds)
+    entered = worth_trying(candidates, expected, clock.left(), refit=REFIT)
+    if entered:
+        listener.say(f"fine-tunings that the time allows, first of all: {', '.join(c.label for c in entered)}")
+    write_json(decided, cattrs.unstructure(entered))
+    return entered
 
 
 def _start(found: Found, card: BackboneCard) -> float:

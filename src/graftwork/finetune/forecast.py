@@ -1,0 +1,66 @@
+"""What a fine-tuning will take on this machine, from a few steps on nothing, before anything is computed for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import torch
+from torch import nn
+
+from graftwork.backbones.load import load, untrained
+from graftwork.core.facts import BackboneCard
+from graftwork.core.plans import Recipe
+from graftwork.finetune.cut import Tail, find_cut, last_layer_network
+from graftwork.finetune.loop import Student
+from graftwork.finetune.tune import freeze
+
+STEPS = 3
+"""The first is not counted: it sets the memory up."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """What one image takes."""
+
+    step_seconds: float
+    """To be trained on once."""
+    kept_bytes: int
+    """Of its activations at the cut; 0 where none are kept."""
+
+
+def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> Forecast:
+    """Time a few steps of a fine-tuning on random inputs of the right shape.
+
+    Raises
+    ------
+    BackboneError
+        When the network cannot be cut where the plan says.
+    """
+    network = load(card) if plan.start == "pretrained" else untrained(card, 0)
+    body = last_layer_network(network, card)
+    px, kept_bytes = card.preprocess.input_px, 0
+    trained: nn.Module = body
+    inputs = torch.randint(0, 256, (plan.batch_size, px, px, 3), dtype=torch.uint8)
+    if plan.freeze_to is not None:
+        cut = find_cut(network, card, plan.freeze_to)
+        if plan.fixed_views:
+            trained, kept_bytes = Tail(body, cut, px), cut.bytes_per_image
+            inputs = torch.rand(plan.batch_size, kept_bytes // 2)
+        else:
+            freeze(network, cut)
+    head = np.zeros((n_classes, card.taps[-1].channels), np.float32), np.zeros(n_classes, np.float32)
+    student = Student(trained, *head)
+    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
+    moving = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(moving, lr=0.0)
+    targets = torch.zeros(plan.batch_size, dtype=torch.long)
+    seconds = []
+    for _ in range(STEPS):
+        begin = time.perf_counter()
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(nn.functional.cross_entropy(student(inputs), targets))
+        optimiser.step()
+        seconds.append(time.perf_counter() - begin)
+    return Forecast(float(np.median(seconds[1:])) / plan.batch_size, kept_bytes)

@@ -1,0 +1,44 @@
+"""Which fine-tunings the time allows: never more than there is, the most promising first, shortened where none fits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graftwork.core.plans import Candidate, Recipe
+from graftwork.core.recipes import Expected, worth_trying
+
+PARTIAL = Candidate("net", ("last",), Recipe("stage", epochs=10, fixed_views=8))
+FULL = Candidate("net", ("last",), Recipe(None, epochs=10))
+SCRATCH = Candidate("net", ("last",), Recipe(None, epochs=40, start="random"))
+EVERY = (FULL, SCRATCH, PARTIAL)
+EXPECTED = {PARTIAL.key: Expected(10, 1), FULL.key: Expected(0, 5), SCRATCH.key: Expected(0, 5)}
+REFIT = 1.5
+
+
+def test_with_time_enough_all_are_tried_by_gain_per_second() -> None:
+    assert worth_trying(EVERY, EXPECTED, 1e6, refit=REFIT) == (PARTIAL, FULL, SCRATCH)
+
+
+def test_the_refit_is_kept_time_for() -> None:
+    takes = 10 + 10 * 1
+    assert worth_trying(EVERY, EXPECTED, takes + REFIT * 10, refit=REFIT) == (PARTIAL,)
+    shorter = worth_trying(EVERY, EXPECTED, takes + REFIT * 10 - 0.1, refit=REFIT)
+    assert [c.plan.epochs for c in shorter] == [9]
+    assert dataclasses.replace(shorter[0], plan=PARTIAL.plan) == PARTIAL
+
+
+def test_too_few_epochs_are_not_tried() -> None:
+    assert worth_trying(EVERY, EXPECTED, 10 + 4 * 2.5 - 0.1, refit=REFIT) == ()
+
+
+@given(st.floats(0, 1000), st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 50)), min_size=3, max_size=3))
+def test_first_folds_and_the_longest_refit_fit(seconds: float, costs: list[tuple[float, float]]) -> None:
+    expected = {c.key: Expected(*cost) for c, cost in zip(EVERY, costs, strict=True)}
+    entered = worth_trying(EVERY, expected, seconds, refit=REFIT)
+    what = {(c.plan.start, c.plan.freeze_to): expected[c.key] for c in EVERY}
+    of = [what[c.plan.start, c.plan.freeze_to] for c in entered]
+    folds = [e.fold(c.plan.epochs) for c, e in zip(entered, of, strict=True)]
+    assert sum(e.once for e in of) + sum(folds) + REFIT * max(folds, default=0) <= seconds + 1e-6
