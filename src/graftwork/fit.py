@@ -154,7 +154,7 @@ def tune_fold(
         y,
         head,
         plan,
-        maps=_maps(plan, codes.reading, tuning),
+        maps=kept_activations(plan, codes.reading, tuning),
         rows=rows,
         held_out=held_out,
         keeps=keeps,
@@ -165,7 +165,7 @@ def tune_fold(
     )
 
 
-def _maps(plan: Recipe, reading: Reading, tuning: Tuning) -> LayerCodes | None:
+def kept_activations(plan: Recipe, reading: Reading, tuning: Tuning) -> LayerCodes | None:
     """Activations of the images at the cut, in as many views as the disk may hold; None where it holds not one."""
     from graftwork.finetune.cut import maps_card
     from graftwork.finetune.tune import cut_of

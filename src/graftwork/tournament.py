@@ -19,7 +19,7 @@ from graftwork.core.recipes import HALFWAY
 from graftwork.core.trials import Baseline, Ended, Trial
 from graftwork.errors import TrainingError, UsageError
 from graftwork.files import whole_file, write_json
-from graftwork.fit import CodesOf, Tuning, class_weights, tune_fold
+from graftwork.fit import CodesOf, Tuning, class_weights, kept_activations, tune_fold
 from graftwork.linear.cross_validate import cross_validate
 from graftwork.linear.temperature import fit_temperature
 
@@ -98,6 +98,8 @@ class _Entry:
     """A fine-tuning in the tournament, and what it has shown so far."""
 
     candidate: Candidate
+    tuning: Tuning
+    """Its seed, and where it is kept on disk."""
     keeps: tuple[float, ...]
     margins: dict[float, Floats]
     """(n, k) by share of the way; NaN where not run."""
@@ -106,6 +108,8 @@ class _Entry:
     """Of the slowest fold yet."""
     seconds: float = 0.0
     ended: Ended = "cut by the clock"
+    seed_margins: list[dict[float, Floats]] = dataclasses.field(default_factory=list)
+    """Of further seeds, each whole."""
 
     @property
     def plan(self) -> Recipe:
@@ -139,17 +143,22 @@ class Tournament:
         self._n_classes, self._metric, self._balanced, self._start = n_classes, metric, balanced, start
         self._tuning, self._clock, self._on_progress = tuning, clock, on_progress
 
-    def run(self, candidates: Sequence[Candidate], *, exhaustive: bool = False) -> list[Trial]:
+    def run(self, candidates: Sequence[Candidate], *, exhaustive: bool = False, repeats: int = 1) -> list[Trial]:
         """Return two trials of each fine-tuning from pretrained weights: all the way, and half of it.
 
         Parameters
         ----------
         exhaustive
             Every candidate goes on to all folds.
+        repeats
+            Seeds with which those that ran to their end are run, on the same folds, so that what is due to the seed is
+            told from what is due to the images.
         """
-        entries = [self._entry(candidate) for candidate in candidates]
+        entries = [self._entry(candidate, self._tuning) for candidate in candidates]
         try:
             self._compete(entries, exhaustive)
+            for repeat in range(1, repeats):
+                self._repeat([entry for entry in entries if entry.ended == "whole"], repeat)
         except KeyboardInterrupt:
             if not any(entry.curves for entry in entries):
                 raise
@@ -159,27 +168,45 @@ class Tournament:
     def _compete(self, entries: list[_Entry], exhaustive: bool) -> None:
         order = {entry.candidate.key: number for number, entry in enumerate(entries)}
         running = [entry for entry in entries if self._run_fold(entry, 0, entries)]
-        if running and not exhaustive:
-            kept = max(1, int(np.ceil(SURVIVORS * len(running))))
-            ranked = sorted(running, key=lambda entry: (self._loss(entry), order[entry.candidate.key]))
-            for entry in ranked[kept:]:
-                entry.ended = "dropped early"
-            running = sorted(ranked[:kept], key=lambda entry: order[entry.candidate.key])
+        if not exhaustive:
+            # short runs look good early: each is ranked among those of its own length
+            for epochs in {entry.plan.epochs for entry in running}:
+                ranked = sorted(
+                    (entry for entry in running if entry.plan.epochs == epochs),
+                    key=lambda entry: (self._loss(entry), order[entry.candidate.key]),
+                )
+                for entry in ranked[int(np.ceil(SURVIVORS * len(ranked))) :]:
+                    entry.ended = "dropped early"
+            running = [entry for entry in running if entry.ended != "dropped early"]
         for entry in running:
             entry.ended = "whole"
         for fold in np.unique(self._folds)[1:]:
             before = [{keep: entry.margins[keep].copy() for keep in entry.keeps} for entry in running]
-            if not all(self._run_fold(entry, int(fold), running) for entry in running):
+            if not all(
+                self._run_fold(entry, int(fold), running) or entry.ended == "dropped early" for entry in running
+            ):
                 for entry, margins in zip(running, before, strict=True):
                     entry.margins = margins  # a fold that not all have run compares nothing
                 self._tuning.say(f"the time limit leaves {fold} of {len(np.unique(self._folds))} folds to fine-tunings")
                 return
+            running = [entry for entry in running if entry.ended == "whole"]
+
+    def _repeat(self, entries: Sequence[_Entry], repeat: int) -> None:
+        """Run entries with another seed, as far as the time allows whole runs."""
+        folder = self._tuning.folder / f"seed-{repeat}"
+        tuning = dataclasses.replace(self._tuning, seed=self._tuning.seed + repeat, folder=folder)
+        for entry in entries:
+            again = dataclasses.replace(self._entry(entry.candidate, tuning), fold_seconds=entry.fold_seconds)
+            folds = np.unique(self._folds[~np.isnan(entry.margins[entry.keeps[0]][:, 0])])
+            if not all(self._run_fold(again, int(fold), entries) for fold in folds):
+                return
+            entry.seed_margins.append(again.margins)
 
     def _run_fold(self, entry: _Entry, fold: int, all_entries: Sequence[_Entry]) -> bool:
         """Run one fold; False where the clock does not allow it or the training went astray."""
         held_out = np.flatnonzero(self._folds == fold)
         rows = np.flatnonzero(self._folds != fold)
-        place = self._tuning.folder / entry.candidate.key / f"fold-{fold}"
+        place = entry.tuning.folder / entry.candidate.key / f"fold-{fold}"
         label = f"{entry.candidate.label}, fold {fold + 1} of {len(np.unique(self._folds))}"
         kept = _read_fold(place, entry.keeps)
         begin = time.perf_counter()
@@ -187,6 +214,9 @@ class Tournament:
             reserve = REFIT * max([other.fold_seconds for other in all_entries], default=0.0)
             if entry.fold_seconds + reserve > self._clock.left():
                 return False
+            kept_activations(entry.plan, self._codes_of(entry.candidate).reading, entry.tuning)
+            entry.seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
+            begin = time.perf_counter()
             gave = self._tuned(entry, rows, held_out, place, label)
             if gave is None:
                 return False
@@ -216,7 +246,7 @@ class Tournament:
             codes, C = self._codes_of(entry.candidate), self._start[entry.candidate.backbone]
             found = tune_fold(
                 entry.plan, C, codes, self._y, self._n_classes, rows, held_out,
-                keeps=entry.keeps, balanced=self._balanced, tuning=self._tuning, checkpoint=place / "checkpoint",
+                keeps=entry.keeps, balanced=self._balanced, tuning=entry.tuning, checkpoint=place / "checkpoint",
                 fits=fits, progress=lambda done, total: self._on_progress(label, done / total),
             )  # fmt: skip
         except OutOfTimeError:
@@ -230,17 +260,17 @@ class Tournament:
 
     def _loss(self, entry: _Entry) -> float:
         """Of the metric on the folds that were run, at the better share of the way."""
-        values = []
-        for keep in entry.keeps:
-            ran = ~np.isnan(entry.margins[keep][:, 0])
-            values.append(mean_loss(self._metric, self._y[ran], softmax(entry.margins[keep][ran], 1.0)))
-        return min(values)
+        return min(self._loss_of(entry.margins[keep]) for keep in entry.keeps)
 
-    def _entry(self, candidate: Candidate) -> _Entry:
+    def _loss_of(self, margins: Floats) -> float:
+        ran = ~np.isnan(margins[:, 0])
+        return mean_loss(self._metric, self._y[ran], softmax(margins[ran], 1.0))
+
+    def _entry(self, candidate: Candidate, tuning: Tuning) -> _Entry:
         assert isinstance(candidate.plan, Recipe)
         keeps = (1.0,) if candidate.plan.start == "random" else (1.0, HALFWAY)
         empty = {keep: np.full((len(self._y), self._n_classes), np.nan, np.float32) for keep in keeps}
-        return _Entry(candidate, keeps, empty)
+        return _Entry(candidate, tuning, keeps, empty)
 
     def _trials(self, entry: _Entry) -> Iterator[Trial]:
         longest = min(len(curve) for curve in entry.curves)
@@ -260,6 +290,9 @@ class Tournament:
                 {"C": self._start[entry.candidate.backbone], "temperature": float(temperature)},
                 entry.ended,
                 tuple((float(a), float(b)) for a, b in curve),
+                tuple(self._loss_of(of[keep]) for of in (entry.margins, *entry.seed_margins))
+                if entry.seed_margins
+                else (),
             )
 
 

@@ -11,7 +11,7 @@ import pytest
 import graftwork
 from graftwork.core.plans import Linear, Recipe
 from graftwork.core.record import Run
-from graftwork.errors import BackboneError, UsageError
+from graftwork.errors import BackboneError, TrainingError, UsageError
 from graftwork.finetune import loop
 from graftwork.reporting.page import render
 from graftwork.runfolder import read_run
@@ -194,3 +194,55 @@ def test_the_same_network_twice_is_refused(settings: dict[str, object], tiny: Pa
     asked = {**settings, "backbone": [settings["backbone"]] * 2}
     with pytest.raises(UsageError, match="each --backbone must be another network"):
         graftwork.train(tiny, output=tmp_path / "run", **asked)
+
+
+def test_seeds_are_told_from_images(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+    asked = {**settings, "repeats": 2, "freeze_to": "blocks.2", "lr": 3e-3}
+    run = graftwork.train(tiny, output=tmp_path / "run", **asked)
+    tuned = [trial for trial in run.trials if isinstance(trial.candidate.plan, Recipe)]
+    assert tuned
+    for trial in tuned:
+        assert len(trial.seed_losses) == 2
+        score = run.verdict.rows[run.trials.index(trial)].score
+        assert 1 - trial.seed_losses[0] == pytest.approx(score)
+    assert all(not trial.seed_losses for trial in run.trials if isinstance(trial.candidate.plan, Linear))
+
+
+def test_a_run_is_ranked_among_those_of_its_own_length_only(
+    settings: dict[str, object], tiny: Path, tmp_path: Path
+) -> None:
+    asked = {name: value for name, value in settings.items() if name != "epochs"}
+    from graftwork.core import recipes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "_MOST_EPOCHS", 2)
+        patch.setattr(recipes, "_FEWEST_EPOCHS", 1)
+        run = graftwork.train(tiny, output=tmp_path / "run", scratch=True, **asked)
+    ended = {trial.candidate.plan.start: set() for trial in run.trials if isinstance(trial.candidate.plan, Recipe)}
+    for trial in run.trials:
+        if isinstance(trial.candidate.plan, Recipe):
+            ended[trial.candidate.plan.start].add(trial.ended)
+    assert ended["random"] == {"whole"}
+    assert ended["pretrained"] == {"whole", "dropped early"}
+
+
+def test_one_that_goes_astray_in_a_later_fold_leaves_the_others_whole(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork import tournament
+
+    tune_fold, calls = tournament.tune_fold, []
+
+    def astray(plan: Recipe, *given: object, **named: object) -> object:
+        calls.append(plan)
+        if plan.freeze_to is None and [p.freeze_to for p in calls].count(None) == 2:
+            raise TrainingError("the loss must stay a number, but was nan in epoch 1; lower --lr from 1")
+        return tune_fold(plan, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tournament, "tune_fold", astray)
+    run = graftwork.train(tiny, output=tmp_path / "run", exhaustive=True, **settings)
+    ended = {trial.candidate.layer: trial for trial in run.trials if isinstance(trial.candidate.plan, Recipe)}
+    assert ended["the input"].ended == "dropped early"
+    assert 0 < ended["the input"].run.mean() < 0.5
+    assert {trial.ended for name, trial in ended.items() if name != "the input"} == {"whole"}
+    assert all(trial.run.all() for name, trial in ended.items() if name != "the input")

@@ -78,6 +78,7 @@ tuning_options = together(
     click.option("--freeze-to", metavar="LAYER", help="Tune what lies above this layer, in place of the usual cuts."),
     click.option("--scratch", is_flag=True, help="Try random weights, too."),
     click.option("--exhaustive", is_flag=True, help="Run every fine-tuning on all folds."),
+    click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of a fine-tuning."),
     click.option("--epochs", type=click.IntRange(min=1), metavar="N"),
     click.option("--batch-size", type=click.IntRange(min=2), metavar="N"),
     click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="RATE", help="At the top of the body."),

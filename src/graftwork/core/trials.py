@@ -29,6 +29,9 @@ class Trial:
     curve: tuple[tuple[float, float], ...] = ()
     """After each epoch the loss on the images trained on, and the log loss on those left out, mean of the folds."""
 
+    seed_losses: tuple[float, ...] = ()
+    """Loss of the metric with each seed of a fine-tuning, on the same folds; empty where one seed was run."""
+
     @property
     def run(self) -> NDArray[np.bool_]:
         """(n_develop,) images of the folds that were run."""

@@ -52,6 +52,7 @@ def train(
     freeze_to: str | None = None,
     scratch: bool = False,
     exhaustive: bool = False,
+    repeats: int = 1,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -82,9 +83,9 @@ def train(
     strategy, time_limit
         ``auto`` sets fine-tunings beside the linear candidates as far as the time allows (``90s``, ``10m``, ``none``);
         ``linear`` leaves the network alone. Nested cross-validation tests linear candidates only.
-    freeze_to, scratch, exhaustive
+    freeze_to, scratch, exhaustive, repeats
         The layer up to which nothing moves, in place of the usual cuts; whether random weights are tried; whether every
-        fine-tuning runs on all folds.
+        fine-tuning runs on all folds; with how many seeds, to tell chance in training from chance in the images.
     epochs, batch_size, lr, layer_decay, augment
         In place of what the recipe says.
     backbone, layer
@@ -179,7 +180,9 @@ def train(
         stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
     elif strategy == "auto":
         with stages.stage("fine-tuning"):
-            wanted = Wanted(freeze_to, scratch or None, exhaustive, epochs, batch_size, lr, layer_decay, augment)
+            wanted = Wanted(
+                freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
+            )
             found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
     with stages.stage("fit"):
         opened, codes = networks.of(found.chosen.candidate), networks.codes(found.chosen.candidate)

@@ -42,6 +42,7 @@ class Wanted:
     freeze_to: str | None = None
     scratch: bool | None = None
     exhaustive: bool = False
+    repeats: int = 1
     epochs: int | None = None
     batch_size: int | None = None
     lr: float | None = None
@@ -108,7 +109,7 @@ def compete(
     candidates = _within_time(
         wanted.candidates(networks.cards, len(prepared.y)), networks, rules, prepared, tuning, clock, listener
     )
-    tuned = tournament.run(candidates, exhaustive=wanted.exhaustive)
+    tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
     if not tuned:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
     if any(trial.ended == "whole" and not trial.run.all() for trial in tuned):
