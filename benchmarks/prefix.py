@@ -284,9 +284,8 @@ def accuracy_row(size: str, seed: int) -> dict[str, Any]:
     plan = recipe(len(at.rows), layer)
     _, found = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
     codes = at.opened.codes(images).take(at.rows).of([card.taps[-1].name])
-    head = refit(
-        codes, at.y[at.rows], n_classes=len(images.classes), loss="softmax", C=found.chosen.details["C"]
-    )  # fmt: skip
+    C = found.chosen.details["C"]
+    head = refit(codes, at.y[at.rows], n_classes=len(images.classes), loss="softmax", C=C)
     right, seconds = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         reading = dataclasses.replace(at.opened.reading, card=maps_card(card, cut), views=FIXED_VIEWS)
@@ -308,7 +307,7 @@ def accuracy_row(size: str, seed: int) -> dict[str, Any]:
             right[name] = at.right(margins(student, source, at.test))
     row = {
         "data": "rsscn7",
-        "backbone": card.name.rpartition("/")[-1],
+        "backbone": card.name.rpartition("/")[-1].removesuffix(".safetensors"),
         "input_px": card.preprocess.input_px,
         "size": size,
         "seed": seed,
