@@ -1,0 +1,341 @@
+"""Beside fastai's ``fine_tune`` and the loop of PyTorch's tutorial: same weights, same split, same seconds.
+
+    python benchmarks/peers.py [--sets …] [--sizes 20,all] [--seeds 3] [--input-px 128]
+    python benchmarks/peers.py --summary
+
+Needs fastai in the interpreter that runs it; it is no dependency of graftwork.
+
+The ImageNet MobileNetV2 of ``../shared``; the cells of ``strategies.py`` (groups and near-copies on one side, at least
+100 test images). One system after the other, on the same files:
+
+- ``fastai``: ``vision_learner`` on timm's network, Adam, batches of 32, 2 workers, item ``Resize`` to twice the input
+  and ``aug_transforms(size=…, min_scale=0.75)`` by batch, ``fine_tune`` with its own defaults (base_lr 2e-3, one frozen
+  epoch), 4 epochs at all, 8 at 20 a class. It trains on the whole training part and validates on nothing. Its wall-clock
+  seconds, from the images to the trained network, are T.
+- ``tutorial``: every weight by SGD (1e-3, momentum 0.9), batches of 4, random crop and flip, the rate a tenth after 7
+  of 25 epochs and again after 14, the epoch kept that reads best on a fifth of the training part. As many epochs as fit
+  into T, 1 to 25, the steps of the rate shrunk with them; the validation's share is the tutorial's own loss.
+- ``graftwork``: ``train`` with ``time_limit=T``, nothing computed before: an empty cache, extraction, selection and the
+  last fit counted. Its accuracy is what its own run says of the test images.
+- ``linear probe``: the same with a softmax on the last layer only.
+
+``seconds`` are those of training alone for the first two, of the whole call (page and map too) for the others; imports
+are not counted for any. ``right`` has a 0 or 1 for each test image, in one order for all systems. Each cell is one line
+of ``benchmarks/results/peers.KIND.jsonl``, KIND being the processor's, and is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import dataclasses
+import importlib.metadata
+import itertools
+import json
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+from datasets import GROUPS, SHARED
+from strategies import Cell, cell
+
+import graftwork
+from graftwork.backbones.torchvision_import import make_torchvision_importable
+from graftwork.core.record import Run
+from graftwork.core.splits import deal
+from graftwork.errors import DataError
+
+ARCHITECTURE = "mobilenetv2_100"
+WEIGHTS = SHARED / "weights" / f"{ARCHITECTURE}.tv_in1k.safetensors"
+SETS = ("rsscn7", "trashnet", "pacs-sketch", "hymenoptera")
+EPOCHS = {"all": 4, "20": 8}
+"""Of fastai."""
+TUTORIAL_EPOCHS, TUTORIAL_STEP, TUTORIAL_BATCH = 25, 7, 4
+RESIZED = 256 / 224
+WORKERS = 2
+PEERS = ("fastai", "tutorial", "linear probe")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Files:
+    """The images of a cell as files in class folders."""
+
+    train: tuple[Path, ...]
+    train_y: np.ndarray
+    train_groups: np.ndarray
+    test: tuple[Path, ...]
+    test_y: np.ndarray
+    test_digests: tuple[str, ...]
+    classes: tuple[str, ...]
+    root: Path
+
+
+def written(at: Cell, root: Path) -> Files:
+    """Write a cell's images, undecoded, into ``root/train`` and ``root/test``."""
+    images = at.looked.images
+
+    def write(part: str, rows: np.ndarray) -> tuple[Path, ...]:
+        paths = []
+        for row in rows:
+            name = Path(images.names[row])
+            path = root / part / images.classes[images.labels[row]] / f"{name.stem}-{row:05}{name.suffix}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(images.read(row))
+            paths.append(path)
+        return tuple(paths)
+
+    return Files(
+        train=write("train", at.rows),
+        train_y=at.y[at.rows],
+        train_groups=at.looked.groups[at.rows],
+        test=write("test", at.test),
+        test_y=at.y[at.test],
+        test_digests=tuple(str(images.digests[row]) for row in at.test),
+        classes=images.classes,
+        root=root,
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+    right: np.ndarray
+    """(n_test,) in the order of ``Files.test``."""
+    seconds: float
+    told: dict[str, Any]
+
+
+# --- peers
+
+
+def fastai(files: Files, px: int, epochs: int, seed: int) -> Outcome:
+    from fastai.vision.all import (
+        CategoryBlock,
+        DataBlock,
+        ImageBlock,
+        IndexSplitter,
+        Resize,
+        aug_transforms,
+        set_seed,
+        vision_learner,
+    )
+
+    set_seed(seed)
+    begin = time.perf_counter()
+    name_of = {path: path.parent.name for path in files.train}
+    block = DataBlock(
+        blocks=(ImageBlock, CategoryBlock(vocab=list(files.classes))),
+        get_y=name_of.get,
+        splitter=IndexSplitter([]),
+        item_tfms=Resize(2 * px),
+        batch_tfms=aug_transforms(size=px, min_scale=0.75),
+    )
+    loaders = block.dataloaders(list(files.train), bs=min(32, len(files.train)), num_workers=WORKERS)
+    learner = vision_learner(loaders, ARCHITECTURE, pretrained_cfg_overlay={"file": str(WEIGHTS)})
+    with learner.no_bar(), learner.no_logging():
+        learner.fine_tune(epochs)
+        seconds = time.perf_counter() - begin
+        rows, _ = learner.get_preds(dl=loaders.test_dl(list(files.test), num_workers=WORKERS))
+    vocabulary = list(loaders.vocab)
+    found = [vocabulary[i] for i in rows.argmax(dim=1).tolist()]
+    right = np.array([name == files.classes[y] for name, y in zip(found, files.test_y, strict=True)])
+    return Outcome(right, seconds, {"epochs": epochs, "version": importlib.metadata.version("fastai")})
+
+
+def transforms_of(told: Any, px: int) -> tuple[Any, Any]:
+    """The tutorial's transforms to train and to validate with, at another size."""
+    from torchvision import transforms
+
+    last = [transforms.ToTensor(), transforms.Normalize(told["mean"], told["std"])]
+    random = [transforms.RandomResizedCrop(px), transforms.RandomHorizontalFlip()]
+    plain = [transforms.Resize(round(RESIZED * px)), transforms.CenterCrop(px)]
+    return transforms.Compose([*random, *last]), transforms.Compose([*plain, *last])
+
+
+def tutorial(files: Files, px: int, limit_seconds: float, seed: int) -> Outcome:
+    import timm
+    import torch
+    from prefix import Labelled
+
+    torch.manual_seed(seed)
+    begin = time.perf_counter()
+    network = timm.create_model(
+        ARCHITECTURE, pretrained=True, pretrained_cfg_overlay={"file": str(WEIGHTS)}, num_classes=len(files.classes)
+    )
+    random, plain = transforms_of(network.pretrained_cfg, px)
+    side = deal(files.train_y, files.train_groups, (0.8, 0.2), np.random.default_rng(seed))
+
+    def loader(paths: Sequence[Path], y: np.ndarray, *, train: bool, batch: int = TUTORIAL_BATCH) -> Any:
+        data = Labelled(paths, y, random if train else plain)
+        return torch.utils.data.DataLoader(data, batch, shuffle=train, num_workers=WORKERS)
+
+    def part(number: int, *, train: bool) -> Any:
+        inside = np.flatnonzero(side == number)
+        return loader([files.train[i] for i in inside], files.train_y[inside], train=train)
+
+    def right_in(batches: Any) -> np.ndarray:
+        network.eval()
+        with torch.no_grad():
+            return np.concatenate([(network(x).argmax(dim=1) == y).numpy() for x, y in batches])
+
+    training, validation = part(0, train=True), part(1, train=False)
+    optimiser = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
+    loss_of = torch.nn.CrossEntropyLoss()
+    best, best_state = -1.0, {}
+    done, epochs, step, longest = 0, TUTORIAL_EPOCHS, TUTORIAL_STEP, 0.0
+    while done < epochs and (done == 0 or time.perf_counter() - begin + longest <= limit_seconds):
+        epoch_begin = time.perf_counter()
+        network.train()
+        for group in optimiser.param_groups:
+            group["lr"] = 1e-3 * 0.1 ** (done // step)
+        for inputs, targets in training:
+            optimiser.zero_grad()
+            loss_of(network(inputs), targets).backward()
+            optimiser.step()
+        share = float(right_in(validation).mean())
+        if share > best:
+            best, best_state = share, copy.deepcopy(network.state_dict())
+        done += 1
+        longest = max(longest, time.perf_counter() - epoch_begin)
+        if done == 1:
+            left = limit_seconds - (time.perf_counter() - begin)
+            epochs = max(1, min(TUTORIAL_EPOCHS, 1 + int(left / longest)))
+            step = max(1, round(TUTORIAL_STEP * epochs / TUTORIAL_EPOCHS))
+    seconds = time.perf_counter() - begin
+    network.load_state_dict(best_state)
+    right = right_in(loader(files.test, files.test_y, train=False, batch=32))
+    return Outcome(right, seconds, {"epochs": done, "epochs_planned": epochs, "validation": int((side == 1).sum())})
+
+
+# --- graftwork
+
+
+@contextlib.contextmanager
+def empty_cache(folder: Path) -> Iterator[None]:
+    before = os.environ.get("GRAFTWORK_CACHE")
+    os.environ["GRAFTWORK_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["GRAFTWORK_CACHE"]
+        else:
+            os.environ["GRAFTWORK_CACHE"] = before
+
+
+def own(files: Files, name: str, px: int, seed: int, **asked: Any) -> Outcome:
+    """``graftwork.train`` on the training files, tested on the test files."""
+    with tempfile.TemporaryDirectory() as place, empty_cache(Path(place) / "cache"):
+        begin = time.perf_counter()
+        run = graftwork.train(
+            files.root / "train", test=str(files.root / "test"), output=Path(place) / "run", backbone=str(WEIGHTS),
+            input_px=px, seed=seed, group_by=GROUPS.get(name), **asked,
+        )  # fmt: skip
+        seconds = time.perf_counter() - begin
+    chosen = run.trials[run.verdict.chosen].candidate.label
+    stages = {stage: round(value, 1) for stage, value in run.stage_seconds.items()}
+    tried = [f"{trial.candidate.label}: {trial.ended}" for trial in run.trials if trial.curve]
+    told = {"chosen": chosen, "tuned": tried, "stage_seconds": stages, "develop": len(run.y)}
+    return Outcome(right_in_order(run, files), seconds, told)
+
+
+def right_in_order(run: Run, files: Files) -> np.ndarray:
+    """Whether each test image was right, matched by content; equal files read alike."""
+    assert run.test is not None
+    hits = run.test.probabilities.argmax(axis=1) == run.test.y
+    right = {run.images.digests[row]: bool(hit) for row, hit in zip(run.test.rows, hits, strict=True)}
+    lost = [digest for digest in files.test_digests if digest not in right]
+    if lost:
+        raise DataError(f"every test image must be in the run, but {len(lost)} are not")
+    return np.array([right[digest] for digest in files.test_digests])
+
+
+# --- cells
+
+
+def line_of(name: str, size: str, seed: int, px: int) -> dict[str, Any] | None:
+    at = cell(name, ARCHITECTURE, size, seed)
+    if at is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        files = written(at, Path(folder))
+        found = {"fastai": fastai(files, px, EPOCHS[size], seed)}
+        limit = found["fastai"].seconds
+        found["tutorial"] = tutorial(files, px, limit, seed)
+        found["graftwork"] = own(files, name, px, seed, time_limit=limit)
+        layer = at.opened.reading.card.taps[-1].name
+        found["linear probe"] = own(
+            files, name, px, seed, strategy="linear", layer=layer, loss="softmax", time_limit=None
+        )  # fmt: skip
+    systems = {
+        system: {
+            "percent": round(100 * float(outcome.right.mean()), 2),
+            "seconds": round(outcome.seconds, 1),
+            **outcome.told,
+            "right": "".join("01"[int(hit)] for hit in outcome.right),
+        }
+        for system, outcome in found.items()
+    }
+    return {
+        "set": name, "size": size, "seed": seed, "input_px": px, "train": len(at.rows), "test": len(at.test),
+        "limit_seconds": round(limit, 1), "systems": systems, "load_average": round(os.getloadavg()[0], 1),
+        "machine": machine.describe(),
+    }  # fmt: skip
+
+
+def show(line: dict[str, Any]) -> None:
+    told = {name: (row["percent"], row["seconds"]) for name, row in line["systems"].items()}
+    print(line["set"], line["size"], line["seed"], told, line["systems"]["graftwork"]["chosen"], flush=True)
+
+
+def summary(lines: Sequence[dict[str, Any]]) -> None:
+    """Mean difference of graftwork to each, in points, with the 95 % interval of a bootstrap over cells."""
+    places = {"every cell": lines}
+    for size in EPOCHS:
+        places[f"at {size}"] = [line for line in lines if line["size"] == size]
+    places["at all, without hymenoptera"] = [line for line in places["at all"] if line["set"] != "hymenoptera"]
+    for place, inside in places.items():
+        for peer in PEERS if inside else ():
+            points = np.array(
+                [line["systems"]["graftwork"]["percent"] - line["systems"][peer]["percent"] for line in inside]
+            )
+            draws = np.random.default_rng(0).choice(points, (10_000, len(points))).mean(axis=1)
+            low, high = np.percentile(draws, (2.5, 97.5))
+            print(f"{place}: {points.mean():+.1f} over {peer} ({low:+.1f} to {high:+.1f}, {len(points)} cells)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--sizes", default=",".join(EPOCHS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--input-px", type=int, default=128)
+    parser.add_argument("--summary", action="store_true")
+    asked = parser.parse_args()
+    path = machine.results_path("peers").with_suffix(".jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    keys = {(line["set"], line["size"], line["seed"], line["input_px"]) for line in lines}
+    if not asked.summary:
+        make_torchvision_importable()
+        warnings.filterwarnings("ignore")
+        for seed, size, name in itertools.product(range(asked.seeds), asked.sizes.split(","), asked.sets.split(",")):
+            if (name, size, seed, asked.input_px) in keys:
+                continue
+            line = line_of(name, size, seed, asked.input_px)
+            if line is None:
+                continue
+            show(line)
+            lines.append(line)
+            with path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    summary([line for line in lines if line["input_px"] == asked.input_px])
+
+
+if __name__ == "__main__":
+    main()
