@@ -11,14 +11,18 @@ from pathlib import Path
 from graftwork.errors import UsageError
 from graftwork.files import write_json
 
+END_SECONDS = 15.0
+"""What comes after the search takes this long, but for reading images."""
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Clock:
     """Counts the seconds of a run, those of an earlier start that was killed included."""
 
-    def __init__(self, limit_seconds: float, kept: Path, reserve_seconds: float = 15.0) -> None:
-        self._limit, self._kept, self._reserve = limit_seconds, kept, reserve_seconds
+    def __init__(self, limit_seconds: float, kept: Path) -> None:
+        self.reserve_seconds = END_SECONDS
+        """Put aside for what comes after the search: the test, the picture, the model folder and the report."""
+        self._limit, self._kept = limit_seconds, kept
         self._before = _read(kept)
         self._begin = time.monotonic()
 
@@ -28,9 +32,9 @@ class Clock:
         return self._before + time.monotonic() - self._begin
 
     def left(self) -> float:
-        """Seconds until the limit, what the test and the report take put aside; infinite without a limit."""
+        """Seconds until the limit, the reserve put aside; infinite without a limit."""
         write_json(self._kept, {"active_seconds": self.seconds})
-        return self._limit - self._reserve - self.seconds if math.isfinite(self._limit) else math.inf
+        return self._limit - self.reserve_seconds - self.seconds if math.isfinite(self._limit) else math.inf
 
 
 def parse_seconds(text: str | float | None) -> float:

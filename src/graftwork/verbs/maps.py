@@ -9,17 +9,18 @@ from graftwork.core.record import CodesMap
 
 Ints = NDArray[np.integer]
 
-MOST_IMAGES = 2000
+MOST_IMAGES = 1000
 """A page with more dots is slow to draw and no easier to read."""
 
 
 def codes_map(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> CodesMap | None:
     """Place codes (n, d) in the plane: t-SNE of 50 principal components, or the first two where images are few.
 
-    ``rows`` are the images' places in the run's table; at most 2,000 are drawn, by chance.
+    ``rows`` are the images' places in the run's table; at most 1,000 are drawn, by chance.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     if len(codes) < 3:
         return None
@@ -37,4 +38,5 @@ def codes_map(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> CodesMap
     # PCA orders the axes, so the first two are a good start; perplexity must stay below the number of images
     start = plane[:, :2] / plane[:, 0].std() * 1e-4
     tsne = TSNE(perplexity=min(30, len(plane) / 4), init=start.astype(np.float32), random_state=seed, max_iter=500)
-    return CodesMap("t-SNE", rows, tsne.fit_transform(plane).astype(np.float32))
+    with threadpool_limits(1):  # it waits actively for its threads: on a busy machine two are ten times slower than one
+        return CodesMap("t-SNE", rows, tsne.fit_transform(plane).astype(np.float32))

@@ -134,6 +134,10 @@ class Networks:
         """Return what using a candidate costs (``Opened.cost``)."""
         return self.opened[candidate.backbone].cost(candidate)
 
+    def forecast_seconds(self, images: int) -> float:
+        """Return what it takes to read so many images once with the slowest network."""
+        return max(opened.forecast_seconds(images) for opened in self.opened.values())
+
     @property
     def cards(self) -> tuple[BackboneCard, ...]:
         """In the order in which they were asked for."""

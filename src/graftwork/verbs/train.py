@@ -179,6 +179,7 @@ def train(
     if strategy == "auto" and test == "cv":
         stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
     elif strategy == "auto":
+        clock.reserve_seconds += networks.forecast_seconds(len(prepared.images))
         with stages.stage("fine-tuning"):
             wanted = Wanted(
                 freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
