@@ -21,7 +21,7 @@ def trial(name: str, probabilities: np.ndarray) -> Trial:
 
 def judge(hits: list[np.ndarray], y: np.ndarray, costs: list[float], seed: int = 0, groups=None):
     trials = [trial(str(i), rows_that_hit(hit, y)) for i, hit in enumerate(hits)]
-    return choose(trials, costs, y, np.arange(len(y)) if groups is None else groups, "accuracy", seed=seed)
+    return choose(trials, costs, y, np.arange(len(y)) if groups is None else groups, "accuracy", seed=seed, n_folds=5)
 
 
 def two_with_gain(rng: np.random.Generator, n: int, gain: float, discordance: float) -> list[np.ndarray]:

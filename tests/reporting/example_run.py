@@ -139,6 +139,7 @@ def example_run(
         np.arange(len(develop)),
         metric,
         seed=seed,
+        n_folds=5,
         baselines=[(b.name, b.probabilities) for b in baselines],
     )
     model, x = models[verdict.chosen]

@@ -17,6 +17,7 @@ from graftwork.core.stats import (
     bootstrap_weights,
     clopper_pearson,
     percentile_interval,
+    shared_training,
 )
 from graftwork.core.trials import Trial
 
@@ -116,9 +117,22 @@ def score(metric: Metric, y: Ints, probabilities: Floats, groups: Ints, *, seed:
 
 
 def compare(
-    metric: Metric, y: Ints, labelled: Sequence[tuple[str, Floats]], groups: Ints, best: int, *, seed: int
+    metric: Metric,
+    y: Ints,
+    labelled: Sequence[tuple[str, Floats]],
+    groups: Ints,
+    best: int,
+    *,
+    seed: int,
+    widening: float = 1.0,
 ) -> tuple[Row, ...]:
-    """Set every labelled set of probability rows beside the one at ``best``, paired per image."""
+    """Set every labelled set of probability rows beside the one at ``best``, paired per image.
+
+    Parameters
+    ----------
+    widening
+        Of the differences' intervals; 1 where the rows are of one classifier each (``stats.shared_training``).
+    """
     rows = [probabilities for _, probabilities in labelled]
     loss = np.array([mean_loss(metric, y, p) for p in rows])
     draws = resampled_losses(metric, y, rows, groups, seed=seed)
@@ -126,7 +140,7 @@ def compare(
     critical = all_pairs_critical_value(deviation) if len(rows) > 1 else 0.0
     table = []
     for j, (label, p) in enumerate(labelled):
-        half = critical * float((deviation[:, j] - deviation[:, best]).std())
+        half = widening * critical * float((deviation[:, j] - deviation[:, best]).std())
         deficit = float(loss[j] - loss[best])
         low, high = score_interval(metric, y, p, groups, draws[:, j])
         table.append(
@@ -152,6 +166,7 @@ def choose(
     metric: Metric,
     *,
     seed: int,
+    n_folds: int,
     worth: float = WORTH,
     baselines: Sequence[tuple[str, Floats]] = (),
 ) -> Verdict:
@@ -168,6 +183,8 @@ def choose(
         What using each candidate takes, in any one unit; only the order counts.
     y, groups
         (n_develop,) classes and groups of the rows.
+    n_folds
+        Of the cross-validation that the rows come from; some may not have been run.
     """
     whole = [j for j, trial in enumerate(trials) if trial.ended == "whole"]
     common = np.logical_and.reduce([trials[j].run for j in whole])
@@ -176,10 +193,18 @@ def choose(
     others = [(name, probabilities[common]) for name, probabilities in baselines]
     loss = dict(zip(whole, (mean_loss(metric, y[common], p) for _, p in labelled), strict=True))
     best = min(whole, key=lambda j: loss[j])
-    table = compare(metric, y[common], [*labelled, *others], groups[common], whole.index(best), seed=seed)
+    table = compare(
+        metric,
+        y[common],
+        [*labelled, *others],
+        groups[common],
+        whole.index(best),
+        seed=seed,
+        widening=_widening(common, n_folds),
+    )
     judged = dict(zip(whole, table, strict=False))
     rows = [
-        judged[j] if j in judged else _beside_the_best(metric, y, groups, labels[j], trial, trials[best], seed)
+        judged[j] if j in judged else _beside_the_best(metric, y, groups, labels[j], trial, trials[best], seed, n_folds)
         for j, trial in enumerate(trials)
     ]
     open_to = [j for j in whole if not rows[j].beaten and rows[j].deficit <= worth]
@@ -201,11 +226,17 @@ def choose(
     )
 
 
-def _beside_the_best(metric: Metric, y: Ints, groups: Ints, label: str, trial: Trial, best: Trial, seed: int) -> Row:
+def _beside_the_best(
+    metric: Metric, y: Ints, groups: Ints, label: str, trial: Trial, best: Trial, seed: int, n_folds: int
+) -> Row:
     """A trial that was not run to its end, on the images that it and the best have in common."""
     both = trial.run & best.run
     pair = [("best", best.probabilities[both]), (label, trial.probabilities[both])]
-    return compare(metric, y[both], pair, groups[both], 0, seed=seed)[1]
+    return compare(metric, y[both], pair, groups[both], 0, seed=seed, widening=_widening(both, n_folds))[1]
+
+
+def _widening(run: NDArray[np.bool_], n_folds: int) -> float:
+    return shared_training(round(n_folds * float(run.mean())), n_folds)
 
 
 def _words(

@@ -73,6 +73,16 @@ def bootstrap_weights(y: Ints, groups: Ints, draws: int, rng: np.random.Generato
     return counts[:, member]
 
 
+def shared_training(folds_run: int, n_folds: int) -> float:
+    """Return by how much an interval of out-of-fold figures is wider than one that takes the classifiers as given.
+
+    The classifiers of the folds share training images, so what they happened to learn does not average out over the
+    folds; resampling their rows does not see it. The variance is ``1 + J / (k - 1)`` times what it sees for J of k
+    folds (Nadeau and Bengio 2003, equation 9, with a test part of n / k).
+    """
+    return float((1 + folds_run / (n_folds - 1)) ** 0.5)
+
+
 def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
     """Return the middle ``level`` of bootstrap draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])

@@ -98,6 +98,7 @@ def search(
         groups,
         rules.metric,
         seed=rules.seed,
+        n_folds=len(np.unique(folds)),
         worth=rules.worth,
         baselines=[(row.name, row.probabilities) for row in baselines],
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cattrs
+import numpy as np
 
 from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
@@ -127,6 +128,7 @@ def compete(
         prepared.develop_groups,
         rules.metric,
         seed=rules.seed,
+        n_folds=len(np.unique(prepared.split.folds)),
         worth=rules.worth,
         baselines=[(row.name, row.probabilities) for row in found.baselines],
     )
