@@ -34,6 +34,12 @@ from graftwork.cli.terminal import Terminal
     "--worth", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Points a cheaper model is forgiven."
 )
 @options.split_options
+@click.option(
+    "--shifted",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Labelled images of where the model will be used: half help to choose, half test.",
+)
 @options.group_option
 @click.option(
     "--final",

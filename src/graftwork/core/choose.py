@@ -166,7 +166,7 @@ def choose(
     metric: Metric,
     *,
     seed: int,
-    n_folds: int,
+    n_folds: int | None,
     worth: float = WORTH,
     baselines: Sequence[tuple[str, Floats]] = (),
 ) -> Verdict:
@@ -184,7 +184,7 @@ def choose(
     y, groups
         (n_develop,) classes and groups of the rows.
     n_folds
-        Of the cross-validation that the rows come from; some may not have been run.
+        Of the cross-validation that the rows come from; some may not have been run. None: one classifier gave them all.
     """
     whole = [j for j, trial in enumerate(trials) if trial.ended == "whole"]
     common = np.logical_and.reduce([trials[j].run for j in whole])
@@ -227,7 +227,7 @@ def choose(
 
 
 def _beside_the_best(
-    metric: Metric, y: Ints, groups: Ints, label: str, trial: Trial, best: Trial, seed: int, n_folds: int
+    metric: Metric, y: Ints, groups: Ints, label: str, trial: Trial, best: Trial, seed: int, n_folds: int | None
 ) -> Row:
     """A trial that was not run to its end, on the images that it and the best have in common."""
     both = trial.run & best.run
@@ -235,8 +235,8 @@ def _beside_the_best(
     return compare(metric, y[both], pair, groups[both], 0, seed=seed, widening=_widening(both, n_folds))[1]
 
 
-def _widening(run: NDArray[np.bool_], n_folds: int) -> float:
-    return shared_training(round(n_folds * float(run.mean())), n_folds)
+def _widening(run: NDArray[np.bool_], n_folds: int | None) -> float:
+    return 1.0 if n_folds is None else shared_training(round(n_folds * float(run.mean())), n_folds)
 
 
 def _words(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.choose import Verdict
+from graftwork.core.choose import Score, Verdict
 from graftwork.core.facts import BackboneCard, DatasetFacts
 from graftwork.core.metrics import Metric
 from graftwork.core.rules import Finding
@@ -57,6 +57,17 @@ class TestScore:
     """How many times this test set has been looked at by runs on this machine, this one included."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Shift:
+    """What images of the place where the model will be used told."""
+
+    folder: str
+    verdict: Verdict
+    """On the half that helped to choose; one row a finalist."""
+    score: Score
+    """Of the chosen one on the other half."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class CodesMap:
     """A two-dimensional picture of the chosen layer's codes."""
@@ -100,6 +111,7 @@ class Run:
     codes_map: CodesMap | None
     stage_seconds: dict[str, float]
     """Wall-clock seconds of each stage, in order."""
+    shift: Shift | None = None
     schema_version: int = SCHEMA_VERSION
     folder: str = ""
     """Where the record lies; not part of it."""

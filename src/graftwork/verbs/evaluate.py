@@ -58,7 +58,7 @@ def evaluate(
     model = load(run)
     with stages.stage("images"):
         looked = look_and_check(data, group_by=group_by, listener=stages.listener)
-        y = _numbers(looked, model.classes)
+        y = looked.numbers(model.classes)
     with stages.stage("training images"):
         trained = [d for d, part in zip(record.images.digests, record.images.parts, strict=True) if part == "develop"]
         exact = np.isin(looked.images.digests, trained)
@@ -85,20 +85,6 @@ def evaluate(
         precision=precision,
         findings=looked.findings,
     )
-
-
-def _numbers(looked: Looked, classes: tuple[str, ...]) -> Ints:
-    """(n,) indices into the model's classes."""
-    images = looked.images
-    if not images.classes or (images.labels < 0).any():
-        raise DataError("evaluate needs labelled images, one folder a class or a table; use predict for others")
-    unknown = sorted(set(images.classes) - set(classes))
-    if unknown:
-        raise DataError(
-            f"the model knows {len(classes)} classes ({', '.join(classes[:5])}), but the images have "
-            f"{', '.join(unknown[:5])} too; rename or leave out"
-        )
-    return np.array([classes.index(name) for name in images.classes])[images.labels]
 
 
 def _near(looked: Looked, exact: NDArray[np.bool_], trained: list[str]) -> NDArray[np.bool_] | None:

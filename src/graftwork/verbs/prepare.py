@@ -41,6 +41,25 @@ class Looked:
         """The one range of images of more than 8 bits."""
         return intensity_range(self.looks)
 
+    def numbers(self, classes: tuple[str, ...]) -> Ints:
+        """(n,) indices into the classes of a model, matched by name.
+
+        Raises
+        ------
+        DataError
+            When an image has no label, or one that the model does not know.
+        """
+        images = self.images
+        if not images.classes or (images.labels < 0).any():
+            raise DataError(f"{images.root} must hold labelled images, one folder a class or a table; use predict")
+        unknown = sorted(set(images.classes) - set(classes))
+        if unknown:
+            raise DataError(
+                f"the model knows {len(classes)} classes ({', '.join(classes[:5])}), but the images have "
+                f"{', '.join(unknown[:5])} too; rename or leave out"
+            )
+        return np.array([classes.index(name) for name in images.classes])[images.labels]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared(Looked):

@@ -125,6 +125,11 @@ class Networks:
             self._known[key] = self.of(candidate).codes(self.develop, self.progress)
         return self._known[key]
 
+    def read_for(self, candidates: Sequence[Candidate]) -> None:
+        """Compute what candidates will ask for."""
+        for candidate in candidates:
+            self.codes(candidate)
+
     def read(self, images: ImageSet, reading: Reading) -> LayerCodes:
         """Return what images give in any reading."""
         opened = next(iter(self.opened.values()))

@@ -7,6 +7,7 @@ import datetime
 import importlib.metadata
 import io
 import platform
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.fitted import Fitted, probabilities
-from graftwork.core.record import CodesMap, ImageTable, Run, TestScore
+from graftwork.core.record import CodesMap, ImageTable, Run, Shift, TestScore
 from graftwork.core.rules import Finding, result_findings
 from graftwork.files import whole_folder
 from graftwork.fit import Tuning, fit
@@ -29,6 +30,7 @@ from graftwork.verbs.listener import Stages
 from graftwork.verbs.prepare import Prepared
 from graftwork.verbs.reading import Networks, Opened
 from graftwork.verbs.search import Found, Rules
+from graftwork.verbs.tuning import WORK
 
 Ints = NDArray[np.integer]
 
@@ -53,6 +55,7 @@ class Outcome:
     doubts: tuple[Finding, ...] = ()
     """What was found about the figures themselves on the way."""
     tuning: Tuning | None = None
+    shift: Shift | None = None
 
 
 def save(
@@ -71,6 +74,7 @@ def save(
     _save_model(outcome, run, codes, folder / "model", final=final, slim=slim)
     write_run(run, folder)
     write_report(run, folder)
+    shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with it; this one is whole
     return run
 
 
@@ -117,6 +121,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         test=outcome.score,
         codes_map=outcome.picture,
         stage_seconds=dict(stages.seconds),
+        shift=outcome.shift,
         folder=str(folder),
     )
 

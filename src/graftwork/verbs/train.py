@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,8 @@ from graftwork.core.plans import Loss, Normalise, linear_candidates
 from graftwork.core.record import Run, TestScore
 from graftwork.core.rules import Finding, series_finding
 from graftwork.core.splits import deal, joined_groups
-from graftwork.fit import fit
+from graftwork.core.trials import Trial
+from graftwork.fit import Tuning, fit
 from graftwork.tournament import run_trials
 from graftwork.verbs import output as outputs
 from graftwork.verbs.clock import Clock, parse_seconds
@@ -30,7 +31,8 @@ from graftwork.verbs.prepare import Prepared, prepare
 from graftwork.verbs.reading import Asked, Networks, Opened, open_networks
 from graftwork.verbs.save import Outcome, save
 from graftwork.verbs.search import Found, Rules, nested_probabilities, search
-from graftwork.verbs.tuning import WORK, Wanted, compete, tuning_for
+from graftwork.verbs.shifted import choose_there, read_there
+from graftwork.verbs.tuning import Wanted, compete, tuning_for
 
 Ints = NDArray[np.integer]
 
@@ -67,6 +69,7 @@ def train(
     worth: float = 1.0,
     test: str | float = 0.2,
     like: str | Path | None = None,
+    shifted: str | Path | None = None,
     group_by: str | None = None,
     final: Literal["develop", "all"] = "develop",
     slim: bool = False,
@@ -102,6 +105,9 @@ def train(
         Folds of the cross-validation; where every draw begins.
     test
         A share of the images, a folder or table of its own, or ``cv`` for nested cross-validation.
+    shifted
+        Labelled images of the place where the model will be used, if they look different there: half of them help to
+        choose, half test.
     like
         An earlier run: every image that it had keeps its side of the split.
     group_by
@@ -161,8 +167,7 @@ def train(
         worth=worth / 100,
     )
     with stages.stage("codes"):
-        for candidate in rules.candidates:
-            networks.codes(candidate)
+        networks.read_for(rules.candidates)
     with stages.stage("candidates"):
         found = search(
             rules,
@@ -179,28 +184,37 @@ def train(
     if strategy == "auto" and test == "cv":
         stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
     elif strategy == "auto":
-        clock.reserve_seconds += networks.forecast_seconds(len(prepared.images))
         with stages.stage("fine-tuning"):
             wanted = Wanted(
                 freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
             )
             found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
+    fit_develop = functools.partial(_fit, networks, prepared, rules, tuning)
+    shift = None
+    if shifted is not None:
+        with stages.stage("shifted"):
+            there = read_there(shifted, prepared, seed=seed, listener=stages.listener)
+            found, shift = choose_there(rules, found, networks, there, fit_develop)
     with stages.stage("fit"):
-        opened, codes = networks.of(found.chosen.candidate), networks.codes(found.chosen.candidate)
-        fitted = fit(found.chosen, codes, prepared.y, rules.classes, balanced=rules.balanced, tuning=tuning)
+        fitted, opened = fit_develop(found.chosen), networks.of(found.chosen.candidate)
     with stages.stage("test"):
-        if test == "cv":
-            tested: TestScore | None = _nested_score(rules, networks, prepared, folder, stages.listener)
-        else:
-            tested = _held_out_score(rules, opened.with_fitted(fitted), found, fitted, prepared, folder)
+        tested = (
+            _nested_score(rules, networks, prepared, folder, stages.listener)
+            if test == "cv"
+            else _held_out_score(rules, opened.with_fitted(fitted), found, fitted, prepared, folder)
+        )
     with stages.stage("map"):
         codes = opened.with_fitted(fitted).codes(prepared.develop, stages.listener.progress)
         picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
     with stages.stage("save"):
-        outcome = Outcome(prepared, networks, opened, rules, found, fitted, tested, picture, doubts, tuning)
-        run = save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
-        shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with it; this one is whole
-        return run
+        outcome = Outcome(prepared, networks, opened, rules, found, fitted, tested, picture, doubts, tuning, shift)
+        return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
+
+
+def _fit(networks: Networks, prepared: Prepared, rules: Rules, tuning: Tuning, trial: Trial) -> Fitted:
+    """Fit a trial's candidate on all images to develop on."""
+    codes = networks.codes(trial.candidate)
+    return fit(trial, codes, prepared.y, rules.classes, balanced=rules.balanced, tuning=tuning)
 
 
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def compete(
     their images, and of the linear ones only the chosen stands against them.
     """
     cards = {card.name: card for card in networks.cards}
+    clock.reserve_seconds += networks.forecast_seconds(len(prepared.images))  # the model reads all of them once
     trials = [*found.trials, *_several_views(rules, found, networks, prepared, clock, listener)]
     tournament = Tournament(
         networks.codes,

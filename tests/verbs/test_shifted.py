@@ -1,0 +1,84 @@
+"""Images of the place where the model will be used: half choose among linear and tuned, half test."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import graftwork
+from graftwork.core.plans import Linear, Recipe
+from graftwork.errors import DataError
+from graftwork.runfolder import read_run
+from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
+
+pytestmark = pytest.mark.xdist_group("tuning")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same classes in another light."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    for label, name in enumerate(("ant", "bee", "cat")):
+        (folder / name).mkdir()
+        for i in range(16):
+            dark = (tiny_image(label, 77_000 + i) * 0.55).astype(np.uint8)
+            Image.fromarray(dark).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_half_of_the_images_from_there_choose_and_half_test(
+    tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
+    run = graftwork.train(
+        tiny, output=tmp_path / "run", backbone=str(backbone), shifted=elsewhere, folds=3, loss="softmax", epochs=2,
+        batch_size=8, freeze_to="blocks.2", lr=3e-3, time_limit=None,
+    )  # fmt: skip
+    assert run.shift is not None
+    assert run.shift.score.images == 24
+    assert len(run.shift.verdict.rows) == 3  # linear, all the way, half of it
+    chosen = run.trials[run.verdict.chosen].candidate
+    assert run.shift.verdict.rows[run.shift.verdict.chosen].label == chosen.label
+    assert "on 24 images of the place where the model will be used" in run.verdict.because
+    assert read_run(Path(run.folder)).shift == run.shift
+    model = graftwork.load(run.folder)
+    hits = sum(model.predict(path)[0].label == path.parent.name for path in sorted(elsewhere.rglob("*.png")))
+    assert hits / 48 == pytest.approx(run.shift.score.value, abs=0.35)
+
+
+def test_the_winner_there_is_what_is_kept(
+    tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.verbs import shifted
+
+    choose = shifted.choose
+
+    def last(trials, *rest, **named):  # type: ignore[no-untyped-def]
+        return dataclasses.replace(choose(trials, *rest, **named), chosen=len(trials) - 1)
+
+    monkeypatch.setattr(shifted, "choose", last)
+    backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
+    run = graftwork.train(
+        tiny, output=tmp_path / "run", backbone=str(backbone), shifted=elsewhere, folds=3, loss="softmax", epochs=1,
+        batch_size=8, freeze_to="blocks.2", time_limit=None,
+    )  # fmt: skip
+    plan = run.trials[run.verdict.chosen].candidate.plan
+    assert isinstance(plan, Recipe)
+    assert not isinstance(plan, Linear)
+    assert "tuned" in graftwork.load(run.folder).fitted.card.name
+
+
+@pytest.mark.parametrize(
+    ("classes", "per_class", "message"),
+    [(("ant", "wasp"), 20, "the images have wasp too"), (("ant", "bee"), 3, "at least 20 images")],
+)
+def test_images_from_there_must_fit(
+    tiny: Path, small: dict[str, object], tmp_path: Path, classes: tuple[str, ...], per_class: int, message: str
+) -> None:
+    there = write_tiny_images(tmp_path / "there", classes=classes, per_class=per_class, seed=5)
+    with pytest.raises(DataError, match=message):
+        graftwork.train(tiny, output=tmp_path / "run", shifted=there, **small)
