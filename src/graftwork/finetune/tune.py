@@ -16,6 +16,7 @@ from graftwork.backbones.load import load, untrained
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
+from graftwork.errors import TrainingError
 from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network
 from graftwork.finetune.loop import Student, Told, margins, train
 from graftwork.finetune.rates import parameter_groups, stages
@@ -75,7 +76,7 @@ def tune(
     Raises
     ------
     TrainingError, OutOfTimeError
-        As ``loop.train``.
+        As ``loop.train``; also when norms alone are to move and there are none.
     """
     scratch = recipe.start == "random"
     body = last_layer_network(untrained(card, seed) if scratch else load(card), card)
@@ -87,10 +88,12 @@ def tune(
             trained = Tail(body, cut, card.preprocess.input_px)
         else:
             _freeze(body.network, cut)
+    if recipe.moves == "norms":
+        _freeze_all_but_norms(body.network, card)
     student = Student(trained, *((np.zeros_like(part) for part in head) if scratch else head))
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
-    before = _weights(student)
     source = source_of(recipe, images, card.preprocess, maps, seed)
+    before = _weights(student)
     curve = train(
         student,
         parameter_groups(trained, student.head, stage_of, recipe),
@@ -127,6 +130,18 @@ def _freeze(network: nn.Module, cut: Cut) -> None:
         if module not in above or module is root:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
+
+
+def _freeze_all_but_norms(network: nn.Module, card: BackboneCard) -> None:
+    """Only parameters of normalisation layers take a gradient; timm has many of them, all with Norm in their name."""
+    moves = False
+    for module in network.modules():
+        is_norm = "Norm" in type(module).__name__
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(parameter.requires_grad and is_norm)
+            moves |= parameter.requires_grad
+    if not moves:
+        raise TrainingError(f"{card.name} has no normalisation layer to tune there; choose another --recipe")
 
 
 def _weights(student: Student) -> dict[str, torch.Tensor]:
