@@ -10,7 +10,7 @@ from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
 from graftwork.core.facts import digest_of
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.recipes import tuning_candidates, work
+from graftwork.core.recipes import DEFAULT_RECIPE, tuning_candidates, work
 from graftwork.core.trials import Trial
 from graftwork.fit import Tuning
 from graftwork.tournament import Tournament, in_order, run_trials
@@ -32,6 +32,7 @@ MAPS_SHARE = 0.5
 class Wanted:
     """What a user can decide about fine-tuning; None leaves it to the recipe."""
 
+    recipe: str = DEFAULT_RECIPE
     freeze_to: str | None = None
     scratch: bool | None = None
     exhaustive: bool = False
@@ -48,7 +49,9 @@ class Wanted:
             for name in ("epochs", "batch_size", "lr", "layer_decay", "augment")
             if (value := getattr(self, name)) is not None
         }
-        found = tuning_candidates(opened.reading.card, images, freeze_to=self.freeze_to, scratch=self.scratch)
+        found = tuning_candidates(
+            opened.reading.card, images, freeze_to=self.freeze_to, name=self.recipe, scratch=self.scratch
+        )
         return tuple(dataclasses.replace(c, plan=dataclasses.replace(c.plan, **chosen)) for c in found)
 
 
