@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from graftwork.backbones.load import load, untrained
+from graftwork.backbones.load import batchnorm_statistics, load, untrained
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.errors import TrainingError
+from graftwork.finetune.batchnorm import measure_statistics
 from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network
-from graftwork.finetune.loop import Student, Told, margins, train
+from graftwork.finetune.loop import Student, Told, in_batches, margins, train
 from graftwork.finetune.rates import parameter_groups, stages
 from graftwork.finetune.sources import source_of
 from graftwork.images.imageset import ImageSet
@@ -80,6 +81,7 @@ def tune(
     """
     scratch = recipe.start == "random"
     body = last_layer_network(untrained(card, seed) if scratch else load(card), card)
+    folded = not scratch and batchnorm_statistics(body.network) == "identity"
     stage_of = stages(body, card)
     trained: nn.Module = body
     if recipe.freeze_to is not None:
@@ -93,6 +95,8 @@ def tune(
     student = Student(trained, *((np.zeros_like(part) for part in head) if scratch else head))
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
     source = source_of(recipe, images, card.preprocess, maps, seed)
+    if folded:
+        measure_statistics(trained, source.stream(in_batches(rows), None))
     before = _weights(student)
     curve = train(
         student,
