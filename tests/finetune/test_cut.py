@@ -61,3 +61,17 @@ def test_an_unknown_layer_is_named_with_those_that_there_are(random_card: Random
     card = random_card("resnet10t")
     with pytest.raises(BackboneError, match="layer2, layer3, not up to layer9"):
         find_cut(load(card), card, "layer9")
+
+
+def test_a_copy_of_a_tail_reads_what_the_copy_is_given(random_card: RandomCard) -> None:
+    card = random_card("test_efficientnet")
+    network = load(card)
+    cut = find_cut(network, card, card.taps[1].name)
+    tail = Tail(last_layer_network(network, card), cut, card.preprocess.input_px)
+    maps = torch.rand(3, cut.bytes_per_image // 2)
+    expected = tail(maps)[0].detach()
+    other = copy.deepcopy(tail)
+    torch.testing.assert_close(other(maps)[0].detach(), expected)
+    with torch.no_grad():
+        next(p for p in other.parameters() if p.ndim > 1).zero_()
+    torch.testing.assert_close(tail(maps)[0].detach(), expected)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
@@ -18,7 +19,7 @@ from graftwork.errors import TrainingError
 from graftwork.finetune import loop
 from graftwork.finetune.cut import find_cut
 from graftwork.finetune.loop import OutOfTimeError, Told
-from graftwork.finetune.tune import Tuned, tune
+from graftwork.finetune.tune import Tuned, _freeze_all_but_norms, tune
 from graftwork.images.read import read_images
 from graftwork.testing import write_tiny_images
 
@@ -162,3 +163,90 @@ def test_from_scratch_starts_from_random_weights(tuned: Callable[..., Tuned]) ->
     convolutions = [name for name in before if before[name].ndim == 4]
     assert convolutions
     assert all(np.abs(before[name] - found.body[name]).max() > 0.01 for name in convolutions)
+
+
+def _way(tuned: Callable[..., Tuned], found: Tuned) -> float:
+    """How far the body has moved."""
+    before = {name: value.numpy() for name, value in load(tuned.card).state_dict().items()}  # type: ignore[attr-defined]
+    return float(np.sqrt(sum(np.square(found.body[name] - before[name]).sum() for name in before)))
+
+
+def test_l2_sp_draws_the_weights_back_to_where_they_started(tuned: Callable[..., Tuned]) -> None:
+    free, held = tuned(), tuned(dataclasses.replace(RECIPE, l2_sp=10.0))
+    assert 0 < _way(tuned, held) < 0.8 * _way(tuned, free)
+    assert held.curve[-1][0] < held.curve[0][0]
+
+
+def test_averaged_weights_are_what_is_watched_and_kept(tuned: Callable[..., Tuned], tmp_path: Path) -> None:
+    last, averaged = tuned(), tuned(dataclasses.replace(RECIPE, ema_decay=0.9))
+    assert 0 < _way(tuned, averaged) < _way(tuned, last)
+    assert [loss for loss, _ in averaged.curve] == [loss for loss, _ in last.curve]  # they do not guide the training
+    for found in (last, averaged):
+        y = read_images(tmp_path / "images").labels[1::2]
+        z = found.margins.astype(np.float64)
+        log_loss = np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y])
+        assert log_loss == pytest.approx(found.curve[-1][1], rel=1e-4)
+    of_one = tuned(dataclasses.replace(RECIPE, ema_decay=0.0))
+    assert all(np.array_equal(of_one.body[name], last.body[name]) for name in last.body)
+
+
+def test_mixup_mixes_pairs_and_what_they_are() -> None:
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8))
+    labels = torch.tensor([0, 1, 2, 0, 1])
+    mixed = loop._mixing(dataclasses.replace(RECIPE, mixup=1.0, label_smoothing=0.0), 3)
+    np.random.seed(2)
+    inputs, targets = mixed(images, labels)  # the first with the fourth, the second with the third
+    share = float(targets[1, 1])
+    assert 0.01 < share < 0.99
+    torch.testing.assert_close(targets[1], torch.tensor([0.0, share, 1 - share]))
+    torch.testing.assert_close(inputs[1], share * images[1].float() + (1 - share) * images[2].float())
+    torch.testing.assert_close(inputs[4], images[4].float())  # the odd one out
+    torch.testing.assert_close(targets[4], torch.tensor([0.0, 1.0, 0.0]))
+
+
+def test_cutmix_takes_a_rectangle_of_another() -> None:
+    images = torch.stack([torch.zeros(8, 8, 3), torch.full((8, 8, 3), 200.0)]).to(torch.uint8)
+    mixed = loop._mixing(dataclasses.replace(RECIPE, cutmix=1.0, label_smoothing=0.0), 2)
+    np.random.seed(3)
+    inputs, targets = mixed(images, torch.tensor([0, 1]))
+    foreign = float((inputs[0] == 200).float().mean())
+    assert 0 < foreign < 1
+    assert set(np.unique(inputs)) == {0, 200}
+    torch.testing.assert_close(targets, torch.tensor([[1 - foreign, foreign], [foreign, 1 - foreign]]))
+
+
+def test_norms_alone_need_norms(random_card: RandomCard, tuned: Callable[..., Tuned]) -> None:
+    network = load(random_card("test_efficientnet"))
+    for module in network.modules():
+        if "Norm" in type(module).__name__:
+            module._parameters.clear()
+    with pytest.raises(TrainingError, match="no normalisation layer to tune there; choose another --recipe"):
+        _freeze_all_but_norms(network, tuned.card)  # type: ignore[attr-defined]
+
+
+def test_rates_rise_and_fall_and_none_is_lost() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([{"params": [weight], "lr": 2.0}])
+    student = loop.Student(torch.nn.Identity(), np.zeros((2, 1), np.float32), np.zeros(2, np.float32))
+    step = loop._Step(Accelerator(), student, optimiser, RECIPE, 40, None, print)
+    rates = []
+    for number in range(1, 41):
+        step._schedule.step_update(number)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates[3] == max(rates) == 2
+    assert rates[:4] == pytest.approx([0.5, 1, 1.5, 2])
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert 0 < rates[-1] < 0.01
+
+
+def test_one_schedule_spans_all_epochs(tuned: Callable[..., Tuned], monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = []
+    take = loop._Step.__call__
+
+    def noted(self: loop._Step, inputs: torch.Tensor, targets: torch.Tensor, whole: int, number: int) -> float:
+        numbers.append(number)
+        return take(self, inputs, targets, whole, number)
+
+    monkeypatch.setattr(loop._Step, "__call__", noted)
+    tuned()
+    assert numbers == list(range(1, 3 * 4 + 1))  # 30 images in batches of 8

@@ -153,7 +153,7 @@ def test_a_loss_that_explodes_leaves_the_others(
 
 
 def test_an_unknown_layer_to_freeze_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match=r"not up to stages\.99; choose of these"):
+    with pytest.raises(BackboneError, match=r"must have the layer stages\.99 to be frozen up to it"):
         graftwork.train(tiny, output=tmp_path / "run", freeze_to="stages.99", **settings)
 
 

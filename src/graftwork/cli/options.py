@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from graftwork.core.recipes import DEFAULT_RECIPE, RECIPES
+
 Command = Callable[..., Any]
 
 
@@ -75,7 +77,16 @@ reading_options = together(
 )
 
 tuning_options = together(
-    click.option("--freeze-to", metavar="LAYER", help="Tune what lies above this layer, in place of the usual cuts."),
+    click.option(
+        "--recipe",
+        type=click.Choice(list(RECIPES)),
+        default=DEFAULT_RECIPE,
+        show_default=True,
+        help="How fine-tuning is done.",
+    ),
+    click.option(
+        "--freeze-to", metavar="LAYER|N|P%", help="Tune what lies above this layer, in place of the usual cuts."
+    ),
     click.option("--scratch", is_flag=True, help="Try random weights, too."),
     click.option("--exhaustive", is_flag=True, help="Run every fine-tuning on all folds."),
     click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of a fine-tuning."),

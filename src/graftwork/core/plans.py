@@ -49,14 +49,31 @@ class Recipe:
     start: Literal["pretrained", "random"] = "pretrained"
     keep: float = 1.0
     """Share of the way from the pretrained weights and the linear head to the tuned ones (WiSE-FT, Wortsman 2022)."""
+    moves: Literal["all", "norms"] = "all"
+    """Every parameter, or those of the normalisation layers only; the head moves in any case."""
+    l2_sp: float = 0.0
+    """Weight of half the squared distance to the starting weights in the loss (Li et al. 2018); the body then decays
+    to nothing no more."""
+    mixup: float = 0.0
+    """Alpha of mixup (Zhang et al. 2018); it mixes pixels, so ``fixed_views`` is 0."""
+    cutmix: float = 0.0
+    """Alpha of CutMix (Yun et al. 2019); where both are above 0, each batch takes one of them."""
+    ema_decay: float | None = None
+    """Of an exponential moving average of the weights, which is what is kept; None keeps the last weights."""
 
     @property
     def label(self) -> str:
-        """What moves, in words."""
+        """What moves, and what is unusual about it, in words."""
         if self.start == "random":
             return "from scratch"
-        moved = "all layers tuned" if self.freeze_to is None else f"tuned above {self.freeze_to}"
-        return moved if self.keep == 1 else f"{moved}, {self.keep:g} of the way"
+        what = "norms" if self.moves == "norms" else "all layers" if self.freeze_to is None else ""
+        above = "" if self.freeze_to is None else f"above {self.freeze_to}"
+        words = [" ".join(filter(None, [what, "tuned", above]))]
+        words += ["L2-SP"] if self.l2_sp else []
+        words += ["mixed images"] if self.mixup or self.cutmix else []
+        words += ["averaged weights"] if self.ema_decay is not None else []
+        words += [f"{self.keep:g} of the way"] if self.keep != 1 else []
+        return ", ".join(words)
 
 
 Plan = Linear | Recipe

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Candidate, Recipe
+from graftwork.errors import BackboneError, UsageError
+
+DEFAULT_RECIPE = "lp-ft"
+RECIPES: Mapping[str, Mapping[str, Any]] = {
+    DEFAULT_RECIPE: {},
+    "norms": {"moves": "norms", "lr": 1e-3},
+    "l2-sp": {"l2_sp": 0.1},
+    "mixup": {"mixup": 0.2, "cutmix": 1.0, "fixed_views": 0},
+    "ema": {"ema_decay": 0.99},
+}
+"""What each recipe changes in the default one (Kumar et al. 2022: the head first, then all of it)."""
 
 CUTS = (2 / 3, 1 / 2)
 """Depths near which the network is cut, where only what lies above is tuned."""
@@ -29,13 +43,66 @@ def epochs_for(images: int) -> int:
     return int(min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_EPOCHS / math.sqrt(max(images, 1))))))
 
 
-def recipe(images: int, freeze_to: str | None, *, scratch: bool = False) -> Recipe:
-    """Return how to fine-tune on so many images."""
+def recipe(images: int, freeze_to: str | None = None, *, name: str = DEFAULT_RECIPE, scratch: bool = False) -> Recipe:
+    """Return how to fine-tune on so many images.
+
+    Parameters
+    ----------
+    name
+        One of ``RECIPES``; all of them start from pretrained weights, so it changes nothing from scratch.
+
+    Raises
+    ------
+    UsageError
+        When there is no such recipe.
+    """
+    if name not in RECIPES:
+        raise UsageError(f"--recipe must be one of {', '.join(RECIPES)}, not {name}{_near(name, RECIPES)}")
     epochs = epochs_for(images)
     batch = min(32, max(8, images // _FEW_IMAGES_A_BATCH))
     if scratch:
         return Recipe(None, _SCRATCH_TIMES * epochs, batch, lr=2e-3, head_lr=2e-3, layer_decay=1.0, start="random")
-    return Recipe(freeze_to, epochs, batch, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
+    plan = Recipe(freeze_to, epochs, batch, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
+    return dataclasses.replace(plan, **RECIPES[name])
+
+
+def layer_to_freeze(card: BackboneCard, asked: str) -> str:
+    """Return the layer up to which nothing moves.
+
+    Parameters
+    ----------
+    asked
+        A layer's name, ``N`` for the first N layers, or ``P%`` for the deepest layer with at most P per cent of the
+        network below it.
+
+    Raises
+    ------
+    BackboneError
+        When the card has no such layer; near names are listed.
+    UsageError
+        When nothing would be frozen, or everything.
+    """
+    names = [tap.name for tap in card.taps]
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", asked)
+    if asked in names:
+        count = names.index(asked) + 1
+    elif number and number[2]:
+        count = sum(tap.depth <= float(number[1]) / 100 for tap in card.taps)
+    elif asked.isdecimal():
+        count = int(asked)
+    else:
+        raise BackboneError(
+            f"{card.name} must have the layer {asked} to be frozen up to it, but has none{_near(asked, names)}; "
+            f"choose of {', '.join(names)}, a number of layers or a per cent of depth"
+        )
+    if not count:
+        raise UsageError(f"--freeze-to {asked} freezes no layer of {card.name}; leave it out to tune them all")
+    if count >= len(names) or card.taps[count - 1].depth >= 1:
+        raise UsageError(
+            f"--freeze-to {asked} leaves nothing of {card.name} to tune; use --strategy linear, which leaves the "
+            f"network alone, or freeze up to one of {', '.join(tap.name for tap in card.taps if tap.depth < 1)}"
+        )
+    return names[count - 1]
 
 
 def cut_layers(card: BackboneCard) -> tuple[str, ...]:
@@ -46,19 +113,31 @@ def cut_layers(card: BackboneCard) -> tuple[str, ...]:
 
 
 def tuning_candidates(
-    card: BackboneCard, images: int, *, freeze_to: str | None = None, scratch: bool | None = None
+    card: BackboneCard,
+    images: int,
+    *,
+    freeze_to: str | None = None,
+    name: str = DEFAULT_RECIPE,
+    scratch: bool | None = None,
 ) -> tuple[Candidate, ...]:
     """Return the fine-tunings worth trying on so many images.
 
     Parameters
     ----------
     freeze_to
-        The one cut to try; None tries those of ``cut_layers``, and all layers.
+        The one cut to try, as ``layer_to_freeze`` reads it; None tries those of ``cut_layers``, and all layers.
+    name
+        Of the recipe.
     scratch
         Whether random weights are tried; None where there are images enough.
+
+    Raises
+    ------
+    BackboneError, UsageError
+        As ``layer_to_freeze`` and ``recipe``.
     """
-    cuts: list[str | None] = [freeze_to] if freeze_to is not None else [*cut_layers(card), None]
-    plans = [recipe(images, cut) for cut in cuts]
+    cuts: list[str | None] = [*cut_layers(card), None] if freeze_to is None else [layer_to_freeze(card, freeze_to)]
+    plans = [recipe(images, cut, name=name) for cut in cuts]
     if scratch or (scratch is None and images >= SCRATCH_IMAGES):
         plans.append(recipe(images, None, scratch=True))
     last = card.taps[-1]
@@ -129,3 +208,8 @@ def _expected_points(candidate: Candidate) -> float:
     plan = _recipe(candidate)
     kind = "scratch" if plan.start == "random" else "full" if plan.freeze_to is None else "partial"
     return EXPECTED_POINTS[kind]
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 2)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -92,26 +93,32 @@ class Tail(nn.Module):
         self.body = body
         self._shape = cut.shape
         self._blank = torch.zeros(1, input_px, input_px, 3, dtype=torch.uint8)
-        self._maps: torch.Tensor | None = None
         for name, shape in zip(cut.below, cut.shapes_below, strict=True):
             _replace(body.network.get_submodule(name), functools.partial(_nothing, shape))
-        _replace(body.network.get_submodule(cut.module), lambda *_, **__: self._maps)
+        self._given = body.network.get_submodule(cut.module)
+        # a method of the module itself, so that a copy of the tail hands on what the copy was given
+        _replace(self._given, types.MethodType(_hand_on, self._given))
 
     def forward(self, maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Codes of the last layer, as ``CodesNetwork`` gives them."""
-        self._maps = maps.reshape(len(maps), *self._shape)
-        if self._maps.ndim == 4:  # the gradient of a depthwise convolution is four times slower in the other layout
-            self._maps = self._maps.contiguous(memory_format=torch.channels_last)
+        given = maps.reshape(len(maps), *self._shape)
+        if given.ndim == 4:  # the gradient of a depthwise convolution is four times slower in the other layout
+            given = given.contiguous(memory_format=torch.channels_last)
+        self._given.maps = given
         try:
             codes: tuple[torch.Tensor, ...] = self.body(self._blank.to(maps.device).expand(len(maps), -1, -1, -1))
         finally:
-            self._maps = None
+            del self._given.maps
         return codes
 
 
 def last_layer_network(network: nn.Module, card: BackboneCard) -> CodesNetwork:
     """The network up to its last layer: pixels (n, px, px, 3) uint8 in, the codes that a head reads out."""
     return codes_network(network, dataclasses.replace(card, taps=card.taps[-1:]))
+
+
+def _hand_on(module: nn.Module, *_: Any, **__: Any) -> Any:
+    return module.maps
 
 
 def _nothing(shape: tuple[int, ...], value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import set_seed
 from accelerate.utils.memory import should_reduce_batch_size
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -103,27 +104,31 @@ def train(
     OutOfTimeError
         When ``told.fits`` says no.
     """
-    accelerator = Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no", step_scheduler_with_optimizer=False)
-    optimiser = torch.optim.AdamW([{**group, "peak": group["lr"]} for group in groups])
-    student, optimiser = accelerator.prepare(student, optimiser)
-    curve = _resume(checkpoint, student, optimiser, recipe)
-    weight = None if class_weight is None else torch.from_numpy(class_weight).to(accelerator.device)
-    loss_of = nn.CrossEntropyLoss(weight, label_smoothing=recipe.label_smoothing)
+    from timm.optim._optim_factory import create_optimizer_v2  # timm can be imported once a network is loaded
+
+    accelerator = Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
+    workers = accelerator.num_processes
+    mine = slice(accelerator.process_index, None, workers)
+    # placed, not wrapped: a step sums the gradients of all processes itself
+    student = accelerator.prepare_model(student, evaluation_mode=True)
+    optimiser = create_optimizer_v2([dict(group) for group in groups], "adamw", lr=recipe.lr)
+    steps = len(shuffled(rows, recipe.batch_size, seed, 0, workers))
+    step = _Step(accelerator, student, optimiser, recipe, recipe.epochs * steps, class_weight, told.say)
+    mixed = _mixing(recipe, student.head.out_features)
+    state = nn.ModuleDict({"student": student, "kept": step.kept})
+    curve = _resume(checkpoint, state, optimiser, recipe)
     labels = torch.from_numpy(np.asarray(y, np.int64))
-    steps = len(shuffled(rows, recipe.batch_size, seed, 0))
-    pieces = 1  # a batch that does not fit into memory is taken in so many
-    timed: list[float] = []
+    timed: list[float] = []  # a step
     for epoch in range(len(curve), recipe.epochs):
         student.train(recipe.start == "random")
-        torch.manual_seed(1000 * seed + epoch)
-        batches = shuffled(rows, recipe.batch_size, seed, epoch)
+        set_seed(1000 * seed + epoch)
+        batches = shuffled(rows, recipe.batch_size, seed, epoch, workers)
+        shares = [batch[mine] for batch in batches]
         total = 0.0
         begin = time.perf_counter()
-        for number, (batch, inputs) in enumerate(zip(batches, source.stream(batches, epoch), strict=True)):
-            _set_rates(optimiser, (epoch * steps + number) / (recipe.epochs * steps))
-            mine = slice(accelerator.process_index, None, accelerator.num_processes)
-            inputs, targets = inputs[mine].to(accelerator.device), labels[batch][mine].to(accelerator.device)
-            loss, pieces = _step(accelerator, student, optimiser, loss_of, inputs, targets, pieces, told)
+        drawn = zip(batches, shares, source.stream(shares, epoch), strict=True)
+        for number, (batch, share, inputs) in enumerate(drawn, epoch * steps + 1):
+            loss = step(*mixed(inputs, labels[share]), len(batch), number)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss must stay a number, but was {loss} in epoch {epoch + 1}; lower --lr from {recipe.lr:g}"
@@ -132,12 +137,14 @@ def train(
             timed.append(time.perf_counter() - begin)
             begin = time.perf_counter()
             if len(timed) == TIMED_STEPS + 1:
-                left = (recipe.epochs - epoch) * steps - number - 1
-                if not told.fits(left * float(np.median(timed[1:])) * 1.1):
+                left = (recipe.epochs * steps - number) * float(np.median(timed[1:])) * 1.1
+                if not _all_say(accelerator, told.fits(left)):
                     raise OutOfTimeError
-        curve.append((total / len(rows), _log_loss(student, source, held_out, y)))
+        curve.append((total / len(rows), _log_loss(step.kept, source, held_out, y)))
         told.progress(epoch + 1, recipe.epochs)
-        _keep(checkpoint, student, optimiser, recipe, curve)
+        _keep(checkpoint if accelerator.is_main_process else None, state, optimiser, recipe, curve)
+    accelerator.wait_for_everyone()  # a checkpoint is whole before anyone goes on
+    _copy(step.kept, student)
     student.eval()
     return curve
 
@@ -146,10 +153,14 @@ def margins(student: Student, source: Source, rows: Ints) -> NDArray[np.float32]
     """(len(rows), k) margins of images as they are."""
     student.eval()
     device = next(student.parameters()).device
-    batches = [rows[begin : begin + EVALUATED] for begin in range(0, len(rows), EVALUATED)]
     with torch.inference_mode():
-        found = [student(inputs.to(device)).float().cpu().numpy() for inputs in source.stream(batches, None)]
+        found = [student(inputs.to(device)).float().cpu().numpy() for inputs in source.stream(in_batches(rows), None)]
     return np.concatenate(found) if found else np.zeros((0, student.head.out_features), np.float32)
+
+
+def in_batches(rows: Ints) -> list[Ints]:
+    """Images in order, in batches for a pass that trains nothing."""
+    return [rows[begin : begin + EVALUATED] for begin in range(0, len(rows), EVALUATED)]
 
 
 def trains_in_bf16() -> bool:
@@ -162,41 +173,113 @@ def trains_in_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def _step(
-    accelerator: Accelerator,
-    student: nn.Module,
-    optimiser: Any,
-    loss_of: nn.Module,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    pieces: int,
-    told: Told,
-) -> tuple[float, int]:
-    """One step of the optimiser; return the loss and in how many pieces the batch had to be taken."""
-    while True:
-        try:
-            optimiser.zero_grad(set_to_none=True)
-            total = 0.0
-            for part, wanted in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
-                with accelerator.autocast():
-                    loss = loss_of(student(part).float(), wanted) * (len(part) / len(inputs))
-                accelerator.backward(loss)
-                total += float(loss.detach())
-            break
-        except RuntimeError as error:
-            if not should_reduce_batch_size(error) or pieces >= len(inputs):
-                raise
-            pieces *= 2
-            told.say(f"a batch of {len(inputs)} images does not fit into memory; it is taken in {pieces} pieces")
-    accelerator.clip_grad_norm_(student.parameters(), CLIP)
-    optimiser.step()
-    return total, pieces
+class _Step:
+    """One step of the optimiser along the gradient of the mean loss over a batch, whatever share a process has of it.
+
+    A batch that does not fit into memory is taken in pieces, from then on.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        student: Student,
+        optimiser: torch.optim.Optimizer,
+        recipe: Recipe,
+        steps: int,
+        class_weight: NDArray[np.float32] | None,
+        say: Callable[[str], None],
+    ) -> None:
+        from timm.scheduler.cosine_lr import CosineLRScheduler
+        from timm.utils.model_ema import ModelEmaV3
+
+        self._accelerator, self._student, self._optimiser, self._say = accelerator, student, optimiser, say
+        weight = None if class_weight is None else torch.from_numpy(class_weight).to(accelerator.device)
+        self._loss_of = nn.CrossEntropyLoss(weight, reduction="sum")
+        self._l2_sp = recipe.l2_sp
+        drawn = student.body.parameters() if recipe.l2_sp else ()
+        self._origin = [(parameter, parameter.detach().clone()) for parameter in drawn if parameter.requires_grad]
+        warmup = round(WARMUP * steps)  # counted from 1 to one after the last, so that no step stands still
+        self._schedule = CosineLRScheduler(
+            optimiser, steps - warmup + 1, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False
+        )
+        self._average = None
+        if recipe.ema_decay is not None:  # of few steps in the beginning, so that it is not left behind
+            self._average = ModelEmaV3(student, recipe.ema_decay, use_warmup=True, exclude_buffers=True)
+        self.kept: Student = student if self._average is None else self._average.module
+        """What is watched, and left behind: the student, or the average of what it was."""
+        self._pieces = 1
+
+    def __call__(self, inputs: torch.Tensor, targets: torch.Tensor, whole: int, number: int) -> float:
+        """Take step ``number``, from 1 on, on a share of a batch of ``whole`` images with targets (b, k).
+
+        Return the mean loss over the whole batch.
+        """
+        self._schedule.step_update(number)
+        device = self._accelerator.device
+        loss = self._summed(self._backward(inputs.to(device), targets.to(device), whole))
+        for parameter, origin in self._origin:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter.detach() - origin, alpha=self._l2_sp)
+        nn.utils.clip_grad_norm_(self._student.parameters(), CLIP)
+        self._optimiser.step()
+        if self._average is not None:
+            self._average.update(self._student, number)
+        return loss
+
+    def _backward(self, inputs: torch.Tensor, targets: torch.Tensor, whole: int) -> float:
+        while True:
+            try:
+                self._optimiser.zero_grad(set_to_none=True)
+                total = 0.0
+                for part, wanted in zip(inputs.chunk(self._pieces), targets.chunk(self._pieces), strict=True):
+                    with self._accelerator.autocast():
+                        loss = self._loss_of(self._student(part).float(), wanted) / whole
+                    self._accelerator.backward(loss)
+                    total += float(loss.detach())
+                return total
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error) or self._pieces >= len(inputs):
+                    raise
+                self._pieces *= 2
+                self._say(
+                    f"a batch of {len(inputs)} images does not fit into memory; it is taken in {self._pieces} pieces"
+                )
+
+    def _summed(self, loss: float) -> float:
+        """Sum the gradients, and the loss, over all processes."""
+        if self._accelerator.num_processes == 1:
+            return loss
+        gradients = [p.grad for p in self._student.parameters() if p.grad is not None]
+        mine = torch.cat([gradients[0].new_tensor([loss]), *(gradient.reshape(-1) for gradient in gradients)])
+        sums = self._accelerator.reduce(mine, "sum")
+        for gradient, values in zip(gradients, sums[1:].split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(values.view_as(gradient))
+        return float(sums[0])
 
 
-def _set_rates(optimiser: Any, done: float) -> None:
-    share = done / WARMUP if done < WARMUP else 0.5 * (1 + math.cos(math.pi * (done - WARMUP) / (1 - WARMUP)))
-    for group in optimiser.param_groups:
-        group["lr"] = group["peak"] * max(share, 1e-3)
+def _mixing(recipe: Recipe, k: int) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """What makes of inputs and labels (b,) what the network is shown and wants to say (b, k)."""
+    from timm.data.mixup import Mixup, mixup_target
+
+    smoothing = recipe.label_smoothing
+    mix: Any = Mixup(recipe.mixup, recipe.cutmix, label_smoothing=smoothing, num_classes=k)  # type: ignore[no-untyped-call]
+
+    def mixed(inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        targets: torch.Tensor = mixup_target(labels, k, smoothing=smoothing)  # type: ignore[no-untyped-call]
+        if recipe.mixup or recipe.cutmix:
+            pairs = len(labels) // 2 * 2  # an odd one out stays as it is
+            planes = inputs.permute(0, 3, 1, 2).float()
+            planes[:pairs], targets[:pairs] = mix(planes[:pairs], labels[:pairs])
+            inputs = planes.permute(0, 2, 3, 1)
+        return inputs, targets
+
+    return mixed
+
+
+def _all_say(accelerator: Accelerator, yes: bool) -> bool:
+    """Whether all processes agree; none may stop alone."""
+    agree: torch.Tensor = accelerator.reduce(torch.tensor(int(yes), device=accelerator.device), "sum")
+    return bool(agree == accelerator.num_processes)
 
 
 def _log_loss(student: Student, source: Source, rows: Ints, y: Ints) -> float:
@@ -206,28 +289,41 @@ def _log_loss(student: Student, source: Source, rows: Ints, y: Ints) -> float:
     return float(nn.functional.cross_entropy(found, torch.from_numpy(np.asarray(y[rows], np.int64))))
 
 
-def _moving(student: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def _moving(state: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Everything that training may change: parameters with a gradient, and buffers."""
-    yield from ((name, parameter) for name, parameter in student.named_parameters() if parameter.requires_grad)
-    yield from student.named_buffers()
+    yield from ((name, parameter) for name, parameter in state.named_parameters() if parameter.requires_grad)
+    yield from state.named_buffers()
+
+
+@torch.no_grad()
+def _copy(found: nn.Module, into: nn.Module) -> None:
+    """Take over what training may have changed; what is frozen is not touched."""
+    for (_, value), (_, taken) in zip(_moving(into), _moving(found), strict=True):
+        value.copy_(taken)
 
 
 def _keep(
-    folder: Path | None, student: nn.Module, optimiser: Any, recipe: Recipe, curve: Sequence[tuple[float, float]]
+    folder: Path | None,
+    state: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    recipe: Recipe,
+    curve: Sequence[tuple[float, float]],
 ) -> None:
     """Write a checkpoint, whole or not at all: tensors and JSON, never a pickle."""
     if folder is None:
         return
-    tensors = {f"student.{name}": value.detach().cpu().contiguous() for name, value in _moving(student)}
-    for number, state in optimiser.state_dict()["state"].items():
-        for key, value in state.items():
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _moving(state)}
+    for number, moments in optimiser.state_dict()["state"].items():
+        for key, value in moments.items():
             tensors[f"optimiser.{number}.{key}"] = torch.as_tensor(value).cpu().contiguous()
     with whole_folder(folder) as part:
         save_file(tensors, part / "state.safetensors")
         write_json(part / "progress.json", {"recipe": dataclasses.asdict(recipe), "curve": _json_curve(curve)})
 
 
-def _resume(folder: Path | None, student: nn.Module, optimiser: Any, recipe: Recipe) -> list[tuple[float, float]]:
+def _resume(
+    folder: Path | None, state: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe
+) -> list[tuple[float, float]]:
     """Go on from a checkpoint of the same recipe; one that is missing, broken or another's is passed over."""
     if folder is None or not (folder / "progress.json").is_file():
         return []
@@ -236,18 +332,18 @@ def _resume(folder: Path | None, student: nn.Module, optimiser: Any, recipe: Rec
         tensors = load_file(folder / "state.safetensors")
     except (OSError, ValueError, SafetensorError):
         return []
-    here = dict(_moving(student))
-    if told.get("recipe") != dataclasses.asdict(recipe) or {f"student.{n}" for n in here} - set(tensors):
+    here = dict(_moving(state))
+    if told.get("recipe") != dataclasses.asdict(recipe) or here.keys() - tensors.keys():
         return []
     with torch.no_grad():
         for name, value in here.items():
-            value.copy_(tensors[f"student.{name}"])
-    state: dict[int, dict[str, torch.Tensor]] = {}
+            value.copy_(tensors[name])
+    moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser."):
             _, number, key = name.split(".", 2)
-            state.setdefault(int(number), {})[key] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+            moments.setdefault(int(number), {})[key] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     return [(float(a), float("nan") if b is None else float(b)) for a, b in told["curve"]]
 
 

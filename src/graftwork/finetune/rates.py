@@ -34,21 +34,23 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Groups for an optimiser, each with its ``lr``; vectors (biases, scales of norms) do not decay.
 
-    Only parameters that ``requires_grad`` are in.
+    A body that is drawn to where it started (L2-SP) does not decay either. Only parameters that ``requires_grad`` are
+    in.
     """
     top = max(stage_of.values(), default=0)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
 
-    def add(parameters: Sequence[nn.Parameter], lr: float) -> None:
+    def add(parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> None:
         for parameter in parameters:
-            decay = 0.0 if parameter.ndim < 2 else recipe.weight_decay
+            decay = 0.0 if parameter.ndim < 2 else weight_decay
             groups.setdefault((lr, decay), []).append(parameter)
 
     for name, parameter in body.named_parameters():
         if parameter.requires_grad:
             stage = stage_of.get(re.sub(r"^.*?network\.", "", name), 0)
-            add([parameter], recipe.lr * recipe.layer_decay ** (top - stage))
-    add(list(head.parameters()), recipe.head_lr)
+            lr = recipe.lr * recipe.layer_decay ** (top - stage)
+            add([parameter], lr, 0.0 if recipe.l2_sp else recipe.weight_decay)
+    add(list(head.parameters()), recipe.head_lr, recipe.weight_decay)
     return [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in groups.items()]
 
 

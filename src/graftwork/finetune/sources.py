@@ -80,11 +80,15 @@ class Maps:
         return int(np.random.default_rng([self._seed, epoch, image]).integers(count))
 
 
-def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int) -> list[Ints]:
-    """The batches of an epoch: every image once, the last batch smaller; a single image joins the batch before."""
+def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int, processes: int = 1) -> list[Ints]:
+    """The batches of an epoch: every image once, the last batch smaller.
+
+    Each process has at least two images of each batch; a last one with fewer joins the batch before.
+    """
     order = np.random.default_rng([seed, epoch]).permutation(rows)
+    batch_size = max(batch_size, 2 * processes)
     batches = [order[begin : begin + batch_size] for begin in range(0, len(order), batch_size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) < 2 * processes:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
 

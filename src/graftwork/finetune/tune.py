@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from graftwork.backbones.load import load, untrained
+from graftwork.backbones.load import batchnorm_statistics, load, untrained
+from graftwork.backbones.taps import classifier_name
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
+from graftwork.errors import TrainingError
+from graftwork.finetune.batchnorm import measure_statistics
 from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network
-from graftwork.finetune.loop import Student, Told, margins, train
+from graftwork.finetune.loop import Student, Told, in_batches, margins, train
 from graftwork.finetune.rates import parameter_groups, stages
 from graftwork.finetune.sources import source_of
 from graftwork.images.imageset import ImageSet
 
 Ints = NDArray[np.integer]
+WATCHED = 4
+"""Of the images left out at most one for so many trained on is read after each epoch: enough for a curve."""
 LinearHead = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -75,10 +81,11 @@ def tune(
     Raises
     ------
     TrainingError, OutOfTimeError
-        As ``loop.train``.
+        As ``loop.train``; also when norms alone are to move and there are none.
     """
     scratch = recipe.start == "random"
     body = last_layer_network(untrained(card, seed) if scratch else load(card), card)
+    folded = not scratch and batchnorm_statistics(body.network) == "identity"
     stage_of = stages(body, card)
     trained: nn.Module = body
     if recipe.freeze_to is not None:
@@ -87,10 +94,17 @@ def tune(
             trained = Tail(body, cut, card.preprocess.input_px)
         else:
             freeze(body.network, cut)
+    classifier = classifier_name(body.network)
+    if classifier is not None:  # of the classes of old: it runs, and nothing reads it
+        body.network.get_submodule(classifier).requires_grad_(False)
+    if recipe.moves == "norms":
+        _freeze_all_but_norms(body.network, card)
     student = Student(trained, *((np.zeros_like(part) for part in head) if scratch else head))
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
-    before = _weights(student)
     source = source_of(recipe, images, card.preprocess, maps, seed)
+    if folded:
+        measure_statistics(trained, source.stream(in_batches(rows), None))
+    before = _weights(student)
     curve = train(
         student,
         parameter_groups(trained, student.head, stage_of, recipe),
@@ -99,7 +113,7 @@ def tune(
         y,
         recipe,
         class_weight=class_weight,
-        held_out=held_out,
+        held_out=held_out[:: math.ceil(WATCHED * len(held_out) / len(rows)) or 1],
         seed=seed,
         checkpoint=checkpoint,
         told=told,
@@ -127,6 +141,18 @@ def freeze(network: nn.Module, cut: Cut) -> None:
         if module not in above or module is root:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
+
+
+def _freeze_all_but_norms(network: nn.Module, card: BackboneCard) -> None:
+    """Only parameters of normalisation layers take a gradient; timm has many of them, all with Norm in their name."""
+    moves = False
+    for module in network.modules():
+        is_norm = "Norm" in type(module).__name__
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(parameter.requires_grad and is_norm)
+            moves |= parameter.requires_grad
+    if not moves:
+        raise TrainingError(f"{card.name} has no normalisation layer to tune there; choose another --recipe")
 
 
 def _weights(student: Student) -> dict[str, torch.Tensor]:

@@ -235,6 +235,6 @@ def _card_findings(card: BackboneCard) -> tuple[Finding, ...]:
             "note",
             "batch norm without statistics of its own",
             f"every batch norm of {card.name} has mean 0 and variance 1: folded where the weights came from; codes are "
-            "right, fine-tuning would need the statistics measured first",
+            "right, and fine-tuning measures the statistics first",
         ),
     )

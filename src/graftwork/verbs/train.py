@@ -16,6 +16,7 @@ from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Loss, Normalise, linear_candidates
+from graftwork.core.recipes import DEFAULT_RECIPE
 from graftwork.core.record import Run, TestScore
 from graftwork.core.rules import Finding, series_finding
 from graftwork.core.splits import deal, joined_groups
@@ -51,6 +52,7 @@ def train(
     relu: Relu = "auto",
     views: int = 1,
     layer: str = "auto",
+    recipe: str = DEFAULT_RECIPE,
     freeze_to: str | None = None,
     scratch: bool = False,
     exhaustive: bool = False,
@@ -86,9 +88,12 @@ def train(
     strategy, time_limit
         ``auto`` sets fine-tunings beside the linear candidates as far as the time allows (``90s``, ``10m``, ``none``);
         ``linear`` leaves the network alone. Nested cross-validation tests linear candidates only.
+    recipe
+        How fine-tuning is done: ``lp-ft``, or ``norms``, ``l2-sp``, ``mixup``, ``ema`` (``core/recipes.py``).
     freeze_to, scratch, exhaustive, repeats
-        The layer up to which nothing moves, in place of the usual cuts; whether random weights are tried; whether every
-        fine-tuning runs on all folds; with how many seeds, to tell chance in training from chance in the images.
+        Up to where nothing moves, in place of the usual cuts: a layer's name, a number of layers or a per cent of depth
+        (``"50%"``); whether random weights are tried; whether every fine-tuning runs on all folds; with how many seeds,
+        to tell chance in training from chance in the images.
     epochs, batch_size, lr, layer_decay, augment
         In place of what the recipe says.
     backbone, layer
@@ -186,7 +191,7 @@ def train(
     elif strategy == "auto":
         with stages.stage("fine-tuning"):
             wanted = Wanted(
-                freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
+                recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
             )
             found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
     fit_develop = functools.partial(_fit, networks, prepared, rules, tuning)

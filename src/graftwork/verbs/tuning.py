@@ -15,7 +15,7 @@ from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.recipes import Expected, tuning_candidates, worth_trying
+from graftwork.core.recipes import DEFAULT_RECIPE, Expected, tuning_candidates, worth_trying
 from graftwork.core.trials import Trial
 from graftwork.files import write_json
 from graftwork.fit import Tuning
@@ -40,6 +40,7 @@ MAPS_SHARE = 0.5
 class Wanted:
     """What a user can decide about fine-tuning; None leaves it to the recipe."""
 
+    recipe: str = DEFAULT_RECIPE
     freeze_to: str | None = None
     scratch: bool | None = None
     exhaustive: bool = False
@@ -60,7 +61,9 @@ class Wanted:
         found = [
             candidate
             for card in cards
-            for candidate in tuning_candidates(card, images, freeze_to=self.freeze_to, scratch=self.scratch)
+            for candidate in tuning_candidates(
+                card, images, freeze_to=self.freeze_to, name=self.recipe, scratch=self.scratch
+            )
         ]
         return tuple(dataclasses.replace(c, plan=dataclasses.replace(c.plan, **chosen)) for c in found)
 

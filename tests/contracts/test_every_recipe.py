@@ -1,0 +1,99 @@
+"""Every recipe keeps the contract: only what it names moves, the loss falls, and a kill leaves no trace."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from torch import nn
+
+from graftwork.backbones.catalogue import find_card
+from graftwork.backbones.load import load
+from graftwork.core.recipes import RECIPES, recipe
+from graftwork.finetune import loop
+from graftwork.finetune.cut import find_cut
+from graftwork.finetune.loop import Told
+from graftwork.finetune.tune import Tuned, tune
+from graftwork.images.read import read_images
+from graftwork.testing import write_tiny_backbone, write_tiny_images
+
+Run = Callable[..., Tuned]
+Tensors = dict[str, NDArray[Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recipes")
+
+
+@pytest.fixture(params=list(RECIPES))
+def run(request: pytest.FixtureRequest, folder: Path) -> Run:
+    """Fine-tune a tiny network by one recipe, cut at its second layer, from a head of zeros."""
+    card = find_card(str(write_tiny_backbone(folder)))
+    images = read_images(write_tiny_images(folder / "images"))
+    layer = card.taps[1].name
+    plan = dataclasses.replace(
+        recipe(len(images) // 2, layer, name=request.param), epochs=4, batch_size=7, lr=3e-3, head_lr=1e-2
+    )
+
+    def tuned(checkpoint: Path | None = None) -> Tuned:
+        head = np.zeros((len(images.classes), card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
+        rows, held_out = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
+        return tune(
+            card, images, images.labels, head, plan, maps=None, rows=rows, held_out=held_out, keeps=(1.0,),
+            class_weight=None, seed=0, checkpoint=checkpoint, told=Told(),
+        )[0]  # fmt: skip
+
+    network = load(card)
+    cut = find_cut(network, card, layer)
+    tuned.plan, tuned.network = plan, network  # type: ignore[attr-defined]
+    tuned.below = (*cut.below, cut.module)  # type: ignore[attr-defined]
+    return tuned
+
+
+def test_only_what_it_names_moves_and_the_loss_falls(run: Run) -> None:
+    network: nn.Module = run.network  # type: ignore[attr-defined]
+    before = {name: value.numpy() for name, value in network.state_dict().items()}
+    found = run()
+    moved = {name for name, value in found.body.items() if value.tobytes() != before[name].tobytes()}
+    below = tuple(f"{name}." for name in run.below)  # type: ignore[attr-defined]
+    may = {name for name, _ in network.named_parameters() if not name.startswith(below) and "classifier" not in name}
+    if run.plan.moves == "norms":  # type: ignore[attr-defined]
+        norms = {name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)}
+        may = {name for name in may if name.rpartition(".")[0] in norms}
+    assert moved == may
+    assert np.abs(found.head[0]).max() > 0
+    losses = [loss for loss, _ in found.curve]
+    # a head of zeros begins at log 3; what the loss on mixtures does says little
+    assert found.curve[-1][1] < 0.7 * np.log(3)
+    assert losses[-1] < 0.7 * losses[0] or run.plan.mixup  # type: ignore[attr-defined]
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_kill_leaves_no_trace(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undisturbed = run()
+    keep, epochs = loop._keep, []
+
+    def killed(*given: Any) -> None:
+        keep(*given)
+        epochs.append(len(given[-1]))
+        if epochs == [1, 2]:
+            raise KilledError
+
+    monkeypatch.setattr(loop, "_keep", killed)
+    with pytest.raises(KilledError):
+        run(tmp_path / "checkpoint")
+    again = run(tmp_path / "checkpoint")
+    assert epochs == [1, 2, 3, 4]  # it went on, and did not begin again
+    assert again.curve == undisturbed.curve
+    np.testing.assert_array_equal(again.margins, undisturbed.margins)
+    np.testing.assert_array_equal(again.head[0], undisturbed.head[0])
+    assert all(undisturbed.body[name].tobytes() == again.body[name].tobytes() for name in again.body)

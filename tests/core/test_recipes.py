@@ -1,0 +1,95 @@
+"""How fine-tuning is done, and up to where nothing moves: read from what a user says."""
+
+from __future__ import annotations
+
+import pytest
+
+from graftwork.core.facts import BackboneCard, Preprocess, Tap
+from graftwork.core.plans import Recipe
+from graftwork.core.recipes import RECIPES, layer_to_freeze, recipe, tuning_candidates, work
+from graftwork.errors import BackboneError, UsageError
+
+DEPTHS = {"stem": 0.1, "layer1": 0.3, "layer2": 0.55, "layer3": 0.9, "pooled": 1.0}
+CARD = BackboneCard(
+    "file:net",
+    "file",
+    "net",
+    "net.safetensors",
+    Preprocess(),
+    tuple(Tap(n, d, 8) for n, d in DEPTHS.items()),
+    gmacs=2.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "layer"),
+    [
+        ("layer2", "layer2"), ("1", "stem"), ("4", "layer3"), ("10%", "stem"), ("54.9%", "layer1"), ("55%", "layer2"),
+        ("99%", "layer3"),
+    ],
+)  # fmt: skip
+def test_where_to_freeze_is_a_name_a_number_or_a_share(asked: str, layer: str) -> None:
+    assert layer_to_freeze(CARD, asked) == layer
+
+
+def test_an_unknown_layer_is_answered_with_near_names() -> None:
+    with pytest.raises(
+        BackboneError, match=r"must have the layer layr3 .*did you mean layer3 .*choose of stem, layer1"
+    ):
+        layer_to_freeze(CARD, "layr3")
+
+
+@pytest.mark.parametrize("asked", ["1.5", "-1", "50 %", "%"])
+def test_what_is_no_number_is_no_layer_either(asked: str) -> None:
+    with pytest.raises(BackboneError, match="has none"):
+        layer_to_freeze(CARD, asked)
+
+
+@pytest.mark.parametrize("asked", ["pooled", "5", "6", "100%", "150%"])
+def test_freezing_everything_says_what_to_do(asked: str) -> None:
+    with pytest.raises(UsageError, match=r"leaves nothing of file:net to tune; use --strategy linear"):
+        layer_to_freeze(CARD, asked)
+
+
+@pytest.mark.parametrize("asked", ["0", "0%", "9%"])
+def test_freezing_nothing_says_what_to_do(asked: str) -> None:
+    with pytest.raises(UsageError, match="leave it out to tune them all"):
+        layer_to_freeze(CARD, asked)
+
+
+def test_candidates_are_cut_where_it_was_asked() -> None:
+    (candidate,) = tuning_candidates(CARD, 100, freeze_to="60%")
+    assert candidate.layer == "layer2"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_changes_what_it_says_and_reads_as_another(name: str) -> None:
+    usual, plan = recipe(100, "layer2"), recipe(100, "layer2", name=name)
+    assert isinstance(plan, Recipe)
+    changed = {field for field in Recipe.__dataclass_fields__ if getattr(plan, field) != getattr(usual, field)}
+    assert changed == set(RECIPES[name])
+    assert (plan.label == usual.label) == (name == "lp-ft")
+    assert all(c.plan == recipe(100, c.plan.freeze_to, name=name) for c in tuning_candidates(CARD, 100, name=name))
+
+
+def test_mixed_images_are_no_kept_activations() -> None:
+    assert recipe(100, "layer2").fixed_views
+    assert not recipe(100, "layer2", name="mixup").fixed_views
+
+
+def test_from_scratch_no_recipe_leaves_weights_where_they_were_drawn() -> None:
+    assert recipe(100, name="norms", scratch=True) == recipe(100, scratch=True)
+
+
+def test_an_unknown_recipe_is_answered_with_near_names() -> None:
+    with pytest.raises(UsageError, match=r"one of lp-ft, norms, l2-sp, mixup, ema, not l2sp .*did you mean l2-sp"):
+        recipe(100, name="l2sp")
+
+
+def test_work_is_that_of_the_passes() -> None:
+    whole, cut, norms = recipe(100), recipe(100, "layer2"), recipe(100, name="norms")
+    mixed = recipe(100, "layer2", name="mixup")
+    assert work(whole, CARD, 100) == pytest.approx(2 * 100 * 3 * whole.epochs)
+    assert work(norms, CARD, 100) == pytest.approx(2 * 100 * 2 * norms.epochs)
+    assert work(cut, CARD, 100) == pytest.approx(2 * 100 * (3 * 0.45 * cut.epochs + 0.55 * cut.fixed_views))
+    assert work(mixed, CARD, 100) == pytest.approx(2 * 100 * (3 * 0.45 + 0.55) * mixed.epochs)
