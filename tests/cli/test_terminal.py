@@ -58,6 +58,14 @@ def test_without_a_terminal_a_finished_fold_is_a_line(clock):
     ]
 
 
+def test_a_finished_fold_goes_before_what_else_changed(clock):
+    with plain() as terminal:
+        terminal.candidates([FIRST, WAITS])
+        clock[0] += 60
+        terminal.candidates([LATER, Standing(WAITS.label, "fold 1 of 5, epoch 1 of 12")])
+    assert lines(terminal)[1:] == ["tuned above blocks.4: fold 2 of 5, epoch 1 of 12, 87.5 % so far, 1:02 left"]
+
+
 def test_without_a_terminal_else_at_most_one_line_in_ten_seconds(clock):
     with plain() as terminal:
         terminal.stage("fine-tuning")
