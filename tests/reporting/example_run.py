@@ -12,19 +12,23 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import RidgeClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from graftwork.core.choose import choose, resampled_losses, score_interval
 from graftwork.core.facts import BackboneCard, Cost, DatasetFacts, Preprocess, Tap
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss, softmax
-from graftwork.core.plans import Candidate, Linear
+from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.record import CodesMap, ImageTable, Run, TestScore
 from graftwork.core.rules import Finding
 from graftwork.core.splits import Split, make_split
 from graftwork.core.trials import Baseline, Trial
+from graftwork.reporting.tunings import cost_to_use
 
 HOSTILE = (
     "<script>document.title='broken'</script>",
@@ -66,11 +70,16 @@ def layer_codes(images: np.ndarray) -> dict[str, np.ndarray]:
     return codes
 
 
+HEADS = {"hinge": SVC(C=10, gamma="scale"), "neighbours": KNeighborsClassifier(3),
+         "forest": ExtraTreesClassifier(50, random_state=0)}  # fmt: skip
+"""What stands in for fine-tunings: real fits that are not linear, of the raw pixels."""
+
+
 def out_of_fold(x: np.ndarray, y: np.ndarray, folds: np.ndarray, loss: str, k: int) -> tuple[np.ndarray, object]:
-    """Probability rows of a real linear fit (in closed form, to be quick), and the model refitted on everything."""
+    """Probability rows of a real fit (a linear one in closed form, to be quick), and it refitted on everything."""
     by_softmax = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3) if k <= 10 else RidgeClassifier(3.0)
     head = by_softmax if loss == "softmax" else RidgeClassifier(30.0)
-    model = make_pipeline(StandardScaler(), head)
+    model = make_pipeline(StandardScaler(), HEADS.get(loss, head))
     cv = [(np.flatnonzero(folds != f), np.flatnonzero(folds == f)) for f in np.unique(folds)]
     rows = np.zeros((len(y), k))
     for fit, judge in cv:
@@ -108,8 +117,12 @@ def example_run(
     tested: bool = True,
     trials: int | None = None,
     flip: int = 0,
+    tuned: bool = False,
 ) -> Run:
-    """A whole run on n digits, everything in it fitted and judged for real; ``flip`` labels are given wrong."""
+    """A whole run on n digits, everything in it fitted and judged for real; ``flip`` labels are given wrong.
+
+    ``tuned``: fine-tunings stand beside the linear candidates, with other real fits in their place.
+    """
     k = len(classes)
     digits = load_digits()
     pick = np.random.default_rng(seed).permutation(len(digits.target))[:n]
@@ -131,10 +144,16 @@ def example_run(
         details = {"C": 0.05 if loss == "softmax" else 0.01, "temperature": 1.0 if loss == "softmax" else 0.25}
         tried.append(Trial(Candidate("example:random-filters", layers, Linear(loss)), rows, cost, details))  # type: ignore[arg-type]
         models.append((model, x))
+    if tuned:
+        pixels = images.reshape(n, -1)
+        for trial, model in tuned_trials(pixels[develop], truth, split.folds, taps, k):
+            tried.append(trial)
+            models.append((model, pixels))
+    card = example_card(codes, taps)
     baselines = cheap_rows(images[develop], truth, split, k)
     verdict = choose(
         tried,
-        [t.cost.fit_seconds for t in tried],
+        [cost_to_use(t.candidate, [card]) for t in tried] if tuned else [t.cost.fit_seconds for t in tried],
         truth,
         np.arange(len(develop)),
         metric,
@@ -154,7 +173,7 @@ def example_run(
         engine="openvino fp32",
         seed=seed,
         classes=classes,
-        cards=(example_card(codes, taps),),
+        cards=(card,),
         facts=DatasetFacts(
             n, classes, tuple(np.bincount(truth, minlength=k).tolist()), None, 8, 8, {"PNG": n}, {"L": n}
         ),
@@ -171,6 +190,32 @@ def example_run(
         ),
         stage_seconds={"read and check images": 0.8, "codes": 2.9, "linear fits": 4.4, "refit": 0.3, "report": 0.9},
     )
+
+
+def tuned_trials(
+    pixels: np.ndarray, y: np.ndarray, folds: np.ndarray, taps: tuple[str, ...], k: int
+) -> list[tuple[Trial, object]]:
+    """Fine-tunings as a tournament leaves them: whole, halfway, dropped early, cut by the clock, and from scratch."""
+    cut = {"fixed_views": 8}
+    plans = [
+        (Recipe(taps[1], 12, **cut), "hinge", 84.0, "whole", 5),
+        (Recipe(taps[1], 12, **cut, keep=0.5), "neighbours", 84.0, "whole", 5),
+        (Recipe(taps[0], 12, **cut), "neighbours", 131.0, "whole", 5),
+        (Recipe(taps[2], 12, **cut), "neighbours", 13.0, "dropped early", 1),
+        (Recipe(None, 12), "forest", 61.5, "cut by the clock", 2),
+        (Recipe(None, 48, lr=2e-3, start="random"), "neighbours", 310.0, "whole", 5),
+    ]
+    found = []
+    for plan, loss, seconds, ended, ran in plans:
+        rows, model = out_of_fold(pixels, y, folds, loss, k)
+        rows[folds >= ran] = np.nan
+        falls = np.exp(-np.arange(1, plan.epochs + 1) * (0.02 if plan.start == "random" else 0.25))
+        level = 0.2 + 0.1 * len(found)
+        curve = tuple(zip((0.5 + 1.6 * falls).tolist(), (level + 1.4 * falls).tolist(), strict=True))
+        candidate = Candidate("example:random-filters", taps[-1:], plan, input_px=8)
+        details = {"C": 0.05, "temperature": 1.0}
+        found.append((Trial(candidate, rows, Cost(seconds), details, ended, curve), model))
+    return found
 
 
 def spread(model: object, x: np.ndarray, k: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from graftwork.core.metrics import doubtful_labels
 from graftwork.core.splits import make_split
 from graftwork.reporting import evidence
 from graftwork.reporting.colours import TOKENS
-from graftwork.reporting.layers import layer_axis, layer_range, series_names
+from graftwork.reporting.layers import layer_axis, linear_series, score_range
 from graftwork.reporting.page import images_to_show
 
 
@@ -83,13 +83,13 @@ def test_layers_stand_by_depth_and_several_together_last():
     run = example_run()
     assert list(layer_axis(run.trials)) == ["blocks.0", "blocks.1", "blocks.2", "pooled", "all 4 layers"]
     assert list(layer_axis(run.trials[-1:]).values()) == [0.0]
-    assert series_names(run.trials) == ["softmax", "SVM"]
+    assert list(linear_series(run.trials)) == ["softmax", "SVM"]
 
 
 def test_every_candidate_s_interval_is_within_the_chart():
     for metric in ("accuracy", "log-loss"):
         verdict = example_run(metric=metric).verdict
-        low, high = layer_range(verdict)
+        low, high = score_range(verdict, range(len(verdict.rows)))
         assert all(low <= row.low <= row.high <= high for row in verdict.rows)
 
 

@@ -19,6 +19,7 @@ from graftwork.core.stats import clopper_pearson
 from graftwork.errors import StorageError
 from graftwork.reporting import evidence
 from graftwork.reporting.page import images_to_show, render, write_layer_plot, write_report
+from graftwork.reporting.tunings import cost_to_use
 from graftwork.runfolder import write_run
 
 CLASSES_200 = tuple(f"class {i:03d}" for i in range(200))
@@ -31,6 +32,8 @@ KINDS = {
     "log loss": {"metric": "log-loss"},
     "macro F1, nothing tested": {"metric": "macro-f1", "tested": False},
     "hostile names": {"classes": HOSTILE},
+    "fine-tunings": {"n": 240, "tuned": True},
+    "fine-tunings, log loss": {"n": 240, "tuned": True, "metric": "log-loss"},
 }
 
 
@@ -164,9 +167,12 @@ def test_warnings_stand_above_what_came_in():
 
 def test_the_table_of_candidates_holds_the_figures_of_the_verdict(run):
     rows = [row for row in data_values(bare(run), "layers") if row]
-    expected = sorted(zip(run.verdict.rows, run.trials, strict=True), key=lambda pair: pair[0].deficit)
-    for shown, (row, trial) in zip(rows, expected, strict=False):
-        assert shown == [row.score, row.deficit, trial.details["C"], trial.cost.fit_seconds]
+    pairs = zip(run.verdict.rows, run.trials, strict=True)
+    expected = sorted(pairs, key=lambda pair: (not pair[1].run.all(), pair[0].deficit))
+    used = [cost_to_use(trial.candidate, run.cards) for _, trial in expected]
+    chosen = cost_to_use(run.trials[run.verdict.chosen].candidate, run.cards)
+    for shown, (row, trial), use in zip(rows, expected, used, strict=False):
+        assert shown == [row.score, row.deficit, trial.details["C"], trial.cost.fit_seconds, use / chosen]
     assert len(rows) == len(run.verdict.rows) + len(run.verdict.baselines)
 
 
@@ -350,7 +356,7 @@ def test_importing_the_report_loads_no_charts():
 
 def test_a_plot_of_the_layers_is_a_page_of_its_own(tmp_path):
     run = example_run()
-    path = write_layer_plot(run.verdict, run.trials, tmp_path / "plot.html")
+    path = write_layer_plot(run.verdict, run.trials, run.card, tmp_path / "plot.html")
     page = Page(path.read_text(encoding="utf-8"))
     assert list(page.held("charts")) == ["layers"]
     for row in (*run.verdict.rows, *run.verdict.baselines):

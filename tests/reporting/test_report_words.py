@@ -55,7 +55,7 @@ def test_every_candidate_is_told_why():
             assert told[i] == "dropped: significantly worse than the best"
     assert sum(text.startswith("chosen") for text in told) == 1
     cut = dataclasses.replace(run.trials[0], ended="cut by the clock")
-    assert words.fate(run.verdict, (cut, *run.trials[1:]), 0) == "not run to its end"
+    assert words.fate(run.verdict, (cut, *run.trials[1:]), 0).endswith("not run to its end, which says nothing of it")
 
 
 def test_images_to_settle_are_told_in_two_figures_and_only_if_more_are_needed():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graftwork.core.record import Run
     from graftwork.core.rules import Finding
     from graftwork.core.stats import Share
+    from graftwork.core.trials import Trial
     from graftwork.model.load import Prediction
     from graftwork.verbs.check import Checked
     from graftwork.verbs.compare import Comparison
@@ -43,7 +44,7 @@ def show_run(run: Run) -> None:
     """Print the verdict, the test and where to look next."""
     console = Console()
     show_findings(console, [finding for finding in run.findings if finding.severity != "note"])
-    console.print(verdict_table(run.verdict))
+    console.print(verdict_table(run.verdict, run.trials))
     console.print(f"[bold]{run.verdict.words}[/bold]: {run.verdict.because}", highlight=False)
     if run.test is not None:
         test = run.test
@@ -58,27 +59,32 @@ def show_run(run: Run) -> None:
     console.print(f"model:  {folder / 'model'}", highlight=False, soft_wrap=True)
 
 
-def verdict_table(verdict: Verdict) -> Table:
+def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
     """Every candidate and every cheap row; validation, selected."""
     table = Table(title="out of fold (validation, selected)", title_justify="left")
     table.add_column("candidate")
     table.add_column(verdict.metric, justify="right")
     table.add_column("95 % interval", justify="right")
     table.add_column("behind the best", justify="right")
-    for number, row in enumerate(verdict.rows):
+    table.add_column("seconds", justify="right")
+    for number, (row, trial) in enumerate(zip(verdict.rows, trials, strict=True)):
         mark = "chosen" if number == verdict.chosen else "best" if number == verdict.best else ""
-        _add(table, verdict.metric, row, mark)
+        if trial.ended == "cut by the clock":  # how far it was then says nothing of it
+            mark = trial.ended
+        _add(table, verdict.metric, row, mark, f"{trial.cost.fit_seconds:.1f}")
     table.add_section()
     for row in verdict.baselines:
-        _add(table, verdict.metric, row, "")
+        _add(table, verdict.metric, row, "", "")
     return table
 
 
-def _add(table: Table, metric: Metric, row: Row, mark: str) -> None:
+def _add(table: Table, metric: Metric, row: Row, mark: str, seconds: str) -> None:
     unit = 1 if metric == "log-loss" else 100
     behind = mark or f"{unit * row.deficit:.{3 if unit == 1 else 1}f}{' *' if row.beaten else ''}"
     style = "bold" if mark == "chosen" else None
-    table.add_row(row.label, figure(metric, row.score), _interval(metric, row.low, row.high), behind, style=style)
+    table.add_row(
+        row.label, figure(metric, row.score), _interval(metric, row.low, row.high), behind, seconds, style=style
+    )
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -106,7 +112,7 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
     if plot is not None:
         from graftwork.reporting.page import write_layer_plot
 
-        write_layer_plot(probe.verdict, probe.trials, plot)
+        write_layer_plot(probe.verdict, probe.trials, probe.card, plot)
     if as_json:
         _print_json(
             {
@@ -122,7 +128,7 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
     console = Console()
     show_findings(console, [finding for finding in probe.findings if finding.severity != "note"])
     console.print(f"{probe.card.name}, {probe.images} images ({probe.on})", highlight=False)
-    console.print(verdict_table(probe.verdict))
+    console.print(verdict_table(probe.verdict, probe.trials))
     if plot is not None:
         console.print(f"plot: {plot}", highlight=False, soft_wrap=True)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,9 +18,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
-from graftwork.verbs.listener import Listener
+from graftwork.verbs.listener import Listener, Standing
 
 PLAIN_EVERY_SECONDS = 10.0
 
@@ -31,18 +33,35 @@ class _Rate(ProgressColumn):
         return Text("" if not task.speed else f"{task.speed:,.0f}/s", style="progress.data.speed")
 
 
-class Terminal(Listener):
-    """Shows stages on standard error, so that standard output is only the result."""
+class _Board(Progress):
+    """A bar, and under it a row for every candidate of a tournament."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
-        self._bar: Progress | None = None
+    standings: Sequence[Standing] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.standings:
+            yield _table(self.standings)
+
+
+class Terminal(Listener):
+    """Shows stages on standard error, so that standard output is only the result.
+
+    Where there is no terminal these are plain lines; where it is to be quiet, only those about candidates, which are
+    the sign of life in a run of many minutes.
+    """
+
+    def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._quiet = quiet
+        self._bar: _Board | None = None
         self._name = ""
         self._told = 0.0
+        self._standings: dict[str, Standing] = {}
 
     def __enter__(self) -> Terminal:
-        if self.console.is_terminal and not self.console.quiet:
-            self._bar = Progress(
+        if self.console.is_terminal and not self._quiet:
+            self._bar = _Board(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -64,10 +83,11 @@ class Terminal(Listener):
 
     def stage(self, name: str) -> None:
         """Begin a line of its own."""
-        self._name, self._told = name, time.monotonic()
+        self._name, self._told, self._standings = name, time.monotonic(), {}
         if self._bar is None:
-            self.console.print(f"{name} ...", highlight=False)
+            self.say(f"{name} ...")
             return
+        self._bar.standings = ()
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self._bar.add_task(name, total=None)
@@ -78,8 +98,53 @@ class Terminal(Listener):
             self._bar.update(self._bar.task_ids[-1], completed=done, total=total)
         elif time.monotonic() - self._told > PLAIN_EVERY_SECONDS:
             self._told = time.monotonic()
-            self.console.print(f"{self._name}: {done} of {total}", highlight=False)
+            self.say(f"{self._name}: {done} of {total}")
+
+    def candidates(self, standings: Sequence[Standing]) -> None:
+        """Show a row for each, or print a line for a fold that was finished and else one every ten seconds."""
+        if self._bar is not None:
+            self._bar.standings = tuple(standings)
+            return
+        before, self._standings = self._standings, {standing.label: standing for standing in standings}
+        moved = [standing for standing in standings if standing != before.get(standing.label)]
+        finished = [s for s in moved if s.folds > (before[s.label].folds if s.label in before else 0)]
+        if not finished and time.monotonic() - self._told > PLAIN_EVERY_SECONDS:
+            finished = moved[-1:]
+        for standing in finished:
+            self._told = time.monotonic()
+            self._print(_line(standing))
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
+        if not self._quiet:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(standings: Sequence[Standing]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("candidate", "", "accuracy so far", "time left"):
+        table.add_column(title, justify="right" if title.endswith(("far", "left")) else "left", header_style="dim")
+    for standing in standings:
+        texts = (standing.label, standing.state, _accuracy(standing), _left(standing))
+        table.add_row(*map(Text, texts))  # as text, since the names of layers may hold what looks like markup
+    return table
+
+
+def _line(standing: Standing) -> str:
+    accuracy, left = _accuracy(standing), _left(standing)
+    said = [standing.state, accuracy and f"{accuracy} so far", left and f"{left} left"]
+    return f"{standing.label}: {', '.join(filter(None, said))}"
+
+
+def _accuracy(standing: Standing) -> str:
+    return "" if standing.accuracy is None else f"{100 * standing.accuracy:.1f} %"
+
+
+def _left(standing: Standing) -> str:
+    if standing.seconds_left is None:
+        return ""
+    minutes, seconds = divmod(round(standing.seconds_left), 60)
+    return f"{minutes}:{seconds:02d}"

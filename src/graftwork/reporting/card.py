@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from graftwork.core.metrics import calibration
+from graftwork.core.plans import Recipe
 from graftwork.core.record import Run
 from graftwork.reporting import evidence, tables, words
 
@@ -30,6 +31,8 @@ def model_card(run: Run) -> str:
     judged = evidence.judged(run)
     page = environment.get_template("card.md.jinja").render(
         run=run,
+        chosen=words.chosen(run),
+        tuned=isinstance(words.chosen(run).candidate.plan, Recipe),
         headline=words.headline(run),
         warnings=[f for f in run.findings if f.severity != "note"],
         classes=tables.class_rows(run) if len(run.classes) <= LISTED_CLASSES else [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,13 +16,15 @@ from numpy.typing import NDArray
 
 from graftwork.core.choose import Verdict
 from graftwork.core.metrics import Calibration, calibration, confusion
+from graftwork.core.plans import Recipe
 from graftwork.core.record import CodesMap, Run
 from graftwork.core.stats import clopper_pearson
 from graftwork.core.trials import Trial
 from graftwork.reporting import words
 from graftwork.reporting.colours import class_colour, light, marker_of
 from graftwork.reporting.evidence import before_temperature, judged, labels, predictions
-from graftwork.reporting.layers import DASHES, SERIES, layer_axis, layer_range, series_names, series_of
+from graftwork.reporting.layers import DASHES, SERIES, layer_axis, linear_series, score_range
+from graftwork.reporting.tunings import Cuts, on_fewer
 
 NAMED_TICKS = 40
 """Up to so many classes have their names beside the confusion matrix; beyond, hovering tells."""
@@ -63,27 +66,89 @@ def _ticks(axis: Any, names: Mapping[float, str], length: int) -> None:
 
 
 def layer_chart(verdict: Verdict, trials: Sequence[Trial]) -> UIElement:
-    """Accuracy by layer with intervals, the cheap rows as lines."""
-    metric = verdict.metric
-    scale = 1.0 if metric == "log-loss" else 100.0
-    at = layer_axis(trials)
-    low, high = (scale * edge for edge in layer_range(verdict))
+    """Accuracy of the linear classifiers by layer with intervals, the cheap rows as lines."""
+    at, series = layer_axis(trials), linear_series(trials)
     left, right = -0.6, max(at.values()) + 0.6
-    plot = _plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
-    plot.yaxis.axis_label = f"{words.METRIC_NAMES[metric]}, {words.unit(metric)} ({words.SELECTED})"
-    plot.xgrid.grid_line_color = None
+    plot = _scores(verdict, [i for mine in series.values() for i in mine], left, right)
     _ticks(plot.xaxis, {x: name for name, x in at.items()}, 20)
     plot.xaxis.major_label_orientation = 0.7 if len(at) > 4 or max(map(len, at)) > 12 else 0.0
-    for dash, row in zip(DASHES, verdict.baselines, strict=False):
-        if low <= scale * row.score <= high:
-            y = scale * row.score
-            plot.segment(left, y, right, y, line_color=light("muted"), line_dash=dash, line_width=1.5)
-    names = series_names(trials)
-    for s, (token, marker) in enumerate(SERIES[: len(names)]):
-        mine = [i for i in range(len(trials)) if series_of(trials, i) == names[s]]
-        offset = 0.16 * (s - (len(names) - 1) / 2)
+    for s, (mine, (token, marker)) in enumerate(zip(series.values(), SERIES, strict=False)):
+        offset = 0.16 * (s - (len(series) - 1) / 2)
         _whiskers(plot, verdict, trials, mine, [at[trials[i].candidate.layer] + offset for i in mine], token, marker)
     return plot
+
+
+def cut_chart(verdict: Verdict, trials: Sequence[Trial], lines: Cuts) -> UIElement:
+    """Accuracy by how much of the network is frozen: a line for what is read there, one for what is tuned above."""
+    plot = _scores(verdict, [i for points in lines.values() for _, i in points], -0.04, 1.04)
+    plot.xaxis.axis_label = "frozen up to (share of the depth)"
+    tuned = {d: i for points in lines.values() for d, i in points if isinstance(trials[i].candidate.plan, Recipe)}
+    every = {d: i for points in lines.values() for d, i in points}
+    names = {
+        d: f"{words.shortened(trials[i].candidate.layer, 16)}, {100 * d:.0f} %"
+        for d, i in _spaced(tuned | every).items()
+    }
+    _ticks(plot.xaxis, names, 24)
+    plot.xaxis.major_label_orientation = 0.7
+    for s, (points, (token, marker)) in enumerate(zip(lines.values(), SERIES, strict=False)):
+        mine, x = [i for _, i in points], [d + 0.012 * (s - (len(lines) - 1) / 2) for d, _ in points]
+        y = [_scale(verdict) * verdict.rows[i].score for i in mine]
+        alike = [not on_fewer(verdict, trials, i) for i in mine]  # scores on other images join no line
+        plot.line(
+            list(itertools.compress(x, alike)),
+            list(itertools.compress(y, alike)),
+            line_color=light(token),
+            line_width=2,
+        )
+        _whiskers(plot, verdict, trials, mine, x, token, marker)
+    return plot
+
+
+def _spaced(at: Mapping[float, int]) -> dict[float, int]:
+    """Those that leave room for a name beside each other, the first ones first."""
+    kept: dict[float, int] = {}
+    for x, item in at.items():
+        if all(abs(x - other) > 0.05 for other in kept):
+            kept[x] = item
+    return kept
+
+
+def learning_chart(curves: Mapping[str, Trial]) -> UIElement:
+    """Log loss of the images left out after each epoch of each fine-tuning, the training loss beside it, thinner."""
+    plot = _plain(height=340)
+    plot.xaxis.axis_label, plot.yaxis.axis_label = "epochs", "log loss, nats"
+    plot.xaxis.ticker = BasicTicker(min_interval=1)
+    plot.xgrid.grid_line_color = None
+    for (name, trial), (token, marker) in zip(curves.items(), SERIES, strict=False):
+        trained, left_out = (list(losses) for losses in zip(*trial.curve, strict=True))
+        epochs = list(range(1, len(trained) + 1))
+        plot.line(epochs, trained, line_color=light(token), line_width=1, line_dash="dotted")
+        plot.line(epochs, left_out, line_color=light(token), line_width=2.4)
+        source = ColumnDataSource({"epoch": epochs, "trained": trained, "left_out": left_out})
+        dots = plot.scatter("epoch", "left_out", source=source, marker=marker, size=6, fill_color=light(token),
+                            line_color=light(token))  # fmt: skip
+        tips = [("", words.one_line(name).replace("@", "@@")), ("epoch", "@epoch"), ("left out", "@left_out{0.000}"),
+                ("trained on", "@trained{0.000}")]  # fmt: skip
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
+    return plot
+
+
+def _scores(verdict: Verdict, shown: Sequence[int], left: float, right: float) -> figure:
+    """An empty chart of scores that holds these candidates, the cheap rows as lines across it."""
+    scale = _scale(verdict)
+    low, high = (scale * edge for edge in score_range(verdict, shown))
+    plot = _plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
+    plot.yaxis.axis_label = f"{words.METRIC_NAMES[verdict.metric]}, {words.unit(verdict.metric)} ({words.SELECTED})"
+    plot.xgrid.grid_line_color = None
+    for dash, row in zip(DASHES, verdict.baselines, strict=False):
+        y = scale * row.score
+        if low <= y <= high:
+            plot.segment(left, y, right, y, line_color=light("muted"), line_dash=dash, line_width=1.5)
+    return plot
+
+
+def _scale(verdict: Verdict) -> float:
+    return 1.0 if verdict.metric == "log-loss" else 100.0
 
 
 def _whiskers(
@@ -95,8 +160,7 @@ def _whiskers(
     token: str,
     marker: str,
 ) -> None:
-    metric, rows = verdict.metric, verdict.rows
-    scale = 1.0 if metric == "log-loss" else 100.0
+    metric, rows, scale = verdict.metric, verdict.rows, _scale(verdict)
     source = ColumnDataSource(
         {
             "x": list(x),
@@ -107,12 +171,14 @@ def _whiskers(
             "figure": [words.figure(metric, rows[i].score) for i in mine],
             "interval": [words.interval(metric, rows[i].low, rows[i].high) for i in mine],
             "fate": [words.fate(verdict, trials, i) for i in mine],
+            "fill": [0.0 if on_fewer(verdict, trials, i) else 1.0 for i in mine],
         }
     )
     plot.segment("x", "low", "x", "high", source=source, line_color=light(token), line_width=1.6)
     dots = plot.scatter(
-        "x", "score", source=source, marker=marker, size=9, fill_color=light(token), line_color=light("panel")
-    )
+        "x", "score", source=source, marker=marker, size=9, fill_color=light(token), fill_alpha="fill",
+        line_color=light(token),
+    )  # fmt: skip
     tips = [("", "@label"), ("score", "@figure"), ("95 %", "@interval"), ("", "@fate")]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     if verdict.chosen in mine:
@@ -272,7 +338,7 @@ def seconds_chart(stage_seconds: Mapping[str, float]) -> UIElement:
         x_range=Range1d(start=0, end=max([*seconds, 1e-3]) * 1.18),
     )
     plot.hbar(places, height=0.6, right=seconds, fill_color=light("accent"), fill_alpha=0.75, line_color=None)
-    texts = [f"{s:.1f} s" if s < 100 else f"{s:,.0f} s" for s in seconds]
+    texts = [words.seconds(s) for s in seconds]
     plot.text(seconds, places, texts, x_offset=6, text_baseline="middle", text_font_size="12px", text_font=value(FONT),
               text_color=light("ink"))  # fmt: skip
     _ticks(plot.yaxis, {float(i): name for i, name in enumerate(names)}, 26)

@@ -57,8 +57,9 @@ class Pick:
 
 
 def out_of_fold(run: Run) -> Judged:
-    """The develop images with the chosen candidate's out-of-fold rows."""
-    return Judged(run.develop, run.y, run.trials[run.verdict.chosen].probabilities, tested=False)
+    """The develop images of the folds that were run, with the chosen candidate's out-of-fold rows."""
+    trial = run.trials[run.verdict.chosen]
+    return Judged(run.develop[trial.run], run.y[trial.run], trial.probabilities[trial.run], tested=False)
 
 
 def judged(run: Run) -> Judged:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graftwork.core.choose import Verdict
-from graftwork.core.plans import NOTHING_FROZEN, Linear, Recipe
+from graftwork.core.plans import Linear
 from graftwork.core.trials import Trial
 
 SERIES = (
@@ -17,45 +17,42 @@ DASHES = ("dotted", "dashed", "dotdash")
 """Line of each cheap row."""
 
 
+def linear_series(trials: Sequence[Trial]) -> dict[str, list[int]]:
+    """The linear classifiers that were tried, in the order of their trials, each with the positions of its trials."""
+    plans = [(i, t.candidate, t.candidate.plan) for i, t in enumerate(trials)]
+    linear = [(i, candidate, plan) for i, candidate, plan in plans if isinstance(plan, Linear)]
+    differ = {
+        "normalise": len({plan.normalise for _, _, plan in linear}) > 1,
+        "pool": len({candidate.pool for _, candidate, _ in linear}) > 1,
+        "views": len({candidate.views for _, candidate, _ in linear}) > 1,
+        "backbone": len({candidate.backbone for _, candidate, _ in linear}) > 1,
+    }
+    series: dict[str, list[int]] = {}
+    for i, candidate, plan in linear:
+        name = "softmax" if plan.loss == "softmax" else "SVM"
+        name += f", {plan.normalise}" if differ["normalise"] else ""
+        name += f", {candidate.pool} pool" if differ["pool"] else ""
+        name += f", {candidate.views} views" if differ["views"] and candidate.views > 1 else ""
+        name += f", {candidate.backbone}" if differ["backbone"] else ""
+        series.setdefault(name, []).append(i)
+    return series
+
+
 def layer_axis(trials: Sequence[Trial]) -> dict[str, float]:
-    """Where each layer stands from left to right: single layers in the order they were tried, which is by depth,
-    then several together.
+    """Where each layer that a linear classifier reads stands from left to right: single layers in the order they were
+    tried, which is by depth, then several together.
     """
-    tried = {t.candidate.layer: len(t.candidate.taps) for t in trials}
-    input_first = [name for name in tried if name == NOTHING_FROZEN]
-    single = input_first + [name for name, taps in tried.items() if taps == 1 and name != NOTHING_FROZEN]
+    linear = [t.candidate for t in trials if isinstance(t.candidate.plan, Linear)]
+    tried = {candidate.layer: len(candidate.taps) for candidate in linear}
+    single = [name for name, taps in tried.items() if taps == 1]
     several = [name for name, taps in tried.items() if taps > 1]
     gap = 0.4 if single else 0.0
     return {name: i + (gap if i >= len(single) else 0.0) for i, name in enumerate([*single, *several])}
 
 
-def series_names(trials: Sequence[Trial]) -> list[str]:
-    """The classifiers that were tried, in the order of their trials; one series each."""
-    return list(dict.fromkeys(series_of(trials, i) for i in range(len(trials))))
-
-
-def series_of(trials: Sequence[Trial], position: int) -> str:
-    """The classifier of one trial, with what tells it from others of the same kind."""
-    candidate = trials[position].candidate
-    plan = candidate.plan
-    if isinstance(plan, Recipe):
-        if plan.start == "random":
-            return "from scratch"
-        return "tuned above" if plan.keep == 1 else f"tuned above, {plan.keep:g} of the way"
-    linear = [(t.candidate, t.candidate.plan) for t in trials if isinstance(t.candidate.plan, Linear)]
-    name = "softmax" if plan.loss == "softmax" else "SVM"
-    if len({other.normalise for _, other in linear}) > 1:
-        name += f", {plan.normalise}"
-    if len({c.pool for c, _ in linear}) > 1:
-        name += f", {candidate.pool} pool"
-    if len({c.views for c, _ in linear}) > 1 and candidate.views > 1:
-        name += f", {candidate.views} views"
-    return name
-
-
-def layer_range(verdict: Verdict) -> tuple[float, float]:
-    """Scores shown: every candidate's interval, and the cheap rows that are not far away."""
-    low, high = min(r.low for r in verdict.rows), max(r.high for r in verdict.rows)
+def score_range(verdict: Verdict, shown: Sequence[int]) -> tuple[float, float]:
+    """Scores that a chart shows: every interval of these candidates, and the cheap rows that are not far away."""
+    low, high = min(verdict.rows[i].low for i in shown), max(verdict.rows[i].high for i in shown)
     reach = 0.6 * (high - low) + 0.02
     near = [r.score for r in verdict.baselines if low - reach < r.score < high + reach]
     low, high = min([low, *near]), max([high, *near])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graftwork.core.choose import Verdict
+from graftwork.core.facts import BackboneCard
 from graftwork.core.metrics import Calibration, calibration, calibration_by_chance
 from graftwork.core.record import Run
 from graftwork.core.trials import Trial
@@ -15,7 +16,9 @@ from graftwork.reporting import evidence, tables, words
 from graftwork.reporting.card import model_card
 from graftwork.reporting.document import document
 from graftwork.reporting.evidence import images_to_show
+from graftwork.reporting.layers import linear_series
 from graftwork.reporting.thumbnails import embedded_thumbnails
+from graftwork.reporting.tunings import cut_lines, on_fewer, trainings
 
 if TYPE_CHECKING:
     from bokeh.models.ui import UIElement
@@ -51,7 +54,7 @@ def render(run: Run, thumbnails: Path | None) -> str:
     return document("page.html.jinja", _charts(run, pictures), run=run, pictures=pictures, **_sections(run))
 
 
-def write_layer_plot(verdict: Verdict, trials: Sequence[Trial], path: Path) -> Path:
+def write_layer_plot(verdict: Verdict, trials: Sequence[Trial], card: BackboneCard, path: Path) -> Path:
     """Write the accuracy of every layer as a page of its own, whole or not at all.
 
     Raises
@@ -59,18 +62,27 @@ def write_layer_plot(verdict: Verdict, trials: Sequence[Trial], path: Path) -> P
     StorageError
         When ``path`` cannot be written to.
     """
-    from graftwork.reporting.charts import layer_chart
-
-    chart = {"layers": layer_chart(verdict, trials)}
-    write_text(path, document("plot.html.jinja", chart, **_layers(verdict, trials)))
+    drawn = _candidate_charts(verdict, trials, [card])
+    write_text(path, document("plot.html.jinja", drawn, **_layers(verdict, trials, [card])))
     return path
+
+
+def _candidate_charts(verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneCard]) -> dict[str, UIElement]:
+    from graftwork.reporting import charts
+
+    drawn = {"layers": charts.layer_chart(verdict, trials)}
+    if cuts := cut_lines(verdict, trials, cards):
+        drawn["cuts"] = charts.cut_chart(verdict, trials, cuts)
+    if curves := trainings(trials):
+        drawn["learning"] = charts.learning_chart(curves)
+    return drawn
 
 
 def _charts(run: Run, pictures: dict[int, str]) -> dict[str, UIElement]:
     from graftwork.reporting import charts
 
     drawn = {
-        "layers": charts.layer_chart(run.verdict, run.trials),
+        **_candidate_charts(run.verdict, run.trials, run.cards),
         "confusion": charts.confusion_chart(run),
         "calibration": charts.calibration_chart(run),
         "seconds": charts.seconds_chart(run.stage_seconds),
@@ -80,12 +92,18 @@ def _charts(run: Run, pictures: dict[int, str]) -> dict[str, UIElement]:
     return drawn
 
 
-def _layers(verdict: Verdict, trials: Sequence[Trial]) -> dict[str, Any]:
+def _layers(verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneCard]) -> dict[str, Any]:
+    cuts = {name: [i for _, i in points] for name, points in cut_lines(verdict, trials, cards).items()}
     return {
         "metric": verdict.metric,
-        "images": len(trials[0].probabilities),
-        "candidates": tables.candidate_rows(verdict, trials),
-        "layers": tables.layer_legend(verdict, trials),
+        "images": verdict.images or len(trials[0].probabilities),
+        "candidates": tables.candidate_rows(verdict, trials, cards),
+        "stakes": words.stakes(verdict, trials),
+        "fixed_views": words.fixed_views([trial.candidate for trial in trials]),
+        "layers": tables.scores_legend(verdict, linear_series(trials)),
+        "cuts": tables.scores_legend(verdict, cuts) if cuts else None,
+        "curves": tables.series_legend(trainings(trials)),
+        "on_fewer": any(on_fewer(verdict, trials, i) for i in range(len(trials))),
     }
 
 
@@ -94,7 +112,7 @@ def _sections(run: Run) -> dict[str, Any]:
     judged = evidence.judged(run)
     findings = sorted(run.findings, key=lambda f: _SEVERITIES.index(f.severity))
     return {
-        **_layers(run.verdict, run.trials),
+        **_layers(run.verdict, run.trials, run.cards),
         "headline": words.headline(run),
         "strips": tables.strips(run),
         "findings": [(f, evidence.example_rows(run, f)) for f in findings],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from graftwork.core.choose import Row, Verdict
+from graftwork.core.facts import BackboneCard
 from graftwork.core.metrics import Metric, confusion
 from graftwork.core.record import Run
 from graftwork.core.stats import Share, recall_and_precision
@@ -15,7 +17,8 @@ from graftwork.core.trials import Trial
 from graftwork.reporting import words
 from graftwork.reporting.colours import class_colour, marker_of
 from graftwork.reporting.evidence import judged
-from graftwork.reporting.layers import DASHES, SERIES, layer_range, series_names
+from graftwork.reporting.layers import DASHES, SERIES, score_range
+from graftwork.reporting.tunings import cost_to_use, on_fewer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,23 +61,31 @@ def _strip(row: Row, name: str, metric: Metric, top: float) -> Strip:
     return Strip(name, text, interval, at, low, high, leads=False)
 
 
-def candidate_rows(verdict: Verdict, trials: Sequence[Trial]) -> list[dict[str, Cell | str | bool]]:
-    """Every candidate, the best score first, then the cheap rows."""
-    order = sorted(range(len(trials)), key=lambda i: verdict.rows[i].deficit)
-    rows = [_candidate_row(verdict, trials, i) for i in order]
+def candidate_rows(
+    verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneCard]
+) -> list[dict[str, Cell | str | bool]]:
+    """Every candidate, the best score first, after them those judged on fewer images; then the cheap rows."""
+    order = sorted(range(len(trials)), key=lambda i: (on_fewer(verdict, trials, i), verdict.rows[i].deficit))
+    rows = [_candidate_row(verdict, trials, cards, i) for i in order]
+    nothing = Cell("", -1)
     for row in sorted(verdict.baselines, key=lambda r: r.deficit):
-        rows.append({**_score_cells(verdict, row), "c": Cell("", -1), "seconds": Cell("", -1), "fate": "a cheap row",
-                     "chosen": False, "cheap": True})  # fmt: skip
+        rows.append({**_score_cells(verdict, row), "c": nothing, "seconds": nothing, "use": nothing, "on": "",
+                     "fate": "a cheap row", "chosen": False, "cheap": True})  # fmt: skip
     return rows
 
 
-def _candidate_row(verdict: Verdict, trials: Sequence[Trial], position: int) -> dict[str, Cell | str | bool]:
+def _candidate_row(
+    verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneCard], position: int
+) -> dict[str, Cell | str | bool]:
     trial = trials[position]
     c = trial.details.get("C")
+    times = cost_to_use(trial.candidate, cards) / cost_to_use(trials[verdict.chosen].candidate, cards)
     return {
         **_score_cells(verdict, verdict.rows[position]),
         "c": Cell("" if c is None else f"{c:.2g}", -1.0 if c is None else c),
         "seconds": Cell(f"{trial.cost.fit_seconds:.1f}", trial.cost.fit_seconds),
+        "use": Cell(f"× {times:.2g}", times),
+        "on": f"on {trial.run.sum():,} images" if on_fewer(verdict, trials, position) else "",
         "fate": words.fate(verdict, trials, position),
         "chosen": position == verdict.chosen,
         "cheap": False,
@@ -143,18 +154,23 @@ def frequent_confusions(run: Run, limit: int = 8) -> list[tuple[str, str, int, i
     return [(names[t], names[p], int(counts[t, p]), int(size[t])) for t, p in pairs if counts[t, p]]
 
 
-def layer_legend(verdict: Verdict, trials: Sequence[Trial]) -> dict[str, list[dict[str, str]]]:
-    """What the marks and lines of the chart of layers mean."""
-    low, high = layer_range(verdict)
-    series = [
-        {"name": name, "token": token, "marker": marker}
-        for name, (token, marker) in zip(series_names(trials), SERIES, strict=False)
+def series_legend(names: Iterable[str]) -> list[dict[str, str]]:
+    """What the marks of a chart mean, in the order in which its series were drawn."""
+    return [
+        {"name": words.one_line(name), "token": token, "marker": marker}
+        for name, (token, marker) in zip(names, SERIES, strict=False)
     ]
+
+
+def scores_legend(verdict: Verdict, series: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """What the marks and lines of a chart of scores mean; ``series`` holds the positions of its trials by name."""
+    shown = [i for mine in series.values() for i in mine]
+    low, high = score_range(verdict, shown)
     lines = []
     for dash, row in zip(DASHES, verdict.baselines, strict=False):
         where = "" if low <= row.score <= high else ", below the chart" if row.score < low else ", above the chart"
         lines.append({"name": row.label, "dash": dash, "text": words.figure(verdict.metric, row.score) + where})
-    return {"series": series, "lines": lines}
+    return {"series": series_legend(series), "chosen": verdict.chosen in shown, "lines": lines}
 
 
 def class_legend(run: Run) -> list[dict[str, str | int]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from graftwork.core.choose import Verdict
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss
-from graftwork.core.plans import Recipe
+from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.record import Run
-from graftwork.core.trials import Trial
+from graftwork.core.trials import Ended, Trial
 
 METRIC_NAMES: dict[Metric, str] = {
     "accuracy": "accuracy",
@@ -59,6 +59,11 @@ def figure(metric: Metric, value: float) -> str:
 def interval(metric: Metric, low: float, high: float) -> str:
     """An interval of a score, without its unit."""
     return f"{bare(metric, low)} to {bare(metric, high)}"
+
+
+def seconds(duration: float) -> str:
+    """A duration with its unit."""
+    return f"{duration:.1f}\u00a0s" if duration < 100 else f"{duration:,.0f}\u00a0s"
 
 
 def gap(metric: Metric, deficit: float) -> str:
@@ -119,7 +124,7 @@ def headline(run: Run) -> Headline:
             bare(metric, row.score),
             unit(metric),
             f"{METRIC_NAMES[metric]}{_direction(metric)}, {SELECTED}",
-            f"{_subject(metric, len(run.y), 'read out of fold', row.score)} (95 % interval {between}).",
+            f"{_subject(metric, compared(run), 'read out of fold', row.score)} (95 % interval {between}).",
             "Nothing was tested: the candidate was chosen on these same images, so new ones will read a little worse.",
             tested=False,
         )
@@ -166,26 +171,78 @@ def verdict(run: Run) -> str:
     """The verdict with its reason, as one sentence or two."""
     judged = run.verdict
     text = f"{capital(judged.words)}: {one_line(judged.because)}."
-    settle = judged.images_to_settle
-    if settle is not None and settle > len(run.y):
+    settle, there = judged.images_to_settle, compared(run)
+    if settle is not None and settle > there:
         unit_of_doubt = 10 ** max(len(str(settle)) - 2, 0)  # no more than two figures of an estimate are worth reading
         rounded = -(-settle // unit_of_doubt) * unit_of_doubt
-        text += f" About {rounded:,} develop images would settle it; there are {len(run.y):,}."
+        have = "there are" if there == len(run.y) else "the folds that were run have"
+        text += f" About {rounded:,} develop images would settle it; {have} {there:,}."
     return text
+
+
+def compared(run: Run) -> int:
+    """Develop images on which the candidates were set side by side: those of the folds that all of them ran on."""
+    return len(run.y) if run.verdict.images is None else run.verdict.images
+
+
+ENDED: dict[Ended, str] = {
+    "whole": "whole",
+    "dropped early": "dropped early: others were ahead on the folds that were run",
+    "cut by the clock": "cut by the clock: not run to its end, which says nothing of it",
+}
+"""How a trial ended, and what follows from that."""
 
 
 def fate(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
     """Why the candidate at ``position`` was chosen or dropped."""
-    row = judged.rows[position]
+    row, ended = judged.rows[position], trials[position].ended
     if position == judged.chosen:
         return "chosen: reads best" if position == judged.best else "chosen: the cheapest that nothing clearly beats"
-    if trials[position].ended != "whole":
-        return "not run to its end"
+    if ended != "whole":
+        return ENDED[ended]
     if row.beaten:
         return "dropped: significantly worse than the best"
     if row.deficit > judged.worth:
         return f"dropped: more than {gap(judged.metric, judged.worth)} {points(judged.metric)} behind the best"
     return "dropped: no clear gain over the chosen, which costs no more"
+
+
+def stakes(judged: Verdict, trials: Sequence[Trial]) -> str:
+    """Why the chosen candidate won, and what the best of every other kind would have cost: seconds and points."""
+    won = trials[judged.chosen]
+    rivals: dict[str, int] = {}
+    for i, trial in enumerate(trials):
+        if (kind := _kind(trial)) != _kind(won):
+            rivals[kind] = min(
+                rivals.get(kind, i), i, key=lambda j: (trials[j].ended != "whole", judged.rows[j].deficit)
+            )
+    label = one_line(judged.rows[judged.chosen].label)
+    text = f"Chosen is {label}, tried in {seconds(won.cost.fit_seconds)}: {one_line(judged.because)}."
+    if not rivals:
+        return text
+    told = [_stake(judged, trials, i) for i in rivals.values()]
+    return f"{text} The best of every other kind: {'; '.join(told)}."
+
+
+def _kind(trial: Trial) -> str:
+    plan = trial.candidate.plan
+    if not isinstance(plan, Recipe):
+        return "linear"
+    return "scratch" if plan.start == "random" else "full" if plan.freeze_to is None else "partial"
+
+
+def _stake(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
+    trial, row, won = trials[position], judged.rows[position], judged.rows[judged.chosen]
+    took = f"{one_line(row.label)} took {seconds(trial.cost.fit_seconds)}"
+    if trial.ended == "cut by the clock":
+        return f"{took} until the clock cut it, which says nothing of it"
+    behind = gap(judged.metric, abs(row.deficit - won.deficit))
+    where = " on the folds that it ran" if trial.ended == "dropped early" and not trial.run.all() else ""
+    if not float(behind):
+        return f"{took} and read the same{where}"
+    which = "worse" if row.deficit > won.deficit else "better"
+    known = judged.best in (position, judged.chosen) and not row.beaten  # only differences to the best were judged
+    return f"{took} and read {behind} {points(judged.metric)} {which}{where}{', which may be chance' if known else ''}"
 
 
 def points(metric: Metric) -> str:
@@ -198,12 +255,61 @@ def chosen(run: Run) -> Trial:
     return run.trials[run.verdict.chosen]
 
 
+def transfer(candidate: Candidate) -> str:
+    """The layers that are read as they are, or what was tuned."""
+    return one_line(candidate.layer if isinstance(candidate.plan, Linear) else candidate.label)
+
+
+def read_at(candidate: Candidate) -> str:
+    """Where the codes of a candidate come from."""
+    if isinstance(candidate.plan, Linear):
+        return one_line(candidate.layer)
+    return f"{one_line(candidate.taps[-1])} of the tuned network"
+
+
 def classifier(trial: Trial) -> str:
-    """The classifier of a candidate in words."""
+    """How a candidate is fitted, in words."""
     plan = trial.candidate.plan
     if isinstance(plan, Recipe):
-        return f"{plan.label}, {plan.epochs} epochs at a rate of {plan.lr:.2g}, from the linear model"
+        begin = "random weights" if plan.start == "random" else "the linear model on its last layer"
+        return f"fine-tuning of {plan.epochs} epochs at a rate of {plan.lr:.2g}, from {begin}"
     kind = "softmax (logistic regression)" if plan.loss == "softmax" else "linear SVM"
     scaled = "standardised codes" if plan.normalise == "standard" else "codes of length 1"
     c = trial.details.get("C")
     return f"{kind} on {scaled}" + (f", C = {c:.3g}" if c is not None else "")
+
+
+def body(candidate: Candidate) -> str:
+    """What became of the network's own weights, in a sentence or two."""
+    plan = candidate.plan
+    if isinstance(plan, Linear):
+        return "The body of the network is used as it came; only the linear classifier was fitted."
+    if plan.start == "random":
+        return "The network was trained on these images alone: nothing of its pretrained weights is left in it."
+    what = (
+        "Every layer of the network and the linear classifier on its last layer were tuned"
+        if plan.freeze_to is None
+        else f"The network is as it came up to {one_line(plan.freeze_to)}, itself included; what lies above it and the "
+        "linear classifier on its last layer were tuned"
+    )
+    share = "" if plan.keep == 1 else f" The weights stand {plan.keep:g} of the way from the pretrained to the tuned."
+    return f"{what}, from the pretrained weights.{share} {fixed_views([candidate])}".strip()
+
+
+def fixed_views(candidates: Sequence[Candidate]) -> str:
+    """Which augmentation was fixed by keeping activations, as a sentence; empty where none was."""
+    plans = [c.plan for c in candidates if isinstance(c.plan, Recipe) and c.plan.fixed_views and c.plan.freeze_to]
+    if not plans:
+        return ""
+    counts = sorted({plan.fixed_views for plan in plans})
+    layers = dict.fromkeys(one_line(plan.freeze_to or "") for plan in plans)
+    views = f"{_any_of(map(str, counts))} fixed view{'' if counts == [1] else 's'}, drawn once"
+    return (
+        f"While the network was tuned above {_any_of(layers)}, each image was seen in {views}: what lies below was "
+        "computed for these alone, and no epoch drew others."
+    )
+
+
+def _any_of(items: Iterable[str]) -> str:
+    *first, last = items
+    return f"{', '.join(first)} or {last}" if first else last

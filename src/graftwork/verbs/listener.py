@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """Where a candidate of the tournament stands while it goes on."""
+
+    label: str
+    state: str
+    """Such as ``fold 2 of 5, epoch 3 of 12``, ``waiting`` or ``dropped early``."""
+    folds: int = 0
+    """Folds that it has finished."""
+    accuracy: float | None = None
+    """Share of the images of these folds that were read right; None before the first."""
+    seconds_left: float | None = None
+    """Until it has run to its end; None where that is not known."""
 
 
 class Listener:
@@ -15,6 +31,9 @@ class Listener:
 
     def progress(self, done: int, total: int) -> None:
         """So much of the stage is done."""
+
+    def candidates(self, standings: Sequence[Standing]) -> None:
+        """Where every candidate stands now, in the order in which they are to be shown."""
 
     def say(self, text: str) -> None:
         """A line that a person should read."""

@@ -1,0 +1,279 @@
+"""What the report says of fine-tunings: curves, cuts, the table and its sentence, fixed views, the model card."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from example_run import HOSTILE, example_run
+from parsed import Page
+from test_report_page import bare, columns
+
+from graftwork.core.plans import Linear, Recipe
+from graftwork.reporting import evidence, words
+from graftwork.reporting.page import model_card, render
+from graftwork.reporting.tunings import cost_to_use, cut_lines, trainings
+from graftwork.runfolder import read_run, write_run
+from graftwork.verbs.reading import Opened
+
+
+@pytest.fixture(scope="module")
+def run():
+    return example_run(n=240, tuned=True)
+
+
+def position(run, label):
+    return next(i for i, row in enumerate(run.verdict.rows) if row.label == label)
+
+
+def choosing(run, label, **plan):
+    """The run as if another candidate had been chosen, its plan perhaps another."""
+    at = position(run, label)
+    trials = list(run.trials)
+    candidate = trials[at].candidate
+    trials[at] = dataclasses.replace(
+        trials[at], candidate=dataclasses.replace(candidate, plan=dataclasses.replace(candidate.plan, **plan))
+    )
+    verdict = dataclasses.replace(run.verdict, chosen=at, best=at)
+    return dataclasses.replace(run, trials=tuple(trials), verdict=verdict)
+
+
+def test_a_run_without_fine_tunings_has_neither_curves_nor_cuts():
+    page = Page(bare(example_run()))
+    assert "learning" not in page.held("charts")
+    assert "cuts" not in page.held("charts")
+    assert "fixed view" not in page.text
+
+
+def test_every_training_has_its_curve_once(run):
+    curves = trainings(run.trials)
+    assert list(curves) == [
+        "tuned above blocks.1", "tuned above blocks.0", "tuned above blocks.2", "all layers tuned", "from scratch"
+    ]  # fmt: skip
+    page = Page(bare(run))
+    drawn = columns(page.held("charts")["learning"], "left_out")
+    assert drawn == [left_out for trial in curves.values() for _, left_out in trial.curve]
+    legend = page.text.split("How the fine-tunings learned")[1].split("What won")[0]
+    assert all(f"{label}\n" in legend for label in curves)
+
+
+def test_recipes_that_differ_in_their_rates_alone_have_a_curve_each(run):
+    trial = run.trials[position(run, "all layers tuned")]
+    faster = dataclasses.replace(trial.candidate.plan, lr=1e-2)
+    other = dataclasses.replace(trial, candidate=dataclasses.replace(trial.candidate, plan=faster))
+    assert list(trainings([trial, other])) == ["all layers tuned", "all layers tuned (2)"]
+
+
+def test_the_cut_curve_holds_the_best_of_each_kind_at_its_real_depth(run):
+    lines = cut_lines(run.verdict, run.trials, run.cards)
+    assert list(lines) == ["frozen: linear on that layer", "tuned above it", "from scratch"]
+    depths = {name: [depth for depth, _ in points] for name, points in lines.items()}
+    assert depths["frozen: linear on that layer"] == [0.25, 0.5, 0.75, 1.0]
+    assert depths["tuned above it"] == [0.0, 0.25, 0.5, 0.75]
+    assert depths["from scratch"] == [0.0]
+    for name, points in lines.items():
+        for depth, i in points:
+            candidate, deficit = run.trials[i].candidate, run.verdict.rows[i].deficit
+            same = [
+                run.verdict.rows[j].deficit
+                for j, trial in enumerate(run.trials)
+                if isinstance(trial.candidate.plan, type(candidate.plan))
+                and trial.candidate.layer == candidate.layer
+                and getattr(trial.candidate.plan, "start", "") == getattr(candidate.plan, "start", "")
+            ]
+            assert deficit == min(same), (name, depth)
+
+
+def test_the_cut_curve_is_drawn_with_intervals_and_what_ran_on_fewer_images_is_hollow(run):
+    chart = Page(bare(run)).held("charts")["cuts"]
+    drawn = [i for points in cut_lines(run.verdict, run.trials, run.cards).values() for _, i in points]
+    assert columns(chart, "score") == [100 * run.verdict.rows[i].score for i in drawn]
+    assert columns(chart, "low") == [100 * run.verdict.rows[i].low for i in drawn]
+    whole = [1.0 if run.trials[i].run.all() else 0.0 for i in drawn]
+    assert columns(chart, "fill") == whole
+    assert whole.count(0.0) == 2
+    assert "A hollow mark was judged on fewer images" in Page(bare(run)).text
+
+
+def test_codes_of_several_views_are_no_point_of_the_frozen_line(run):
+    trial = run.trials[0]
+    viewed = dataclasses.replace(trial, candidate=dataclasses.replace(trial.candidate, views=8))
+    best = dataclasses.replace(run.verdict.rows[0], deficit=-1.0)
+    verdict = dataclasses.replace(run.verdict, rows=(*run.verdict.rows, best))
+    lines = cut_lines(verdict, [*run.trials, viewed], run.cards)
+    assert lines == cut_lines(run.verdict, run.trials, run.cards)
+
+
+def test_several_networks_have_lines_of_their_own(run):
+    card = dataclasses.replace(run.card, name="example:other")
+    others = [
+        dataclasses.replace(t, candidate=dataclasses.replace(t.candidate, backbone=card.name)) for t in run.trials
+    ]
+    rows = run.verdict.rows * 2
+    verdict = dataclasses.replace(run.verdict, rows=rows)
+    trials = (*run.trials, *others)
+    lines = cut_lines(verdict, trials, [run.card, card])
+    assert "tuned above it, example:random-filters" in lines
+    assert "tuned above it, example:other" in lines
+    both = dataclasses.replace(run, trials=trials, verdict=verdict, cards=(run.card, card))
+    assert "softmax, example:other" in Page(render(both, None)).text
+
+
+def test_every_candidate_stands_in_the_table_with_how_it_ended(run):
+    table = candidates(run)
+    assert len(table) == 1 + len(run.trials) + len(run.baselines)
+    assert table[0][5:] == ["Seconds", "To use", "Why"]
+    rows = {row[0]: row for row in table[1:]}
+    cut, dropped = rows["all layers tuned"], rows["tuned above blocks.2"]
+    assert cut[-1] == "cut by the clock: not run to its end, which says nothing of it"
+    assert dropped[-1] == "dropped early: others were ahead on the folds that were run"
+    assert cut[1].endswith(f"on {run.trials[position(run, 'all layers tuned')].run.sum()} images")
+    assert cut[5] == "61.5"
+    ended = [run.trials[position(run, row[0])].ended for row in table[1 : 1 + len(run.trials)]]
+    assert ended[-2:] != ["whole", "whole"]
+    assert set(ended[:-2]) == {"whole"}
+
+
+def candidates(run):
+    return next(t for t in Page(bare(run)).tables if t and t[0] and t[0][0] == "Candidate")
+
+
+def test_use_is_told_in_that_of_the_chosen_and_counted_as_the_choice_counts_it(run):
+    opened = Opened(SimpleNamespace(card=run.card), None, None, None, ())
+    for trial in run.trials:
+        assert cost_to_use(trial.candidate, run.cards) == opened.cost(trial.candidate)
+    tuned = choosing(run, "tuned above blocks.1")
+    rows = {row[0]: row for row in candidates(tuned)}
+    assert rows["tuned above blocks.1"][6] == "× 1"
+    assert rows["from scratch"][6] == "× 1.3"
+    assert rows["blocks.0, softmax"][6] == "× 0.67"
+
+
+def test_one_sentence_says_what_won_and_what_the_others_would_have_cost(run):
+    tuned = choosing(run, "tuned above blocks.1")
+    rows = list(tuned.verdict.rows)
+    change = {
+        "tuned above blocks.1": {"deficit": 0.0, "beaten": False},
+        "from scratch": {"deficit": 0.042, "beaten": True},
+    }
+    for label, changed in change.items():
+        rows[position(run, label)] = dataclasses.replace(rows[position(run, label)], **changed)
+    linear = [i for i, trial in enumerate(run.trials) if isinstance(trial.candidate.plan, Linear)]
+    best = min(linear, key=lambda i: rows[i].deficit)
+    rows[best] = dataclasses.replace(rows[best], deficit=0.021, beaten=False)
+    for i in linear:
+        if i != best:
+            rows[i] = dataclasses.replace(rows[i], deficit=0.3)
+    tuned = dataclasses.replace(tuned, verdict=dataclasses.replace(tuned.verdict, rows=tuple(rows), because="it won"))
+    assert words.stakes(tuned.verdict, tuned.trials) == (
+        "Chosen is tuned above blocks.1, tried in 84.0\u00a0s: it won. The best of every other kind: "
+        f"{rows[best].label} took {words.seconds(run.trials[best].cost.fit_seconds)} and read 2.1 points worse, which "
+        "may be chance; all layers tuned took 61.5\u00a0s until the clock cut it, which says nothing of it; "
+        "from scratch took 310\u00a0s and read 4.2 points worse."
+    )
+    assert words.stakes(tuned.verdict, tuned.trials) in Page(render(tuned, None)).text
+
+
+def test_a_rival_that_was_dropped_early_is_told_on_the_folds_that_it_ran(run):
+    keep = [i for i, t in enumerate(run.trials) if isinstance(t.candidate.plan, Linear) or t.ended == "dropped early"]
+    verdict = dataclasses.replace(run.verdict, rows=tuple(run.verdict.rows[i] for i in keep))
+    trials = [run.trials[i] for i in keep]
+    assert "on the folds that it ran" in words.stakes(verdict, trials)
+
+
+def test_fixed_views_are_told_where_there_were_any(run):
+    sentence = (
+        "While the network was tuned above blocks.1, blocks.0 or blocks.2, each image was seen in 8 fixed views, drawn "
+        "once: what lies below was computed for these alone, and no epoch drew others."
+    )
+    assert sentence in Page(bare(run)).text
+    unseen = choosing(run, "tuned above blocks.1", fixed_views=0)
+    assert words.fixed_views([words.chosen(unseen).candidate]) == ""
+
+
+def test_the_card_of_a_tuned_model_says_what_moved(run):
+    card = model_card(choosing(run, "tuned above blocks.1"))
+    assert "example:random-filters, tuned above blocks.1; fine-tuning of 12 epochs at a rate of 0.0003, from" in card
+    assert "as it came up to blocks.1, itself included; what lies above it" in card
+    assert "each image was seen in 8 fixed views" in card
+    assert "only the linear classifier was fitted" not in card
+    assert "sha256 of its weights before they were tuned" in card
+    halfway = model_card(choosing(run, "tuned above blocks.1, 0.5 of the way"))
+    assert "0.5 of the way from the pretrained to the tuned" in halfway
+    whole = model_card(choosing(run, "tuned above blocks.1", freeze_to=None, fixed_views=0))
+    assert "Every layer of the network" in whole
+    assert "fixed view" not in whole
+    scratch = model_card(choosing(run, "from scratch"))
+    assert "nothing of its pretrained weights is left" in scratch
+    assert "from random weights" in scratch
+    assert "only the linear classifier was fitted" in model_card(example_run())
+
+
+def test_the_page_of_a_tuned_model_says_what_was_chosen(run):
+    text = Page(render(choosing(run, "tuned above blocks.1"), None)).text
+    assert "tuned above blocks.1fine-tuning of 12 epochs" in text
+    assert "codes at pooled of the tuned network" in text
+
+
+def test_folds_that_were_not_run_are_no_evidence(run):
+    """Where the clock left some folds only, the chosen candidate has no row in the others."""
+    at = position(run, "tuned above blocks.1")
+    part = np.where(np.arange(len(run.y))[:, None] % 5 < 2, run.trials[at].probabilities, np.nan)
+    trials = tuple(dataclasses.replace(t, probabilities=part) if i == at else t for i, t in enumerate(run.trials))
+    ran = int((np.arange(len(run.y)) % 5 < 2).sum())
+    verdict = dataclasses.replace(run.verdict, chosen=at, best=at, images=ran, images_to_settle=10 * ran)
+    partial = dataclasses.replace(run, trials=trials, verdict=verdict, test=None)
+    judged = evidence.judged(partial)
+    assert len(judged.y) == ran
+    assert not np.isnan(judged.probabilities).any()
+    predicted, _ = evidence.predictions(partial)
+    assert (predicted[run.develop] >= 0).sum() == ran
+    text = Page(render(partial, None)).text
+    assert f"On {ran} images read out of fold" in text or f"Of {ran} images read out of fold" in text
+    assert f"judged out of fold on {ran} of the {len(run.y)} develop images" in text
+    assert f"the folds that were run have {ran}." in text
+    assert f"Out of fold on {ran} develop images" in model_card(partial)
+
+
+def test_names_of_layers_that_are_markup_are_text(run):
+    name = HOSTILE[0]
+
+    def renamed(layer):
+        return name if layer == "blocks.1" else layer
+
+    trials = [
+        dataclasses.replace(
+            t,
+            candidate=dataclasses.replace(
+                t.candidate,
+                taps=tuple(map(renamed, t.candidate.taps)),
+                plan=dataclasses.replace(t.candidate.plan, freeze_to=renamed(t.candidate.plan.freeze_to))
+                if isinstance(t.candidate.plan, Recipe)
+                else t.candidate.plan,
+            ),
+        )
+        for t in run.trials
+    ]
+    rows = [dataclasses.replace(r, label=r.label.replace("blocks.1", name)) for r in run.verdict.rows]
+    taps = tuple(dataclasses.replace(tap, name=renamed(tap.name)) for tap in run.card.taps)
+    hostile = dataclasses.replace(
+        choosing(run, "tuned above blocks.1"),
+        trials=tuple(trials),
+        cards=(dataclasses.replace(run.card, taps=taps),),
+        verdict=dataclasses.replace(
+            run.verdict, rows=tuple(rows), chosen=position(run, "tuned above blocks.1"), because=name
+        ),
+    )
+    page = Page(render(hostile, None))
+    assert [tag for tag, _ in page.elements if tag == "script"] == [
+        tag for tag, _ in Page(bare(run)).elements if tag == "script"
+    ]
+    for place in (f"tuned above {name}, blocks.0", f"Chosen is tuned above {name}", f"tuned above {name}fine-tuning"):
+        assert place in page.text
+    assert "<script>" not in model_card(hostile).replace("\\<script\\>", "")
+
+
+def test_a_tuned_run_is_the_same_after_it_was_saved(run, tmp_path):
+    write_run(run, tmp_path)
+    again = Page(render(dataclasses.replace(read_run(tmp_path), folder=""), None))
+    assert again.text == Page(bare(run)).text
