@@ -16,7 +16,7 @@ from graftwork.core.facts import Cost
 from graftwork.core.metrics import Metric, mean_loss, softmax
 from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.recipes import HALFWAY
-from graftwork.core.trials import Baseline, Ended, Trial
+from graftwork.core.trials import Baseline, Ended, Standing, Trial
 from graftwork.errors import TrainingError, UsageError
 from graftwork.files import whole_file, write_json
 from graftwork.fit import CodesOf, Tuning, class_weights, kept_activations, tune_fold
@@ -108,6 +108,8 @@ class _Entry:
     """Of the slowest fold yet."""
     seconds: float = 0.0
     ended: Ended = "cut by the clock"
+    state: str = "waiting"
+    """What it is doing, for people."""
     seed_margins: list[dict[float, Floats]] = dataclasses.field(default_factory=list)
     """Of further seeds, each whole."""
 
@@ -137,11 +139,12 @@ class Tournament:
         start: Mapping[str, float],
         tuning: Tuning,
         clock: Clock,
-        on_progress: Callable[[str, float], None] = lambda text, share: None,
+        on_change: Callable[[Sequence[Standing]], None] = lambda standings: None,
     ) -> None:
         self._codes_of, self._y, self._folds = codes_of, y, folds
         self._n_classes, self._metric, self._balanced, self._start = n_classes, metric, balanced, start
-        self._tuning, self._clock, self._on_progress = tuning, clock, on_progress
+        self._tuning, self._clock, self._on_change = tuning, clock, on_change
+        self._entries: list[_Entry] = []
 
     def run(self, candidates: Sequence[Candidate], *, exhaustive: bool = False, repeats: int = 1) -> list[Trial]:
         """Return two trials of each fine-tuning from pretrained weights: all the way, and half of it.
@@ -154,7 +157,7 @@ class Tournament:
             Seeds with which those that ran to their end are run, on the same folds, so that what is due to the seed is
             told from what is due to the images.
         """
-        entries = [self._entry(candidate, self._tuning) for candidate in candidates]
+        self._entries = entries = [self._entry(candidate, self._tuning) for candidate in candidates]
         try:
             self._compete(entries, exhaustive)
             for repeat in range(1, repeats):
@@ -177,6 +180,7 @@ class Tournament:
                 )
                 for entry in ranked[int(np.ceil(SURVIVORS * len(ranked))) :]:
                     entry.ended = "dropped early"
+                    self._tell(entry, "dropped early: others are ahead")
             running = [entry for entry in running if entry.ended != "dropped early"]
         for entry in running:
             entry.ended = "whole"
@@ -207,7 +211,8 @@ class Tournament:
         held_out = np.flatnonzero(self._folds == fold)
         rows = np.flatnonzero(self._folds != fold)
         place = entry.tuning.folder / entry.candidate.key / f"fold-{fold}"
-        label = f"{entry.candidate.label}, fold {fold + 1} of {len(np.unique(self._folds))}"
+        state = f"fold {fold + 1} of {len(np.unique(self._folds))}"
+        self._tell(entry, state)
         kept = _read_fold(place, entry.keeps)
         begin = time.perf_counter()
         if kept is None:
@@ -217,7 +222,7 @@ class Tournament:
             kept_activations(entry.plan, self._codes_of(entry.candidate).reading, entry.tuning)
             entry.seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
             begin = time.perf_counter()
-            gave = self._tuned(entry, rows, held_out, place, label)
+            gave = self._tuned(entry, rows, held_out, place, state)
             if gave is None:
                 return False
             kept = (*gave, time.perf_counter() - begin)
@@ -227,12 +232,28 @@ class Tournament:
         entry.curves.append(kept[1])
         entry.fold_seconds = max(entry.fold_seconds, kept[2])
         entry.seconds += kept[2]
-        right = float((entry.margins[entry.keeps[0]][held_out].argmax(axis=1) == self._y[held_out]).mean())
-        self._on_progress(f"{label}: {100 * right:.1f} %", 1.0)
+        self._tell(entry, f"{state} done")
         return True
 
+    def _tell(self, entry: _Entry, state: str) -> None:
+        entry.state = state
+        self._on_change([self._standing(each) for each in self._entries])
+
+    def _standing(self, entry: _Entry) -> Standing:
+        margins, folds = entry.margins[entry.keeps[0]], len(np.unique(self._folds))
+        ran = ~np.isnan(margins[:, 0])
+        done = len(np.unique(self._folds[ran]))
+        going = entry.ended != "dropped early" and entry.fold_seconds > 0
+        return Standing(
+            entry.candidate.label,
+            entry.state,
+            done,
+            float((margins[ran].argmax(axis=1) == self._y[ran]).mean()) if done else None,
+            entry.fold_seconds * (folds - done) if going else None,
+        )
+
     def _tuned(
-        self, entry: _Entry, rows: Ints, held_out: Ints, place: Path, label: str
+        self, entry: _Entry, rows: Ints, held_out: Ints, place: Path, state: str
     ) -> tuple[dict[float, Floats], tuple[tuple[float, float], ...]] | None:
         from graftwork.finetune.loop import OutOfTimeError
 
@@ -247,7 +268,7 @@ class Tournament:
             found = tune_fold(
                 entry.plan, C, codes, self._y, self._n_classes, rows, held_out,
                 keeps=entry.keeps, balanced=self._balanced, tuning=entry.tuning, checkpoint=place / "checkpoint",
-                fits=fits, progress=lambda done, total: self._on_progress(label, done / total),
+                fits=fits, progress=lambda done, total: self._tell(entry, f"{state}, epoch {done} of {total}"),
             )  # fmt: skip
         except OutOfTimeError:
             self._tuning.say(f"{entry.candidate.label}: not run to its end, the time limit does not allow it")

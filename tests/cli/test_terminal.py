@@ -5,7 +5,7 @@ from rich.console import Console
 
 from graftwork.cli import terminal as shown
 from graftwork.cli.terminal import Terminal
-from graftwork.verbs.listener import Standing
+from graftwork.core.trials import Standing
 
 FIRST = Standing("tuned above blocks.4", "fold 1 of 5, epoch 3 of 12", seconds_left=83.4)
 LATER = Standing("tuned above blocks.4", "fold 2 of 5, epoch 1 of 12", 1, 0.8751, 62.0)

@@ -6,7 +6,7 @@ import pytest
 
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
 from graftwork.core.plans import Recipe
-from graftwork.core.recipes import RECIPES, layer_to_freeze, recipe, tuning_candidates, work
+from graftwork.core.recipes import RECIPES, layer_to_freeze, recipe, tuning_candidates
 from graftwork.errors import BackboneError, UsageError
 
 DEPTHS = {"stem": 0.1, "layer1": 0.3, "layer2": 0.55, "layer3": 0.9, "pooled": 1.0}
@@ -84,12 +84,3 @@ def test_from_scratch_no_recipe_leaves_weights_where_they_were_drawn() -> None:
 def test_an_unknown_recipe_is_answered_with_near_names() -> None:
     with pytest.raises(UsageError, match=r"one of lp-ft, norms, l2-sp, mixup, ema, not l2sp .*did you mean l2-sp"):
         recipe(100, name="l2sp")
-
-
-def test_work_is_that_of_the_passes() -> None:
-    whole, cut, norms = recipe(100), recipe(100, "layer2"), recipe(100, name="norms")
-    mixed = recipe(100, "layer2", name="mixup")
-    assert work(whole, CARD, 100) == pytest.approx(2 * 100 * 3 * whole.epochs)
-    assert work(norms, CARD, 100) == pytest.approx(2 * 100 * 2 * norms.epochs)
-    assert work(cut, CARD, 100) == pytest.approx(2 * 100 * (3 * 0.45 * cut.epochs + 0.55 * cut.fixed_views))
-    assert work(mixed, CARD, 100) == pytest.approx(2 * 100 * (3 * 0.45 + 0.55) * mixed.epochs)

@@ -21,7 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from graftwork.verbs.listener import Listener, Standing
+from graftwork.core.trials import Standing
+from graftwork.verbs.listener import Listener
 
 PLAIN_EVERY_SECONDS = 10.0
 

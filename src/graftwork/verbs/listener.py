@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 
-
-@dataclasses.dataclass(frozen=True)
-class Standing:
-    """Where a candidate of the tournament stands while it goes on."""
-
-    label: str
-    state: str
-    """Such as ``fold 2 of 5, epoch 3 of 12``, ``waiting`` or ``dropped early``."""
-    folds: int = 0
-    """Folds that it has finished."""
-    accuracy: float | None = None
-    """Share of the images of these folds that were read right; None before the first."""
-    seconds_left: float | None = None
-    """Until it has run to its end; None where that is not known."""
+from graftwork.core.trials import Standing
 
 
 class Listener:

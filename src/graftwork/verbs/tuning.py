@@ -108,7 +108,7 @@ def compete(
         start={name: _start(found, card) for name, card in cards.items()},
         tuning=tuning,
         clock=clock,
-        on_progress=lambda text, share: listener.say(text) if share == 1.0 and text.endswith("%") else None,
+        on_change=listener.candidates,
     )
 
     candidates = _within_time(
