@@ -104,7 +104,8 @@ def train(
     OutOfTimeError
         When ``told.fits`` says no.
     """
-    from timm.optim._optim_factory import create_optimizer_v2  # timm can be imported once a network is loaded
+    # timm can be imported once a network is loaded
+    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # public, not marked as such
 
     accelerator = Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
     workers = accelerator.num_processes
