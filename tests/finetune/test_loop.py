@@ -19,7 +19,7 @@ from graftwork.errors import TrainingError
 from graftwork.finetune import loop
 from graftwork.finetune.cut import find_cut
 from graftwork.finetune.loop import OutOfTimeError, Told
-from graftwork.finetune.tune import Tuned, _freeze_all_but_norms, tune
+from graftwork.finetune.tune import WATCHED, Tuned, _freeze_all_but_norms, tune
 from graftwork.images.read import read_images
 from graftwork.testing import write_tiny_images
 
