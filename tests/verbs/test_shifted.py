@@ -45,6 +45,9 @@ def test_half_of_the_images_from_there_choose_and_half_test(
     assert run.shift.verdict.rows[run.shift.verdict.chosen].label == chosen.label
     assert "on 24 images of the place where the model will be used" in run.verdict.because
     assert read_run(Path(run.folder)).shift == run.shift
+    (said,) = [finding for finding in run.findings if finding.code == "G307"]
+    assert f"{100 * run.shift.score.value:.1f}" in said.because
+    assert "plain fine-tuning is known to lose" in said.because
     model = graftwork.load(run.folder)
     hits = sum(model.predict(path)[0].label == path.parent.name for path in sorted(elsewhere.rglob("*.png")))
     assert hits / 48 == pytest.approx(run.shift.score.value, abs=0.35)

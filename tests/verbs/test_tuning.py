@@ -209,6 +209,8 @@ def test_seeds_are_told_from_images(settings: dict[str, object], tiny: Path, tmp
         assert len(trial.seed_losses) == 2
         score = run.verdict.rows[run.trials.index(trial)].score
         assert 1 - trial.seed_losses[0] == pytest.approx(score)
+    (said,) = [finding for finding in run.findings if finding.code == "G308"]
+    assert "over 2 seeds" in said.because
     assert all(not trial.seed_losses for trial in run.trials if isinstance(trial.candidate.plan, Linear))
 
 

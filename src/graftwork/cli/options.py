@@ -35,6 +35,17 @@ group_option = click.option(
     help="Images whose names share this pattern's first capture, or a table's column, stay together.",
 )
 
+strategy_option = click.option(
+    "--strategy",
+    type=click.Choice(["auto", "linear"]),
+    default="auto",
+    show_default=True,
+    help="Linear models and fine-tunings, or linear models alone.",
+)
+time_limit_option = click.option(
+    "--time-limit", metavar="TIME|none", help="Such as 90s, 10m, 2h; refit included.", show_default=True, default="10m"
+)
+
 backbone_option = click.option(
     "--backbone",
     default="auto",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cattrs
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -52,6 +53,14 @@ def show_run(run: Run) -> None:
             f"\n[bold]test {run.verdict.metric}: {figure(test.metric, test.value)}[/bold] "
             f"(95 % interval {_interval(test.metric, test.low, test.high)}, {test.interval}; "
             f"{len(test.y)} images, {test.how})",
+            highlight=False,
+        )
+    if run.shift is not None:
+        there = run.shift.score
+        console.print(
+            f"[bold]on the images of {escape(run.shift.folder)}: {figure(there.metric, there.value)}[/bold] "
+            f"(95 % interval {_interval(there.metric, there.low, there.high)}, {there.interval}; "
+            f"{there.images} images that chose nothing)",
             highlight=False,
         )
     folder = Path(run.folder)

@@ -14,16 +14,8 @@ from graftwork.cli.terminal import Terminal
 @click.command("train", short_help="Turn labelled images into a tested classifier.")
 @options.data_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Default: runs/NAME-001.")
-@click.option(
-    "--strategy",
-    type=click.Choice(["auto", "linear"]),
-    default="auto",
-    show_default=True,
-    help="Linear models and fine-tunings, or linear models alone.",
-)
-@click.option(
-    "--time-limit", default="10m", show_default=True, metavar="TIME|none", help="Such as 90s, 10m, 2h; refit included."
-)
+@options.strategy_option
+@options.time_limit_option
 @options.backbones_option
 @options.reading_options
 @click.option("--layer", default="auto", show_default=True, metavar="auto|all|NAME", help="Where the network is read.")

@@ -34,7 +34,7 @@ class Recipe:
     """The layer up to which, itself included, nothing moves; None where every layer moves."""
     epochs: int
     batch_size: int = 32
-    lr: float = 3e-4
+    lr: float = 1e-3
     """Of AdamW, at the top of the pretrained weights."""
     head_lr: float = 1e-3
     layer_decay: float = 0.8

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+import numpy as np
+
 from graftwork.core.choose import Row, Score, Verdict
 from graftwork.core.trials import Trial
 
@@ -45,6 +47,20 @@ def series_finding(apart: Score, together: Row, *, images: int) -> Finding:
     )
 
 
+def shift_finding(there: Score, *, folder: str, chosen: str) -> Finding:
+    """G307: what was chosen for another place, and what it reads there."""
+    unit = 1.0 if there.metric == "log-loss" else 100.0
+    return Finding(
+        "G307",
+        "note",
+        "chosen for images that look different",
+        f"{chosen} reads {unit * there.value:.1f} (95 % interval {unit * there.low:.1f} to {unit * there.high:.1f}) on "
+        f"{there.images} images of {folder} that chose nothing; the other half chose among linear, tuned and half of the "
+        "way, for plain fine-tuning is known to lose under such a shift what it gains at home (Kumar et al. 2022)",
+        count=there.images,
+    )
+
+
 SHORTCUT_POINTS = 3.0
 FEW_IMAGES = 1000
 
@@ -59,6 +75,7 @@ def result_findings(
         _no_better_than_majority(verdict, chosen),
         _earlier_layer(verdict, trials),
         _small_test(images, how_tested),
+        _seeds(verdict, trials),
     ]
     return tuple(finding for finding in found if finding is not None)
 
@@ -113,6 +130,24 @@ def _earlier_layer(verdict: Verdict, trials: tuple[Trial, ...]) -> Finding | Non
         "an earlier layer reads these images better than the last",
         f"{verdict.rows[verdict.chosen].label} is {100 * gain:.1f} points above the last layer, out of fold: "
         "the images differ from those that the network was trained on",
+    )
+
+
+def _seeds(verdict: Verdict, trials: tuple[Trial, ...]) -> Finding | None:
+    """G308: how much of a fine-tuning's figure is chance in training, and how much chance in the images."""
+    repeated = [j for j, trial in enumerate(trials) if trial.seed_losses]
+    if not repeated:
+        return None
+    j = min(repeated, key=lambda j: (j != verdict.chosen, verdict.rows[j].deficit))
+    row, losses = verdict.rows[j], np.array(trials[j].seed_losses)
+    unit, name = (1.0, "nats") if verdict.metric == "log-loss" else (100.0, "points")
+    return Finding(
+        "G308",
+        "note",
+        "chance in training stands beside chance in the images",
+        f"{row.label} varies by {unit * losses.std(ddof=1):.2f} {name} (one standard deviation) over {len(losses)} "
+        f"seeds on the same folds, and by {unit * (row.high - row.low) / 3.92:.2f} over draws of the images",
+        count=len(losses),
     )
 
 
