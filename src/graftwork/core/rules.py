@@ -55,8 +55,8 @@ def shift_finding(there: Score, *, folder: str, chosen: str) -> Finding:
         "note",
         "chosen for images that look different",
         f"{chosen} reads {unit * there.value:.1f} (95 % interval {unit * there.low:.1f} to {unit * there.high:.1f}) on "
-        f"{there.images} images of {folder} that chose nothing; the other half chose among linear, tuned and half of the "
-        "way, for plain fine-tuning is known to lose under such a shift what it gains at home (Kumar et al. 2022)",
+        f"{there.images} images of {folder} that chose nothing; the other half chose among linear, tuned and half of "
+        "the way, for plain fine-tuning is known to lose under such a shift what it gains at home (Kumar et al. 2022)",
         count=there.images,
     )
 

@@ -171,6 +171,10 @@ def train(
         seed=seed,
         worth=worth / 100,
     )
+    wanted = Wanted(
+        recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
+    )
+    tuning = tuning_for(prepared, networks, wanted, folder, seed=seed, listener=stages.listener)
     with stages.stage("codes"):
         networks.read_for(rules.candidates)
     with stages.stage("candidates"):
@@ -185,14 +189,10 @@ def train(
             listener=stages.listener,
         )
     doubts = _score_with_series_apart(rules, networks, found, prepared)
-    tuning = tuning_for(prepared, networks, folder, seed=seed, listener=stages.listener)
     if strategy == "auto" and test == "cv":
         stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
     elif strategy == "auto":
         with stages.stage("fine-tuning"):
-            wanted = Wanted(
-                recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
-            )
             found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
     fit_develop = functools.partial(_fit, networks, prepared, rules, tuning)
     shift = None

@@ -68,8 +68,17 @@ class Wanted:
         return tuple(dataclasses.replace(c, plan=dataclasses.replace(c.plan, **chosen)) for c in found)
 
 
-def tuning_for(prepared: Prepared, networks: Networks, folder: Path, *, seed: int, listener: Listener) -> Tuning:
-    """Return what fine-tunings of the develop images need."""
+def tuning_for(
+    prepared: Prepared, networks: Networks, wanted: Wanted, folder: Path, *, seed: int, listener: Listener
+) -> Tuning:
+    """Return what fine-tunings of the develop images need; what cannot be is said now, not after the search.
+
+    Raises
+    ------
+    BackboneError, UsageError
+        As ``core.recipes.tuning_candidates``.
+    """
+    wanted.candidates(networks.cards, len(prepared.y))
     return Tuning(
         images=prepared.develop,
         read=networks.read,
