@@ -15,7 +15,7 @@ from graftwork.errors import BackboneError, TrainingError, UsageError
 from graftwork.finetune import loop
 from graftwork.reporting.page import render
 from graftwork.runfolder import read_run
-from graftwork.testing import write_tiny_backbone
+from graftwork.testing import write_tiny_backbone, write_tiny_images
 from graftwork.verbs.clock import Clock, parse_seconds
 
 pytestmark = pytest.mark.xdist_group("tuning")
@@ -252,3 +252,35 @@ def test_one_that_goes_astray_in_a_later_fold_leaves_the_others_whole(
     assert 0 < ended["the input"].run.mean() < 0.5
     assert {trial.ended for name, trial in ended.items() if name != "the input"} == {"whole"}
     assert all(trial.run.all() for name, trial in ended.items() if name != "the input")
+
+
+def test_where_the_clock_leaves_some_folds_the_chosen_linear_one_stands_for_all(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.tournament import Tournament
+
+    run_fold, folds = Tournament._run_fold, []
+
+    def short(self: Tournament, entry: object, fold: int, entries: object) -> bool:
+        folds.append(fold)
+        return fold < 1 and run_fold(self, entry, fold, entries)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Tournament, "_run_fold", short)
+    run = graftwork.train(tiny, output=tmp_path / "run", **settings)
+    linear = [trial for trial in run.trials if isinstance(trial.candidate.plan, Linear) and trial.candidate.views == 1]
+    assert sorted({trial.ended for trial in linear}) == ["another stood for it", "whole"]
+    assert sum(trial.ended == "whole" for trial in linear) == 1
+    assert run.verdict.images is not None
+    assert run.verdict.images < len(run.y)
+    assert "stood for it here" in render(run, None)
+
+
+def test_a_class_that_some_folds_lack_is_tuned_all_the_same(settings: dict[str, object], tmp_path: Path) -> None:
+    images = write_tiny_images(tmp_path / "images")
+    for path in sorted((images / "cat").iterdir())[2:]:
+        path.unlink()
+    run = graftwork.train(images, output=tmp_path / "run", test=0, exhaustive=True, **settings)
+    tuned = [trial for trial in run.trials if isinstance(trial.candidate.plan, Recipe)]
+    assert tuned
+    assert min(np.bincount(run.y)) == 2
+    assert all(trial.run.all() and np.isfinite(trial.probabilities).all() for trial in tuned)

@@ -187,6 +187,7 @@ def compared(run: Run) -> int:
 
 ENDED: dict[Ended, str] = {
     "whole": "whole",
+    "another stood for it": "run on all folds, where another linear one read better and stood for it here",
     "dropped early": "dropped early: others were ahead on the folds that were run",
     "cut by the clock": "cut by the clock: not run to its end, which says nothing of it",
 }

@@ -128,7 +128,7 @@ def compete(
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
     if any(trial.ended == "whole" and not trial.run.all() for trial in tuned):
         trials = [
-            dataclasses.replace(trial, ended="dropped early")
+            dataclasses.replace(trial, ended="another stood for it")
             if number < len(found.trials) and number != found.verdict.chosen
             else trial
             for number, trial in enumerate(trials)
@@ -178,7 +178,10 @@ def _within_time(
         expected[candidate.key] = Expected(opened.forecast_seconds(n * views), MARGIN * n * one.step_seconds)
     entered = worth_trying(candidates, expected, clock.left(), refit=REFIT)
     if entered:
-        listener.say(f"fine-tunings that the time allows, first of all: {', '.join(c.label for c in entered)}")
+        listener.say(
+            f"fine-tunings that the time allows, first of all: {', '.join(c.label for c in entered)}; "
+            f"{clock.left() / 60:.1f} minutes are left for them"
+        )
     write_json(decided, cattrs.unstructure(entered))
     return entered
 
