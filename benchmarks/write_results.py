@@ -6,10 +6,12 @@ python benchmarks/write_results.py
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -98,10 +100,7 @@ def novelty() -> list[str]:
     ]
 
 
-def choose_c() -> list[str]:
-    found = read("choose_c.json")
-    if not found:
-        return []
+def choose_c(found: Any) -> list[str]:
     seconds, ratios = found["median_seconds"], found["ratios"]
     lines = [
         "## Choosing C and refitting: cifar10 through MobileNetV2 (n = 9,500, d = 1,280, 10 classes, 5 folds, 10 Cs)",
@@ -137,10 +136,7 @@ def near_copies() -> list[str]:
     return [*lines, "", "Asked: recall at least 95 %, at most 1 % of distinct images grouped (gtsrb apart).", ""]
 
 
-def forward() -> list[str]:
-    found = read("forward.json")
-    if not found:
-        return []
+def forward(found: Any) -> list[str]:
     lines = [
         "## Forward pass at 224 px, random weights, against eager float32 PyTorch",
         "",
@@ -167,10 +163,7 @@ def forward() -> list[str]:
     return [*lines, machine(found["machine"]), ""]
 
 
-def commands() -> list[str]:
-    found = read("commands.json")
-    if not found:
-        return []
+def commands(found: Any) -> list[str]:
     rows = [f"| {name} | {row['median_seconds']:.2f} |" for name, row in found["commands"].items()]
     return [
         "## Whole commands, each in a new process",
@@ -186,8 +179,207 @@ def commands() -> list[str]:
     ]
 
 
+def extraction(found: Any) -> list[str]:
+    lines = [
+        "## From JPEG files (768 x 512) to codes at 224 px",
+        "",
+        "| network | times the peers' loop | asked (bf16 / AVX2) | of 1 / (1/decode + 1/forward) |",
+        "|---|---|---|---|",
+    ]
+    for row in found["networks"]:
+        lines.append(
+            f"| {row['network']} | {row['times_peers']:.2f} | {row['target_with_bf16']} / {row['target_on_avx2_alone']} | "
+            f"{100 * row['share_of_ideal']:.0f} % |"
+        )
+    again = found["again"]
+    lines += [
+        "",
+        f"ResNet-50, {again['images']} JPEGs a second time: codes {again['codes_ratio']:.0f} times faster "
+        f"({again['codes_first_seconds']:.0f} s to {again['codes_second_seconds']:.2f} s), whole command "
+        f"{again['command_ratio']:.0f} times ({again['command_first_seconds']:.0f} s to "
+        f"{again['command_second_seconds']:.1f} s). Asked: 30 times, no image decoded.",
+        "",
+        machine(found["machine"]),
+        "",
+    ]
+    return lines
+
+
+def large() -> list[str]:
+    found = read("large.json")
+    if not found:
+        return []
+    linear = found["linear"]
+    return [
+        "## 100,000 images: tiny-imagenet through the embedded default at 64 px",
+        "",
+        "| | seconds | largest memory, MB |",
+        "|---|---|---|",
+        *(
+            f"| extraction, {name} | {row['seconds']:.0f} | {row['peak_mb']:.0f} |"
+            for name, row in found["extract"].items()
+        ),
+        *(
+            f"| {loss} on {linear['images']} x {linear['width']} {linear['dtype']} codes, {linear['classes']} classes: choose C, "
+            f"refit ({linear[loss]['accuracy_percent']:.1f} % out of fold) | {linear[loss]['choose_seconds']:.0f} + "
+            f"{linear[loss]['refit_seconds']:.0f} | {linear[loss]['peak_mb_so_far']:.0f} |"
+            for loss in ("softmax", "svm")
+            if loss in linear
+        ),
+        "",
+        "Asked: extraction under 2 GB, the linear classifier under 4 GB.",
+        "",
+        machine(found["machine"]),
+        "",
+    ]
+
+
+def strategies() -> list[str]:
+    cells = read("strategies.jsonl")
+    if not cells:
+        return []
+    names = list(dict.fromkeys(kind(name) for cell in cells for name in cell["strategies"]))
+    lines = [
+        "## Which strategy wins where",
+        "",
+        "Per cent right of all images that were not trained on; the best of a cell in bold. Tuned above: above the highest cut "
+        "that is tried unasked. Half: half of the way back to the linear model (WiSE-FT). Seconds on one thread.",
+        "",
+        f"| set | backbone | a class | seed | test | {' | '.join(names)} |",
+        f"|---|---|---|---|---|{'---|' * len(names)}",
+    ]
+    gains: dict[str, dict[str, list[float]]] = {}
+    for cell in sorted(cells, key=lambda c: (c["backbone"], str(c["size"]), c["set"], c["seed"])):
+        percent = {kind(name): row["percent"] for name, row in cell["strategies"].items()}
+        best = max(percent.values())
+        shown = [
+            f"**{percent[n]:.1f}**" if percent.get(n) == best else f"{percent[n]:.1f}" if n in percent else ""
+            for n in names
+        ]
+        lines.append(
+            f"| {cell['set']} | {cell['backbone']} at {cell['input_px']} px | {cell['size']} | {cell['seed']} | {cell['test']} | "
+            f"{' | '.join(shown)} |"
+        )
+        for name in names:
+            if name in percent:
+                gains.setdefault(str(cell["size"]), {}).setdefault(name, []).append(percent[name] - percent[LAST])
+    lines += ["", "Mean gain over the last layer's linear model, points (95 % interval, cells as units):", ""]
+    for size, by_name in gains.items():
+        told = [f"{name} {interval(values)}" for name, values in by_name.items() if name != LAST]
+        lines.append(f"- {size} a class, {len(by_name[LAST])} cells: {'; '.join(told)}")
+    wanted = 9 * 3 * 3 + 4 * 3 * 3
+    lines += ["", f"Coverage: {len(cells)} of {wanted} cells.", "", machine(cells[-1]["machine"]), ""]
+    return lines
+
+
+LAST = "linear, last layer"
+
+
+def kind(strategy: str) -> str:
+    """A strategy without the name of the layer above which it tunes."""
+    half = strategy.endswith("0.5 of the way")
+    if strategy.startswith("tuned above"):
+        return "tuned above, half" if half else "tuned above"
+    if strategy.startswith("all layers tuned"):
+        return "all tuned, half" if half else "all tuned"
+    return strategy
+
+
+def interval(values: list[float]) -> str:
+    """Mean with its interval over cells, by the t distribution."""
+    gains = np.array(values)
+    if len(gains) < 2:
+        return f"{gains.mean():+.1f}"
+    half = t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
+    return f"{gains.mean():+.1f} ({gains.mean() - half:+.1f} to {gains.mean() + half:+.1f})"
+
+
+def peers(cells: Any) -> list[str]:
+    systems = list(cells[0]["systems"])
+    lines = [
+        "## Against fastai's fine_tune and the tutorial's loop, in the same seconds",
+        "",
+        "MobileNetV2 (ImageNet), same weights, splits and input; per cent right on the same test images. fastai runs its recipe; "
+        "the others get the seconds that it took, graftwork's selection and extraction counted.",
+        "",
+        f"| set | a class | seed | px | test | {' | '.join(systems)} | graftwork chose |",
+        f"|---|---|---|---|---|{'---|' * len(systems)}---|",
+    ]
+    for cell in cells:
+        shown = [
+            f"{cell['systems'][s]['percent']:.1f} ({cell['systems'][s].get('seconds', float('nan')):.0f} s)"
+            for s in systems
+        ]
+        lines.append(
+            f"| {cell['set']} | {cell['size']} | {cell['seed']} | {cell.get('input_px', '')} | {cell['test']} | "
+            f"{' | '.join(shown)} | {cell.get('chose') or cell['systems']['graftwork'].get('chose', '')} |"
+        )
+    told = []
+    for peer in systems:
+        if peer != "graftwork":
+            points = [cell["systems"]["graftwork"]["percent"] - cell["systems"][peer]["percent"] for cell in cells]
+            told.append(f"- over {peer}: {interval(points)} points, {len(points)} cells")
+    lines += [
+        "",
+        "Mean paired difference (95 % interval, cells as units); asked: at least +3 over each:",
+        "",
+        *told,
+        "",
+    ]
+    return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", machine(cells[-1]["machine"]), ""]
+
+
+def prefix(found: Any) -> list[str]:
+    lines = [
+        "## Kept activations: seconds per epoch above a cut, 224 px, 400 JPEGs",
+        "",
+        "| network | frozen up to | bytes an image | peers' loop | ours through the network | kept | times peers (asked 3) | "
+        "share of what counts allow (asked 0.8) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for rows in found["seconds"].values():
+        for row in rows:
+            seconds = row["seconds_per_epoch"]
+            lines.append(
+                f"| {row['network']} | {row['frozen_to']} | {row['bytes_per_image']:,} | {seconds['peers']:.1f} | "
+                f"{seconds['through']:.1f} | {seconds['kept']:.1f} | {row['times_peers']:.1f} | "
+                f"{row['share_of_what_counts_allow']:.2f} |"
+            )
+    difference = found.get("accuracy", {}).get("mean_difference_points")
+    if difference is not None:
+        lines += ["", f"Accuracy, kept against through with the same views: {difference} points (asked: within 0.5)."]
+    return [*lines, "", machine(found["machine"]), ""]
+
+
+def killed() -> list[str]:
+    rows = read("killed.jsonl")
+    if not rows:
+        return []
+    hit = [row for row in rows if row["killed"]]
+    return [
+        "## kill -9 at random moments of a tournament",
+        "",
+        f"{len(hit)} runs of about {rows[0]['seconds_of_the_run']:.0f} s killed: the same winner in "
+        f"{sum(row['same_winner'] for row in hit)}, the same test accuracy in {sum(row['same_test'] for row in hit)}, the same "
+        f"probabilities to the bit in {sum(row['same_to_the_bit'] for row in hit)}. Asked: all of 20.",
+        "",
+        machine(rows[-1]["machine"]),
+        "",
+    ]
+
+
+def by_processor(name: str, part: Callable[[Any], list[str]]) -> list[str]:
+    """A part once for each kind of processor on which it was measured."""
+    found = [data for kind in ("bf16", "avx2") for end in ("json", "jsonl") if (data := read(f"{name}.{kind}.{end}"))]
+    return [line for data in found for line in part(data)]
+
+
 def main() -> None:
-    parts = [accuracy(), leak(), novelty(), choose_c(), near_copies(), forward(), commands()]
+    parts = [
+        accuracy(), leak(), novelty(), by_processor("choose_c", choose_c), near_copies(), by_processor("forward", forward),
+        by_processor("extraction", extraction), large(), by_processor("commands", commands), strategies(),
+        by_processor("peers", peers), by_processor("prefix", prefix), killed(),
+    ]  # fmt: skip
     head = [
         "# Results",
         "",
