@@ -166,23 +166,31 @@ def tune_fold(
 
 
 def kept_activations(plan: Recipe, reading: Reading, tuning: Tuning) -> LayerCodes | None:
-    """Activations of the images at the cut, in as many views as the disk may hold; None where it holds not one."""
+    """Activations of the images at the cut, in the plan's views; None where it keeps none."""
     from graftwork.finetune.cut import maps_card
     from graftwork.finetune.tune import cut_of
 
     if plan.freeze_to is None or not plan.fixed_views:
         return None
-    cut = cut_of(reading.card, plan.freeze_to)
-    views = min(plan.fixed_views, int(tuning.store_mb * 1e6 / (cut.bytes_per_image * len(tuning.images))))
+    card = maps_card(reading.card, cut_of(reading.card, plan.freeze_to))
+    return tuning.read(tuning.images, dataclasses.replace(reading, card=card, views=plan.fixed_views))
+
+
+def within_disk(plan: Recipe, reading: Reading, tuning: Tuning) -> Recipe:
+    """Return a plan with as many fixed views as the disk may hold; without, epochs pass through the whole network."""
+    from graftwork.finetune.tune import cut_of
+
+    if plan.freeze_to is None or not plan.fixed_views:
+        return plan
+    size_mb = cut_of(reading.card, plan.freeze_to).bytes_per_image * len(tuning.images) / 1e6
+    views = min(plan.fixed_views, int(tuning.store_mb / size_mb))
     if views < plan.fixed_views:
         instead = f"{views} views are kept" if views else "every epoch passes through the whole network"
         tuning.say(
-            f"activations at {plan.freeze_to} would take {plan.fixed_views} x {len(tuning.images)} x "
-            f"{cut.bytes_per_image / 1e6:.2f} MB, more than the store may hold; {instead}"
+            f"activations at {plan.freeze_to} would take {plan.fixed_views} x {size_mb:.0f} MB, more than the store "
+            f"may hold; {instead}"
         )
-    if not views:
-        return None
-    return tuning.read(tuning.images, dataclasses.replace(reading, card=maps_card(reading.card, cut), views=views))
+    return dataclasses.replace(plan, fixed_views=views)
 
 
 def _tuned_card(card: BackboneCard, tuned: Tuned, path: Path) -> BackboneCard:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.facts import Cost
 from graftwork.core.metrics import Metric, mean_loss, softmax
-from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.plans import Candidate, Linear, Recipe, labels_of
 from graftwork.core.recipes import HALFWAY
 from graftwork.core.trials import Baseline, Ended, Standing, Trial
 from graftwork.errors import TrainingError, UsageError
@@ -145,6 +145,7 @@ class Tournament:
         self._n_classes, self._metric, self._balanced, self._start = n_classes, metric, balanced, start
         self._tuning, self._clock, self._on_change = tuning, clock, on_change
         self._entries: list[_Entry] = []
+        self._labels: dict[str, str] = {}
 
     def run(self, candidates: Sequence[Candidate], *, exhaustive: bool = False, repeats: int = 1) -> list[Trial]:
         """Return two trials of each fine-tuning from pretrained weights: all the way, and half of it.
@@ -158,6 +159,7 @@ class Tournament:
             told from what is due to the images.
         """
         self._entries = entries = [self._entry(candidate, self._tuning) for candidate in candidates]
+        self._labels = dict(zip((c.key for c in candidates), labels_of(candidates), strict=True))
         try:
             self._compete(entries, exhaustive)
             for repeat in range(1, repeats):
@@ -186,9 +188,7 @@ class Tournament:
             entry.ended = "whole"
         for fold in np.unique(self._folds)[1:]:
             before = [{keep: entry.margins[keep].copy() for keep in entry.keeps} for entry in running]
-            if not all(
-                self._run_fold(entry, int(fold), running) or entry.ended == "dropped early" for entry in running
-            ):
+            if not all(self._run_fold(entry, int(fold), running) or entry.ended == "went astray" for entry in running):
                 for entry, margins in zip(running, before, strict=True):
                     entry.margins = margins  # a fold that not all have run compares nothing
                 self._tuning.say(f"the time limit leaves {fold} of {len(np.unique(self._folds))} folds to fine-tunings")
@@ -243,9 +243,9 @@ class Tournament:
         margins, folds = entry.margins[entry.keeps[0]], len(np.unique(self._folds))
         ran = ~np.isnan(margins[:, 0])
         done = len(np.unique(self._folds[ran]))
-        going = entry.ended != "dropped early" and entry.fold_seconds > 0
+        going = entry.ended not in ("dropped early", "went astray") and entry.fold_seconds > 0
         return Standing(
-            entry.candidate.label,
+            self._labels[entry.candidate.key],
             entry.state,
             done,
             float((margins[ran].argmax(axis=1) == self._y[ran]).mean()) if done else None,
@@ -275,7 +275,7 @@ class Tournament:
             return None
         except TrainingError as error:
             self._tuning.say(f"{entry.candidate.label}: dropped, {error}")
-            entry.ended = "dropped early"
+            entry.ended = "went astray"
             return None
         return {keep: tuned.margins for keep, tuned in zip(entry.keeps, found, strict=True)}, found[0].curve
 

@@ -70,7 +70,7 @@ def test_only_what_it_names_moves_and_the_loss_falls(run: Run) -> None:
     assert np.abs(found.head[0]).max() > 0
     losses = [loss for loss, _ in found.curve]
     # a head of zeros begins at log 3; what the loss on mixtures does says little
-    assert found.curve[-1][1] < 0.7 * np.log(3)
+    assert found.curve[-1][1] < 0.8 * np.log(3)
     assert losses[-1] < 0.7 * losses[0] or run.plan.mixup  # type: ignore[attr-defined]
 
 

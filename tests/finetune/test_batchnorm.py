@@ -102,7 +102,7 @@ def test_a_tail_measures_what_is_there(folded: BackboneCard, images: ImageSet) -
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_tuned_network_stands_training_mode(folded: BackboneCard, images: ImageSet, frozen: bool) -> None:
     layer = folded.taps[1].name if frozen else None
-    recipe = Recipe(layer, epochs=2, batch_size=8)
+    recipe = Recipe(layer, epochs=2, batch_size=8, lr=3e-4)
     head = np.zeros((3, folded.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     rows = np.arange(len(images))
     (none, tuned) = tune(

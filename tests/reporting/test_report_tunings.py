@@ -193,7 +193,7 @@ def test_fixed_views_are_told_where_there_were_any(run):
 
 def test_the_card_of_a_tuned_model_says_what_moved(run):
     card = model_card(choosing(run, "tuned above blocks.1"))
-    assert "example:random-filters, tuned above blocks.1; fine-tuning of 12 epochs at a rate of 0.0003, from" in card
+    assert "example:random-filters, tuned above blocks.1; fine-tuning of 12 epochs at a rate of 0.001, from" in card
     assert "as it came up to blocks.1, itself included; what lies above it" in card
     assert "each image was seen in 8 fixed views" in card
     assert "only the linear classifier was fitted" not in card

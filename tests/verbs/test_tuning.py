@@ -142,6 +142,9 @@ def test_a_limit_below_everything_yields_the_linear_model(
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "1s"})
     assert all(isinstance(trial.candidate.plan, Linear) for trial in run.trials)
     assert "no fine-tuning fits into the time limit; the linear model stands" in listener.said
+    (said,) = [finding for finding in run.findings if finding.code == "G309"]
+    assert said.count == 3
+    assert "all layers tuned" in said.because
 
 
 def test_a_loss_that_explodes_leaves_the_others(
@@ -182,7 +185,7 @@ def test_seconds_of_an_earlier_start_count(tmp_path: Path) -> None:
 
 
 def test_several_networks_compete_and_each_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
-    other = write_tiny_backbone(tmp_path, architecture="test_byobnet")
+    other = write_tiny_backbone(tmp_path, architecture="test_byobnet", seed=9)
     networks = [str(settings["backbone"]), str(other)]
     run = graftwork.train(tiny, output=tmp_path / "run", **{**settings, "backbone": networks, "time_limit": "1s"})
     assert len(run.cards) == 2
@@ -248,7 +251,7 @@ def test_one_that_goes_astray_in_a_later_fold_leaves_the_others_whole(
     monkeypatch.setattr(tournament, "tune_fold", astray)
     run = graftwork.train(tiny, output=tmp_path / "run", exhaustive=True, **settings)
     ended = {trial.candidate.layer: trial for trial in run.trials if isinstance(trial.candidate.plan, Recipe)}
-    assert ended["the input"].ended == "dropped early"
+    assert ended["the input"].ended == "went astray"
     assert 0 < ended["the input"].run.mean() < 0.5
     assert {trial.ended for name, trial in ended.items() if name != "the input"} == {"whole"}
     assert all(trial.run.all() for name, trial in ended.items() if name != "the input")
@@ -284,3 +287,19 @@ def test_a_class_that_some_folds_lack_is_tuned_all_the_same(settings: dict[str, 
     assert tuned
     assert min(np.bincount(run.y)) == 2
     assert all(trial.run.all() and np.isfinite(trial.probabilities).all() for trial in tuned)
+
+
+def test_a_small_disk_keeps_fewer_views_or_none_and_says_so(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.verbs import tuning
+
+    asked = {**settings, "freeze_to": "blocks.2", "listener": listener}
+    for budget_mb, views in ((1e6, 8), (0.1, 1), (0.0, 0)):
+        monkeypatch.setattr(tuning, "BUDGET_MB", budget_mb)
+        run = graftwork.train(tiny, output=tmp_path / str(budget_mb), **asked)
+        plans = [trial.candidate.plan for trial in run.trials if isinstance(trial.candidate.plan, Recipe)]
+        assert {plan.fixed_views for plan in plans} == {views}
+    said = [line for line in listener.said if "more than the store may hold" in line]
+    assert "every epoch passes through the whole network" in said[-1]
+    assert "1 views are kept" in said[0]

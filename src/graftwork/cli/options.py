@@ -27,7 +27,7 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs instead of a table.")
-quiet_option = click.option("--quiet", is_flag=True, help="Say only what the result is.")
+quiet_option = click.option("--quiet", is_flag=True, help="Say only what the result is, and how fine-tunings go.")
 
 group_option = click.option(
     "--group-by",

@@ -115,7 +115,7 @@ class Candidate:
 
 def labels_of(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """A line in a table for each candidate, with its network where there are several."""
-    if len({candidate.backbone for candidate in candidates}) == 1:
+    if len({candidate.backbone for candidate in candidates}) < 2:
         return tuple(candidate.label for candidate in candidates)
     return tuple(f"{_short(candidate.backbone)}: {candidate.label}" for candidate in candidates)
 

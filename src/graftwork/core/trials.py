@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from graftwork.core.facts import Cost
 from graftwork.core.plans import Candidate
 
-Ended = Literal["whole", "another stood for it", "dropped early", "cut by the clock"]
+Ended = Literal["whole", "another stood for it", "dropped early", "went astray", "cut by the clock"]
 """``another stood for it``: run to its end, but a better one of its kind went on in its place; ``dropped early``:
-others were clearly ahead on the folds that were run; ``cut by the clock`` says nothing of it.
+others were clearly ahead on the folds that were run; ``went astray``: its loss was no number any more; ``cut by the
+clock`` says nothing of it.
 """
 
 

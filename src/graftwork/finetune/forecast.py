@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 
 import numpy as np
@@ -20,18 +19,8 @@ STEPS = 3
 """The first is not counted: it sets the memory up."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Forecast:
-    """What one image takes."""
-
-    step_seconds: float
-    """To be trained on once."""
-    kept_bytes: int
-    """Of its activations at the cut; 0 where none are kept."""
-
-
-def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> Forecast:
-    """Time a few steps of a fine-tuning on random inputs of the right shape.
+def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> float:
+    """Return the seconds for which one image is trained on once, from a few steps on random inputs of the right shape.
 
     Raises
     ------
@@ -40,14 +29,14 @@ def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> Forecast:
     """
     network = load(card) if plan.start == "pretrained" else untrained(card, 0)
     body = last_layer_network(network, card)
-    px, kept_bytes = card.preprocess.input_px, 0
+    px = card.preprocess.input_px
     trained: nn.Module = body
     inputs = torch.randint(0, 256, (plan.batch_size, px, px, 3), dtype=torch.uint8)
     if plan.freeze_to is not None:
         cut = find_cut(network, card, plan.freeze_to)
         if plan.fixed_views:
-            trained, kept_bytes = Tail(body, cut, px), cut.bytes_per_image
-            inputs = torch.rand(plan.batch_size, kept_bytes // 2)
+            trained = Tail(body, cut, px)
+            inputs = torch.rand(plan.batch_size, cut.bytes_per_image // 2)
         else:
             freeze(network, cut)
     head = np.zeros((n_classes, card.taps[-1].channels), np.float32), np.zeros(n_classes, np.float32)
@@ -63,4 +52,4 @@ def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> Forecast:
         torch.autograd.backward(nn.functional.cross_entropy(student(inputs), targets))
         optimiser.step()
         seconds.append(time.perf_counter() - begin)
-    return Forecast(float(np.median(seconds[1:])) / plan.batch_size, kept_bytes)
+    return float(np.median(seconds[1:])) / plan.batch_size

@@ -189,6 +189,7 @@ ENDED: dict[Ended, str] = {
     "whole": "whole",
     "another stood for it": "run on all folds, where another linear one read better and stood for it here",
     "dropped early": "dropped early: others were ahead on the folds that were run",
+    "went astray": "went astray: its loss was no number any more; a lower --lr may mend it",
     "cut by the clock": "cut by the clock: not run to its end, which says nothing of it",
 }
 """How a trial ended, and what follows from that."""
@@ -238,7 +239,9 @@ def _stake(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
     if trial.ended == "cut by the clock":
         return f"{took} until the clock cut it, which says nothing of it"
     behind = gap(judged.metric, abs(row.deficit - won.deficit))
-    where = " on the folds that it ran" if trial.ended == "dropped early" and not trial.run.all() else ""
+    where = (
+        " on the folds that it ran" if trial.ended in ("dropped early", "went astray") and not trial.run.all() else ""
+    )
     if not float(behind):
         return f"{took} and read the same{where}"
     which = "worse" if row.deficit > won.deficit else "better"

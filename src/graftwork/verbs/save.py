@@ -102,6 +102,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
             *prepared.findings,
             *outcome.networks.findings,
             *result_findings(found.verdict, found.trials, images=len(images), how_tested=how),
+            *outcome.found.findings,
             *outcome.doubts,
             *_look_finding(outcome.score),
             *_shift_finding(outcome),

@@ -12,6 +12,7 @@ from graftwork.core.choose import WORTH, Verdict, choose
 from graftwork.core.fitted import probabilities
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Candidate
+from graftwork.core.rules import Finding
 from graftwork.core.splits import deal
 from graftwork.core.trials import Baseline, Trial
 from graftwork.fit import CodesOf, fit
@@ -42,6 +43,8 @@ class Found:
     trials: tuple[Trial, ...]
     baselines: tuple[Baseline, ...]
     verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    """What the search found worth telling."""
 
     @property
     def chosen(self) -> Trial:

@@ -14,11 +14,12 @@ import numpy as np
 from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
-from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.plans import Candidate, Linear, Recipe, labels_of
 from graftwork.core.recipes import DEFAULT_RECIPE, Expected, tuning_candidates, worth_trying
+from graftwork.core.rules import Finding
 from graftwork.core.trials import Trial
 from graftwork.files import write_json
-from graftwork.fit import Tuning
+from graftwork.fit import Tuning, within_disk
 from graftwork.tournament import REFIT, Tournament, run_trials
 from graftwork.verbs.clock import Clock
 from graftwork.verbs.listener import Listener
@@ -65,7 +66,10 @@ class Wanted:
                 card, images, freeze_to=self.freeze_to, name=self.recipe, scratch=self.scratch
             )
         ]
-        return tuple(dataclasses.replace(c, plan=dataclasses.replace(c.plan, **chosen)) for c in found)
+        plans = [dataclasses.replace(_recipe(candidate), **chosen) for candidate in found]
+        if self.augment == "none":  # then an image looks the same in every epoch
+            plans = [dataclasses.replace(plan, fixed_views=min(plan.fixed_views, 1)) for plan in plans]
+        return tuple(dataclasses.replace(c, plan=plan) for c, plan in zip(found, plans, strict=True))
 
 
 def tuning_for(
@@ -120,12 +124,16 @@ def compete(
         on_change=listener.candidates,
     )
 
-    candidates = _within_time(
-        wanted.candidates(networks.cards, len(prepared.y)), networks, rules, prepared, tuning, clock, listener
-    )
+    asked = [
+        dataclasses.replace(c, plan=within_disk(_recipe(c), networks.of(c).reading, tuning))
+        for c in wanted.candidates(networks.cards, len(prepared.y))
+    ]
+    candidates = _within_time(asked, networks, rules, prepared, tuning, clock, listener)
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
     if not tuned:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
+    ran = {_without_length(trial.candidate) for trial in tuned}
+    unrun = [candidate for candidate in asked if _without_length(candidate) not in ran]
     if any(trial.ended == "whole" and not trial.run.all() for trial in tuned):
         trials = [
             dataclasses.replace(trial, ended="another stood for it")
@@ -145,7 +153,7 @@ def compete(
         worth=rules.worth,
         baselines=[(row.name, row.probabilities) for row in found.baselines],
     )
-    return Found(tuple(trials), found.baselines, verdict)
+    return Found(tuple(trials), found.baselines, verdict, _unrun_finding(unrun))
 
 
 def _within_time(
@@ -171,11 +179,9 @@ def _within_time(
     expected = {}
     n = len(prepared.y)
     for candidate in candidates:
-        assert isinstance(candidate.plan, Recipe)
-        opened = networks.of(candidate)
-        one = forecast(opened.reading.card, candidate.plan, len(rules.classes))
-        views = min(candidate.plan.fixed_views, int(tuning.store_mb * 1e6 / max(one.kept_bytes * n, 1)))
-        expected[candidate.key] = Expected(opened.forecast_seconds(n * views), MARGIN * n * one.step_seconds)
+        opened, plan = networks.of(candidate), _recipe(candidate)
+        step_seconds = forecast(opened.reading.card, plan, len(rules.classes))
+        expected[candidate.key] = Expected(opened.forecast_seconds(n * plan.fixed_views), MARGIN * n * step_seconds)
     entered = worth_trying(candidates, expected, clock.left(), refit=REFIT)
     if entered:
         listener.say(
@@ -184,6 +190,33 @@ def _within_time(
         )
     write_json(decided, cattrs.unstructure(entered))
     return entered
+
+
+def _without_length(candidate: Candidate) -> Candidate:
+    """The candidate, however long it runs and however far it goes: the clock may have shortened it."""
+    plan = dataclasses.replace(_recipe(candidate), epochs=0, fixed_views=0, keep=1.0)
+    return dataclasses.replace(candidate, plan=plan)
+
+
+def _unrun_finding(candidates: Sequence[Candidate]) -> tuple[Finding, ...]:
+    """G309: what the clock left out, which says nothing of it."""
+    if not candidates:
+        return ()
+    return (
+        Finding(
+            "G309",
+            "note",
+            "fine-tunings that the time limit left out",
+            f"not one fold was run of {', '.join(labels_of(candidates))}; that says nothing of them",
+            "give a longer --time-limit, or none",
+            count=len(candidates),
+        ),
+    )
+
+
+def _recipe(candidate: Candidate) -> Recipe:
+    assert isinstance(candidate.plan, Recipe)
+    return candidate.plan
 
 
 def _start(found: Found, card: BackboneCard) -> float:
