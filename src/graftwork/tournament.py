@@ -165,8 +165,6 @@ class Tournament:
             for repeat in range(1, repeats):
                 self._repeat([entry for entry in entries if entry.ended == "whole"], repeat)
         except KeyboardInterrupt:
-            if not any(entry.curves for entry in entries):
-                raise
             self._tuning.say("stopped; going on with the best so far")
         return [trial for entry in entries if entry.curves for trial in self._trials(entry)]
 

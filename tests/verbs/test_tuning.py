@@ -303,3 +303,23 @@ def test_a_small_disk_keeps_fewer_views_or_none_and_says_so(
     said = [line for line in listener.said if "more than the store may hold" in line]
     assert "every epoch passes through the whole network" in said[-1]
     assert "1 views are kept" in said[0]
+
+
+@pytest.mark.parametrize("stop_at", [1, 4])
+def test_the_first_ctrl_c_goes_on_with_the_best_so_far(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener, stop_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, epochs = loop._keep, []
+
+    def stopped(*given: object) -> None:
+        keep(*given)  # type: ignore[arg-type]
+        epochs.append(given)
+        if len(epochs) == stop_at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "_keep", stopped)
+    run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **settings)
+    assert "stopped; going on with the best so far" in listener.said
+    assert run.test is not None
+    assert any(isinstance(trial.candidate.plan, Recipe) for trial in run.trials) == (stop_at > 2)
+    assert (tmp_path / "run" / "report.html").is_file()

@@ -130,7 +130,7 @@ def compete(
     ]
     candidates = _within_time(asked, networks, rules, prepared, tuning, clock, listener)
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
-    if not tuned:
+    if not candidates:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
     ran = {_without_length(trial.candidate) for trial in tuned}
     unrun = [candidate for candidate in asked if _without_length(candidate) not in ran]
