@@ -301,7 +301,8 @@ def peers(cells: Any) -> list[str]:
         "",
         "MobileNetV2 (ImageNet), same weights, splits and input; per cent right on the same test images. fastai runs its recipe; "
         "the others get the seconds that it took, graftwork's selection and extraction counted. The tutorial trains in batches of "
-        "four, and takes the statistics of batch norm from those; in so few epochs it stays near chance.",
+        "four, and takes the statistics of batch norm from those; in so few epochs it stays near chance. fastai drops incomplete batches: "
+        "on 40 images it takes one step an epoch.",
         "",
         f"| set | a class | seed | px | test | {' | '.join(systems)} | graftwork chose |",
         f"|---|---|---|---|---|{'---|' * len(systems)}---|",
