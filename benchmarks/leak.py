@@ -19,6 +19,7 @@ from machine import describe
 from graftwork.core.choose import Score, score
 from graftwork.core.plans import linear_candidates
 from graftwork.core.splits import deal, joined_groups
+from graftwork.core.trials import Task
 from graftwork.images.check import check
 from graftwork.images.look import look_at
 from graftwork.images.read import read_images
@@ -53,17 +54,8 @@ def main() -> None:
 
     def reads(groups: np.ndarray) -> Score:
         folds = deal(images.labels, groups, (1.0,) * 5, np.random.default_rng(0))
-        trial = next(
-            run_trials(
-                candidate,
-                lambda _: codes,
-                images.labels,
-                folds,
-                n_classes=len(images.classes),
-                metric="accuracy",
-                balanced=False,
-            )
-        )
+        task = Task(images.labels, folds, len(images.classes), "accuracy", balanced=False)
+        trial = next(run_trials(candidate, lambda _: codes, task))
         return score("accuracy", images.labels, trial.probabilities, groups, seed=0)
 
     ways = {"random": np.arange(len(images)), "tracks (the truth)": truth, "near-copies": nameless.groups}

@@ -18,7 +18,7 @@ from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import Aspect, Relu
 from graftwork.core.fitted import probabilities
 from graftwork.core.metrics import Metric
-from graftwork.core.plans import Loss, Normalise, linear_candidates
+from graftwork.core.plans import Loss, Normalise, cost_to_use, linear_candidates
 from graftwork.core.splits import deal
 from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
@@ -205,5 +205,5 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         )
         groups = np.arange(len(y))
         folds = deal(y, groups, (1.0,) * self.folds, np.random.default_rng(self.random_state))
-        costs = [self.opened_.cost(candidate) for candidate in rules.candidates]
+        costs = [cost_to_use(candidate, [self.opened_.reading.card]) for candidate in rules.candidates]
         return search(rules, lambda _: codes, y, folds, groups, features={}, costs=costs, listener=Listener())

@@ -96,6 +96,7 @@ def fit(
             if tuning is None:
                 raise UsageError("a fine-tuning can only be fitted where its images are; use `train`")
             everything = np.arange(len(y))
+            plan = dataclasses.replace(plan, patience=None, stop_at=round(trial.details["epochs"]))
             tuned = tune_fold(
                 plan, trial.details["C"], codes, y, len(classes), everything, everything[:0],
                 keeps=(plan.keep,), balanced=balanced, tuning=tuning, checkpoint=tuning.folder / f"{candidate.key}-fit",

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.facts import Cost
-from graftwork.core.metrics import Metric, mean_loss, softmax
+from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.plans import Candidate, Linear, Recipe, labels_of
 from graftwork.core.recipes import HALFWAY
-from graftwork.core.trials import Baseline, Ended, Standing, Trial
+from graftwork.core.trials import Baseline, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError, UsageError
 from graftwork.files import whole_file, write_json
 from graftwork.fit import CodesOf, Tuning, class_weights, kept_activations, tune_fold
@@ -43,16 +43,12 @@ class Clock(Protocol):
 def run_trials(
     candidates: Sequence[Candidate],
     codes_of: CodesOf,
-    y: Ints,
-    folds: Ints,
+    task: Task,
     *,
-    n_classes: int,
-    metric: Metric,
-    balanced: bool,
     on_trial: Callable[[int, int], None] | None = None,
 ) -> Iterator[Trial]:
     """Cross-validate linear candidates on the codes (n, d) of their layers; gathered once per set of layers."""
-    weights = class_weights(y, n_classes, balanced)
+    weights = class_weights(task.y, task.n_classes, task.balanced)
     gathered: tuple[tuple[object, ...], NDArray[np.floating]] | None = None
     for number, candidate in enumerate(candidates):
         begin = time.perf_counter()
@@ -63,11 +59,11 @@ def run_trials(
             raise UsageError(f"{candidate.label} is not linear; fine-tunings are run by `train`")
         found = cross_validate(
             gathered[1],
-            y,
-            folds,
-            n_classes=n_classes,
+            task.y,
+            task.folds,
+            n_classes=task.n_classes,
             loss=candidate.plan.loss,
-            metric=metric,
+            metric=task.metric,
             normalise=candidate.plan.normalise,
             sample_weight=weights,
         )
@@ -77,18 +73,17 @@ def run_trials(
             on_trial(number + 1, len(candidates))
 
 
-def run_baselines(
-    features: Mapping[str, NDArray[np.floating]], y: Ints, folds: Ints, *, n_classes: int, metric: Metric
-) -> tuple[Baseline, ...]:
+def run_baselines(features: Mapping[str, NDArray[np.floating]], task: Task) -> tuple[Baseline, ...]:
     """Judge what can be known without the network: the majority class, and a softmax on each set of features.
 
     The majority class is that of all images and the same for each: the out-of-fold majority of balanced classes
     is always the wrong one, and would be too easy to beat.
     """
-    share = (np.bincount(y, minlength=n_classes) / len(y)).astype(np.float32)
-    rows = [Baseline("majority class", np.tile(share, (len(y), 1)))]
+    n = len(task.y)
+    share = (np.bincount(task.y, minlength=task.n_classes) / n).astype(np.float32)
+    rows = [Baseline("majority class", np.tile(share, (n, 1)))]
     for name, values in features.items():
-        found = cross_validate(values, y, folds, n_classes=n_classes, loss="softmax", metric=metric)
+        found = cross_validate(values, task.y, task.folds, n_classes=task.n_classes, loss="softmax", metric=task.metric)
         rows.append(Baseline(name, found.probabilities))
     return tuple(rows)
 
@@ -107,7 +102,7 @@ class _Entry:
     fold_seconds: float = 0.0
     """Of the slowest fold yet."""
     seconds: float = 0.0
-    ended: Ended = "cut by the clock"
+    ended: Ended = "cut short"
     state: str = "waiting"
     """What it is doing, for people."""
     seed_margins: list[dict[float, Floats]] = dataclasses.field(default_factory=list)
@@ -130,19 +125,14 @@ class Tournament:
     def __init__(
         self,
         codes_of: CodesOf,
-        y: Ints,
-        folds: Ints,
+        task: Task,
         *,
-        n_classes: int,
-        metric: Metric,
-        balanced: bool,
         start: Mapping[str, float],
         tuning: Tuning,
         clock: Clock,
         on_change: Callable[[Sequence[Standing]], None] = lambda standings: None,
     ) -> None:
-        self._codes_of, self._y, self._folds = codes_of, y, folds
-        self._n_classes, self._metric, self._balanced, self._start = n_classes, metric, balanced, start
+        self._codes_of, self._task, self._start = codes_of, task, start
         self._tuning, self._clock, self._on_change = tuning, clock, on_change
         self._entries: list[_Entry] = []
         self._labels: dict[str, str] = {}
@@ -168,6 +158,11 @@ class Tournament:
             self._tuning.say("stopped; going on with the best so far")
         return [trial for entry in entries if entry.curves for trial in self._trials(entry)]
 
+    @property
+    def astray(self) -> tuple[Candidate, ...]:
+        """Those whose loss was no number any more; in the first fold, they leave no trial."""
+        return tuple(entry.candidate for entry in self._entries if entry.ended == "went astray")
+
     def _compete(self, entries: list[_Entry], exhaustive: bool) -> None:
         order = {entry.candidate.key: number for number, entry in enumerate(entries)}
         running = [entry for entry in entries if self._run_fold(entry, 0, entries)]
@@ -184,12 +179,12 @@ class Tournament:
             running = [entry for entry in running if entry.ended != "dropped early"]
         for entry in running:
             entry.ended = "whole"
-        for fold in np.unique(self._folds)[1:]:
+        for fold in np.unique(self._task.folds)[1:]:
             before = [{keep: entry.margins[keep].copy() for keep in entry.keeps} for entry in running]
             if not all(self._run_fold(entry, int(fold), running) or entry.ended == "went astray" for entry in running):
                 for entry, margins in zip(running, before, strict=True):
                     entry.margins = margins  # a fold that not all have run compares nothing
-                self._tuning.say(f"the time limit leaves {fold} of {len(np.unique(self._folds))} folds to fine-tunings")
+                self._tuning.say(f"the time limit leaves {fold} of {self._task.n_folds} folds to fine-tunings")
                 return
             running = [entry for entry in running if entry.ended == "whole"]
 
@@ -199,17 +194,17 @@ class Tournament:
         tuning = dataclasses.replace(self._tuning, seed=self._tuning.seed + repeat, folder=folder)
         for entry in entries:
             again = dataclasses.replace(self._entry(entry.candidate, tuning), fold_seconds=entry.fold_seconds)
-            folds = np.unique(self._folds[~np.isnan(entry.margins[entry.keeps[0]][:, 0])])
+            folds = np.unique(self._task.folds[~np.isnan(entry.margins[entry.keeps[0]][:, 0])])
             if not all(self._run_fold(again, int(fold), entries) for fold in folds):
                 return
             entry.seed_margins.append(again.margins)
 
     def _run_fold(self, entry: _Entry, fold: int, all_entries: Sequence[_Entry]) -> bool:
         """Run one fold; False where the clock does not allow it or the training went astray."""
-        held_out = np.flatnonzero(self._folds == fold)
-        rows = np.flatnonzero(self._folds != fold)
+        held_out = np.flatnonzero(self._task.folds == fold)
+        rows = np.flatnonzero(self._task.folds != fold)
         place = entry.tuning.folder / entry.candidate.key / f"fold-{fold}"
-        state = f"fold {fold + 1} of {len(np.unique(self._folds))}"
+        state = f"fold {fold + 1} of {self._task.n_folds}"
         self._tell(entry, state)
         kept = _read_fold(place, entry.keeps)
         begin = time.perf_counter()
@@ -238,15 +233,15 @@ class Tournament:
         self._on_change([self._standing(each) for each in self._entries])
 
     def _standing(self, entry: _Entry) -> Standing:
-        margins, folds = entry.margins[entry.keeps[0]], len(np.unique(self._folds))
+        margins, folds = entry.margins[entry.keeps[0]], self._task.n_folds
         ran = ~np.isnan(margins[:, 0])
-        done = len(np.unique(self._folds[ran]))
+        done = len(np.unique(self._task.folds[ran]))
         going = entry.ended not in ("dropped early", "went astray") and entry.fold_seconds > 0
         return Standing(
             self._labels[entry.candidate.key],
             entry.state,
             done,
-            float((margins[ran].argmax(axis=1) == self._y[ran]).mean()) if done else None,
+            float((margins[ran].argmax(axis=1) == self._task.y[ran]).mean()) if done else None,
             entry.fold_seconds * (folds - done) if going else None,
         )
 
@@ -264,8 +259,8 @@ class Tournament:
         try:
             codes, C = self._codes_of(entry.candidate), self._start[entry.candidate.backbone]
             found = tune_fold(
-                entry.plan, C, codes, self._y, self._n_classes, rows, held_out,
-                keeps=entry.keeps, balanced=self._balanced, tuning=entry.tuning, checkpoint=place / "checkpoint",
+                entry.plan, C, codes, self._task.y, self._task.n_classes, rows, held_out,
+                keeps=entry.keeps, balanced=self._task.balanced, tuning=entry.tuning, checkpoint=place / "checkpoint",
                 fits=fits, progress=lambda done, total: self._tell(entry, f"{state}, epoch {done} of {total}"),
             )  # fmt: skip
         except OutOfTimeError:
@@ -283,12 +278,12 @@ class Tournament:
 
     def _loss_of(self, margins: Floats) -> float:
         ran = ~np.isnan(margins[:, 0])
-        return mean_loss(self._metric, self._y[ran], softmax(margins[ran], 1.0))
+        return mean_loss(self._task.metric, self._task.y[ran], softmax(margins[ran], 1.0))
 
     def _entry(self, candidate: Candidate, tuning: Tuning) -> _Entry:
         assert isinstance(candidate.plan, Recipe)
         keeps = (1.0,) if candidate.plan.start == "random" else (1.0, HALFWAY)
-        empty = {keep: np.full((len(self._y), self._n_classes), np.nan, np.float32) for keep in keeps}
+        empty = {keep: np.full((len(self._task.y), self._task.n_classes), np.nan, np.float32) for keep in keeps}
         return _Entry(candidate, tuning, keeps, empty)
 
     def _trials(self, entry: _Entry) -> Iterator[Trial]:
@@ -299,14 +294,18 @@ class Tournament:
             ran = ~np.isnan(margins[:, 0])
             if not ran.any():
                 continue
-            temperature = fit_temperature(margins[ran].astype(np.float64), self._y[ran])
+            temperature = fit_temperature(margins[ran].astype(np.float64), self._task.y[ran])
             rows = np.full_like(margins, np.nan)
             rows[ran] = softmax(margins[ran], temperature)
             yield Trial(
                 dataclasses.replace(entry.candidate, plan=dataclasses.replace(entry.plan, keep=keep)),
                 rows,
                 Cost(entry.seconds),
-                {"C": self._start[entry.candidate.backbone], "temperature": float(temperature)},
+                {
+                    "C": self._start[entry.candidate.backbone],
+                    "temperature": float(temperature),
+                    "epochs": float(np.median([len(curve) for curve in entry.curves])),
+                },
                 entry.ended,
                 tuple((float(a), float(b)) for a, b in curve),
                 tuple(self._loss_of(of[keep]) for of in (entry.margins, *entry.seed_margins))

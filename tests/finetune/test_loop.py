@@ -77,6 +77,21 @@ def test_statistics_of_batch_norm_do_not_move(tuned: Callable[..., Tuned]) -> No
     assert all(np.array_equal(before[name], found.body[name]) for name in statistics)
 
 
+def test_patience_stops_a_training_that_reads_the_images_left_out_no_better(
+    tuned: Callable[..., Tuned], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = iter([3.0, 2.0, 2.5, 2.5, 1.0])
+    monkeypatch.setattr(loop, "_log_loss", lambda *given: next(watched))
+    recipe = dataclasses.replace(RECIPE, epochs=5)
+    found = tuned(dataclasses.replace(recipe, patience=2), checkpoint=tmp_path / "kept")
+    assert [loss for _, loss in found.curve] == [3.0, 2.0, 2.5, 2.5]
+    again = tuned(dataclasses.replace(recipe, patience=2), checkpoint=tmp_path / "kept")
+    assert again.curve == found.curve
+    watched = iter([3.0, 2.0, 2.5, 2.5])
+    fitted = tuned(dataclasses.replace(recipe, stop_at=4))
+    assert all(np.array_equal(fitted.body[name], found.body[name]) for name in found.body)
+
+
 class KilledError(Exception):
     pass
 

@@ -23,12 +23,11 @@ from threadpoolctl import threadpool_limits
 from graftwork.core.choose import choose, resampled_losses, score_interval
 from graftwork.core.facts import BackboneCard, Cost, DatasetFacts, Preprocess, Tap
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss, softmax
-from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.plans import Candidate, Linear, Recipe, cost_to_use
 from graftwork.core.record import CodesMap, ImageTable, Run, TestScore
 from graftwork.core.rules import Finding
 from graftwork.core.splits import Split, make_split
 from graftwork.core.trials import Baseline, Trial
-from graftwork.reporting.tunings import cost_to_use
 
 HOSTILE = (
     "<script>document.title='broken'</script>",
@@ -195,14 +194,14 @@ def example_run(
 def tuned_trials(
     pixels: np.ndarray, y: np.ndarray, folds: np.ndarray, taps: tuple[str, ...], k: int
 ) -> list[tuple[Trial, object]]:
-    """Fine-tunings as a tournament leaves them: whole, halfway, dropped early, cut by the clock, and from scratch."""
+    """Fine-tunings as a tournament leaves them: whole, halfway, dropped early, cut short, and from scratch."""
     cut = {"fixed_views": 8}
     plans = [
         (Recipe(taps[1], 12, **cut), "hinge", 84.0, "whole", 5),
         (Recipe(taps[1], 12, **cut, keep=0.5), "neighbours", 84.0, "whole", 5),
         (Recipe(taps[0], 12, **cut), "neighbours", 131.0, "whole", 5),
         (Recipe(taps[2], 12, **cut), "neighbours", 13.0, "dropped early", 1),
-        (Recipe(None, 12), "forest", 61.5, "cut by the clock", 2),
+        (Recipe(None, 12), "forest", 61.5, "cut short", 2),
         (Recipe(None, 48, lr=2e-3, start="random"), "neighbours", 310.0, "whole", 5),
     ]
     found = []

@@ -15,11 +15,11 @@ from PIL import Image
 from sklearn.metrics import precision_score, recall_score
 
 from graftwork.core.metrics import calibration, mean_loss
+from graftwork.core.plans import cost_to_use
 from graftwork.core.stats import clopper_pearson
 from graftwork.errors import StorageError
 from graftwork.reporting import evidence
 from graftwork.reporting.page import images_to_show, render, write_layer_plot, write_report
-from graftwork.reporting.tunings import cost_to_use
 from graftwork.runfolder import write_run
 
 CLASSES_200 = tuple(f"class {i:03d}" for i in range(200))

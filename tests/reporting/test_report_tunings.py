@@ -1,7 +1,6 @@
 """What the report says of fine-tunings: curves, cuts, the table and its sentence, fixed views, the model card."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +11,8 @@ from test_report_page import bare, columns
 from graftwork.core.plans import Linear, Recipe
 from graftwork.reporting import evidence, words
 from graftwork.reporting.page import model_card, render
-from graftwork.reporting.tunings import cost_to_use, cut_lines, trainings
+from graftwork.reporting.tunings import cut_lines, trainings
 from graftwork.runfolder import read_run, write_run
-from graftwork.verbs.reading import Opened
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +123,7 @@ def test_every_candidate_stands_in_the_table_with_how_it_ended(run):
     assert table[0][5:] == ["Seconds", "To use", "Why"]
     rows = {row[0]: row for row in table[1:]}
     cut, dropped = rows["all layers tuned"], rows["tuned above blocks.2"]
-    assert cut[-1] == "cut by the clock: not run to its end, which says nothing of it"
+    assert cut[-1] == "cut short: not run to its end, which says nothing of it"
     assert dropped[-1] == "dropped early: others were ahead on the folds that were run"
     assert cut[1].endswith(f"on {run.trials[position(run, 'all layers tuned')].run.sum()} images")
     assert cut[5] == "61.5"
@@ -138,10 +136,7 @@ def candidates(run):
     return next(t for t in Page(bare(run)).tables if t and t[0] and t[0][0] == "Candidate")
 
 
-def test_use_is_told_in_that_of_the_chosen_and_counted_as_the_choice_counts_it(run):
-    opened = Opened(SimpleNamespace(card=run.card), None, None, None, ())
-    for trial in run.trials:
-        assert cost_to_use(trial.candidate, run.cards) == opened.cost(trial.candidate)
+def test_use_is_told_in_that_of_the_chosen(run):
     tuned = choosing(run, "tuned above blocks.1")
     rows = {row[0]: row for row in candidates(tuned)}
     assert rows["tuned above blocks.1"][6] == "× 1"
@@ -168,7 +163,7 @@ def test_one_sentence_says_what_won_and_what_the_others_would_have_cost(run):
     assert words.stakes(tuned.verdict, tuned.trials) == (
         "Chosen is tuned above blocks.1, tried in 84.0\u00a0s: it won. The best of every other kind: "
         f"{rows[best].label} took {words.seconds(run.trials[best].cost.fit_seconds)} and read 2.1 points worse, which "
-        "may be chance; all layers tuned took 61.5\u00a0s until the clock cut it, which says nothing of it; "
+        "may be chance; all layers tuned took 61.5\u00a0s until it was cut short, which says nothing of it; "
         "from scratch took 310\u00a0s and read 4.2 points worse."
     )
     assert words.stakes(tuned.verdict, tuned.trials) in Page(render(tuned, None)).text

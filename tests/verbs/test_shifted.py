@@ -75,6 +75,32 @@ def test_the_winner_there_is_what_is_kept(
     assert "tuned" in graftwork.load(run.folder).fitted.card.name
 
 
+def test_images_from_there_without_labels_leave_the_choice_and_are_spoken_of(
+    tiny: Path, small: dict[str, object], elsewhere: Path, tmp_path: Path
+) -> None:
+    pile = tmp_path / "pile"
+    pile.mkdir()
+    for number, path in enumerate(sorted(elsewhere.rglob("*.png"))):
+        (pile / f"{number}.png").write_bytes(path.read_bytes())
+    run = graftwork.train(tiny, output=tmp_path / "run", shifted=pile, **small)
+    assert run.shift is None
+    assert run.test is not None
+    (said,) = [finding for finding in run.findings if finding.code == "G311"]
+    assert said.count == 48
+    assert "plain fine-tuning is known to lose" in said.because
+
+
+def test_what_is_wrong_with_them_is_said_before_anything_is_computed(
+    tiny: Path, small: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.verbs import train
+
+    monkeypatch.setattr(train, "open_networks", lambda *a, **k: pytest.fail("a network was opened"))
+    there = write_tiny_images(tmp_path / "there", classes=("ant", "wasp"), per_class=20, seed=5)
+    with pytest.raises(DataError, match="the images have wasp too"):
+        graftwork.train(tiny, output=tmp_path / "run", shifted=there, **small)
+
+
 @pytest.mark.parametrize(
     ("classes", "per_class", "message"),
     [(("ant", "wasp"), 20, "the images have wasp too"), (("ant", "bee"), 3, "at least 20 images")],

@@ -153,6 +153,44 @@ def test_a_loss_that_explodes_leaves_the_others(
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "lr": 1e30})
     assert run.trials[run.verdict.chosen].ended == "whole"
     assert any("the loss must stay a number" in line for line in listener.said)
+    (said,) = [finding for finding in run.findings if finding.code == "G310"]
+    assert said.count == 3
+    assert "all layers tuned" in said.because
+    assert not [finding for finding in run.findings if finding.code == "G309"]
+
+
+def test_ctrl_c_in_the_first_fold_leaves_the_linear_model_and_says_what_was_left_out(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork import tournament
+
+    def stopped(*given: object, **named: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tournament, "tune_fold", stopped)
+    run = graftwork.train(tiny, output=tmp_path / "run", **settings)
+    assert not any(isinstance(trial.candidate.plan, Recipe) for trial in run.trials)
+    (said,) = [finding for finding in run.findings if finding.code == "G309"]
+    assert said.count == 3
+    assert run.test is not None
+
+
+def test_the_epochs_of_early_stopping_are_those_of_the_fit_on_all_images(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork import fit
+    from graftwork.verbs import tuning
+
+    monkeypatch.setattr(tuning, "cost_to_use", lambda candidate, cards: isinstance(candidate.plan, Linear))
+    monkeypatch.setattr(loop, "_log_loss", lambda *given: 1.0)  # never lower: the second epoch is the last
+    plans, tune_fold = [], fit.tune_fold
+    monkeypatch.setattr(fit, "tune_fold", lambda plan, *a, **k: plans.append(plan) or tune_fold(plan, *a, **k))
+    asked = {**settings, "epochs": 4, "patience": 1, "lr": 3e-3, "worth": 100}
+    run = graftwork.train(tiny, output=tmp_path / "run", **asked)
+    tuned = [trial for trial in run.trials if isinstance(trial.candidate.plan, Recipe)]
+    assert {(trial.details["epochs"], len(trial.curve)) for trial in tuned} == {(2.0, 2)}
+    (plan,) = plans
+    assert (plan.patience, plan.stop_at, plan.epochs) == (None, 2, 4)
 
 
 def test_an_unknown_layer_to_freeze_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:

@@ -105,6 +105,12 @@ tuning_options = together(
     click.option("--batch-size", type=click.IntRange(min=2), metavar="N"),
     click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="RATE", help="At the top of the body."),
     click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), metavar="FACTOR"),
+    click.option(
+        "--patience",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Stop a training early, after N epochs without a lower log loss on images left out.",
+    ),
     click.option("--augment", type=click.Choice(["none", "crop"])),
 )
 

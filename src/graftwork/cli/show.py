@@ -78,7 +78,7 @@ def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
     table.add_column("seconds", justify="right")
     for number, (row, trial) in enumerate(zip(verdict.rows, trials, strict=True)):
         mark = "chosen" if number == verdict.chosen else "best" if number == verdict.best else ""
-        if trial.ended == "cut by the clock":  # how far it was then says nothing of it
+        if trial.ended == "cut short":  # how far it was then says nothing of it
             mark = trial.ended
         _add(table, verdict.metric, row, mark, f"{trial.cost.fit_seconds:.1f}")
     table.add_section()

@@ -30,7 +30,7 @@ from graftwork.cli.terminal import Terminal
     "--shifted",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Labelled images of where the model will be used: half help to choose, half test.",
+    help="Images of where the model will be used; labelled, half help to choose, half test.",
 )
 @options.group_option
 @click.option(

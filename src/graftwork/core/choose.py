@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss, weighted_loss
 from graftwork.core.plans import labels_of
 from graftwork.core.stats import (
-    LEVEL,
     all_pairs_critical_value,
     bootstrap_weights,
     clopper_pearson,
@@ -286,8 +285,3 @@ def _images_to_settle(
     if not rivals or any(row.deficit <= 0 for row in rivals):
         return None
     return max(int(np.ceil(n * ((row.deficit_high - row.deficit) / row.deficit) ** 2)) for row in rivals)
-
-
-def level_percent() -> int:
-    """Return the level of every interval, in per cent, for captions."""
-    return round(100 * LEVEL)

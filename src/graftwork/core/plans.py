@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -58,6 +59,11 @@ class Recipe:
     """Alpha of mixup (Zhang et al. 2018); it mixes pixels, so ``fixed_views`` is 0."""
     cutmix: float = 0.0
     """Alpha of CutMix (Yun et al. 2019); where both are above 0, each batch takes one of them."""
+    patience: int | None = None
+    """Epochs without a lower log loss on images left out after which training stops early; None runs all of them."""
+    stop_at: int | None = None
+    """The epoch after which training ends, on the schedule of all ``epochs``: what early stopping came to in
+    cross-validation, so that the fit on all images needs none left out."""
     ema_decay: float | None = None
     """Of an exponential moving average of the weights, which is what is kept; None keeps the last weights."""
 
@@ -118,6 +124,31 @@ def labels_of(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     if len({candidate.backbone for candidate in candidates}) < 2:
         return tuple(candidate.label for candidate in candidates)
     return tuple(f"{_short(candidate.backbone)}: {candidate.label}" for candidate in candidates)
+
+
+def frozen_depth(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
+    """Return the depth up to which a candidate moves nothing; NaN where that is no single layer of a known network."""
+    if isinstance(candidate.plan, Recipe) and candidate.plan.freeze_to is None:
+        return 0.0
+    taps = [tap for card in cards if card.name == candidate.backbone for tap in card.taps]
+    return next((tap.depth for tap in taps if tap.name == candidate.layer), math.nan)
+
+
+def cost_to_use(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
+    """Return billions of multiply-accumulates to predict one image, but for the head; more where weights were moved.
+
+    All layers of a network cost the same: its codes come from one forward pass, whichever is read. A tuned network
+    costs as much again times the share of it that was moved: it has to be trained, kept and run for this task alone.
+    """
+    depth = 1.0 if isinstance(candidate.plan, Linear) else frozen_depth(candidate, cards)
+    gmacs = next((card.gmacs for card in cards if card.name == candidate.backbone), None) or 1.0
+    return gmacs * candidate.views * (2 - (0.0 if math.isnan(depth) else depth))
+
+
+def recipe_of(candidate: Candidate) -> Recipe:
+    """Return the plan of a candidate that is known to be a fine-tuning."""
+    assert isinstance(candidate.plan, Recipe)
+    return candidate.plan
 
 
 def _short(backbone: str) -> str:

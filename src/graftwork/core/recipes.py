@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graftwork.core.facts import BackboneCard
-from graftwork.core.plans import Candidate, Recipe
+from graftwork.core.plans import Candidate, Recipe, recipe_of
 from graftwork.errors import BackboneError, UsageError
 
 DEFAULT_RECIPE = "lp-ft"
@@ -176,13 +176,13 @@ def worth_trying(
 
     def takes(candidate: Candidate) -> float:
         of = expected[candidate.key]
-        return of.once + of.fold(_recipe(candidate).epochs)
+        return of.once + of.fold(recipe_of(candidate).epochs)
 
     order = sorted(candidates, key=lambda c: -_expected_points(c) / max(takes(c), 1e-9))
     entered: list[Candidate] = []
     spent, longest = 0.0, 0.0
     for candidate in order:
-        fold = expected[candidate.key].fold(_recipe(candidate).epochs)
+        fold = expected[candidate.key].fold(recipe_of(candidate).epochs)
         if spent + takes(candidate) + refit * max(longest, fold) <= seconds:
             entered.append(candidate)
             spent, longest = spent + takes(candidate), max(longest, fold)
@@ -194,18 +194,13 @@ def _shortened(candidate: Candidate, expected: Expected, seconds: float, refit: 
     epochs = int((seconds - expected.once) / max(expected.epoch * (1 + refit), 1e-9))
     if epochs < _FEWEST_EPOCHS:
         return None
-    plan = _recipe(candidate)
+    plan = recipe_of(candidate)
     fewer = dataclasses.replace(plan, epochs=epochs, fixed_views=min(plan.fixed_views, epochs))
     return dataclasses.replace(candidate, plan=fewer)
 
 
-def _recipe(candidate: Candidate) -> Recipe:
-    assert isinstance(candidate.plan, Recipe)
-    return candidate.plan
-
-
 def _expected_points(candidate: Candidate) -> float:
-    plan = _recipe(candidate)
+    plan = recipe_of(candidate)
     kind = "scratch" if plan.start == "random" else "full" if plan.freeze_to is None else "partial"
     return EXPECTED_POINTS[kind]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from graftwork.core.choose import Row, Score, Verdict
+from graftwork.core.plans import Candidate, labels_of
 from graftwork.core.trials import Trial
 
 Severity = Literal["error", "warning", "note"]
@@ -58,6 +60,20 @@ def shift_finding(there: Score, *, folder: str, chosen: str) -> Finding:
         f"{there.images} images of {folder} that chose nothing; the other half chose among linear, tuned and half of "
         "the way, for plain fine-tuning is known to lose under such a shift what it gains at home (Kumar et al. 2022)",
         count=there.images,
+    )
+
+
+def unlabelled_shift_finding(*, folder: str, images: int) -> Finding:
+    """G311: images of another place that tell nothing, for they have no labels."""
+    return Finding(
+        "G311",
+        "warning",
+        "images of another place without labels",
+        f"{images} images of {folder} have no labels, so the choice was made at home; plain fine-tuning is known to "
+        "lose under such a shift what it gains there, where linear, LP-FT and half of the way hold (Kumar et al. 2022, "
+        "Wortsman et al. 2022)",
+        "label some of them, one folder a class, and give the folder again: half will choose, half test",
+        count=images,
     )
 
 
@@ -162,4 +178,36 @@ def _small_test(images: int, how_tested: str) -> Finding | None:
         f"{images} images in all; nested cross-validation tests the procedure with every one of them",
         "add `--test cv`",
         basis="rule of thumb",
+    )
+
+
+def left_out_finding(candidates: Sequence[Candidate]) -> tuple[Finding, ...]:
+    """G309: fine-tunings of which the time limit, or the user, left not one fold; which says nothing of them."""
+    if not candidates:
+        return ()
+    return (
+        Finding(
+            "G309",
+            "note",
+            "fine-tunings that were left out",
+            f"not one fold was run of {', '.join(labels_of(candidates))}; that says nothing of them",
+            "give a longer --time-limit, or none",
+            count=len(candidates),
+        ),
+    )
+
+
+def astray_finding(candidates: Sequence[Candidate]) -> tuple[Finding, ...]:
+    """G310: fine-tunings whose loss was no number any more."""
+    if not candidates:
+        return ()
+    return (
+        Finding(
+            "G310",
+            "warning",
+            "fine-tunings that went astray",
+            f"the loss of {', '.join(labels_of(candidates))} was no number any more",
+            "give a lower --lr",
+            count=len(candidates),
+        ),
     )

@@ -9,13 +9,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.facts import Cost
+from graftwork.core.metrics import Metric
 from graftwork.core.plans import Candidate
 
-Ended = Literal["whole", "another stood for it", "dropped early", "went astray", "cut by the clock"]
+Ended = Literal["whole", "another stood for it", "dropped early", "went astray", "cut short"]
 """``another stood for it``: run to its end, but a better one of its kind went on in its place; ``dropped early``:
-others were clearly ahead on the folds that were run; ``went astray``: its loss was no number any more; ``cut by the
-clock`` says nothing of it.
+others were clearly ahead on the folds that were run; ``went astray``: its loss was no number any more; ``cut
+short``, by the time limit or by the user, says nothing of it.
 """
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """What every candidate is tried on, and by what it is judged."""
+
+    y: NDArray[np.integer]
+    """(n_develop,) class indices."""
+    folds: NDArray[np.integer]
+    """(n_develop,) of the cross-validation."""
+    n_classes: int
+    metric: Metric
+    balanced: bool
+    """Classes weigh the same in fitting, however many images they have."""
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of the cross-validation."""
+        return len(np.unique(self.folds))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +47,8 @@ class Trial:
     """(n_develop, k) out of fold, in the order of the develop part; NaN in folds that were not run."""
     cost: Cost
     details: dict[str, float]
-    """What was chosen inside: ``C`` and ``temperature`` of a linear plan, ``temperature`` of a recipe."""
+    """What was chosen inside: ``C`` and ``temperature`` of a linear plan, ``temperature`` and ``epochs`` of a
+    recipe."""
     ended: Ended = "whole"
     curve: tuple[tuple[float, float], ...] = ()
     """After each epoch the loss on the images trained on, and the log loss on those left out, mean of the folds."""

@@ -83,6 +83,8 @@ def train(
 ) -> list[tuple[float, float]]:
     """Train a student in place; return after each epoch the loss on ``rows`` and the log loss on ``held_out``.
 
+    With ``recipe.patience`` it stops early, where the images that are watched say so.
+
     The body stays in eval mode unless it starts from random weights: batch norm keeps the statistics that came with the
     weights, so what is frozen does not move by a bit, and small batches cannot spoil them.
 
@@ -120,7 +122,9 @@ def train(
     curve = _resume(checkpoint, state, optimiser, recipe)
     labels = torch.from_numpy(np.asarray(y, np.int64))
     timed: list[float] = []  # a step
-    for epoch in range(len(curve), recipe.epochs):
+    for epoch in range(len(curve), recipe.stop_at or recipe.epochs):
+        if not _all_say(accelerator, not _stalls(curve, recipe.patience)):
+            break
         student.train(recipe.start == "random")
         set_seed(1000 * seed + epoch)
         batches = shuffled(rows, recipe.batch_size, seed, epoch, workers)
@@ -275,6 +279,12 @@ def _mixing(recipe: Recipe, k: int) -> Callable[[torch.Tensor, torch.Tensor], tu
         return inputs, targets
 
     return mixed
+
+
+def _stalls(curve: Sequence[tuple[float, float]], patience: int | None) -> bool:
+    """Whether the log loss on the images watched has not been lower for so many epochs."""
+    watched = [loss for _, loss in curve]
+    return patience is not None and bool(watched) and len(watched) - 1 - int(np.argmin(watched)) >= patience
 
 
 def _all_say(accelerator: Accelerator, yes: bool) -> bool:

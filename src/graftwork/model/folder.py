@@ -18,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -150,12 +149,6 @@ def read_model(folder: Path) -> ModelFolder:
             raise
         raise ModelError(f"{folder} must be a whole model folder, but reading it failed ({error})") from error
     return ModelFolder(fitted, novelty, samples, manifest)
-
-
-def copy_model(source: Path, target: Path) -> None:
-    """Copy a model folder, whole or not at all."""
-    with whole_folder(target) as part:
-        shutil.copytree(source, part, dirs_exist_ok=True)
 
 
 def _save(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:

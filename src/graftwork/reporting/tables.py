@@ -11,6 +11,7 @@ import numpy as np
 from graftwork.core.choose import Row, Verdict
 from graftwork.core.facts import BackboneCard
 from graftwork.core.metrics import Metric, confusion
+from graftwork.core.plans import cost_to_use
 from graftwork.core.record import Run
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.core.trials import Trial
@@ -18,7 +19,7 @@ from graftwork.reporting import words
 from graftwork.reporting.colours import class_colour, marker_of
 from graftwork.reporting.evidence import judged
 from graftwork.reporting.layers import DASHES, SERIES, score_range
-from graftwork.reporting.tunings import cost_to_use, on_fewer
+from graftwork.reporting.tunings import on_fewer
 
 
 @dataclasses.dataclass(frozen=True)

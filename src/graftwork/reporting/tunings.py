@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import BackboneCard
-from graftwork.core.plans import Candidate, Linear, Recipe, labels_of
+from graftwork.core.plans import Candidate, Linear, Recipe, frozen_depth, labels_of
 from graftwork.core.trials import Trial
 
 Cuts = Mapping[str, Sequence[tuple[float, int]]]
@@ -37,7 +37,7 @@ def cut_lines(verdict: Verdict, trials: Sequence[Trial], cards: Sequence[Backbon
     lines: dict[str, dict[float, int]] = {}
     for i, trial in enumerate(trials):
         candidate = trial.candidate
-        depth = _frozen(candidate, cards)
+        depth = frozen_depth(candidate, cards)
         if candidate.backbone not in tuned or candidate.views > views or math.isnan(depth):
             continue
         name = _line(candidate) + (f", {candidate.backbone}" if len(tuned) > 1 else "")
@@ -50,23 +50,6 @@ def on_fewer(verdict: Verdict, trials: Sequence[Trial], position: int) -> bool:
     """Whether a candidate was judged on fewer images than the chosen one."""
     run = trials[verdict.chosen].run
     return bool((trials[position].run & run).sum() < run.sum())
-
-
-def cost_to_use(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
-    """What using a candidate costs, as the choice counts it: forward passes of an image, and as much again times the
-    share of the network that was moved, which is kept and run for this task alone.
-    """
-    depth = 1.0 if isinstance(candidate.plan, Linear) else _frozen(candidate, cards)
-    gmacs = next((card.gmacs for card in cards if card.name == candidate.backbone), None) or 1.0
-    return gmacs * candidate.views * (2 - (0.0 if math.isnan(depth) else depth))
-
-
-def _frozen(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
-    """Depth up to which nothing moves; NaN where that is no single layer of a known network."""
-    if isinstance(candidate.plan, Recipe) and candidate.plan.freeze_to is None:
-        return 0.0
-    taps = [tap for card in cards if card.name == candidate.backbone for tap in card.taps]
-    return next((tap.depth for tap in taps if tap.name == candidate.layer), math.nan)
 
 
 def _line(candidate: Candidate) -> str:

@@ -190,7 +190,7 @@ ENDED: dict[Ended, str] = {
     "another stood for it": "run on all folds, where another linear one read better and stood for it here",
     "dropped early": "dropped early: others were ahead on the folds that were run",
     "went astray": "went astray: its loss was no number any more; a lower --lr may mend it",
-    "cut by the clock": "cut by the clock: not run to its end, which says nothing of it",
+    "cut short": "cut short: not run to its end, which says nothing of it",
 }
 """How a trial ended, and what follows from that."""
 
@@ -236,8 +236,8 @@ def _kind(trial: Trial) -> str:
 def _stake(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
     trial, row, won = trials[position], judged.rows[position], judged.rows[judged.chosen]
     took = f"{one_line(row.label)} took {seconds(trial.cost.fit_seconds)}"
-    if trial.ended == "cut by the clock":
-        return f"{took} until the clock cut it, which says nothing of it"
+    if trial.ended == "cut short":
+        return f"{took} until it was cut short, which says nothing of it"
     behind = gap(judged.metric, abs(row.deficit - won.deficit))
     where = (
         " on the folds that it ran" if trial.ended in ("dropped early", "went astray") and not trial.run.all() else ""

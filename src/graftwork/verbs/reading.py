@@ -17,7 +17,7 @@ from graftwork.codes.extract import Dtype, Engine, LayerCodes, Progress, Reading
 from graftwork.codes.store import Store
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu, Tap
 from graftwork.core.fitted import Fitted
-from graftwork.core.plans import Candidate, Linear
+from graftwork.core.plans import Candidate
 from graftwork.core.rules import Finding
 from graftwork.errors import UsageError
 from graftwork.images.imageset import ImageSet
@@ -55,20 +55,6 @@ class Opened:
     def codes(self, images: ImageSet, progress: Progress | None = None) -> LayerCodes:
         """Return the codes of images at every layer, computed where the store lacks them."""
         return extract(images, self.reading, self.engine, self.store, progress=progress)
-
-    def cost(self, candidate: Candidate) -> float:
-        """Billions of multiply-accumulates to predict one image, but for the head; more where weights were moved.
-
-        All layers of a network cost the same: its codes come from one forward pass, whichever is read. A tuned network
-        costs as much again times the share of it that was moved: it has to be trained, kept and run for this task
-        alone.
-        """
-        return (self.reading.card.gmacs or 1.0) * candidate.views * (1 + self._moved(candidate))
-
-    def _moved(self, candidate: Candidate) -> float:
-        if isinstance(candidate.plan, Linear):
-            return 0.0
-        return 1 - next((tap.depth for tap in self.reading.card.taps if tap.name == candidate.plan.freeze_to), 0.0)
 
     def forecast_seconds(self, images: int) -> float:
         """What so many forward passes take, as far as the engine was measured; decoding not counted."""
@@ -134,10 +120,6 @@ class Networks:
         """Return what images give in any reading."""
         opened = next(iter(self.opened.values()))
         return opened.read_as(reading).codes(images, self.progress)
-
-    def cost(self, candidate: Candidate) -> float:
-        """Return what using a candidate costs (``Opened.cost``)."""
-        return self.opened[candidate.backbone].cost(candidate)
 
     def forecast_seconds(self, images: int) -> float:
         """Return what it takes to read so many images once with the slowest network."""

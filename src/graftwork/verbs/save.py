@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.record import CodesMap, ImageTable, Run, Shift, TestScore
-from graftwork.core.rules import Finding, result_findings, shift_finding
+from graftwork.core.rules import Finding, result_findings
 from graftwork.files import whole_folder
 from graftwork.fit import Tuning, fit
 from graftwork.images.pixels import decode
@@ -105,7 +105,6 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
             *outcome.found.findings,
             *outcome.doubts,
             *_look_finding(outcome.score),
-            *_shift_finding(outcome),
         ),
         images=ImageTable(
             names=images.names,
@@ -126,13 +125,6 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         shift=outcome.shift,
         folder=str(folder),
     )
-
-
-def _shift_finding(outcome: Outcome) -> tuple[Finding, ...]:
-    if outcome.shift is None:
-        return ()
-    chosen = outcome.found.chosen.candidate.label
-    return (shift_finding(outcome.shift.score, folder=outcome.shift.folder, chosen=chosen),)
 
 
 def _look_finding(score: TestScore | None) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ from graftwork.core.metrics import Metric
 from graftwork.core.plans import Candidate
 from graftwork.core.rules import Finding
 from graftwork.core.splits import deal
-from graftwork.core.trials import Baseline, Trial
+from graftwork.core.trials import Baseline, Task, Trial
 from graftwork.fit import CodesOf, fit
 from graftwork.tournament import run_baselines, run_trials
 from graftwork.verbs.listener import Listener
@@ -34,6 +34,10 @@ class Rules:
     """Classes weigh the same in fitting, however many images they have."""
     seed: int
     worth: float = WORTH
+
+    def task(self, y: Ints, folds: Ints) -> Task:
+        """Return what candidates are tried on, given classes and folds (n,) of images."""
+        return Task(y, folds, len(self.classes), self.metric, self.balanced)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,18 +78,10 @@ def search(
     costs
         What using each candidate takes.
     """
+    task = rules.task(y, folds)
     trials: list[Trial] = []
     try:
-        for trial in run_trials(
-            rules.candidates,
-            codes_of,
-            y,
-            folds,
-            n_classes=len(rules.classes),
-            metric=rules.metric,
-            balanced=rules.balanced,
-            on_trial=listener.progress,
-        ):
+        for trial in run_trials(rules.candidates, codes_of, task, on_trial=listener.progress):
             trials.append(trial)
     except KeyboardInterrupt:
         if not trials:
@@ -93,7 +89,7 @@ def search(
         listener.say(
             f"stopped after {len(trials)} of {len(rules.candidates)} candidates; going on with the best so far"
         )
-    baselines = run_baselines(features, y, folds, n_classes=len(rules.classes), metric=rules.metric)
+    baselines = run_baselines(features, task)
     verdict = choose(
         trials,
         costs[: len(trials)],
@@ -101,7 +97,7 @@ def search(
         groups,
         rules.metric,
         seed=rules.seed,
-        n_folds=len(np.unique(folds)),
+        n_folds=task.n_folds,
         worth=rules.worth,
         baselines=[(row.name, row.probabilities) for row in baselines],
     )

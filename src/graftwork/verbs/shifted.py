@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from graftwork.core.choose import choose, score
 from graftwork.core.fitted import Fitted, probabilities
-from graftwork.core.plans import Linear, Recipe
+from graftwork.core.plans import Linear, Recipe, cost_to_use
 from graftwork.core.record import Shift
+from graftwork.core.rules import shift_finding, unlabelled_shift_finding
 from graftwork.core.splits import make_split
 from graftwork.core.trials import Trial
 from graftwork.errors import DataError
@@ -34,11 +35,12 @@ FEWEST_IMAGES = 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class There:
-    """Labelled images of the place where the model will be used."""
+    """Images of the place where the model will be used."""
 
     folder: str
     images: ImageSet
     y: Ints
+    """(n,) class indices; -1 for all where they have no labels, and then they neither choose nor test."""
     groups: Ints
     to_choose: Ints
     to_test: Ints
@@ -50,11 +52,14 @@ def read_there(folder: str | Path, prepared: Prepared, *, seed: int, listener: L
     Raises
     ------
     DataError
-        When they have no labels, a class that the data have not, or are too few.
+        When some have no label, a class that the data have not, or they are too few.
     """
     looked = look_and_check(folder, listener=listener)
     fresh = np.flatnonzero(~np.isin(looked.images.digests, prepared.images.digests))
     images, groups = looked.images.take(fresh), looked.groups[fresh]
+    nothing = np.zeros(0, np.int64)
+    if len(images) and (looked.images.labels < 0).all():
+        return There(str(folder), images, images.labels, groups, nothing, nothing)
     y = looked.numbers(prepared.images.classes)[fresh]
     if len(images) < FEWEST_IMAGES:
         raise DataError(
@@ -67,14 +72,19 @@ def read_there(folder: str | Path, prepared: Prepared, *, seed: int, listener: L
 
 def choose_there(
     rules: Rules, found: Found, networks: Networks, there: There, fit: Callable[[Trial], Fitted]
-) -> tuple[Found, Shift]:
+) -> tuple[Found, Shift | None]:
     """Choose again, by half of the images from there, among the chosen linear trial and the best fine-tuning.
+
+    Where they have no labels, nothing changes, and a finding says so.
 
     Parameters
     ----------
     fit
         Fits a trial's candidate on the images to develop on.
     """
+    if not len(there.to_choose):
+        said = unlabelled_shift_finding(folder=there.folder, images=len(there.images))
+        return dataclasses.replace(found, findings=(*found.findings, said)), None
     finalists = _finalists(found)
     rows = []
     for position in finalists:
@@ -88,7 +98,7 @@ def choose_there(
             dataclasses.replace(found.trials[position], probabilities=row[half], ended="whole")
             for position, row in zip(finalists, rows, strict=True)
         ],
-        [networks.cost(found.trials[position].candidate) for position in finalists],
+        [cost_to_use(found.trials[position].candidate, networks.cards) for position in finalists],
         there.y[half],
         there.groups[half],
         rules.metric,
@@ -105,7 +115,9 @@ def choose_there(
         because=f"{verdict.because}, on {len(half)} images of the place where the model will be used",
     )
     shift = Shift(there.folder, verdict, score(rules.metric, y, tested, groups, seed=rules.seed))
-    return dataclasses.replace(found, verdict=moved), shift
+    chosen = found.trials[moved.chosen].candidate.label
+    said = shift_finding(shift.score, folder=there.folder, chosen=chosen)
+    return dataclasses.replace(found, verdict=moved, findings=(*found.findings, said)), shift
 
 
 def _finalists(found: Found) -> list[int]:

@@ -15,7 +15,7 @@ from graftwork.core.choose import score
 from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.metrics import Metric
-from graftwork.core.plans import Loss, Normalise, linear_candidates
+from graftwork.core.plans import Loss, Normalise, cost_to_use, linear_candidates
 from graftwork.core.recipes import DEFAULT_RECIPE
 from graftwork.core.record import Run, TestScore
 from graftwork.core.rules import Finding, series_finding
@@ -61,6 +61,7 @@ def train(
     batch_size: int | None = None,
     lr: float | None = None,
     layer_decay: float | None = None,
+    patience: int | None = None,
     augment: Literal["none", "crop"] | None = None,
     loss: Loss | Literal["auto"] = "auto",
     metric: Metric = "accuracy",
@@ -94,8 +95,9 @@ def train(
         Up to where nothing moves, in place of the usual cuts: a layer's name, a number of layers or a per cent of depth
         (``"50%"``); whether random weights are tried; whether every fine-tuning runs on all folds; with how many seeds,
         to tell chance in training from chance in the images.
-    epochs, batch_size, lr, layer_decay, augment
-        In place of what the recipe says.
+    epochs, batch_size, lr, layer_decay, patience, augment
+        In place of what the recipe says; ``patience`` stops a training after so many epochs without a lower log loss on
+        images left out.
     backbone, layer
         Which network (several compete), and where it is read; ``auto`` takes the recommended one, and tries every
         layer.
@@ -111,8 +113,8 @@ def train(
     test
         A share of the images, a folder or table of its own, or ``cv`` for nested cross-validation.
     shifted
-        Labelled images of the place where the model will be used, if they look different there: half of them help to
-        choose, half test.
+        Images of the place where the model will be used, if they look different there: where they have labels, half
+        of them help to choose, half test.
     like
         An earlier run: every image that it had keeps its side of the split.
     group_by
@@ -144,6 +146,7 @@ def train(
         prepared = prepare(
             data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
         )
+        there = None if shifted is None else read_there(shifted, prepared, seed=seed, listener=stages.listener)
     with stages.stage("backbone"):
         networks = open_networks(
             backbone,
@@ -172,7 +175,7 @@ def train(
         worth=worth / 100,
     )
     wanted = Wanted(
-        recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, augment
+        recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, patience, augment
     )
     tuning = tuning_for(prepared, networks, wanted, folder, seed=seed, listener=stages.listener)
     with stages.stage("codes"):
@@ -185,7 +188,7 @@ def train(
             prepared.split.folds,
             prepared.develop_groups,
             features=prepared.features,
-            costs=[networks.cost(candidate) for candidate in rules.candidates],
+            costs=[cost_to_use(candidate, networks.cards) for candidate in rules.candidates],
             listener=stages.listener,
         )
     doubts = _score_with_series_apart(rules, networks, found, prepared)
@@ -196,9 +199,8 @@ def train(
             found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
     fit_develop = functools.partial(_fit, networks, prepared, rules, tuning)
     shift = None
-    if shifted is not None:
+    if there is not None:
         with stages.stage("shifted"):
-            there = read_there(shifted, prepared, seed=seed, listener=stages.listener)
             found, shift = choose_there(rules, found, networks, there, fit_develop)
     with stages.stage("fit"):
         fitted, opened = fit_develop(found.chosen), networks.of(found.chosen.candidate)
@@ -235,17 +237,7 @@ def _score_with_series_apart(rules: Rules, networks: Networks, found: Found, pre
     rows = prepared.split.develop
     series = joined_groups(len(rows), prepared.series[rows], prepared.develop_groups)
     folds = deal(prepared.y, series, (1.0,) * len(np.unique(prepared.split.folds)), np.random.default_rng(rules.seed))
-    trial = next(
-        run_trials(
-            [found.chosen.candidate],
-            networks.codes,
-            prepared.y,
-            folds,
-            n_classes=len(rules.classes),
-            metric=rules.metric,
-            balanced=rules.balanced,
-        )
-    )
+    trial = next(run_trials([found.chosen.candidate], networks.codes, rules.task(prepared.y, folds)))
     apart = score(rules.metric, prepared.y, trial.probabilities, series, seed=rules.seed)
     return (series_finding(apart, found.verdict.rows[found.verdict.chosen], images=len(rows)),)
 
@@ -271,7 +263,7 @@ def _nested_score(rules: Rules, networks: Networks, prepared: Prepared, folder: 
         prepared.y,
         prepared.split.folds,
         prepared.develop_groups,
-        costs=[networks.cost(candidate) for candidate in rules.candidates],
+        costs=[cost_to_use(candidate, networks.cards) for candidate in rules.candidates],
         listener=listener,
     )
     return _score(rules, prepared, prepared.split.develop, rows, "nested cross-validation", folder)

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cattrs
-import numpy as np
 
 from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
-from graftwork.core.plans import Candidate, Linear, Recipe, labels_of
+from graftwork.core.plans import Candidate, Linear, cost_to_use, recipe_of
 from graftwork.core.recipes import DEFAULT_RECIPE, Expected, tuning_candidates, worth_trying
-from graftwork.core.rules import Finding
+from graftwork.core.rules import astray_finding, left_out_finding
 from graftwork.core.trials import Trial
 from graftwork.files import write_json
 from graftwork.fit import Tuning, within_disk
@@ -50,13 +49,14 @@ class Wanted:
     batch_size: int | None = None
     lr: float | None = None
     layer_decay: float | None = None
+    patience: int | None = None
     augment: str | None = None
 
     def candidates(self, cards: Sequence[BackboneCard], images: int) -> tuple[Candidate, ...]:
         """Return the fine-tunings to try, every choice of the user in place of the recipe's."""
         chosen = {
             name: value
-            for name in ("epochs", "batch_size", "lr", "layer_decay", "augment")
+            for name in ("epochs", "batch_size", "lr", "layer_decay", "patience", "augment")
             if (value := getattr(self, name)) is not None
         }
         found = [
@@ -66,7 +66,7 @@ class Wanted:
                 card, images, freeze_to=self.freeze_to, name=self.recipe, scratch=self.scratch
             )
         ]
-        plans = [dataclasses.replace(_recipe(candidate), **chosen) for candidate in found]
+        plans = [dataclasses.replace(recipe_of(candidate), **chosen) for candidate in found]
         if self.augment == "none":  # then an image looks the same in every epoch
             plans = [dataclasses.replace(plan, fixed_views=min(plan.fixed_views, 1)) for plan in plans]
         return tuple(dataclasses.replace(c, plan=plan) for c, plan in zip(found, plans, strict=True))
@@ -111,13 +111,10 @@ def compete(
     cards = {card.name: card for card in networks.cards}
     clock.reserve_seconds += networks.forecast_seconds(len(prepared.images))  # the model reads all of them once
     trials = [*found.trials, *_several_views(rules, found, networks, prepared, clock, listener)]
+    task = rules.task(prepared.y, prepared.split.folds)
     tournament = Tournament(
         networks.codes,
-        prepared.y,
-        prepared.split.folds,
-        n_classes=len(rules.classes),
-        metric=rules.metric,
-        balanced=rules.balanced,
+        task,
         start={name: _start(found, card) for name, card in cards.items()},
         tuning=tuning,
         clock=clock,
@@ -125,15 +122,15 @@ def compete(
     )
 
     asked = [
-        dataclasses.replace(c, plan=within_disk(_recipe(c), networks.of(c).reading, tuning))
+        dataclasses.replace(c, plan=within_disk(recipe_of(c), networks.of(c).reading, tuning))
         for c in wanted.candidates(networks.cards, len(prepared.y))
     ]
     candidates = _within_time(asked, networks, rules, prepared, tuning, clock, listener)
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
     if not candidates:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
-    ran = {_without_length(trial.candidate) for trial in tuned}
-    unrun = [candidate for candidate in asked if _without_length(candidate) not in ran]
+    known = {_without_length(candidate) for candidate in (*(trial.candidate for trial in tuned), *tournament.astray)}
+    unrun = [candidate for candidate in asked if _without_length(candidate) not in known]
     if any(trial.ended == "whole" and not trial.run.all() for trial in tuned):
         trials = [
             dataclasses.replace(trial, ended="another stood for it")
@@ -144,16 +141,17 @@ def compete(
     trials = [*trials, *tuned]
     verdict = choose(
         trials,
-        [networks.cost(trial.candidate) for trial in trials],
+        [cost_to_use(trial.candidate, networks.cards) for trial in trials],
         prepared.y,
         prepared.develop_groups,
         rules.metric,
         seed=rules.seed,
-        n_folds=len(np.unique(prepared.split.folds)),
+        n_folds=task.n_folds,
         worth=rules.worth,
         baselines=[(row.name, row.probabilities) for row in found.baselines],
     )
-    return Found(tuple(trials), found.baselines, verdict, _unrun_finding(unrun))
+    findings = (*left_out_finding(unrun), *astray_finding(tournament.astray))
+    return Found(tuple(trials), found.baselines, verdict, findings)
 
 
 def _within_time(
@@ -179,7 +177,7 @@ def _within_time(
     expected = {}
     n = len(prepared.y)
     for candidate in candidates:
-        opened, plan = networks.of(candidate), _recipe(candidate)
+        opened, plan = networks.of(candidate), recipe_of(candidate)
         step_seconds = forecast(opened.reading.card, plan, len(rules.classes))
         expected[candidate.key] = Expected(opened.forecast_seconds(n * plan.fixed_views), MARGIN * n * step_seconds)
     entered = worth_trying(candidates, expected, clock.left(), refit=REFIT)
@@ -194,29 +192,8 @@ def _within_time(
 
 def _without_length(candidate: Candidate) -> Candidate:
     """The candidate, however long it runs and however far it goes: the clock may have shortened it."""
-    plan = dataclasses.replace(_recipe(candidate), epochs=0, fixed_views=0, keep=1.0)
+    plan = dataclasses.replace(recipe_of(candidate), epochs=0, fixed_views=0, keep=1.0)
     return dataclasses.replace(candidate, plan=plan)
-
-
-def _unrun_finding(candidates: Sequence[Candidate]) -> tuple[Finding, ...]:
-    """G309: what the clock left out, which says nothing of it."""
-    if not candidates:
-        return ()
-    return (
-        Finding(
-            "G309",
-            "note",
-            "fine-tunings that the time limit left out",
-            f"not one fold was run of {', '.join(labels_of(candidates))}; that says nothing of them",
-            "give a longer --time-limit, or none",
-            count=len(candidates),
-        ),
-    )
-
-
-def _recipe(candidate: Candidate) -> Recipe:
-    assert isinstance(candidate.plan, Recipe)
-    return candidate.plan
 
 
 def _start(found: Found, card: BackboneCard) -> float:
@@ -239,14 +216,4 @@ def _several_views(
     if networks.of(chosen).forecast_seconds(len(prepared.y) * VIEWS) > clock.left() / 2:
         listener.say(f"codes of {VIEWS} views do not fit into the time limit; not tried")
         return []
-    return list(
-        run_trials(
-            [candidate],
-            networks.codes,
-            prepared.y,
-            prepared.split.folds,
-            n_classes=len(rules.classes),
-            metric=rules.metric,
-            balanced=rules.balanced,
-        )
-    )
+    return list(run_trials([candidate], networks.codes, rules.task(prepared.y, prepared.split.folds)))

@@ -1,0 +1,136 @@
+"""What a change to the default recipe is worth: all layers tuned, one choice made otherwise, on the same images.
+
+    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 3]
+
+Cells are those of ``strategies.py`` with the embedded default; each recipe is set beside the default one on the images
+that neither was trained on. ``low rank`` is LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers,
+written here with torch's parametrisations: PEFT cannot be imported without transformers. One line of data per cell in
+``results/recipes.jsonl``; cells that are there are not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from machine import describe
+from strategies import BACKBONES, Cell, cell, linear
+from torch import nn
+from torch.nn.utils import parametrize
+
+from graftwork.backbones.load import load
+from graftwork.core.plans import Recipe, linear_candidates
+from graftwork.core.recipes import RECIPES, recipe
+from graftwork.finetune.cut import last_layer_network
+from graftwork.finetune.loop import Student, Told, margins, train
+from graftwork.finetune.sources import source_of
+from graftwork.fit import Tuning, tune_fold
+from graftwork.linear.cross_validate import refit
+
+RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
+SETS = ("hymenoptera", "pacs-sketch", "rsscn7", "trashnet", "cells", "neu-steel")
+BACKBONE = "efficientnet_lite0"
+RANK = 8
+LOW_RANK_LRS = (1e-3, 1e-2)
+
+
+class LowRank(nn.Module):
+    """W + B A, with B of zeros at the start."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        out, *inner = weight.shape
+        self.a = nn.Parameter(torch.randn(RANK, int(np.prod(inner))) / np.prod(inner) ** 0.5)
+        self.b = nn.Parameter(torch.zeros(out, RANK))
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight + (self.b @ self.a).view_as(weight)
+
+
+def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
+    """Margins of the images to test, of a network to which low-rank matrices were added and trained."""
+    card, images, y = at.opened.reading.card, at.looked.images, at.y
+    codes = at.opened.codes(images)
+    head = refit(
+        codes.take(at.rows).of([card.taps[-1].name]), y[at.rows], n_classes=len(images.classes), loss="softmax", C=C
+    )
+    body = last_layer_network(load(card), card)
+    body.network.requires_grad_(False)
+    torch.manual_seed(at.seed)
+    for module in list(body.network.modules()):
+        pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
+        if pointwise or isinstance(module, nn.Linear):
+            parametrize.register_parametrization(module, "weight", LowRank(module.weight))
+            module.parametrizations.weight.original.requires_grad_(False)
+    student = Student(body, *head).to(memory_format=torch.channels_last)
+    moved = [p for p in body.parameters() if p.requires_grad]
+    groups = [{"params": moved, "lr": plan.lr}, {"params": list(student.head.parameters()), "lr": plan.head_lr}]
+    source = source_of(plan, images, card.preprocess, None, at.seed)
+    train(
+        student, groups, source, at.rows, y, plan, class_weight=None, held_out=at.test[:0], seed=at.seed, checkpoint=None,
+        told=Told(),
+    )  # fmt: skip
+    return margins(student, source, at.test)
+
+
+def rows_of(at: Cell) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+    """Recipe, right or wrong of each test image, and what is to be said of it."""
+    card = at.opened.reading.card
+    _, found = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
+    C, codes = found.chosen.details["C"], at.opened.codes(at.looked.images)
+    plan = recipe(len(at.rows))
+    patient = dataclasses.replace(plan, patience=5)
+    plans = {**{name: recipe(len(at.rows), name=name) for name in RECIPES}, "patience 5": patient}
+    for name, asked in plans.items():
+        begin = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            tuning = Tuning(at.looked.images, lambda *_: codes, Path(folder), 10_000, at.seed, print)
+            (tuned,) = tune_fold(
+                asked, C, codes, at.y, len(at.looked.images.classes), at.rows, at.test, keeps=(1.0,), balanced=False,
+                tuning=tuning, checkpoint=Path(folder) / "none",
+            )  # fmt: skip
+        told = {"seconds": round(time.perf_counter() - begin, 1), "epochs": len(tuned.curve)}
+        yield name, at.right(tuned.margins), told
+    for lr in LOW_RANK_LRS:
+        begin = time.perf_counter()
+        found_margins = low_rank(at, C, dataclasses.replace(plan, lr=lr))
+        told = {"seconds": round(time.perf_counter() - begin, 1), "epochs": plan.epochs}
+        yield f"low rank, lr {lr:g}", at.right(found_margins), told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--size", default="20")
+    parser.add_argument("--seeds", type=int, default=3)
+    asked = parser.parse_args()
+    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    keys = {(row["set"], row["size"], row["seed"]) for row in done}
+    for seed, name in itertools.product(range(asked.seeds), asked.sets.split(",")):
+        at = None if (name, asked.size, seed) in keys else cell(name, BACKBONE, asked.size, seed)
+        if at is None:
+            continue
+        recipes, hits = {}, {}
+        for label, right, told in rows_of(at):
+            hits[label] = "".join(map(str, right.astype(int)))
+            recipes[label] = {"percent": round(100 * float(right.mean()), 2), **told}
+            print(name, asked.size, seed, label, recipes[label], flush=True)
+        line = {
+            "set": name, "backbone": BACKBONE, "input_px": BACKBONES[BACKBONE], "size": asked.size, "seed": seed,
+            "train": len(at.rows), "test": len(at.test), "recipes": recipes, "right": hits, "machine": describe(),
+        }  # fmt: skip
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+if __name__ == "__main__":
+    main()
