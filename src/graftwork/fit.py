@@ -209,5 +209,7 @@ def _tuned_card(card: BackboneCard, tuned: Tuned, path: Path) -> BackboneCard:
         weights=str(path),
         weights_sha256=sha256_of(path),
         taps=card.taps[-1:],
+        # a training measures them first (``finetune.batchnorm``)
+        batchnorm_statistics="remeasured" if card.batchnorm_statistics == "identity" else card.batchnorm_statistics,
         top1_on_photos=None,
     )
