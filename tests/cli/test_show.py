@@ -3,11 +3,13 @@ import io
 import numpy as np
 from rich.console import Console
 
-from graftwork.cli.show import verdict_table
+from graftwork.cli.show import show_comparison, verdict_table
 from graftwork.core.choose import Row, Verdict
 from graftwork.core.facts import Cost
 from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.stats import share
 from graftwork.core.trials import Trial
+from graftwork.verbs.compare import Comparison
 
 
 def test_what_the_clock_cut_is_not_called_worse():
@@ -21,3 +23,12 @@ def test_what_the_clock_cut_is_not_called_worse():
     console.print(verdict_table(verdict, trials))
     line = next(line for line in console.file.getvalue().splitlines() if "all layers tuned" in line)
     assert [cell.strip() for cell in line.strip("│").split("│")][3:] == ["cut short", "61.5"]
+
+
+def test_differences_of_log_loss_are_in_nats(capsys):
+    rows = (Row("one", 0.31, 0.2, 0.4, 0, 0, 0, False), Row("two", 0.352, 0.3, 0.5, 0.042, 0.01, 0.07, True))
+    show_comparison(Comparison("log-loss", rows, ("ant",), ((share(1, 1),), (share(0, 1),)), ()), as_json=False)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "two" in line)
+    assert [cell.strip() for cell in line.strip("│").split("│")][1:] == [
+        "0.352", "0.300 to 0.500", "0.042 *", "0.010 to 0.070"
+    ]  # fmt: skip

@@ -41,6 +41,12 @@ def _interval(metric: Metric, low: float, high: float) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
+def _behind(metric: Metric, row: Row) -> str:
+    """A deficit in points or nats, with a star where it is significant."""
+    deficit = f"{row.deficit:.3f}" if metric == "log-loss" else f"{100 * row.deficit:.1f}"
+    return f"{deficit}{' *' if row.beaten else ''}"
+
+
 def show_run(run: Run) -> None:
     """Print the verdict, the test and where to look next."""
     console = Console()
@@ -88,8 +94,7 @@ def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
 
 
 def _add(table: Table, metric: Metric, row: Row, mark: str, seconds: str) -> None:
-    unit = 1 if metric == "log-loss" else 100
-    behind = mark or f"{unit * row.deficit:.{3 if unit == 1 else 1}f}{' *' if row.beaten else ''}"
+    behind = mark or _behind(metric, row)
     style = "bold" if mark == "chosen" else None
     table.add_row(
         row.label, figure(metric, row.score), _interval(metric, row.low, row.high), behind, seconds, style=style
@@ -156,7 +161,7 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
             row.label,
             figure(comparison.metric, row.score),
             _interval(comparison.metric, row.low, row.high),
-            f"{100 * row.deficit:.1f}{' *' if row.beaten else ''}",
+            _behind(comparison.metric, row),
             _interval(comparison.metric, row.deficit_low, row.deficit_high),
         )
     console.print(table)
