@@ -97,9 +97,11 @@ def fit(
                 raise UsageError("a fine-tuning can only be fitted where its images are; use `train`")
             everything = np.arange(len(y))
             plan = dataclasses.replace(plan, patience=None, stop_at=round(trial.details["epochs"]))
+            C = trial.details["C"]
             tuned = tune_fold(
-                plan, trial.details["C"], codes, y, len(classes), everything, everything[:0],
-                keeps=(plan.keep,), balanced=balanced, tuning=tuning, checkpoint=tuning.folder / f"{candidate.key}-fit",
+                plan, C, codes, y, len(classes), everything, everything[:0],
+                keeps=(plan.keep,), balanced=balanced, tuning=tuning,
+                checkpoint=tuning.folder / f"{candidate.key}-C{C:g}" / "fit",
             )[0]  # fmt: skip
             card = _tuned_card(reading.card, tuned, tuning.folder / f"{candidate.key}.safetensors")
             head = Head(*tuned.head, classes, trial.details["temperature"])

@@ -22,6 +22,8 @@ from graftwork.core.record import SCHEMA_VERSION, ImageTable, Run
 from graftwork.errors import ModelError
 from graftwork.files import whole_file, write_json, write_text
 
+RUN = "run.json"
+"""The file that a whole run has."""
 _COLUMNS = ("image", "digest", "label", "split", "fold", "group")
 
 
@@ -39,7 +41,7 @@ def write_run(run: Run, folder: Path) -> None:
     write_text(folder / "splits.csv", text.getvalue())
     with whole_file(folder / "arrays.npz") as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-    write_json(folder / "run.json", plain)
+    write_json(folder / RUN, plain)
 
 
 def read_run(folder: Path) -> Run:
@@ -50,7 +52,7 @@ def read_run(folder: Path) -> Run:
     ModelError
         When the folder holds no whole run, or one written by a newer graftwork.
     """
-    path = folder / "run.json"
+    path = folder / RUN
     if not path.is_file():
         raise ModelError(f"{folder} must be the folder of a finished run, but has no run.json; give the -o of a train")
     try:

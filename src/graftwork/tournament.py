@@ -130,10 +130,12 @@ class Tournament:
         start: Mapping[str, float],
         tuning: Tuning,
         clock: Clock,
+        fits: int = 1,
         on_change: Callable[[Sequence[Standing]], None] = lambda standings: None,
     ) -> None:
         self._codes_of, self._task, self._start = codes_of, task, start
         self._tuning, self._clock, self._on_change = tuning, clock, on_change
+        self._refit = fits * REFIT
         self._entries: list[_Entry] = []
         self._labels: dict[str, str] = {}
 
@@ -180,10 +182,11 @@ class Tournament:
         for entry in running:
             entry.ended = "whole"
         for fold in np.unique(self._task.folds)[1:]:
-            before = [{keep: entry.margins[keep].copy() for keep in entry.keeps} for entry in running]
+            before = [({k: v.copy() for k, v in entry.margins.items()}, len(entry.curves)) for entry in running]
             if not all(self._run_fold(entry, int(fold), running) or entry.ended == "went astray" for entry in running):
-                for entry, margins in zip(running, before, strict=True):
+                for entry, (margins, curves) in zip(running, before, strict=True):
                     entry.margins = margins  # a fold that not all have run compares nothing
+                    del entry.curves[curves:]
                 self._tuning.say(f"the time limit leaves {fold} of {self._task.n_folds} folds to fine-tunings")
                 return
             running = [entry for entry in running if entry.ended == "whole"]
@@ -203,13 +206,14 @@ class Tournament:
         """Run one fold; False where the clock does not allow it or the training went astray."""
         held_out = np.flatnonzero(self._task.folds == fold)
         rows = np.flatnonzero(self._task.folds != fold)
-        place = entry.tuning.folder / entry.candidate.key / f"fold-{fold}"
+        begins = f"{entry.candidate.key}-C{self._start[entry.candidate.backbone]:g}"
+        place = entry.tuning.folder / begins / f"fold-{fold}"
         state = f"fold {fold + 1} of {self._task.n_folds}"
         self._tell(entry, state)
         kept = _read_fold(place, entry.keeps)
         begin = time.perf_counter()
         if kept is None:
-            reserve = REFIT * max([other.fold_seconds for other in all_entries], default=0.0)
+            reserve = self._refit * max([other.fold_seconds for other in all_entries], default=0.0)
             if entry.fold_seconds + reserve > self._clock.left():
                 return False
             kept_activations(entry.plan, self._codes_of(entry.candidate).reading, entry.tuning)
@@ -218,7 +222,8 @@ class Tournament:
             gave = self._tuned(entry, rows, held_out, place, state)
             if gave is None:
                 return False
-            kept = (*gave, time.perf_counter() - begin)
+            margins, curve, epochs = gave
+            kept = (margins, curve, (time.perf_counter() - begin) * len(curve) / max(epochs, 1))
             _keep_fold(place, *kept)
         for keep, values in kept[0].items():
             entry.margins[keep][held_out] = values
@@ -247,21 +252,27 @@ class Tournament:
 
     def _tuned(
         self, entry: _Entry, rows: Ints, held_out: Ints, place: Path, state: str
-    ) -> tuple[dict[float, Floats], tuple[tuple[float, float], ...]] | None:
+    ) -> tuple[dict[float, Floats], tuple[tuple[float, float], ...], int] | None:
+        """Margins by share of the way, the curve, and how many epochs were run here: a killed fold goes on."""
         from graftwork.finetune.loop import OutOfTimeError
 
         begin = time.perf_counter()
+        epochs: list[int] = []
 
         def fits(seconds: float) -> bool:
             whole = time.perf_counter() - begin + seconds
-            return seconds + REFIT * whole <= self._clock.left()
+            return seconds + self._refit * whole <= self._clock.left()
+
+        def progress(done: int, total: int) -> None:
+            epochs.append(done)
+            self._tell(entry, f"{state}, epoch {done} of {total}")
 
         try:
             codes, C = self._codes_of(entry.candidate), self._start[entry.candidate.backbone]
             found = tune_fold(
                 entry.plan, C, codes, self._task.y, self._task.n_classes, rows, held_out,
                 keeps=entry.keeps, balanced=self._task.balanced, tuning=entry.tuning, checkpoint=place / "checkpoint",
-                fits=fits, progress=lambda done, total: self._tell(entry, f"{state}, epoch {done} of {total}"),
+                fits=fits, progress=progress,
             )  # fmt: skip
         except OutOfTimeError:
             self._tuning.say(f"{entry.candidate.label}: not run to its end, the time limit does not allow it")
@@ -270,7 +281,7 @@ class Tournament:
             self._tuning.say(f"{entry.candidate.label}: dropped, {error}")
             entry.ended = "went astray"
             return None
-        return {keep: tuned.margins for keep, tuned in zip(entry.keeps, found, strict=True)}, found[0].curve
+        return {k: tuned.margins for k, tuned in zip(entry.keeps, found, strict=True)}, found[0].curve, len(epochs)
 
     def _loss(self, entry: _Entry) -> float:
         """Of the metric on the folds that were run, at the better share of the way."""
@@ -278,7 +289,8 @@ class Tournament:
 
     def _loss_of(self, margins: Floats) -> float:
         ran = ~np.isnan(margins[:, 0])
-        return mean_loss(self._task.metric, self._task.y[ran], softmax(margins[ran], 1.0))
+        y, found = self._task.y[ran], margins[ran].astype(np.float64)
+        return mean_loss(self._task.metric, y, softmax(found, fit_temperature(found, y)))
 
     def _entry(self, candidate: Candidate, tuning: Tuning) -> _Entry:
         assert isinstance(candidate.plan, Recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +42,8 @@ class FakeEngine:
 
 
 @pytest.fixture
-def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeEngine]:
+def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, FakeEngine]:
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path))  # what other tests chose is not met
     made = {
         "exact": FakeEngine("exact", 0.02, 0.0),
         "quick": FakeEngine("quick", 0.005, AGREE / 2),
@@ -65,6 +67,15 @@ def test_the_fastest_that_agrees_is_taken_and_recorded(
     assert choose_engine(card, lambda: PIXELS) == choice  # measured once
     monkeypatch.setattr(engines, "_machine", lambda: "another machine")
     assert choose_engine(card, lambda: PIXELS).name == "exact"
+
+
+def test_the_rate_of_the_only_engine_is_measured_too(
+    fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "candidates", lambda: ["exact"])
+    choice = choose_engine(tiny_card(), lambda: PIXELS)
+    assert choice.name == "exact"
+    assert 0 < choice.images_per_second["exact"] < len(PIXELS) / fakes["exact"].seconds
 
 
 def test_an_engine_at_the_limit_of_the_law_is_not_taken(

@@ -330,11 +330,9 @@ def test_a_class_that_some_folds_lack_is_tuned_all_the_same(settings: dict[str, 
 def test_a_small_disk_keeps_fewer_views_or_none_and_says_so(
     settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from graftwork.verbs import tuning
-
     asked = {**settings, "freeze_to": "blocks.2", "listener": listener}
     for budget_mb, views in ((1e6, 8), (0.1, 1), (0.0, 0)):
-        monkeypatch.setattr(tuning, "BUDGET_MB", budget_mb)
+        monkeypatch.setenv("GRAFTWORK_CACHE_MB", str(budget_mb))
         run = graftwork.train(tiny, output=tmp_path / str(budget_mb), **asked)
         plans = [trial.candidate.plan for trial in run.trials if isinstance(trial.candidate.plan, Recipe)]
         assert {plan.fixed_views for plan in plans} == {views}

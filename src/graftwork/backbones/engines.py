@@ -39,7 +39,7 @@ _ENOUGH = 16
 """With fewer different images nothing is measured, and float32 is taken."""
 _ROUNDS = 3
 _ROUND_SECONDS = 0.3
-_VERSION = 1
+_VERSION = 2
 
 REFERENCE = "torch cpu f32"
 FALLBACK = "openvino f32"
@@ -154,15 +154,17 @@ def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[st
 
 def _measured(card: BackboneCard, pixels: NDArray[np.uint8], machine: str) -> EngineChoice:
     names = candidates()
-    if len(pixels) < _ENOUGH or len(names) == 1:
+    if len(pixels) < _ENOUGH:
         return EngineChoice(names[0], {}, {}, len(pixels), machine)
     engines = {name: open_engine(card, name) for name in names}
     reference = gathered(engines[names[0]].stream([pixels]))
-    errors = {name: worst_error(gathered(engine.stream([pixels])), reference) for name, engine in engines.items()}
+    errors = {names[0]: 0.0} | {
+        name: worst_error(gathered(engines[name].stream([pixels])), reference) for name in names[1:]
+    }
     rates = _rates({name: engines[name] for name in names if errors[name] <= _MARGIN * AGREE}, pixels)
     return EngineChoice(
         name=max(rates, key=lambda name: rates[name]),
-        images_per_second={name: round(rate, 1) for name, rate in rates.items() if rate},
+        images_per_second={name: round(rate, 1) for name, rate in rates.items()},
         worst_error={name: round(error, 6) for name, error in errors.items()},
         images=len(pixels),
         machine=machine,
@@ -178,7 +180,7 @@ def _distinct(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _rates(engines: Mapping[str, Engine], pixels: NDArray[np.uint8]) -> dict[str, float]:
     """Images a second, the best of several rounds taken in turn: what else runs here only ever slows."""
     best = dict.fromkeys(engines, 0.0)
-    for _ in range(_ROUNDS if len(engines) > 1 else 0):
+    for _ in range(_ROUNDS if len(engines) > 1 else 1):
         for name, engine in engines.items():
             begin = time.perf_counter()
             done = sum(len(next(iter(block.values()))) for block in engine.stream(_repeated(pixels, begin)))

@@ -125,7 +125,7 @@ judge_options = together(
     click.option("--normalise", type=click.Choice(["standard", "l2"]), default="standard", show_default=True),
     click.option("--class-weight", type=click.Choice(["auto", "none", "balanced"]), default="auto", show_default=True),
     click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
 )
 
 split_options = together(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from graftwork.codes.store import Codes, Space, Store
 from graftwork.core.facts import BackboneCard
+from graftwork.images.pixels import VERSION as PIXELS_VERSION
 from graftwork.images.pixels import pixels
 from graftwork.images.read import ImageSet
 from graftwork.images.views import View, views
@@ -54,7 +55,7 @@ class Reading:
         return {
             "weights": self.card.weights_sha256,
             "architecture": [self.card.architecture, self.card.model_args],
-            "preprocess": dataclasses.asdict(self.card.preprocess),
+            "preprocess": [PIXELS_VERSION, dataclasses.asdict(self.card.preprocess)],
             "view": dataclasses.asdict(view) if view is not None else None,
             "taps": [[tap.name, tap.pool, tap.relu] for tap in self.card.taps],
             "engine": self.engine,
@@ -130,7 +131,7 @@ def extract(
             if progress is not None:
                 progress(done, total)
     if total:
-        store.keep_budget(used=spaces[0])
+        store.keep_budget()
     return LayerCodes(reading, tuple(spaces), tuple(digests))
 
 

@@ -57,8 +57,6 @@ class Space:
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         self.folder = folder
         self.key = dict(key)
-        self.dropped_shards = 0
-        """Shards that could not be read back and were removed; their images are computed again."""
         self._shards = self._read_shards()
         self._indexed: dict[str, _Index] = {}
 
@@ -118,7 +116,7 @@ class Space:
                         shard.open(layer)
             except (OSError, ValueError):
                 self._shards.remove(shard)
-                self._drop(shard.folder)
+                shutil.rmtree(shard.folder, ignore_errors=True)  # its images are computed again
                 self._indexed.clear()
 
     def _read_shards(self) -> list[_Shard]:
@@ -129,14 +127,10 @@ class Space:
             try:
                 shards.append(_read_shard(folder))
             except (OSError, ValueError, KeyError):
-                self._drop(folder)
+                shutil.rmtree(folder, ignore_errors=True)
         if shards:
             os.utime(self.folder)  # the budget drops what was unused for longest
         return shards
-
-    def _drop(self, folder: Path) -> None:
-        self.dropped_shards += 1
-        shutil.rmtree(folder, ignore_errors=True)
 
     def _find(self, digests: Sequence[str], layer: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Shard (-1: none) and row of each image's codes at a layer."""
@@ -177,26 +171,36 @@ class Store:
     def __init__(self, folder: Path | None = None, budget_mb: float | None = None) -> None:
         self.folder = folder if folder is not None else cache_folder() / "codes"
         self.budget_mb = float(os.environ.get("GRAFTWORK_CACHE_MB", BUDGET_MB)) if budget_mb is None else budget_mb
+        self._opened: set[Path] = set()
 
     def space(self, key: Mapping[str, Any]) -> Space:
         """Open the space of a key, or a new one."""
-        return Space(self.folder / digest_of(dict(key)), key)
+        space = Space(self.folder / digest_of(dict(key)), key)
+        self._opened.add(space.folder)
+        return space
 
-    def keep_budget(self, used: Space | None = None) -> list[Path]:
-        """Drop the spaces unused for longest until the rest is within the budget; ``used`` stays."""
+    def keep_budget(self) -> list[Path]:
+        """Drop the spaces unused for longest until the rest is within the budget; what was opened here stays."""
         spaces = [p for p in self.folder.glob("*/") if not p.name.startswith(".")] if self.folder.exists() else []
         sizes = {p: size_mb(p) for p in spaces}
         total = sum(sizes.values())
         dropped = []
-        for path in sorted(spaces, key=lambda p: p.stat().st_mtime):
+        for path in sorted(spaces, key=_last_used):
             if total <= self.budget_mb:
                 break
-            if used is not None and path == used.folder:
+            if path in self._opened:
                 continue
             shutil.rmtree(path, ignore_errors=True)
             total -= sizes[path]
             dropped.append(path)
         return dropped
+
+
+def _last_used(space: Path) -> float:
+    try:
+        return space.stat().st_mtime
+    except OSError:  # another process dropped it
+        return 0.0
 
 
 def _read_shard(folder: Path) -> _Shard:

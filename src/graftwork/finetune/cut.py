@@ -35,6 +35,8 @@ class Cut:
     below: tuple[str, ...]
     """Modules that run wholly below the cut; none lies within another."""
     shapes_below: tuple[tuple[int, ...], ...]
+    relu: bool
+    """Whether the layer ends in a ReLU; what passes is what comes after it, however codes are read."""
 
     @property
     def bytes_per_image(self) -> int:
@@ -75,14 +77,16 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
     within = {other for other in done if other.startswith(f"{name}.")}
     below = [other for other in done - within if not _inside(other, done)]
     below.sort(key=lambda other: calls[other].last)
-    return Cut(layer, name, shape, tuple(below), tuple(calls[other].shape or () for other in below))
+    return Cut(
+        layer, name, shape, tuple(below), tuple(calls[other].shape or () for other in below), points[layer].tap.relu
+    )
 
 
 def maps_card(card: BackboneCard, cut: Cut) -> BackboneCard:
     """The card whose only codes are the activations at a cut, one after the other, as they are."""
-    network_has = next(tap for tap in card.taps if tap.name == cut.layer)
+    tap = next(tap for tap in card.taps if tap.name == cut.layer)
     size = int(torch.Size(cut.shape).numel())
-    return dataclasses.replace(card, taps=(dataclasses.replace(network_has, pool="none", channels=size),))
+    return dataclasses.replace(card, taps=(dataclasses.replace(tap, pool="none", relu=cut.relu, channels=size),))
 
 
 class Tail(nn.Module):

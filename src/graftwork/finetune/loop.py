@@ -17,7 +17,7 @@ from accelerate.utils import set_seed
 from accelerate.utils.memory import should_reduce_batch_size
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import nn
 
 from graftwork.core.plans import Recipe
@@ -126,7 +126,7 @@ def train(
         if not _all_say(accelerator, not _stalls(curve, recipe.patience)):
             break
         student.train(recipe.start == "random")
-        set_seed(1000 * seed + epoch)
+        set_seed((1000 * seed + epoch) % 2**32)  # what NumPy takes
         batches = shuffled(rows, recipe.batch_size, seed, epoch, workers)
         shares = [batch[mine] for batch in batches]
         total = 0.0
@@ -297,7 +297,10 @@ def _log_loss(student: Student, source: Source, rows: Ints, y: Ints) -> float:
     if not len(rows):
         return float("nan")
     found = torch.from_numpy(margins(student, source, rows))
-    return float(nn.functional.cross_entropy(found, torch.from_numpy(np.asarray(y[rows], np.int64))))
+    loss = float(nn.functional.cross_entropy(found, torch.from_numpy(np.asarray(y[rows], np.int64))))
+    if not math.isfinite(loss):
+        raise TrainingError(f"the loss on images left out must stay a number, but was {loss}; give a lower --lr")
+    return loss
 
 
 def _moving(state: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -340,7 +343,7 @@ def _resume(
         return []
     try:
         told = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "state.safetensors")
+        tensors = load((folder / "state.safetensors").read_bytes())  # nothing of the file stays mapped: it is replaced
     except (OSError, ValueError, SafetensorError):
         return []
     here = dict(_moving(state))

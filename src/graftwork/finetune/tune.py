@@ -81,7 +81,7 @@ def tune(
     Raises
     ------
     TrainingError, OutOfTimeError
-        As ``loop.train``; also when norms alone are to move and there are none.
+        As ``loop.train``; also when norms alone are to move and there are none, or what is read is no number.
     """
     scratch = recipe.start == "random"
     body = last_layer_network(untrained(card, seed) if scratch else load(card), card)
@@ -123,11 +123,15 @@ def tune(
     for keep in keeps:
         with torch.no_grad():
             for name, parameter in student.named_parameters():
-                parameter.copy_(torch.lerp(before[name], after[name], keep))
+                start = before[name].to(parameter.device)  # taken before the student was placed
+                parameter.copy_(torch.lerp(start, after[name], keep))
         own = {name: tensor.detach().cpu().numpy().copy() for name, tensor in body.network.state_dict().items()}
         whole = {name: tensor.numpy() for name, tensor in load(card).state_dict().items()} | own
         weight, bias = (p.detach().cpu().numpy().copy() for p in (student.head.weight, student.head.bias))
-        found.append(Tuned((weight, bias), whole, margins(student, source, held_out), tuple(curve)))
+        rows_found = margins(student, source, held_out)
+        if not np.isfinite(rows_found).all():
+            raise TrainingError(f"margins must be numbers, but some were not; lower --lr from {recipe.lr:g}")
+        found.append(Tuned((weight, bias), whole, rows_found, tuple(curve)))
     return tuple(found)
 
 

@@ -19,6 +19,9 @@ from graftwork.core.facts import Preprocess
 from graftwork.errors import DataError
 from graftwork.images.views import View
 
+VERSION = 1
+"""Of what an image's bytes become; codes of another version are not met."""
+
 Box = tuple[float, float, float, float]
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}

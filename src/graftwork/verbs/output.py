@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import shlex
@@ -9,35 +10,74 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graftwork.errors import UsageError
+from filelock import FileLock, Timeout
+
+from graftwork.errors import StorageError, UsageError
 from graftwork.files import write_json
+from graftwork.runfolder import RUN
 
 SETTINGS = "settings.json"
 CLOCK = "clock.json"
+LOCK = ".lock"
 
 
-def claim_output(output: str | Path | None, name: str, settings: Mapping[str, Any]) -> Path:
-    """Return the folder of a run, with its settings written in it.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Claim:
+    """A run's folder, and the lock that keeps other runs out of it for as long as this lives."""
 
-    A folder that holds a run with the same settings is the run's own and goes on; without ``output`` the first
-    number that is free or holds the same settings is taken.
+    folder: Path
+    lock: FileLock
+
+
+def claim_output(output: str | Path | None, name: str, settings: Mapping[str, Any]) -> Claim:
+    """Take the folder of a run, with its settings written in it.
+
+    A folder that holds a run with the same settings is the run's own: one that was killed goes on, one that is whole is
+    run again. Without ``output`` the first number is taken that is free or was killed with the same settings.
 
     Raises
     ------
     UsageError
-        When the folder holds something else.
+        When the folder holds something else, or another run writes there now.
+    StorageError
+        When the folder cannot be written to.
     """
-    if output is None:
-        number = 1
-        while not _is_ours(folder := Path("runs") / f"{name}-{number:03}", settings):
-            number += 1
-    else:
-        folder = Path(output)
-        if not _is_ours(folder, settings):
-            told = "a run with other settings" if (folder / SETTINGS).exists() else "something else"
-            raise UsageError(f"-o must be a new folder or a run with the same settings, but {folder} holds {told}")
+    if output is not None:
+        claim, told = _claim(Path(output), settings)
+        if claim is None:
+            raise UsageError(f"-o must be a new folder or a run with the same settings, but {output} {told}")
+        return claim
+    number = 1
+    while True:
+        folder = Path("runs") / f"{name}-{number:03}"
+        claim = None if (folder / RUN).exists() else _claim(folder, settings)[0]
+        if claim is not None:
+            return claim
+        number += 1
+
+
+def _claim(folder: Path, settings: Mapping[str, Any]) -> tuple[Claim | None, str]:
+    """Take a folder, or tell why it cannot be taken."""
+    if folder.exists() and not folder.is_dir():
+        return None, "is a file"
+    new = not folder.exists() or {entry.name for entry in folder.iterdir()} <= {SETTINGS, CLOCK, LOCK}
+    same = _settings_of(folder) == json.loads(json.dumps(settings))
+    if not new and not same:
+        return None, f"holds {'a run with other settings' if (folder / SETTINGS).exists() else 'something else'}"
+    lock = FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None, "is being written by another run"
+    except OSError as error:
+        raise StorageError(
+            f"{folder} must be a folder that can be written to, but: {error.strerror}; choose another -o"
+        ) from error
+    if not same:  # of a run that ended before it had anything to show
+        (folder / CLOCK).unlink(missing_ok=True)
     write_json(folder / SETTINGS, dict(settings))
-    return folder
+    return Claim(folder, lock), ""
 
 
 def command(verb: str, settings: Mapping[str, Any]) -> str:
@@ -47,24 +87,19 @@ def command(verb: str, settings: Mapping[str, Any]) -> str:
     defaults = inspect.signature(getattr(graftwork, verb)).parameters
     words = ["graft", verb, str(settings["data"])]
     for name, value in settings.items():
-        if name == "data" or value is None or str(value) == str(defaults[name].default):
+        if name == "data" or str(value) == str(defaults[name].default):
             continue
         flag = f"--{name.replace('_', '-')}"
+        if value is None:  # a limit that was lifted
+            words += [flag, "none"]
+            continue
         for one in value if isinstance(value, (list, tuple)) else [value]:
             words += [flag] if one is True else [flag, str(one)]
     return shlex.join(words)
 
 
-def _is_ours(folder: Path, settings: Mapping[str, Any]) -> bool:
-    if not folder.exists():
-        return True
-    if not folder.is_dir():
-        return False
-    if {entry.name for entry in folder.iterdir()} <= {SETTINGS, CLOCK}:
-        return True  # new, or claimed by a run that ended before it had anything to show
-    if not (folder / SETTINGS).is_file():
-        return False
+def _settings_of(folder: Path) -> Any:
     try:
-        return bool(json.loads((folder / SETTINGS).read_text(encoding="utf-8")) == json.loads(json.dumps(settings)))
-    except ValueError:
-        return False
+        return json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

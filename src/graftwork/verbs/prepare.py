@@ -16,7 +16,7 @@ from graftwork.images.check import check, straddling
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.join import with_test_part
 from graftwork.images.look import Looks, intensity_range, look_at
-from graftwork.images.read import read_images
+from graftwork.images.read import read_images, with_groups
 from graftwork.runfolder import read_run
 from graftwork.verbs.listener import Listener
 
@@ -132,9 +132,11 @@ def look_and_check(
         When nothing can be read, or the arguments do not fit the data.
     """
     listener = listener or Listener()
-    images = read_images(data, group_by)
+    images = read_images(data)
     if test is not None:
         images = with_test_part(images, read_images(test))
+    if group_by is not None:  # of both parts: what belongs together may lie in both
+        images = with_groups(images, group_by)
     hash_images(images)
     looks = look_at(images, progress=listener.progress)
     problems = check(images, looks, input_px=input_px)

@@ -126,6 +126,11 @@ class Networks:
         return max(opened.forecast_seconds(images) for opened in self.opened.values())
 
     @property
+    def budget_mb(self) -> float:
+        """What the store of codes may take on disk."""
+        return next(iter(self.opened.values())).store.budget_mb
+
+    @property
     def cards(self) -> tuple[BackboneCard, ...]:
         """In the order in which they were asked for."""
         return tuple(opened.reading.card for opened in self.opened.values())
@@ -154,10 +159,10 @@ def open_networks(
         When one is named twice.
     """
     opened: dict[str, Opened] = {}
+    store = Store()  # one, so that reading one network never drops the codes of another
     for name in names:
-        one = open_backbone(
-            dataclasses.replace(asked, backbone=name), develop, intensity_range=intensity_range, listener=listener
-        )
+        wanted = dataclasses.replace(asked, backbone=name)
+        one = open_backbone(wanted, develop, store=store, intensity_range=intensity_range, listener=listener)
         if one.reading.card.name in opened:
             raise UsageError(f"each --backbone must be another network, but {name} is given twice; leave one out")
         opened[one.reading.card.name] = one
@@ -168,6 +173,7 @@ def open_backbone(
     asked: Asked,
     images: ImageSet,
     *,
+    store: Store | None = None,
     intensity_range: tuple[float, float] | None = None,
     listener: Listener | None = None,
 ) -> Opened:
@@ -176,7 +182,9 @@ def open_backbone(
     Parameters
     ----------
     images
-        Those to develop on: engines are measured on the first of them.
+        Those to develop on: engines are measured on some of them.
+    store
+        Where codes are kept; None opens the one of this machine.
     intensity_range
         Of their images of more than 8 bits.
 
@@ -196,7 +204,7 @@ def open_backbone(
     return Opened(
         reading=Reading(card, choice.name, asked.views, asked.dtype),
         engine=functools.partial(open_engine, card, choice.name),
-        store=Store(),
+        store=store or Store(),
         choice=choice,
         findings=_card_findings(card),
     )

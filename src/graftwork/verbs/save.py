@@ -74,7 +74,8 @@ def save(
     _save_model(outcome, run, codes, folder / "model", final=final, slim=slim)
     write_run(run, folder)
     write_report(run, folder)
-    shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with it; this one is whole
+    shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with these; this one is whole
+    (folder / outputs.CLOCK).unlink(missing_ok=True)
     return run
 
 

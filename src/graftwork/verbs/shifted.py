@@ -21,7 +21,7 @@ from graftwork.core.record import Shift
 from graftwork.core.rules import shift_finding, unlabelled_shift_finding
 from graftwork.core.splits import make_split
 from graftwork.core.trials import Trial
-from graftwork.errors import DataError
+from graftwork.errors import DataError, UsageError
 from graftwork.images.imageset import ImageSet
 from graftwork.verbs.listener import Listener
 from graftwork.verbs.prepare import Prepared, look_and_check
@@ -46,15 +46,24 @@ class There:
     to_test: Ints
 
 
-def read_there(folder: str | Path, prepared: Prepared, *, seed: int, listener: Listener) -> There:
+def read_there(folder: str | Path, prepared: Prepared, *, group_by: str | None, seed: int, listener: Listener) -> There:
     """Read, check and halve the images of another place; those that are in the data already are left out.
+
+    Parameters
+    ----------
+    group_by
+        What belongs together, as in the data; where it tells nothing of these images, each is alone.
 
     Raises
     ------
     DataError
-        When some have no label, a class that the data have not, or they are too few.
+        When some have no label, a class that the data have not, or they are too few or all belong together.
     """
-    looked = look_and_check(folder, listener=listener)
+    try:
+        looked = look_and_check(folder, group_by=group_by, listener=listener)
+    except UsageError:
+        listener.say(f"--group-by tells nothing of the images of {folder}: each is alone there")
+        looked = look_and_check(folder, listener=listener)
     fresh = np.flatnonzero(~np.isin(looked.images.digests, prepared.images.digests))
     images, groups = looked.images.take(fresh), looked.groups[fresh]
     nothing = np.zeros(0, np.int64)
@@ -67,6 +76,11 @@ def read_there(folder: str | Path, prepared: Prepared, *, seed: int, listener: L
             f"{len(images)}; add images from where the model will be used"
         )
     halves = make_split(y, groups, seed=seed, test_fraction=0.5, n_folds=2)
+    if not len(halves.develop) or not len(halves.test):
+        raise DataError(
+            f"--shifted must name images of at least two groups, but those of {folder} all belong together (one "
+            "series, or copies of each other); add images from another day or place"
+        )
     return There(str(folder), images, y, groups, halves.develop, halves.test)
 
 

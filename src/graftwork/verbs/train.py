@@ -138,15 +138,19 @@ def train(
     backbone = (backbone,) if isinstance(backbone, str) else tuple(backbone)
     settings = _settings(locals())
     stages = Stages(listener or Listener())
-    limit_seconds = parse_seconds(time_limit)
-    folder = outputs.claim_output(output, Path(data).stem, settings)
-    clock = Clock(limit_seconds, folder / outputs.CLOCK)
+    claim = outputs.claim_output(output, Path(data).stem, settings)
+    folder = claim.folder
+    clock = Clock(parse_seconds(time_limit), folder / outputs.CLOCK)
 
     with stages.stage("images"):
         prepared = prepare(
             data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
         )
-        there = None if shifted is None else read_there(shifted, prepared, seed=seed, listener=stages.listener)
+        there = (
+            None
+            if shifted is None
+            else read_there(shifted, prepared, group_by=group_by, seed=seed, listener=stages.listener)
+        )
     with stages.stage("backbone"):
         networks = open_networks(
             backbone,
@@ -175,9 +179,12 @@ def train(
         worth=worth / 100,
     )
     wanted = Wanted(
-        recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, patience, augment
+        recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, patience, augment,
+        fits=2 if final == "all" else 1,
+    )  # fmt: skip
+    tuning = tuning_for(
+        prepared, networks, wanted, folder, balanced=rules.balanced, seed=seed, listener=stages.listener
     )
-    tuning = tuning_for(prepared, networks, wanted, folder, seed=seed, listener=stages.listener)
     with stages.stage("codes"):
         networks.read_for(rules.candidates)
     with stages.stage("candidates"):
@@ -237,6 +244,8 @@ def _score_with_series_apart(rules: Rules, networks: Networks, found: Found, pre
     rows = prepared.split.develop
     series = joined_groups(len(rows), prepared.series[rows], prepared.develop_groups)
     folds = deal(prepared.y, series, (1.0,) * len(np.unique(prepared.split.folds)), np.random.default_rng(rules.seed))
+    if len(np.unique(folds)) < 2:  # all of one series: nothing can be kept apart
+        return ()
     trial = next(run_trials([found.chosen.candidate], networks.codes, rules.task(prepared.y, folds)))
     apart = score(rules.metric, prepared.y, trial.probabilities, series, seed=rules.seed)
     return (series_finding(apart, found.verdict.rows[found.verdict.chosen], images=len(rows)),)

@@ -6,17 +6,17 @@ import dataclasses
 import json
 import math
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import cattrs
 
-from graftwork.codes.store import BUDGET_MB
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Candidate, Linear, cost_to_use, recipe_of
 from graftwork.core.recipes import DEFAULT_RECIPE, Expected, tuning_candidates, worth_trying
 from graftwork.core.rules import astray_finding, left_out_finding
-from graftwork.core.trials import Trial
+from graftwork.core.trials import Task, Trial
 from graftwork.files import write_json
 from graftwork.fit import Tuning, within_disk
 from graftwork.tournament import REFIT, Tournament, run_trials
@@ -33,7 +33,7 @@ WORK = "work"
 MARGIN = 1.2
 """Seconds of an epoch of a fold in those of its steps: reading the images left out, and the machine's moods."""
 MAPS_SHARE = 0.5
-"""Share of the store's budget that the activations of one cut may take."""
+"""Share of the store's budget that the activations of all cuts may take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Wanted:
     layer_decay: float | None = None
     patience: int | None = None
     augment: str | None = None
+    fits: int = 1
+    """How often the chosen one is fitted in the end: on the develop part, and perhaps on every image."""
 
     def candidates(self, cards: Sequence[BackboneCard], images: int) -> tuple[Candidate, ...]:
         """Return the fine-tunings to try, every choice of the user in place of the recipe's."""
@@ -73,7 +75,14 @@ class Wanted:
 
 
 def tuning_for(
-    prepared: Prepared, networks: Networks, wanted: Wanted, folder: Path, *, seed: int, listener: Listener
+    prepared: Prepared,
+    networks: Networks,
+    wanted: Wanted,
+    folder: Path,
+    *,
+    balanced: bool,
+    seed: int,
+    listener: Listener,
 ) -> Tuning:
     """Return what fine-tunings of the develop images need; what cannot be is said now, not after the search.
 
@@ -82,12 +91,17 @@ def tuning_for(
     BackboneError, UsageError
         As ``core.recipes.tuning_candidates``.
     """
-    wanted.candidates(networks.cards, len(prepared.y))
+    candidates = wanted.candidates(networks.cards, len(prepared.y))
+    cuts = sum(recipe_of(candidate).freeze_to is not None for candidate in candidates)
+    # everything that a fold depends on but for the candidate, its C and what is drawn
+    cards = [[dataclasses.asdict(opened.reading.card), opened.reading.engine] for opened in networks.opened.values()]
+    digests = [str(digest) for digest in prepared.develop.digests]
+    given = [metadata.version("graftwork"), prepared.split.digest, digests, prepared.y.tolist(), cards, balanced]
     return Tuning(
         images=prepared.develop,
         read=networks.read,
-        folder=folder / WORK / digest_of([prepared.split.digest, *map(str, prepared.develop.digests)]),
-        store_mb=MAPS_SHARE * BUDGET_MB,
+        folder=folder / WORK / digest_of(given),
+        store_mb=MAPS_SHARE * networks.budget_mb / max(cuts, 1),
         seed=seed,
         say=listener.say,
     )
@@ -108,14 +122,14 @@ def compete(
     The linear trials are taken as they are. Where the clock allows some folds only, the candidates are compared on
     their images, and of the linear ones only the chosen stands against them.
     """
-    cards = {card.name: card for card in networks.cards}
     clock.reserve_seconds += networks.forecast_seconds(len(prepared.images))  # the model reads all of them once
     trials = [*found.trials, *_several_views(rules, found, networks, prepared, clock, listener)]
     task = rules.task(prepared.y, prepared.split.folds)
     tournament = Tournament(
         networks.codes,
         task,
-        start={name: _start(found, card) for name, card in cards.items()},
+        start={card.name: _start(found, card, networks, task) for card in networks.cards},
+        fits=wanted.fits,
         tuning=tuning,
         clock=clock,
         on_change=listener.candidates,
@@ -125,7 +139,7 @@ def compete(
         dataclasses.replace(c, plan=within_disk(recipe_of(c), networks.of(c).reading, tuning))
         for c in wanted.candidates(networks.cards, len(prepared.y))
     ]
-    candidates = _within_time(asked, networks, rules, prepared, tuning, clock, listener)
+    candidates = _within_time(asked, wanted, networks, rules, prepared, tuning, clock, listener)
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
     if not candidates:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
@@ -156,6 +170,7 @@ def compete(
 
 def _within_time(
     candidates: Sequence[Candidate],
+    wanted: Wanted,
     networks: Networks,
     rules: Rules,
     prepared: Prepared,
@@ -180,7 +195,7 @@ def _within_time(
         opened, plan = networks.of(candidate), recipe_of(candidate)
         step_seconds = forecast(opened.reading.card, plan, len(rules.classes))
         expected[candidate.key] = Expected(opened.forecast_seconds(n * plan.fixed_views), MARGIN * n * step_seconds)
-    entered = worth_trying(candidates, expected, clock.left(), refit=REFIT)
+    entered = worth_trying(candidates, expected, clock.left(), refit=wanted.fits * REFIT)
     if entered:
         listener.say(
             f"fine-tunings that the time allows, first of all: {', '.join(c.label for c in entered)}; "
@@ -196,15 +211,13 @@ def _without_length(candidate: Candidate) -> Candidate:
     return dataclasses.replace(candidate, plan=plan)
 
 
-def _start(found: Found, card: BackboneCard) -> float:
-    """C of the softmax on a network's last layer, where its fine-tunings begin; where it was not tried, of another."""
-
-    def likeness(trial: Trial) -> tuple[bool, bool, bool]:
-        candidate = trial.candidate
-        softmax = isinstance(candidate.plan, Linear) and candidate.plan.loss == "softmax"
-        return candidate.backbone == card.name, softmax, candidate.taps == (card.taps[-1].name,)
-
-    return max(found.trials, key=likeness).details["C"]
+def _start(found: Found, card: BackboneCard, networks: Networks, task: Task) -> float:
+    """C of the softmax on a network's standardised last layer, where its fine-tunings begin."""
+    last = Candidate(card.name, (card.taps[-1].name,), Linear("softmax", "standard"), input_px=card.preprocess.input_px)
+    last = dataclasses.replace(last, pool=found.chosen.candidate.pool)
+    tried = (trial for trial in found.trials if trial.candidate == last)
+    trial = next(tried, None) or next(run_trials([last], networks.codes, task))
+    return trial.details["C"]
 
 
 def _several_views(
