@@ -1,10 +1,10 @@
 """``kill -9`` at random moments of a tournament: the run that goes on ends as one that was left in peace.
 
-    python benchmarks/killed.py [--times 20]
+    python benchmarks/killed.py [--times 20] [--tuned]
 
 hymenoptera through the embedded default at 96 px, no time limit, a cache of its own for every run. The moments are drawn
-evenly over the seconds of the undisturbed run. One line each is added to ``results/killed.jsonl``; lines that are there
-count.
+evenly over the seconds of the undisturbed run. ``--tuned`` lets linear models read an early layer only, so that a tuned
+network wins. One line each is added to ``results/killed.jsonl``; lines that are there count.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ ASKED = [
 ]
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+EARLY = ["--layer", "blocks.1", "--worth", "0", "--freeze-to", "blocks.4"]
+
+
+def start(folder: Path, more: list[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "graftwork.cli", "train", str(path_of("hymenoptera")), "-o", str(folder / "run")]
     environment = {**os.environ, "GRAFTWORK_CACHE": str(folder / "cache")}
     return subprocess.Popen(
-        [*command, *ASKED, "--quiet"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, *ASKED, *more, "--quiet"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
 
 
@@ -60,10 +63,10 @@ def end(folder: Path) -> dict[str, object]:
     }
 
 
-def killed_after(seconds: float) -> dict[str, object]:
+def killed_after(seconds: float, more: list[str]) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        process = start(folder)
+        process = start(folder, more)
         try:
             process.wait(timeout=seconds)
             died = False
@@ -71,25 +74,27 @@ def killed_after(seconds: float) -> dict[str, object]:
             process.send_signal(signal.SIGKILL)
             process.wait()
             died = True
-            assert start(folder).wait() == 0
+            assert start(folder, more).wait() == 0
         return {"killed": died, **end(folder)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--tuned", action="store_true")
     asked = parser.parse_args()
+    more = EARLY if asked.tuned else []
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
-        assert start(Path(name)).wait() == 0
+        assert start(Path(name), more).wait() == 0
         peace = end(Path(name))
         shutil.rmtree(name, ignore_errors=True)
     whole = time.perf_counter() - begin
     print({**peace, "rows": "..."}, f"{whole:.0f} s", flush=True)
     moments = np.random.default_rng(0).uniform(0, 1, asked.times)
     for number in range(len(done), asked.times):
-        found = killed_after(float(moments[number] * whole))
+        found = killed_after(float(moments[number] * whole), more)
         line = {
             "share_of_the_run": round(float(moments[number]), 3), "seconds_of_the_run": round(whole, 1), "killed": found["killed"],
             "same_winner": found["winner"] == peace["winner"], "same_test": found["test_percent"] == peace["test_percent"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -55,6 +56,21 @@ def test_cut_at_every_layer_gives_the_same_codes(
         assert below
         assert not [name for name in below if name in left]
         assert any(parameter.grad is not None for parameter in left.values())
+
+
+def test_what_is_kept_at_a_cut_does_not_depend_on_how_codes_are_read(random_card: RandomCard) -> None:
+    card = random_card("resnet10t")
+    before = dataclasses.replace(card, taps=tuple(dataclasses.replace(tap, relu=False) for tap in card.taps))
+    px = card.preprocess.input_px
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, px, px, 3), dtype=np.uint8))
+    network = load(card)
+    layer = next(tap.name for tap in card.taps if tap.relu and tap.depth < 1)
+    kept = [
+        codes_network(copy.deepcopy(network), maps_card(one, find_cut(network, one, layer)))(pixels)[0].detach()
+        for one in (card, before)
+    ]
+    assert kept[0].min() == 0
+    assert torch.equal(kept[0], kept[1])
 
 
 def test_an_unknown_layer_is_named_with_those_that_there_are(random_card: RandomCard) -> None:

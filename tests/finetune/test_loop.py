@@ -139,6 +139,16 @@ def test_a_loss_that_is_no_number_is_said_with_what_to_do(tuned: Callable[..., T
         tuned(dataclasses.replace(RECIPE, lr=1e30, head_lr=1e30))
 
 
+def test_one_step_that_goes_astray_is_said_too(tuned: Callable[..., Tuned]) -> None:
+    recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=512, lr=1e30, head_lr=1e30)
+    with pytest.raises(TrainingError, match="give a lower --lr"):
+        tuned(recipe)
+
+
+def test_any_seed_that_numpy_takes_will_do(tuned: Callable[..., Tuned]) -> None:
+    assert len(tuned(dataclasses.replace(RECIPE, epochs=1), seed=20_261_125).curve) == 1
+
+
 def test_no_time_is_noticed_after_the_first_steps(tuned: Callable[..., Tuned]) -> None:
     asked = []
 

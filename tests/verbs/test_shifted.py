@@ -90,6 +90,17 @@ def test_images_from_there_without_labels_leave_the_choice_and_are_spoken_of(
     assert "plain fine-tuning is known to lose" in said.because
 
 
+def test_images_from_there_that_all_belong_together_are_refused(
+    tiny: Path, small: dict[str, object], tmp_path: Path
+) -> None:
+    there = write_tiny_images(tmp_path / "there", per_class=10, seed=5)
+    for path in there.rglob("*.png"):
+        path.rename(path.with_name(f"camera1_{path.name}"))
+    asked = {**small, "group_by": r"^(camera\d|.*)"}
+    with pytest.raises(DataError, match="all belong together"):
+        graftwork.train(tiny, output=tmp_path / "run", shifted=there, **asked)
+
+
 def test_what_is_wrong_with_them_is_said_before_anything_is_computed(
     tiny: Path, small: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,74 @@ def test_the_same_settings_go_on_and_others_are_refused(run, tiny, small):
         train(tiny, output=run.folder, **small, seed=1)
 
 
+def test_a_whole_run_is_left_alone_and_a_killed_one_goes_on(tiny, tmp_path, small, monkeypatch):
+    from graftwork.verbs import train as story
+
+    monkeypatch.chdir(tmp_path)
+    first = train(tiny, **small)
+    assert Path(first.folder).name == "insects-001"
+    assert not (Path(first.folder) / "clock.json").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(story, "save", lambda *a, **k: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(tiny, **small)
+    assert (tmp_path / "runs" / "insects-002" / "settings.json").is_file()
+    assert Path(train(tiny, **small).folder).name == "insects-002"
+    assert Path(train(tiny, **small).folder).name == "insects-003"
+
+
+def test_two_runs_never_write_into_one_folder(tmp_path, monkeypatch):
+    from graftwork.verbs.output import claimed
+
+    monkeypatch.chdir(tmp_path)
+    with claimed(None, "pets", {"seed": 0}) as one:
+        with claimed(None, "pets", {"seed": 0}) as two:
+            assert (one.name, two.name) == ("pets-001", "pets-002")
+        with pytest.raises(UsageError, match="is being written by another run"), claimed(one, "pets", {"seed": 0}):
+            pass
+        (one / "clock.json").write_text('{"active_seconds": 500}')
+    with claimed(one, "pets", {"seed": 1}):  # it had nothing to show
+        assert not (one / "clock.json").exists()
+
+
+def test_a_given_test_part_and_the_rest_share_no_group(tmp_path, small):
+    for part, seed in (("rest", 0), ("there", 50)):
+        write_tiny_images(tmp_path / part, per_class=12, seed=seed)
+        for number, path in enumerate(sorted((tmp_path / part).rglob("*.png"))):
+            patient = number % 6 + (0 if part == "rest" else 3)
+            path.rename(path.with_name(f"p{patient}_{path.name}"))
+    run = train(tmp_path / "rest", test=tmp_path / "there", group_by=r"^(p\d)_", output=tmp_path / "run", **small)
+    patients = {part: set() for part in ("develop", "test", "left out")}
+    for name, part in zip(run.images.names, run.images.parts, strict=True):
+        patients[part].add(Path(name).name[:2])
+    assert not patients["develop"] & patients["test"]
+    assert patients["left out"] == {"p3", "p4", "p5"}
+
+
+def test_series_that_are_all_one_leave_the_run_alone():
+    from types import SimpleNamespace
+
+    from graftwork.verbs import train as story
+
+    prepared = SimpleNamespace(
+        series=np.zeros(20, int), y=np.repeat([0, 1], 10), develop_groups=np.arange(20),
+        split=SimpleNamespace(develop=np.arange(20), folds=np.arange(20) % 5),
+    )  # fmt: skip
+    assert story._score_with_series_apart(SimpleNamespace(seed=0), None, None, prepared) == ()
+
+
+def test_a_seed_below_nothing_is_refused(tiny, tmp_path, small):
+    with pytest.raises(UsageError, match="--seed must be a whole number from 0 on"):
+        train(tiny, output=tmp_path / "run", seed=-1, **small)
+
+
+def test_a_lifted_limit_is_typed(run):
+    from graftwork.verbs.output import command
+
+    assert "--time-limit none" in command("train", {**run.settings, "time_limit": None})
+    assert "--time-limit" not in command("train", run.settings)
+
+
 def test_law_4_the_test_images_influence_nothing(run, tiny, tmp_path, small):
     """Replaced by noise, every choice and every weight is the same to the bit."""
     noisy = tmp_path / "insects"

@@ -159,6 +159,47 @@ def test_a_loss_that_explodes_leaves_the_others(
     assert not [finding for finding in run.findings if finding.code == "G309"]
 
 
+def test_a_fold_is_kept_by_all_that_it_depends_on(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+    import dataclasses
+
+    from graftwork.verbs.listener import Listener
+    from graftwork.verbs.prepare import prepare
+    from graftwork.verbs.reading import Asked, open_networks
+    from graftwork.verbs.tuning import Wanted, tuning_for
+
+    given = {"test": 0.2, "folds": 3, "group_by": None, "like": None, "seed": 0, "listener": Listener()}
+    prepared = prepare(tiny, **given)  # type: ignore[arg-type]
+    asked = Asked(str(settings["backbone"]))
+    networks = open_networks([asked.backbone], asked, prepared.develop, intensity_range=None, listener=Listener())
+
+    def folder(prepared=prepared, networks=networks, balanced=False):  # type: ignore[no-untyped-def]
+        kept = {"balanced": balanced, "seed": 0, "listener": Listener()}
+        return tuning_for(prepared, networks, Wanted(), tmp_path, **kept).folder
+
+    images = prepared.images
+    swapped = images.labels.copy()
+    swapped[prepared.split.develop[:2]] = swapped[prepared.split.develop[:2]][::-1] + 1
+    other = dataclasses.replace(prepared, images=dataclasses.replace(images, labels=swapped % 3))
+    (name,) = networks.opened
+    opened = networks.opened[name]
+    card = dataclasses.replace(opened.reading.card, weights_sha256="another")
+    again = dataclasses.replace(
+        networks, opened={name: dataclasses.replace(opened, reading=dataclasses.replace(opened.reading, card=card))}
+    )
+    assert folder() == folder()
+    assert len({folder(), folder(other), folder(networks=again), folder(balanced=True)}) == 4
+
+
+def test_fine_tunings_start_at_the_c_of_standardised_codes(
+    settings: dict[str, object], tiny: Path, tmp_path: Path
+) -> None:
+    asked = {**settings, "freeze_to": "blocks.2", "epochs": 1}
+    standard = graftwork.train(tiny, output=tmp_path / "standard", **asked)
+    lengths = graftwork.train(tiny, output=tmp_path / "l2", normalise="l2", **asked)
+    (c,) = {trial.details["C"] for trial in standard.trials if isinstance(trial.candidate.plan, Recipe)}
+    assert {t.details["C"] for t in lengths.trials if isinstance(t.candidate.plan, Recipe)} == {c}
+
+
 def test_ctrl_c_in_the_first_fold_leaves_the_linear_model_and_says_what_was_left_out(
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import inspect
+import itertools
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,9 @@ CLOCK = "clock.json"
 LOCK = ".lock"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Claim:
-    """A run's folder, and the lock that keeps other runs out of it for as long as this lives."""
-
-    folder: Path
-    lock: FileLock
-
-
-def claim_output(output: str | Path | None, name: str, settings: Mapping[str, Any]) -> Claim:
-    """Take the folder of a run, with its settings written in it.
+@contextlib.contextmanager
+def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -> Iterator[Path]:
+    """Take the folder of a run, with its settings written in it; until the block ends no other run may write there.
 
     A folder that holds a run with the same settings is the run's own: one that was killed goes on, one that is whole is
     run again. Without ``output`` the first number is taken that is free or was killed with the same settings.
@@ -42,42 +36,51 @@ def claim_output(output: str | Path | None, name: str, settings: Mapping[str, An
     StorageError
         When the folder cannot be written to.
     """
-    if output is not None:
-        claim, told = _claim(Path(output), settings)
-        if claim is None:
-            raise UsageError(f"-o must be a new folder or a run with the same settings, but {output} {told}")
-        return claim
-    number = 1
-    while True:
+    folder, lock = _chosen(Path(output), settings) if output is not None else _first_free(name, settings)
+    try:
+        yield folder
+    finally:
+        lock.release()
+
+
+def _chosen(folder: Path, settings: Mapping[str, Any]) -> tuple[Path, FileLock]:
+    lock = _claim(folder, settings)
+    if isinstance(lock, str):
+        raise UsageError(f"-o must be a new folder or a run with the same settings, but {folder} {lock}")
+    return folder, lock
+
+
+def _first_free(name: str, settings: Mapping[str, Any]) -> tuple[Path, FileLock]:
+    for number in itertools.count(1):
         folder = Path("runs") / f"{name}-{number:03}"
-        claim = None if (folder / RUN).exists() else _claim(folder, settings)[0]
-        if claim is not None:
-            return claim
-        number += 1
+        lock = "is whole" if (folder / RUN).exists() else _claim(folder, settings)
+        if not isinstance(lock, str):
+            return folder, lock
+    raise AssertionError
 
 
-def _claim(folder: Path, settings: Mapping[str, Any]) -> tuple[Claim | None, str]:
-    """Take a folder, or tell why it cannot be taken."""
+def _claim(folder: Path, settings: Mapping[str, Any]) -> FileLock | str:
+    """Return the lock of a folder that was taken, or why it cannot be."""
     if folder.exists() and not folder.is_dir():
-        return None, "is a file"
+        return "is a file"
     new = not folder.exists() or {entry.name for entry in folder.iterdir()} <= {SETTINGS, CLOCK, LOCK}
     same = _settings_of(folder) == json.loads(json.dumps(settings))
     if not new and not same:
-        return None, f"holds {'a run with other settings' if (folder / SETTINGS).exists() else 'something else'}"
+        return f"holds {'a run with other settings' if (folder / SETTINGS).exists() else 'something else'}"
     lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(blocking=False)
     except Timeout:
-        return None, "is being written by another run"
+        return "is being written by another run"
     except OSError as error:
         raise StorageError(
             f"{folder} must be a folder that can be written to, but: {error.strerror}; choose another -o"
         ) from error
-    if not same:  # of a run that ended before it had anything to show
+    if not same:  # left by a run that ended before it had anything to show
         (folder / CLOCK).unlink(missing_ok=True)
     write_json(folder / SETTINGS, dict(settings))
-    return Claim(folder, lock), ""
+    return lock
 
 
 def command(verb: str, settings: Mapping[str, Any]) -> str:

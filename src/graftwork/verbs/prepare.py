@@ -148,7 +148,7 @@ def look_and_check(
 def prepare(
     data: str | Path,
     *,
-    test: str | float,
+    test: str | Path | float,
     folds: int,
     group_by: str | None,
     like: str | Path | None,
@@ -164,6 +164,8 @@ def prepare(
     UsageError
         When the arguments do not fit together or the data.
     """
+    if seed < 0:
+        raise UsageError(f"--seed must be a whole number from 0 on, got {seed}; choose another")
     fraction, folder = _test(test)
     looked = look_and_check(data, test=folder, group_by=group_by, listener=listener)
     images = looked.images
@@ -193,12 +195,12 @@ def file_facts(looks: Looks) -> Floats:
     return np.concatenate([sizes, np.eye(kinds.max() + 1)[kinds], looks.colour / 255, looks.sharpness[:, None]], axis=1)
 
 
-def _test(test: str | float) -> tuple[float, str | None]:
+def _test(test: str | Path | float) -> tuple[float, str | None]:
     """Return the share to test on, and the folder that tests instead."""
     if test == "cv":
         return 0.0, None
     try:
-        fraction = float(test)
+        fraction = float(str(test))
     except ValueError:
         return 0.0, str(test)
     if not 0 <= fraction < 1:

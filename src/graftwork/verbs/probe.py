@@ -50,7 +50,7 @@ def probe(
     class_weight: Literal["auto", "none", "balanced"] = "auto",
     folds: int = 5,
     seed: int = 0,
-    test: str | float = 0.2,
+    test: str | Path | float = 0.2,
     like: str | Path | None = None,
     group_by: str | None = None,
     on: Literal["develop", "all"] = "develop",

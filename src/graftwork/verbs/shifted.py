@@ -46,8 +46,10 @@ class There:
     to_test: Ints
 
 
-def read_there(folder: str | Path, prepared: Prepared, *, group_by: str | None, seed: int, listener: Listener) -> There:
-    """Read, check and halve the images of another place; those that are in the data already are left out.
+def read_there(
+    folder: str | Path | None, prepared: Prepared, *, group_by: str | None, seed: int, listener: Listener
+) -> There | None:
+    """Read, check and halve the images of another place, if one was named; those that the data have are left out.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ def read_there(folder: str | Path, prepared: Prepared, *, group_by: str | None, 
     DataError
         When some have no label, a class that the data have not, or they are too few or all belong together.
     """
+    if folder is None:
+        return None
     try:
         looked = look_and_check(folder, group_by=group_by, listener=listener)
     except UsageError:

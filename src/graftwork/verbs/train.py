@@ -70,7 +70,7 @@ def train(
     folds: int = 5,
     seed: int = 0,
     worth: float = 1.0,
-    test: str | float = 0.2,
+    test: str | Path | float = 0.2,
     like: str | Path | None = None,
     shifted: str | Path | None = None,
     group_by: str | None = None,
@@ -138,91 +138,86 @@ def train(
     backbone = (backbone,) if isinstance(backbone, str) else tuple(backbone)
     settings = _settings(locals())
     stages = Stages(listener or Listener())
-    claim = outputs.claim_output(output, Path(data).stem, settings)
-    folder = claim.folder
-    clock = Clock(parse_seconds(time_limit), folder / outputs.CLOCK)
-
-    with stages.stage("images"):
-        prepared = prepare(
-            data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
-        )
-        there = (
-            None
-            if shifted is None
-            else read_there(shifted, prepared, group_by=group_by, seed=seed, listener=stages.listener)
-        )
-    with stages.stage("backbone"):
-        networks = open_networks(
-            backbone,
-            Asked("", aspect, input_px, intensity, pool, relu, views),
-            prepared.develop,
-            intensity_range=prepared.intensity_range,
-            listener=stages.listener,
-        )
-    rules = Rules(
-        candidates=tuple(
-            candidate
-            for card in networks.cards
-            for candidate in linear_candidates(
-                card,
-                layers=None if layer == "auto" else layer_names(card, layer),
-                losses=("softmax", "svm") if loss == "auto" else (loss,),
-                normalise=normalise,
-                pool=pool,
-                views=views,
+    limit_seconds = parse_seconds(time_limit)
+    with outputs.claimed(output, Path(data).stem, settings) as folder:
+        clock = Clock(limit_seconds, folder / outputs.CLOCK)
+        with stages.stage("images"):
+            prepared = prepare(
+                data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
             )
-        ),
-        classes=prepared.images.classes,
-        metric=metric,
-        balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
-        seed=seed,
-        worth=worth / 100,
-    )
-    wanted = Wanted(
-        recipe, freeze_to, scratch or None, exhaustive, repeats, epochs, batch_size, lr, layer_decay, patience, augment,
-        fits=2 if final == "all" else 1,
-    )  # fmt: skip
-    tuning = tuning_for(
-        prepared, networks, wanted, folder, balanced=rules.balanced, seed=seed, listener=stages.listener
-    )
-    with stages.stage("codes"):
-        networks.read_for(rules.candidates)
-    with stages.stage("candidates"):
-        found = search(
-            rules,
-            networks.codes,
-            prepared.y,
-            prepared.split.folds,
-            prepared.develop_groups,
-            features=prepared.features,
-            costs=[cost_to_use(candidate, networks.cards) for candidate in rules.candidates],
-            listener=stages.listener,
+            there = read_there(shifted, prepared, group_by=group_by, seed=seed, listener=stages.listener)
+        with stages.stage("backbone"):
+            networks = open_networks(
+                backbone,
+                Asked("", aspect, input_px, intensity, pool, relu, views),
+                prepared.develop,
+                intensity_range=prepared.intensity_range,
+                listener=stages.listener,
+            )
+        rules = Rules(
+            candidates=tuple(
+                candidate
+                for card in networks.cards
+                for candidate in linear_candidates(
+                    card,
+                    layers=None if layer == "auto" else layer_names(card, layer),
+                    losses=("softmax", "svm") if loss == "auto" else (loss,),
+                    normalise=normalise,
+                    pool=pool,
+                    views=views,
+                )
+            ),
+            classes=prepared.images.classes,
+            metric=metric,
+            balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
+            seed=seed,
+            worth=worth / 100,
         )
-    doubts = _score_with_series_apart(rules, networks, found, prepared)
-    if strategy == "auto" and test == "cv":
-        stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
-    elif strategy == "auto":
-        with stages.stage("fine-tuning"):
-            found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
-    fit_develop = functools.partial(_fit, networks, prepared, rules, tuning)
-    shift = None
-    if there is not None:
-        with stages.stage("shifted"):
-            found, shift = choose_there(rules, found, networks, there, fit_develop)
-    with stages.stage("fit"):
-        fitted, opened = fit_develop(found.chosen), networks.of(found.chosen.candidate)
-    with stages.stage("test"):
-        tested = (
-            _nested_score(rules, networks, prepared, folder, stages.listener)
-            if test == "cv"
-            else _held_out_score(rules, opened.with_fitted(fitted), found, fitted, prepared, folder)
+        wanted = Wanted(
+            recipe, freeze_to, scratch or None, exhaustive, repeats,
+            epochs, batch_size, lr, layer_decay, patience, augment, fits=2 if final == "all" else 1,
+        )  # fmt: skip
+        tuning = tuning_for(
+            prepared, networks, wanted, folder, balanced=rules.balanced, seed=seed, listener=stages.listener
         )
-    with stages.stage("map"):
-        codes = opened.with_fitted(fitted).codes(prepared.develop, stages.listener.progress)
-        picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
-    with stages.stage("save"):
-        outcome = Outcome(prepared, networks, opened, rules, found, fitted, tested, picture, doubts, tuning, shift)
-        return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
+        with stages.stage("codes"):
+            networks.read_for(rules.candidates)
+        with stages.stage("candidates"):
+            found = search(
+                rules,
+                networks.codes,
+                prepared.y,
+                prepared.split.folds,
+                prepared.develop_groups,
+                features=prepared.features,
+                costs=[cost_to_use(candidate, networks.cards) for candidate in rules.candidates],
+                listener=stages.listener,
+            )
+        doubts = _score_with_series_apart(rules, networks, found, prepared)
+        if strategy == "auto" and test == "cv":
+            stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
+        elif strategy == "auto":
+            with stages.stage("fine-tuning"):
+                found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
+        fit_develop = functools.partial(_fit, networks, prepared, rules, tuning)
+        shift = None
+        if there is not None:
+            with stages.stage("shifted"):
+                found, shift = choose_there(rules, found, networks, there, fit_develop)
+        with stages.stage("fit"):
+            fitted, opened = fit_develop(found.chosen), networks.of(found.chosen.candidate)
+        with stages.stage("test"):
+            tested = (
+                _nested_score(rules, networks, prepared, folder, stages.listener)
+                if test == "cv"
+                else _held_out_score(rules, opened.with_fitted(fitted), found, fitted, prepared, folder)
+            )
+        with stages.stage("map"):
+            codes = opened.with_fitted(fitted).codes(prepared.develop, stages.listener.progress)
+            picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
+        with stages.stage("save"):
+            outcome = Outcome(prepared, networks, opened, rules, found, fitted, tested, picture, doubts, tuning, shift)
+            return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
 
 
 def _fit(networks: Networks, prepared: Prepared, rules: Rules, tuning: Tuning, trial: Trial) -> Fitted:
