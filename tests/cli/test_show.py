@@ -3,10 +3,11 @@ import io
 import numpy as np
 from rich.console import Console
 
-from graftwork.cli.show import show_comparison, verdict_table
+from graftwork.cli.show import show_comparison, show_findings, verdict_table
 from graftwork.core.choose import Row, Verdict
 from graftwork.core.facts import Cost
 from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.rules import Finding
 from graftwork.core.stats import share
 from graftwork.core.trials import Trial
 from graftwork.verbs.compare import Comparison
@@ -23,6 +24,16 @@ def test_what_the_clock_cut_is_not_called_worse():
     console.print(verdict_table(verdict, trials))
     line = next(line for line in console.file.getvalue().splitlines() if "all layers tuned" in line)
     assert [cell.strip() for cell in line.strip("│").split("│")][3:] == ["cut short", "61.5"]
+
+
+def test_findings_name_a_few_images_each_on_one_line(capsys):
+    names = ("a b.png", "two\nlines.png", "c.png", "d.png")
+    because = "4 of 64 images cannot be decoded"
+    show_findings(
+        Console(), [Finding("G101", "warning", "unreadable images", because, "mend", count=4, examples=names)]
+    )
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:] == ["a b.png", "two␣lines.png", "c.png", "and 1 more", "-> mend"]
 
 
 def test_differences_of_log_loss_are_in_nats(capsys):

@@ -40,6 +40,7 @@ def test_ten_per_cent_broken_files_are_listed_and_left_out(folder: Path) -> None
     problems, found = checked(folder, input_px=64)
     assert found["G101"].count == 4
     assert found["G101"].examples == ("cat/4.jpg", "cat/5.jpg", "dog/6.jpg", "dog/7.jpg")
+    assert "cat/4.jpg" in found["G101"].because
     assert "cat/4.jpg" not in [read_images(folder).names[i] for i in problems.usable]
     assert len(problems.usable) == 36
 
@@ -159,6 +160,12 @@ def test_a_likely_group_that_straddles_the_split_is_a_warning(sets: Path) -> Non
     told = read_images(sets / "cells", group_by=r"^(BloodImage_\d+)_")
     together = make_split(told.labels, np.unique(told.groups, return_inverse=True)[1], seed=0)
     assert straddling(told, looks, together) == ()
+    folds = make_split(images.labels, np.arange(len(images)), seed=0, test_fraction=0)  # nested cross-validation
+    (finding,) = straddling(images, looks, folds)
+    assert finding.severity == "warning"
+    assert 0 < finding.count <= len(images)
+    groups = np.unique(told.groups, return_inverse=True)[1]
+    assert straddling(images, looks, make_split(told.labels, groups, seed=0, test_fraction=0)) == ()
     assert straddling(dataclasses.replace(told, groups=None), looks, together) == ()
 
 

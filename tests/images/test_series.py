@@ -8,6 +8,7 @@ import pytest
 from pictures import encoded, write
 from PIL import Image
 
+from graftwork.errors import UsageError
 from graftwork.images.check import check
 from graftwork.images.look import look_at
 from graftwork.images.nearcopies import near_copies
@@ -54,3 +55,12 @@ def test_a_finding_unless_groups_are_told(shared: Path, told: bool) -> None:
     problems = check(some, look_at(some))
     assert (problems.series is None) == told
     assert ("G118" in {finding.code for finding in problems.findings}) != told
+    if told:
+        with pytest.raises(UsageError, match="--group-by series needs images that come in series"):
+            check(some, look_at(some), join_series=True)
+    else:
+        joined = check(some, look_at(some), join_series=True)
+        assert joined.series is None
+        assert "G118" not in {finding.code for finding in joined.findings}
+        assert len(np.unique(joined.groups)) < len(np.unique(problems.groups))
+        assert len(np.unique(problems.series[joined.groups == joined.groups[0]])) == 1

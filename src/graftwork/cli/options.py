@@ -31,8 +31,8 @@ quiet_option = click.option("--quiet", is_flag=True, help="Say only what the res
 
 group_option = click.option(
     "--group-by",
-    metavar="REGEX|COLUMN",
-    help="Images whose names share this pattern's first capture, or a table's column, stay together.",
+    metavar="REGEX|COLUMN|series",
+    help="Images whose names share this pattern's first capture, a table's column, or likely series stay together.",
 )
 
 strategy_option = click.option(

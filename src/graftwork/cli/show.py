@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from graftwork.verbs.evaluate import Evaluation
     from graftwork.verbs.probe import Probe
 
+SHOWN = 3
+"""Images that are named for a finding; `--json`, the record and the report have more."""
 _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -102,12 +104,18 @@ def _add(table: Table, metric: Metric, row: Row, mark: str, seconds: str) -> Non
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print what was found, worst first, with what to do about it."""
+    """Print what was found, worst first, where, and what to do about it."""
+    from graftwork.reporting.words import one_line
+
     order = list(_COLOUR)
     for finding in sorted(findings, key=lambda f: order.index(f.severity)):
         colour = _COLOUR[finding.severity]
         console.print(f"[{colour}]{finding.severity} {finding.code}[/{colour}] ", end="")
         console.print(f"{finding.title}: {finding.because}", markup=False, highlight=False, soft_wrap=True)
+        for name in finding.examples[:SHOWN]:
+            console.print(f"    {one_line(name)}", markup=False, highlight=False, soft_wrap=True)
+        if finding.examples and finding.count > SHOWN:
+            console.print(f"    and {finding.count - SHOWN} more", markup=False, highlight=False)
         if finding.do:
             console.print(f"    -> {finding.do}", markup=False, highlight=False, soft_wrap=True)
 

@@ -31,7 +31,7 @@ class Finding:
     basis: Literal["measured", "rule of thumb"] = "measured"
     count: int = 0
     examples: tuple[str, ...] = ()
-    """Names of images concerned, at most twenty."""
+    """Names of images concerned: at most twenty, of unreadable ones a thousand."""
 
 
 def series_finding(apart: Score, together: Row, *, images: int) -> Finding:

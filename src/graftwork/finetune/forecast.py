@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from graftwork.backbones.load import load, untrained
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import Tail, find_cut, last_layer_network
-from graftwork.finetune.loop import Student
+from graftwork.finetune.loop import Student, trains_in_bf16
 from graftwork.finetune.tune import freeze
 
 STEPS = 3
@@ -42,14 +43,20 @@ def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> float:
     head = np.zeros((n_classes, card.taps[-1].channels), np.float32), np.zeros(n_classes, np.float32)
     student = Student(trained, *head)
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
+    accelerator = Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
+    student = accelerator.prepare_model(student, evaluation_mode=True)
+    inputs = inputs.to(accelerator.device)
     moving = [parameter for parameter in student.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(moving, lr=0.0)
-    targets = torch.zeros(plan.batch_size, dtype=torch.long)
+    targets = torch.zeros(plan.batch_size, dtype=torch.long, device=accelerator.device)
     seconds = []
     for _ in range(STEPS):
         begin = time.perf_counter()
         optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(nn.functional.cross_entropy(student(inputs), targets))
+        with accelerator.autocast():
+            loss = nn.functional.cross_entropy(student(inputs).float(), targets)
+        accelerator.backward(loss)
         optimiser.step()
+        float(loss.detach())  # a GPU has done the step when it can say so
         seconds.append(time.perf_counter() - begin)
     return float(np.median(seconds[1:])) / plan.batch_size

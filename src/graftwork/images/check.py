@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.rules import Finding, Severity
 from graftwork.core.splits import Split, joined_groups
-from graftwork.errors import DataError
+from graftwork.errors import DataError, UsageError
 from graftwork.images.groups import Proposal, partition, propose_groups
 from graftwork.images.imageset import ImageSet
 from graftwork.images.listing import EXAMPLES, few
@@ -32,6 +32,10 @@ Marks = NDArray[np.bool_]
 HUGE_TIMES = 4
 """An image is huge when its shorter side is more than so many times the network's input."""
 LARGE_SHARE = 0.05
+SERIES = "series"
+"""What to say for groups where no name tells, but pictures seem to come in series."""
+MOST_NAMED = 1000
+"""Unreadable images that a finding names: people mend them one by one."""
 _IMBALANCE = 4
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -65,13 +69,20 @@ class Problems:
     series."""
 
 
-def check(images: ImageSet, looks: Looks, *, input_px: int = 224) -> Problems:
+def check(images: ImageSet, looks: Looks, *, input_px: int = 224, join_series: bool = False) -> Problems:
     """Judge a set of images before any training.
+
+    Parameters
+    ----------
+    join_series
+        Likely series are believed: each stands on one side.
 
     Raises
     ------
     DataError
         When no image can be read.
+    UsageError
+        When series are to be joined and there are none.
     """
     if not looks.readable.any():
         raise DataError(
@@ -88,6 +99,11 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224) -> Problems:
     groups = copies if kept.groups is None else joined_groups(len(kept), copies, partition(kept.groups))
     proposals = propose_groups(kept, seen)
     series = find_series(seen, kept.labels, near) if kept.groups is None else None
+    told_of = _series(kept, series)
+    if join_series:
+        if series is None:
+            raise UsageError(f"--group-by {SERIES} needs images that come in series, but none seem to; leave it out")
+        groups, series, told_of = joined_groups(len(kept), groups, series), None, []
     findings = [
         *_unreadable(images, looks),
         *_wrong_suffix(images, looks),
@@ -96,7 +112,7 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224) -> Problems:
         *_near(kept, near, copies),
         *_across_parts(kept, copies),
         *_proposed(proposals),
-        *_series(kept, series),
+        *told_of,
         *_sizes(kept, seen, input_px),
         *_depth(kept, seen),
         *_pages(kept, seen),
@@ -110,18 +126,30 @@ def straddling(images: ImageSet, looks: Looks, split: Split) -> tuple[Finding, .
     found = []
     for proposal in propose_groups(images, looks):
         number = partition(proposal.groups)
-        both = np.intersect1d(number[split.develop], number[split.test])
+        judged = split.test if len(split.test) else split.develop  # without a test part the folds test
+        both = (
+            np.intersect1d(number[split.develop], number[split.test])
+            if len(split.test)
+            else _in_several(number[split.develop], split.folds)
+        )
         if not len(both):
             continue
-        at_stake = split.test[np.isin(number[split.test], both)]
+        at_stake = judged[np.isin(number[judged], both)]
         because = (
-            f"{len(both)} likely groups have images on both sides, {len(at_stake)} of {len(split.test)} test images "
-            f"among them: the test may be optimistic. {_evidence_in_words(proposal)}"
+            f"{len(both)} likely groups have images on both sides, {len(at_stake)} of {len(judged)} images that test "
+            f"among them: the figure may be optimistic. {_evidence_in_words(proposal)}"
         )
         do = f"--group-by '{proposal.group_by}'"
         names = [images.names[i] for i in at_stake]
         found.append(_finding("G201", "warning", "likely groups straddle the split", because, do, names))
     return tuple(found)
+
+
+def _in_several(number: Ints, folds: Ints) -> Ints:
+    """Groups with images in more than one fold."""
+    groups = np.unique(np.stack([number, folds]), axis=1)[0]
+    found: Ints = np.flatnonzero(np.bincount(groups) > 1)
+    return found
 
 
 def _finding(
@@ -140,8 +168,12 @@ def _unreadable(images: ImageSet, looks: Looks) -> list[Finding]:
     if not names:
         return []
     first = int(np.flatnonzero(~looks.readable)[0])
-    because = f"{len(names)} of {len(images)} images cannot be decoded and are left out; the first {looks.error[first]}"
-    return [_finding("G101", "warning", "unreadable images", because, "replace or remove them", names)]
+    because = (
+        f"{len(names)} of {len(images)} images cannot be decoded and are left out; the first, {names[0]}, "
+        f"{looks.error[first]}"
+    )
+    found = _finding("G101", "warning", "unreadable images", because, "replace or remove them", names)
+    return [dataclasses.replace(found, examples=tuple(names[:MOST_NAMED]))]
 
 
 def _wrong_suffix(images: ImageSet, looks: Looks) -> list[Finding]:
@@ -252,8 +284,7 @@ def _series(images: ImageSet, series: Ints | None) -> list[Finding]:
         f"{int(within.sum())} of {len(images)} images seem to belong to {int((size > 1).sum())} series of about "
         f"{int(np.median(size[size > 1]))} (frames of one film, shots of one object): a random split is optimistic"
     )
-    do = "tell the groups (--group-by), or believe the figure with series kept on one side"
-    return [_finding("G118", "warning", "likely series", because, do, count=int(within.sum()))]
+    return [_finding("G118", "warning", "likely series", because, f"--group-by {SERIES}", count=int(within.sum()))]
 
 
 def _evidence_in_words(proposal: Proposal) -> str:

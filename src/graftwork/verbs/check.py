@@ -9,7 +9,7 @@ import numpy as np
 
 from graftwork.core.rules import Finding
 from graftwork.verbs.listener import Listener, Stages
-from graftwork.verbs.prepare import look_and_check
+from graftwork.verbs.prepare import INPUT_PX, look_and_check
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Checked:
 
 
 def check(
-    data: str | Path, *, group_by: str | None = None, input_px: int = 224, listener: Listener | None = None
+    data: str | Path, *, group_by: str | None = None, input_px: int = INPUT_PX, listener: Listener | None = None
 ) -> Checked:
     """Find unreadable files, duplicates, leaks, likely groups and odd images.
 

@@ -12,7 +12,7 @@ from graftwork.core.facts import DatasetFacts
 from graftwork.core.rules import Finding
 from graftwork.core.splits import Split, make_split
 from graftwork.errors import DataError, UsageError
-from graftwork.images.check import check, straddling
+from graftwork.images.check import SERIES, check, straddling
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.join import with_test_part
 from graftwork.images.look import Looks, intensity_range, look_at
@@ -22,6 +22,9 @@ from graftwork.verbs.listener import Listener
 
 Ints = NDArray[np.integer]
 Floats = NDArray[np.floating]
+
+INPUT_PX = 224
+"""Side of the input of most networks: what images are tiny or huge against, where none was asked for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,10 +124,17 @@ def look_and_check(
     *,
     test: str | Path | None = None,
     group_by: str | None = None,
-    input_px: int = 224,
+    input_px: int | None = None,
     listener: Listener | None = None,
 ) -> Looked:
     """Read images, look at each, and leave out what cannot be used.
+
+    Parameters
+    ----------
+    group_by
+        A column, a regular expression, or ``series`` for likely series.
+    input_px
+        Side of the network's input, where it was asked for; images are tiny or huge against it.
 
     Raises
     ------
@@ -135,11 +145,12 @@ def look_and_check(
     images = read_images(data)
     if test is not None:
         images = with_test_part(images, read_images(test))
-    if group_by is not None:  # of both parts: what belongs together may lie in both
+    by_series = group_by == SERIES and SERIES not in images.columns
+    if group_by is not None and not by_series:  # of both parts: what belongs together may lie in both
         images = with_groups(images, group_by)
     hash_images(images)
     looks = look_at(images, progress=listener.progress)
-    problems = check(images, looks, input_px=input_px)
+    problems = check(images, looks, input_px=input_px or INPUT_PX, join_series=by_series)
     usable = problems.usable
     found = (*images.notes, *problems.findings)
     return Looked(images.take(usable), looks.take(usable), problems.groups, found, problems.series)
@@ -153,6 +164,7 @@ def prepare(
     group_by: str | None,
     like: str | Path | None,
     seed: int,
+    input_px: int | None = None,
     listener: Listener,
 ) -> Prepared:
     """Read, look, check and split; the same arguments give the same division.
@@ -167,7 +179,7 @@ def prepare(
     if seed < 0:
         raise UsageError(f"--seed must be a whole number from 0 on, got {seed}; choose another")
     fraction, folder = _test(test)
-    looked = look_and_check(data, test=folder, group_by=group_by, listener=listener)
+    looked = look_and_check(data, test=folder, group_by=group_by, input_px=input_px, listener=listener)
     images = looked.images
     _require_labels(images, data)
     given = images.parts == "test" if images.parts is not None else None

@@ -73,7 +73,14 @@ def probe(
     stages = Stages(listener or Listener())
     with stages.stage("images"):
         prepared = prepare(
-            data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
+            data,
+            test=test,
+            folds=folds,
+            group_by=group_by,
+            like=like,
+            seed=seed,
+            input_px=input_px,
+            listener=stages.listener,
         )
         if on == "all":
             count_look([prepared.images.digests[i] for i in prepared.split.test], "probe --on all")

@@ -118,7 +118,8 @@ def train(
     like
         An earlier run: every image that it had keeps its side of the split.
     group_by
-        A column of the table, or a regular expression whose first capture in the name, tells what belongs together.
+        A column of the table, a regular expression whose first capture in the name, or ``series`` (the likely ones)
+        tells what belongs together.
     final
         ``all`` fits the model again on every image after the test; the score belongs to the one before.
     slim
@@ -143,7 +144,14 @@ def train(
         clock = Clock(limit_seconds, folder / outputs.CLOCK)
         with stages.stage("images"):
             prepared = prepare(
-                data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
+                data,
+                test=test,
+                folds=folds,
+                group_by=group_by,
+                like=like,
+                seed=seed,
+                input_px=input_px,
+                listener=stages.listener,
             )
             there = read_there(shifted, prepared, group_by=group_by, seed=seed, listener=stages.listener)
         with stages.stage("backbone"):
