@@ -19,7 +19,7 @@ from graftwork.errors import TrainingError
 from graftwork.finetune import loop
 from graftwork.finetune.cut import find_cut
 from graftwork.finetune.loop import OutOfTimeError, Told
-from graftwork.finetune.tune import WATCHED, Tuned, _freeze_all_but_norms, tune
+from graftwork.finetune.tune import Tuned, tune
 from graftwork.images.read import read_images
 from graftwork.testing import write_tiny_images
 
@@ -202,19 +202,6 @@ def test_l2_sp_draws_the_weights_back_to_where_they_started(tuned: Callable[...,
     assert held.curve[-1][0] < held.curve[0][0]
 
 
-def test_averaged_weights_are_what_is_watched_and_kept(tuned: Callable[..., Tuned], tmp_path: Path) -> None:
-    last, averaged = tuned(), tuned(dataclasses.replace(RECIPE, ema_decay=0.9))
-    assert 0 < _way(tuned, averaged) < _way(tuned, last)
-    assert [loss for loss, _ in averaged.curve] == [loss for loss, _ in last.curve]  # they do not guide the training
-    for found in (last, averaged):
-        y = read_images(tmp_path / "images").labels[1::2][::WATCHED]
-        z = found.margins.astype(np.float64)[::WATCHED]
-        log_loss = np.mean(np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y])
-        assert log_loss == pytest.approx(found.curve[-1][1], rel=1e-4)
-    of_one = tuned(dataclasses.replace(RECIPE, ema_decay=0.0))
-    assert all(np.array_equal(of_one.body[name], last.body[name]) for name in last.body)
-
-
 def test_mixup_mixes_pairs_and_what_they_are() -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8))
     labels = torch.tensor([0, 1, 2, 0, 1])
@@ -238,15 +225,6 @@ def test_cutmix_takes_a_rectangle_of_another() -> None:
     assert 0 < foreign < 1
     assert set(np.unique(inputs)) == {0, 200}
     torch.testing.assert_close(targets, torch.tensor([[1 - foreign, foreign], [foreign, 1 - foreign]]))
-
-
-def test_norms_alone_need_norms(random_card: RandomCard, tuned: Callable[..., Tuned]) -> None:
-    network = load(random_card("test_efficientnet"))
-    for module in network.modules():
-        if "Norm" in type(module).__name__:
-            module._parameters.clear()
-    with pytest.raises(TrainingError, match="no normalisation layer to tune there; choose another --recipe"):
-        _freeze_all_but_norms(network, tuned.card)  # type: ignore[attr-defined]
 
 
 def test_rates_rise_and_fall_and_none_is_lost() -> None:

@@ -14,7 +14,7 @@ from graftwork.backbones.catalogue import find_card
 from graftwork.backbones.load import load
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
-NAMES = ("lp-ft", "l2-sp", "ema")
+NAMES = ("lp-ft", "l2-sp")
 """Mixed images are not among them: each process mixes its own share."""
 
 

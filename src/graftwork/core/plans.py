@@ -50,8 +50,6 @@ class Recipe:
     start: Literal["pretrained", "random"] = "pretrained"
     keep: float = 1.0
     """Share of the way from the pretrained weights and the linear head to the tuned ones (WiSE-FT, Wortsman 2022)."""
-    moves: Literal["all", "norms"] = "all"
-    """Every parameter, or those of the normalisation layers only; the head moves in any case."""
     l2_sp: float = 0.0
     """Weight of half the squared distance to the starting weights in the loss (Li et al. 2018); the body then decays
     to nothing no more."""
@@ -64,20 +62,15 @@ class Recipe:
     stop_at: int | None = None
     """The epoch after which training ends, on the schedule of all ``epochs``: what early stopping came to in
     cross-validation, so that the fit on all images needs none left out."""
-    ema_decay: float | None = None
-    """Of an exponential moving average of the weights, which is what is kept; None keeps the last weights."""
 
     @property
     def label(self) -> str:
         """What moves, and what is unusual about it, in words."""
         if self.start == "random":
             return "from scratch"
-        what = "norms" if self.moves == "norms" else "all layers" if self.freeze_to is None else ""
-        above = "" if self.freeze_to is None else f"above {self.freeze_to}"
-        words = [" ".join(filter(None, [what, "tuned", above]))]
+        words = ["all layers tuned" if self.freeze_to is None else f"tuned above {self.freeze_to}"]
         words += ["L2-SP"] if self.l2_sp else []
         words += ["mixed images"] if self.mixup or self.cutmix else []
-        words += ["averaged weights"] if self.ema_decay is not None else []
         words += [f"{self.keep:g} of the way"] if self.keep != 1 else []
         return ", ".join(words)
 

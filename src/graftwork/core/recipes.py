@@ -16,10 +16,8 @@ from graftwork.errors import BackboneError, UsageError
 DEFAULT_RECIPE = "lp-ft"
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     DEFAULT_RECIPE: {},
-    "norms": {"moves": "norms"},
     "l2-sp": {"l2_sp": 0.1},
     "mixup": {"mixup": 0.2, "cutmix": 1.0, "fixed_views": 0},
-    "ema": {"ema_decay": 0.99},
 }
 """What each recipe changes in the default one (Kumar et al. 2022: the head first, then all of it)."""
 

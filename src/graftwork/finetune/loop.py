@@ -118,8 +118,7 @@ def train(
     steps = len(shuffled(rows, recipe.batch_size, seed, 0, workers))
     step = _Step(accelerator, student, optimiser, recipe, recipe.epochs * steps, class_weight, told.say)
     mixed = _mixing(recipe, student.head.out_features)
-    state = nn.ModuleDict({"student": student, "kept": step.kept})
-    curve = _resume(checkpoint, state, optimiser, recipe)
+    curve = _resume(checkpoint, student, optimiser, recipe)
     labels = torch.from_numpy(np.asarray(y, np.int64))
     timed: list[float] = []  # a step
     for epoch in range(len(curve), recipe.stop_at or recipe.epochs):
@@ -145,11 +144,10 @@ def train(
                 left = (recipe.epochs * steps - number) * float(np.median(timed[1:])) * 1.1
                 if not _all_say(accelerator, told.fits(left)):
                     raise OutOfTimeError
-        curve.append((total / len(rows), _log_loss(step.kept, source, held_out, y)))
+        curve.append((total / len(rows), _log_loss(student, source, held_out, y)))
         told.progress(epoch + 1, recipe.epochs)
-        _keep(checkpoint if accelerator.is_main_process else None, state, optimiser, recipe, curve)
+        _keep(checkpoint if accelerator.is_main_process else None, student, optimiser, recipe, curve)
     accelerator.wait_for_everyone()  # a checkpoint is whole before anyone goes on
-    _copy(step.kept, student)
     student.eval()
     return curve
 
@@ -195,7 +193,6 @@ class _Step:
         say: Callable[[str], None],
     ) -> None:
         from timm.scheduler.cosine_lr import CosineLRScheduler
-        from timm.utils.model_ema import ModelEmaV3
 
         self._accelerator, self._student, self._optimiser, self._say = accelerator, student, optimiser, say
         weight = None if class_weight is None else torch.from_numpy(class_weight).to(accelerator.device)
@@ -207,11 +204,6 @@ class _Step:
         self._schedule = CosineLRScheduler(
             optimiser, steps - warmup + 1, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False
         )
-        self._average = None
-        if recipe.ema_decay is not None:  # of few steps in the beginning, so that it is not left behind
-            self._average = ModelEmaV3(student, recipe.ema_decay, use_warmup=True, exclude_buffers=True)
-        self.kept: Student = student if self._average is None else self._average.module
-        """What is watched, and left behind: the student, or the average of what it was."""
         self._pieces = 1
 
     def __call__(self, inputs: torch.Tensor, targets: torch.Tensor, whole: int, number: int) -> float:
@@ -227,8 +219,6 @@ class _Step:
                 parameter.grad.add_(parameter.detach() - origin, alpha=self._l2_sp)
         nn.utils.clip_grad_norm_(self._student.parameters(), CLIP)
         self._optimiser.step()
-        if self._average is not None:
-            self._average.update(self._student, number)
         return loss
 
     def _backward(self, inputs: torch.Tensor, targets: torch.Tensor, whole: int) -> float:
@@ -303,22 +293,15 @@ def _log_loss(student: Student, source: Source, rows: Ints, y: Ints) -> float:
     return loss
 
 
-def _moving(state: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+def _moving(student: Student) -> Iterator[tuple[str, torch.Tensor]]:
     """Everything that training may change: parameters with a gradient, and buffers."""
-    yield from ((name, parameter) for name, parameter in state.named_parameters() if parameter.requires_grad)
-    yield from state.named_buffers()
-
-
-@torch.no_grad()
-def _copy(found: nn.Module, into: nn.Module) -> None:
-    """Take over what training may have changed; what is frozen is not touched."""
-    for (_, value), (_, taken) in zip(_moving(into), _moving(found), strict=True):
-        value.copy_(taken)
+    yield from ((name, parameter) for name, parameter in student.named_parameters() if parameter.requires_grad)
+    yield from student.named_buffers()
 
 
 def _keep(
     folder: Path | None,
-    state: nn.Module,
+    student: Student,
     optimiser: torch.optim.Optimizer,
     recipe: Recipe,
     curve: Sequence[tuple[float, float]],
@@ -326,7 +309,7 @@ def _keep(
     """Write a checkpoint, whole or not at all: tensors and JSON, never a pickle."""
     if folder is None:
         return
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _moving(state)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _moving(student)}
     for number, moments in optimiser.state_dict()["state"].items():
         for key, value in moments.items():
             tensors[f"optimiser.{number}.{key}"] = torch.as_tensor(value).cpu().contiguous()
@@ -336,7 +319,7 @@ def _keep(
 
 
 def _resume(
-    folder: Path | None, state: nn.Module, optimiser: torch.optim.Optimizer, recipe: Recipe
+    folder: Path | None, student: Student, optimiser: torch.optim.Optimizer, recipe: Recipe
 ) -> list[tuple[float, float]]:
     """Go on from a checkpoint of the same recipe; one that is missing, broken or another's is passed over."""
     if folder is None or not (folder / "progress.json").is_file():
@@ -346,7 +329,7 @@ def _resume(
         tensors = load((folder / "state.safetensors").read_bytes())  # nothing of the file stays mapped: it is replaced
     except (OSError, ValueError, SafetensorError):
         return []
-    here = dict(_moving(state))
+    here = dict(_moving(student))
     if told.get("recipe") != dataclasses.asdict(recipe) or here.keys() - tensors.keys():
         return []
     with torch.no_grad():

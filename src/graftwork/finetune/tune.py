@@ -81,7 +81,7 @@ def tune(
     Raises
     ------
     TrainingError, OutOfTimeError
-        As ``loop.train``; also when norms alone are to move and there are none, or what is read is no number.
+        As ``loop.train``; also when what is read is no number.
     """
     scratch = recipe.start == "random"
     body = last_layer_network(untrained(card, seed) if scratch else load(card), card)
@@ -97,8 +97,6 @@ def tune(
     classifier = classifier_name(body.network)
     if classifier is not None:  # of the classes of old: it runs, and nothing reads it
         body.network.get_submodule(classifier).requires_grad_(False)
-    if recipe.moves == "norms":
-        _freeze_all_but_norms(body.network, card)
     student = Student(trained, *((np.zeros_like(part) for part in head) if scratch else head))
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
     source = source_of(recipe, images, card.preprocess, maps, seed)
@@ -145,18 +143,6 @@ def freeze(network: nn.Module, cut: Cut) -> None:
         if module not in above or module is root:
             for parameter in module.parameters(recurse=False):
                 parameter.requires_grad_(False)
-
-
-def _freeze_all_but_norms(network: nn.Module, card: BackboneCard) -> None:
-    """Only parameters of normalisation layers take a gradient; timm has many of them, all with Norm in their name."""
-    moves = False
-    for module in network.modules():
-        is_norm = "Norm" in type(module).__name__
-        for parameter in module.parameters(recurse=False):
-            parameter.requires_grad_(parameter.requires_grad and is_norm)
-            moves |= parameter.requires_grad
-    if not moves:
-        raise TrainingError(f"{card.name} has no normalisation layer to tune there; choose another --recipe")
 
 
 def _weights(student: Student) -> dict[str, torch.Tensor]:

@@ -90,7 +90,7 @@ def train(
         ``auto`` sets fine-tunings beside the linear candidates as far as the time allows (``90s``, ``10m``, ``none``);
         ``linear`` leaves the network alone. Nested cross-validation tests linear candidates only.
     recipe
-        How fine-tuning is done: ``lp-ft``, or ``norms``, ``l2-sp``, ``mixup``, ``ema`` (``core/recipes.py``).
+        How fine-tuning is done: ``lp-ft``, or ``l2-sp``, ``mixup`` (``core/recipes.py``).
     freeze_to, scratch, exhaustive, repeats
         Up to where nothing moves, in place of the usual cuts: a layer's name, a number of layers or a per cent of depth
         (``"50%"``); whether random weights are tried; whether every fine-tuning runs on all folds; with how many seeds,
