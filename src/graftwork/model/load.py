@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.errors import DataError, ModelError
+from graftwork.images.folders import printable
 from graftwork.images.pixels import pixels
 from graftwork.images.views import views
 from graftwork.model.folder import ModelFolder, read_model
@@ -222,7 +223,7 @@ def _check_samples(path: Path, model: Model, held: ModelFolder) -> None:
 
 
 def _name(image: Picture, number: int) -> str:
-    return str(image) if isinstance(image, (str, Path)) else f"image {number + 1}"
+    return printable(str(image)) if isinstance(image, (str, Path)) else f"image {number + 1}"
 
 
 def _bytes(image: Picture, name: str) -> bytes:
@@ -232,8 +233,9 @@ def _bytes(image: Picture, name: str) -> bytes:
     if isinstance(image, (str, Path)):
         try:
             return Path(image).read_bytes()
-        except OSError as error:
-            raise DataError(f"{name} must be a readable image, but: {error.strerror}; correct the path") from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"{name} must be a readable image, but: {why}; correct the path") from error
     return _encoded(image, name)
 
 
