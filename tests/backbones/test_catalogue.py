@@ -128,6 +128,14 @@ def test_an_unknown_name_lists_near_ones(name: str, near: str) -> None:
         find_card(name)
 
 
+def test_an_unknown_name_without_near_ones_says_what_lists_them() -> None:
+    with pytest.raises(BackboneError, match=r"or `auto`; `timm\.list_pretrained\(\)` in Python lists timm's"):
+        find_card("qqqqqqqqqqqqqqqq")
+    import timm
+
+    assert "resnet50.a1_in1k" in timm.list_pretrained()
+
+
 def test_a_file_with_its_facts_beside_it(tiny_file: Path) -> None:
     card = find_card(str(tiny_file))
     assert card.source == "file"

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import cattrs
 
-from graftwork.backbones.fetch import Unreachable, cached_hub_file
+from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
 from graftwork.backbones.weights import PICKLES, sha256_of, weights_file
 from graftwork.core.facts import Aspect, BackboneCard, BatchnormStatistics, Intensity, Preprocess, Relu, Tap, digest_of
 from graftwork.errors import BackboneError
@@ -74,11 +74,14 @@ def auto_card() -> tuple[BackboneCard, str]:
             found = _complete(card)
         except Unreachable:
             reachable = False
+        except Unavailable:  # a mirror need not have all of them
+            continue
         else:
             return found, f"{found.name}: the first of the recommended networks that is at hand ({found.licence})"
     found = find_card(EMBEDDED)
+    why = "the hub gives none of the recommended networks" if reachable else "no hub can be reached"
     return found, (
-        f"{found.name}, which came with the installation ({found.licence}): no hub can be reached; a larger network "
+        f"{found.name}, which came with the installation ({found.licence}): {why}; a larger network "
         "usually gains 2 to 5 points (`--backbone auto` with a connection, or a file)"
     )
 
