@@ -9,11 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from graftwork.errors import StorageError
 
 CACHE_VARIABLE = "GRAFTWORK_CACHE"
+
+Record = TypeVar("Record")
 
 
 def cache_folder() -> Path:
@@ -75,6 +77,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file that people can read, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_kept(path: Path, kind: type[Record]) -> Record | None:
+    """Return what a JSON file in the cache holds; None where it is not there or damaged, so that it is made anew."""
+    import cattrs
+
+    try:
+        return cattrs.structure(json.loads(path.read_text(encoding="utf-8")), kind)
+    except (OSError, ValueError, TypeError, AttributeError, cattrs.BaseValidationError):
+        return None
 
 
 def size_mb(folder: Path) -> float:

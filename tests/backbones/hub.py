@@ -20,6 +20,10 @@ class Hub:
     url: str = ""
     asked: list[str] = field(default_factory=list)
     status: int = 200
+    refused: dict[str, int] = field(default_factory=dict)
+    """Other status by path."""
+    drops: bool = False
+    """Whether the connection is lost as soon as a file's bytes would come."""
 
 
 @contextlib.contextmanager
@@ -41,14 +45,17 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Hub]:
             content = hub.files.get(self.path)
             missing = content is None
             content = content if content is not None else b"{}"
-            self.send_response(hub.status if hub.status != 200 else 404 if missing else 200)
+            status = hub.status if hub.status != 200 else 404 if missing else 200
+            self.send_response(hub.refused.get(self.path, status))
             if missing and self.path != "/":
                 self.send_header("X-Error-Code", "RepoNotFound")
             self.send_header("Content-Length", str(len(content)))
             self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
             self.send_header("X-Repo-Commit", COMMIT)
             self.end_headers()
-            if body:
+            if body and hub.drops and not missing:
+                self.close_connection = True
+            elif body:
                 self.wfile.write(content)
 
         def log_message(self, *args: object) -> None:

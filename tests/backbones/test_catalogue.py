@@ -61,6 +61,20 @@ def test_a_second_look_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.mark.parametrize("damage", ["{", "", "[]", "null", "{}", '{"taps": [], "gmacs": "many"}', '{"taps": [{}]}'])
+def test_damaged_kept_facts_are_passed_over_and_written_anew(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
+    card = find_card(str(tiny_file))
+    (kept,) = (tmp_path / "cache" / "backbones").glob("*.json")
+    whole = kept.read_text()
+    kept.write_text(damage)
+    assert find_card(str(tiny_file)) == card
+    assert kept.read_text() == whole
+    assert find_card(str(tiny_file)) == card
+
+
 def test_the_packages_own_code_is_never_run() -> None:
     script = (
         "import sys; from graftwork.backbones.catalogue import find_card; find_card('efficientnet_lite0'); "
@@ -112,6 +126,14 @@ def test_an_unknown_name_lists_near_ones(name: str, near: str) -> None:
         BackboneError, match=rf"must be a network that timm or torchvision knows.* near names: .*{near}"
     ):
         find_card(name)
+
+
+def test_an_unknown_name_without_near_ones_says_what_lists_them() -> None:
+    with pytest.raises(BackboneError, match=r"or `auto`; `timm\.list_pretrained\(\)` in Python lists timm's"):
+        find_card("qqqqqqqqqqqqqqqq")
+    import timm
+
+    assert "resnet50.a1_in1k" in timm.list_pretrained()
 
 
 def test_a_file_with_its_facts_beside_it(tiny_file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -52,6 +53,18 @@ def fakes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, FakeEngi
     monkeypatch.setattr(engines, "candidates", lambda: list(made))
     monkeypatch.setattr(engines, "open_engine", lambda card, name: made[name])
     return made
+
+
+@pytest.mark.parametrize("damage", ["{", "", "[]", "null", "{}", '{"name": "exact"}'])
+def test_a_damaged_record_is_passed_over_and_written_anew(
+    fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard], tmp_path: Path, damage: str
+) -> None:
+    card = tiny_card()
+    choice = choose_engine(card, lambda: PIXELS)
+    (kept,) = (tmp_path / "engines").glob("*.json")
+    kept.write_text(damage)
+    assert choose_engine(card, lambda: PIXELS).name == choice.name
+    assert json.loads(kept.read_text())["name"] == choice.name
 
 
 def test_the_fastest_that_agrees_is_taken_and_recorded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -15,13 +16,21 @@ from hub import Hub, serving
 from safetensors.torch import save_file
 
 from graftwork.backbones.catalogue import auto_card, find_card, recommended
-from graftwork.backbones.fetch import Unreachable, cached_hub_file, hub_file, require_reachable, web_file
+from graftwork.backbones.fetch import (
+    Unavailable,
+    Unreachable,
+    cached_hub_file,
+    hub_file,
+    require_reachable,
+    web_file,
+)
 from graftwork.backbones.load import load
 from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.backbones.weights import sha256_of
-from graftwork.errors import BackboneError
+from graftwork.errors import BackboneError, StorageError
 
 NAME = "test_byobnet.r160_in1k"
+FIRST = "resnet10t.c3_in1k"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +112,75 @@ def test_auto_takes_the_first_that_is_at_hand(hub: Hub, weights: Path, monkeypat
     assert "the first of the recommended networks that is at hand (Apache-2.0)" in why
 
 
+@pytest.fixture
+def two_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recommend one network before that which the hub has."""
+    from graftwork.backbones import catalogue
+
+    facts = catalogue._facts()
+    tiny = {"preprocess": {"input_px": 160}, "licence": "Apache-2.0", "trained_on": "ImageNet-1k"}
+    names = [f"timm:{FIRST}", f"timm:{NAME}"]
+    monkeypatch.setattr(
+        catalogue, "_facts", lambda: {**facts, "recommended": [{"name": name, **tiny} for name in names]}
+    )
+
+
+@pytest.mark.parametrize("status", [404, 401, 403, 500])
+def test_auto_takes_the_next_where_a_mirror_does_not_give_the_first(
+    hub: Hub, two_recommended: None, status: int
+) -> None:
+    hub.refused[f"/timm/{FIRST}/resolve/main/model.safetensors"] = status
+    card, _ = auto_card()
+    assert card.name == f"timm:{NAME}"
+
+
+@pytest.mark.parametrize("status", [404, 401, 403])
+def test_auto_takes_the_embedded_default_where_a_mirror_gives_none(
+    hub: Hub, two_recommended: None, status: int
+) -> None:
+    for name in (FIRST, NAME):
+        hub.refused[f"/timm/{name}/resolve/main/model.safetensors"] = status
+    card, why = auto_card()
+    assert card.name == "package:efficientnet_lite0"
+    assert "the hub gives none of the recommended networks; a larger network usually gains" in why
+
+
+@pytest.mark.parametrize("status", [401, 403, 503])
+def test_a_refusal_is_one_line_that_tells_it(hub: Hub, status: int) -> None:
+    hub.refused[f"/timm/{NAME}/resolve/main/model.safetensors"] = status
+    with pytest.raises(Unavailable, match=rf"must be fetched from the hub, which answers: .*{status}") as raised:
+        hub_file(f"timm/{NAME}")
+    assert not isinstance(raised.value, Unreachable)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_connection_lost_on_the_way_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # the client waits before it tries again
+    hub.drops = True
+    with pytest.raises(Unreachable, match=r"but the download broke off \(.*\); use `--backbone") as raised:
+        hub_file(f"timm/{NAME}")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_full_disk_is_one_line_that_names_the_cache(hub: Hub, tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"cache must be writable, but: File too large; .* \(HF_HOME\)"):
+            hub_file(f"timm/{NAME}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert hub_file(f"timm/{NAME}").is_file()
+
+
+def test_a_cache_that_is_no_folder_is_one_line(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(StorageError, match=r"cache must be writable, but: Not a directory"):
+        hub_file(f"timm/{NAME}")
+
+
 def test_a_repository_that_the_hub_lacks(hub: Hub) -> None:
     with pytest.raises(BackboneError, match=r"timm/resnet18\.a1_in1k must be a repository with model\.safetensors"):
         find_card("timm:resnet18.a1_in1k")
@@ -155,6 +233,37 @@ def test_torchvisions_weights_come_from_its_addresses(monkeypatch: pytest.Monkey
         assert not (tmp_path / "torch" / "hub" / "checkpoints" / "wrong-00000000.pth").exists()
         with pytest.raises(Unreachable, match=r"gone-00000000\.pth must be on this machine or be fetched"):
             web_file(f"{hub.url}/models/gone-00000000.pth", "00000000")
+
+
+def test_torchvisions_weights_stay_away_from_the_network_when_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    name = f"net-{hashlib.sha256(b'bytes').hexdigest()[:8]}.pth"
+    with serving({f"/models/{name}": b"bytes"}) as hub:
+        url = f"{hub.url}/models/{name}"
+        with pytest.raises(Unreachable, match=rf"{name} must be on this machine .* but HF_HUB_OFFLINE is set"):
+            web_file(url, name[4:12])
+        assert not hub.asked
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        path = web_file(url, name[4:12])
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert web_file(url, name[4:12]) == path  # offline, the cache still serves
+
+
+def test_a_file_in_torchs_cache_must_have_the_checksum_in_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    kept = tmp_path / "hub" / "checkpoints" / "net-00000000.pth"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"cut off")
+    found = hashlib.sha256(b"cut off").hexdigest()[:8]
+    with pytest.raises(BackboneError, match=rf"net-00000000\.pth must have the checksum .* but has {found}; delete it"):
+        web_file("http://127.0.0.1:9/net-00000000.pth", "00000000")
 
 
 def test_torchvisions_other_weights_are_listed() -> None:

@@ -42,6 +42,17 @@ def test_take_keeps_bytes_labels_and_digests(folder: Path) -> None:
     assert taken.digests.tolist() == [images.digests[5], images.digests[0]]
 
 
+@pytest.mark.parametrize("line", ['["a.jpg", "cat"]', '"a.jpg"', "7", "null"])
+def test_json_lines_that_are_no_objects_are_one_line(tmp_path: Path, line: str) -> None:
+    table = write(tmp_path / "t.jsonl", f'{line}\n{{"image": "a.jpg"}}\n'.encode())
+    with pytest.raises(DataError, match=r"t\.jsonl must hold one object a line"):
+        read_images(table)
+    write(tmp_path / "a.jpg", paint(1))
+    write(table, f'{{"image": "a.jpg"}}\n{line}\n'.encode())
+    with pytest.raises(DataError, match=r"t\.jsonl must hold one object a line"):
+        read_images(table)
+
+
 def test_hidden_and_other_files_are_left_aside_and_counted(folder: Path) -> None:
     write(folder / "cat" / ".DS_Store", b"x")
     write(folder / "cat" / "notes.txt", b"x")
@@ -196,6 +207,30 @@ def test_parquet_with_bytes(tmp_path: Path) -> None:
     assert images.names[3] == "t.parquet#3"
     assert [images.read(i) for i in (6, 0, 3, 2, 6)] == [pictures[i] for i in (6, 0, 3, 2, 6)]
     assert with_groups(images, "who").groups.tolist() == list("aabbccd")
+
+
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_whole_numbers_that_pandas_stored_as_floats(tmp_path: Path, missing: float | None) -> None:
+    pictures = [paint(i) for i in range(4)]
+    who = pa.array([7.0, 8.0, missing, 8.5], pa.float64(), from_pandas=False)
+    label = pa.array([0.0, 1.0, missing, 10.0], pa.float64(), from_pandas=False)
+    path = parquet(tmp_path / "t.parquet", {"image": pictures, "label": label, "who": who})
+    images = read_images(path, group_by="who")
+    assert images.classes == ("0", "1", "10")
+    assert images.names == ("t.parquet#0", "t.parquet#1", "t.parquet#3")
+    assert images.groups.tolist() == ["7", "8", "8.5"]
+    assert [note.count for note in images.notes if note.code == "G123"] == [1]
+
+
+def test_a_column_of_labels_without_one_has_none(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "t.parquet", {"image": [paint(1)], "label": pa.nulls(1)})
+    assert read_images(path).classes == ()
+
+
+def test_labels_that_are_neither_text_nor_numbers_are_one_line(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "t.parquet", {"image": [paint(1)], "label": [[0, 1]]})
+    with pytest.raises(DataError, match=r"column `label` of .*t\.parquet must hold text or numbers, but holds list"):
+        read_images(path)
 
 
 def test_parquet_memory_stays_within_its_budget(tmp_path: Path) -> None:

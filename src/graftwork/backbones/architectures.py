@@ -158,5 +158,5 @@ def _torchvision_preprocess(transform: Any) -> Preprocess:
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, dict.fromkeys(known), 5)
-    listed = f"near names: {', '.join(near)}" if near else "`graft zoo list` names those that are known"
+    listed = f"near names: {', '.join(near)}" if near else "`timm.list_pretrained()` in Python lists timm's"
     return f"{name} must be a network that timm or torchvision knows, a file of weights, or `auto`; {listed}"

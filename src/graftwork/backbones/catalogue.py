@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 import cattrs
 
-from graftwork.backbones.fetch import Unreachable, cached_hub_file
+from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
 from graftwork.backbones.weights import PICKLES, sha256_of, weights_file
-from graftwork.core.facts import Aspect, BackboneCard, Intensity, Preprocess, Relu, Tap, digest_of
+from graftwork.core.facts import Aspect, BackboneCard, BatchnormStatistics, Intensity, Preprocess, Relu, Tap, digest_of
 from graftwork.errors import BackboneError
-from graftwork.files import cache_folder, write_json
+from graftwork.files import cache_folder, read_kept, write_json
 
 EMBEDDED = "efficientnet_lite0"
 """The network whose weights come with the installation."""
@@ -30,9 +30,18 @@ AUTO = "auto"
 LAST = "last"
 """Stands for the layer that the network's own classifier reads, whatever its name."""
 
-_READ_FROM_NETWORK = ("taps", "params_millions", "gmacs", "batchnorm_statistics")
 _DESCRIPTION_VERSION = 1
 _DATA_TERMS = "data_terms"
+
+
+@dataclasses.dataclass(frozen=True)
+class _ReadFromNetwork:
+    """The fields of a card that only the network tells, as they are kept."""
+
+    taps: tuple[Tap, ...]
+    params_millions: float | None
+    gmacs: float | None
+    batchnorm_statistics: BatchnormStatistics
 
 
 def find_card(name_or_path: str) -> BackboneCard:
@@ -65,11 +74,14 @@ def auto_card() -> tuple[BackboneCard, str]:
             found = _complete(card)
         except Unreachable:
             reachable = False
+        except Unavailable:  # a mirror need not have all of them
+            continue
         else:
             return found, f"{found.name}: the first of the recommended networks that is at hand ({found.licence})"
     found = find_card(EMBEDDED)
+    why = "the hub gives none of the recommended networks" if reachable else "no hub can be reached"
     return found, (
-        f"{found.name}, which came with the installation ({found.licence}): no hub can be reached; a larger network "
+        f"{found.name}, which came with the installation ({found.licence}): {why}; a larger network "
         "usually gains 2 to 5 points (`--backbone auto` with a connection, or a file)"
     )
 
@@ -178,13 +190,14 @@ def _complete(card: BackboneCard) -> BackboneCard:
     card = dataclasses.replace(card, weights_sha256=checksum or sha256_of(path))
     key = digest_of([_DESCRIPTION_VERSION, dataclasses.asdict(card)])
     kept = cache_folder() / "backbones" / f"{key}.json"
-    if kept.is_file():
-        facts = json.loads(kept.read_text(encoding="utf-8"))
-        return dataclasses.replace(card, **{**facts, "taps": cattrs.structure(facts["taps"], tuple[Tap, ...])})
+    names = [field.name for field in dataclasses.fields(_ReadFromNetwork)]
+    known = read_kept(kept, _ReadFromNetwork)
+    if known is not None:
+        return dataclasses.replace(card, **{name: getattr(known, name) for name in names})
     from graftwork.backbones.describe import described
 
     card = described(card)
-    write_json(kept, {name: dataclasses.asdict(card)[name] for name in _READ_FROM_NETWORK})
+    write_json(kept, {name: dataclasses.asdict(card)[name] for name in names})
     return card
 
 

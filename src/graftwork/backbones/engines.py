@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -19,7 +18,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import cattrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +26,7 @@ from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Prec
 from graftwork.backbones.openvino_import import import_openvino
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.errors import BackboneError
-from graftwork.files import cache_folder, whole_folder, write_json
+from graftwork.files import cache_folder, read_kept, whole_folder, write_json
 
 AGREE = 0.02
 """Law: relative error of the centred codes against float32, at most, on the worst image and layer."""
@@ -85,8 +83,9 @@ def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -
     machine = _machine()
     key = digest_of([_identity(card), machine])
     kept = cache_folder() / "engines" / f"{key}.json"
-    if kept.is_file():
-        return cattrs.structure(json.loads(kept.read_text(encoding="utf-8")), EngineChoice)
+    known = read_kept(kept, EngineChoice)
+    if known is not None:
+        return known
     sample = _distinct(pixels())[:_SAMPLE]
     choice = _measured(card, sample, machine)
     if len(sample) >= _ENOUGH:

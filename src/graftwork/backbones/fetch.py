@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import http.client
 import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from graftwork.errors import BackboneError
+from graftwork.errors import BackboneError, StorageError
 
 REACH_SECONDS = 3.0
 """How long a host may take to answer at all; a download that has begun may take as long as it needs."""
 HUB_FILE = "model.safetensors"
 
 
-class Unreachable(BackboneError):
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""What writing to an open file ends in; other errors of the disk tell a path."""
+
+
+class Unavailable(BackboneError):
+    """These weights cannot be had by name; others may be."""
+
+
+class Unreachable(Unavailable):
     """The network or the host does not answer; other weights may still be on this machine."""
 
 
@@ -36,9 +46,12 @@ def hub_file(repository: str) -> Path:
     Raises
     ------
     Unreachable
-        When they are not in the cache and the hub cannot be reached or ``HF_HUB_OFFLINE`` is set.
-    BackboneError
+        When they are not in the cache and the hub cannot be reached or ``HF_HUB_OFFLINE`` is set, or the connection is
+        lost.
+    Unavailable
         When the hub has no such weights, or they may not be fetched.
+    StorageError
+        When the cache cannot be written.
     """
     cached = cached_hub_file(repository)
     return cached if cached is not None else _download_from_hub(repository)
@@ -54,20 +67,24 @@ def _download_from_hub(repository: str) -> Path:
     try:
         return Path(huggingface_hub.hf_hub_download(repository, HUB_FILE, etag_timeout=REACH_SECONDS))
     except errors.GatedRepoError as error:
-        raise BackboneError(
+        raise Unavailable(
             f"{repository} must be open to you, but the hub asks you to accept its terms first: log in with "
             "`hf auth login` and accept them on its page"
         ) from error
     except (errors.RepositoryNotFoundError, errors.RemoteEntryNotFoundError) as error:
-        raise BackboneError(
+        raise Unavailable(
             f"{repository} must be a repository with {HUB_FILE}, but the hub has none; check the name"
         ) from error
-    except errors.LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:  # the client's word for a first request without good answer
+        if isinstance(error.__cause__, errors.HfHubHTTPError):
+            raise Unavailable(_answers(repository, error.__cause__)) from error
         raise Unreachable(_offline(repository, "the connection to the hub was lost")) from error
     except errors.HfHubHTTPError as error:
-        raise BackboneError(
-            f"{repository} must be fetched from the hub, which answers: {_first_line(error)}; try again later"
-        ) from error
+        raise Unavailable(_answers(repository, error)) from error
+    except (OSError, RuntimeError, errors.HTTPError) as error:  # type: ignore[attr-defined]  # of the client's library
+        if _is_of_the_disk(error):
+            raise StorageError(_not_written(Path(constants.HF_HUB_CACHE), error, "HF_HOME")) from error
+        raise Unreachable(_offline(repository, f"the download broke off ({_first_line(error)})")) from error
 
 
 def web_file(url: str, sha256_prefix: str | None) -> Path:
@@ -76,27 +93,45 @@ def web_file(url: str, sha256_prefix: str | None) -> Path:
     Raises
     ------
     Unreachable
-        When it is not in the cache and its host cannot be reached.
+        When it is not in the cache and its host cannot be reached or ``HF_HUB_OFFLINE`` is set.
     BackboneError
-        When what arrives is not the file that was meant.
+        When what arrives, or lies in the cache, is not the file that was meant.
+    StorageError
+        When the cache cannot be written.
     """
     import torch.hub
+    from huggingface_hub import constants
 
     name = Path(urlsplit(url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if path.is_file():
+        _require_sha256(path, sha256_prefix)
         return path
+    if constants.HF_HUB_OFFLINE:  # one switch for all networks: who sets it wants no connection at all
+        raise Unreachable(_offline(name, "HF_HUB_OFFLINE is set"))
     require_reachable(url, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=sha256_prefix, progress=False)
     except RuntimeError as error:  # torch's word for a wrong checksum
         raise BackboneError(
             f"{name} must have the checksum in its name, but: {_first_line(error)}; try again"
         ) from error
     except (OSError, http.client.HTTPException) as error:
+        if _is_of_the_disk(error):
+            raise StorageError(_not_written(path.parent, error, "TORCH_HOME")) from error
         raise Unreachable(_offline(name, _first_line(error))) from error
     return path
+
+
+def _require_sha256(path: Path, prefix: str | None) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if prefix is not None and not found.startswith(prefix):
+        raise BackboneError(
+            f"{path} must have the checksum in its name, but has {found[: len(prefix)]}; delete it, and it is fetched "
+            "again"
+        )
 
 
 def require_reachable(url: str, what: str) -> None:
@@ -119,6 +154,21 @@ def _offline(what: str, why: str) -> str:
         f"{what} must be on this machine or be fetched, but {why}; use `--backbone efficientnet_lite0`, which came "
         "with the installation, or a local file"
     )
+
+
+def _answers(repository: str, error: Exception) -> str:
+    return f"{repository} must be fetched from the hub, which answers: {_first_line(error)}; try again later"
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    # urllib tells its answer's address as the path
+    of_a_path = isinstance(error, OSError) and error.filename is not None
+    return (of_a_path and not isinstance(error, urllib.error.URLError)) or getattr(error, "errno", 0) in _DISK_ERRORS
+
+
+def _not_written(folder: Path, error: Exception, variable: str) -> str:
+    why = getattr(error, "strerror", None) or _first_line(error)
+    return f"{folder} must be writable, but: {why}; free some space, or choose another place ({variable})"
 
 
 def _first_line(error: Exception) -> str:

@@ -22,9 +22,16 @@ from graftwork.cli.terminal import Terminal
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
 @options.quiet_option
 def command(*, quiet: bool, data: Path, **asked: Any) -> None:
-    """Write CNN codes of images at several layers, each image read in one forward pass."""
+    """Write CNN codes of images at several layers, each image read in one forward pass.
+
+    The file's name is printed on standard output, warnings (images that were left out) on standard error.
+    """
+    from rich.console import Console
+
+    from graftwork.cli.show import show_findings
     from graftwork.verbs.extract import extract
 
     with Terminal(quiet=quiet) as terminal:
         written = extract(data, listener=terminal, **asked)
-    click.echo(written)
+    show_findings(Console(stderr=True), [finding for finding in written.findings if finding.severity != "note"])
+    click.echo(written.path)

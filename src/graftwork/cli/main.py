@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from graftwork.cli.lines import let_streams_take_any_name, message
 from graftwork.errors import GraftError
 
 VERBS = ("train", "predict", "report", "evaluate", "check", "probe", "compare", "extract", "cache", "demo")
@@ -55,6 +56,7 @@ def graft() -> None:
 
 def main() -> None:
     """Run the command; a user's mistake is one line and exit 1 (2 for misuse), never a traceback."""
+    let_streams_take_any_name()
     try:
         graft.main(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -66,5 +68,5 @@ def main() -> None:
         click.echo("stopped; the same command goes on where it was", err=True)
         sys.exit(130)
     except GraftError as error:
-        click.echo(f"graft: {' '.join(str(error).split())}", err=True)
+        click.echo(message(error), err=True)
         sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from graftwork.cli import options
+from graftwork.cli.lines import message
 
 
 @click.command("predict", short_help="Say what images show.")
@@ -25,7 +26,8 @@ from graftwork.cli import options
 def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, form: str) -> None:
     """Say what IMAGES show: files, folders, or - for paths on standard input, one a line.
 
-    An image that cannot be read is named on standard error; the others are predicted, and the exit code is 1.
+    An image that cannot be read, or a folder without one, is named on standard error; the others are predicted, and
+    the exit code is 1.
     """
     from graftwork.cli.show import write_predictions
     from graftwork.verbs.predict import predict
@@ -34,7 +36,7 @@ def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, f
 
     def on_error(name: str, error: Exception) -> None:
         failed.append(name)
-        click.echo(f"graft: {error}", err=True)
+        click.echo(message(error), err=True)
 
     paths = (line.rstrip("\r\n") for line in sys.stdin) if images == ("-",) else iter(images)
     write_predictions(predict(run, paths, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)

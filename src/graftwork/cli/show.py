@@ -13,6 +13,9 @@ import cattrs
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from graftwork.cli.lines import one_line
 
 if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
@@ -54,7 +57,7 @@ def show_run(run: Run) -> None:
     console = Console()
     show_findings(console, [finding for finding in run.findings if finding.severity != "note"])
     console.print(verdict_table(run.verdict, run.trials))
-    console.print(f"[bold]{run.verdict.words}[/bold]: {run.verdict.because}", highlight=False)
+    console.print(f"[bold]{run.verdict.words}[/bold]: {escape(one_line(run.verdict.because))}", highlight=False)
     if run.test is not None:
         test = run.test
         console.print(
@@ -66,14 +69,24 @@ def show_run(run: Run) -> None:
     if run.shift is not None:
         there = run.shift.score
         console.print(
-            f"[bold]on the images of {escape(run.shift.folder)}: {figure(there.metric, there.value)}[/bold] "
+            f"[bold]on the images of {escape(one_line(run.shift.folder))}: {figure(there.metric, there.value)}[/bold] "
             f"(95 % interval {_interval(there.metric, there.low, there.high)}, {there.interval}; "
             f"{there.images} images that chose nothing)",
             highlight=False,
         )
     folder = Path(run.folder)
-    console.print(f"report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(f"model:  {folder / 'model'}", highlight=False, soft_wrap=True)
+    _plainly(console, f"report: {folder / 'report.html'}")
+    _plainly(console, f"model:  {folder / 'model'}")
+
+
+def _plainly(console: Console, text: str) -> None:
+    """Print a line that holds names: as it stands, for names may hold what looks like markup."""
+    console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _name(name: str) -> Text:
+    """A name in a table."""
+    return Text(one_line(name))
 
 
 def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
@@ -99,30 +112,33 @@ def _add(table: Table, metric: Metric, row: Row, mark: str, seconds: str) -> Non
     behind = mark or _behind(metric, row)
     style = "bold" if mark == "chosen" else None
     table.add_row(
-        row.label, figure(metric, row.score), _interval(metric, row.low, row.high), behind, seconds, style=style
+        _name(row.label), figure(metric, row.score), _interval(metric, row.low, row.high), behind, seconds, style=style
     )
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print what was found, worst first, where, and what to do about it."""
-    from graftwork.reporting.words import one_line
-
     order = list(_COLOUR)
     for finding in sorted(findings, key=lambda f: order.index(f.severity)):
         colour = _COLOUR[finding.severity]
         console.print(f"[{colour}]{finding.severity} {finding.code}[/{colour}] ", end="")
-        console.print(f"{finding.title}: {finding.because}", markup=False, highlight=False, soft_wrap=True)
+        _plainly(console, f"{finding.title}: {finding.because}")
         for name in finding.examples[:SHOWN]:
-            console.print(f"    {one_line(name)}", markup=False, highlight=False, soft_wrap=True)
+            _plainly(console, f"    {name}")
         if finding.examples and finding.count > SHOWN:
-            console.print(f"    and {finding.count - SHOWN} more", markup=False, highlight=False)
+            _plainly(console, f"    and {finding.count - SHOWN} more")
         if finding.do:
-            console.print(f"    -> {finding.do}", markup=False, highlight=False, soft_wrap=True)
+            _plainly(console, f"    -> {finding.do}")
 
 
 def _print_json(record: Any) -> None:
     plain = cattrs.unstructure(record)
-    print(json.dumps(plain, indent=1, ensure_ascii=False, default=_plain))
+    print(json.dumps(plain, indent=1, ensure_ascii=_must_escape(), default=_plain))
+
+
+def _must_escape() -> bool:
+    """Whether standard output has no letters for some names: JSON's own escapes, not the stream's, keep it JSON."""
+    return not str(getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
 
 
 def _plain(value: Any) -> Any:
@@ -149,10 +165,10 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
         return
     console = Console()
     show_findings(console, [finding for finding in probe.findings if finding.severity != "note"])
-    console.print(f"{probe.card.name}, {probe.images} images ({probe.on})", highlight=False)
+    _plainly(console, f"{probe.card.name}, {probe.images} images ({probe.on})")
     console.print(verdict_table(probe.verdict, probe.trials))
     if plot is not None:
-        console.print(f"plot: {plot}", highlight=False, soft_wrap=True)
+        _plainly(console, f"plot: {plot}")
 
 
 def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
@@ -166,7 +182,7 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         table.add_column(title, justify="left" if title == "run" else "right", overflow="fold")
     for row in comparison.rows:
         table.add_row(
-            row.label,
+            _name(row.label),
             figure(comparison.metric, row.score),
             _interval(comparison.metric, row.low, row.high),
             _behind(comparison.metric, row),
@@ -176,18 +192,13 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     recall = Table(title="recall by class", title_justify="left")
     recall.add_column("class")
     for row in comparison.rows:
-        recall.add_column(row.label, justify="right", overflow="fold")
+        recall.add_column(_name(row.label), justify="right", overflow="fold")
     for c, name in enumerate(comparison.classes):
-        recall.add_row(name, *(_share(shares[c]) for shares in comparison.recall))
+        recall.add_row(_name(name), *(_share(shares[c]) for shares in comparison.recall))
     console.print(recall)
     console.print(f"{len(comparison.changed)} images changed between the first two runs", highlight=False)
     for change in comparison.changed[:20]:
-        console.print(
-            f"  {change.name}: {change.first} -> {change.second} (is {change.label})",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        _plainly(console, f"  {change.name}: {change.first} -> {change.second} (is {change.label})")
 
 
 def _share(share: Share) -> str:
@@ -198,7 +209,7 @@ def write_predictions(predictions: Iterable[Prediction], form: str, top: int) ->
     """Write predictions to standard output as they come."""
     if form == "jsonl":
         for prediction in predictions:
-            print(json.dumps(cattrs.unstructure(prediction), ensure_ascii=False), flush=True)
+            print(json.dumps(cattrs.unstructure(prediction), ensure_ascii=_must_escape()), flush=True)
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
     columns = ["image", "label", "probability", "novel", "p_value"]
@@ -231,7 +242,7 @@ def show_evaluation(found: Evaluation, *, at_least: float | None, as_json: bool)
         table.add_column(title, justify="left" if title == "class" else "right")
     for name, recall, precision in zip(found.classes, found.recall, found.precision, strict=True):
         spans = [f"{100 * s.low:.0f} to {100 * s.high:.0f}" if s.of else "-" for s in (recall, precision)]
-        table.add_row(name, _share(recall), spans[0], _share(precision), spans[1], str(recall.of))
+        table.add_row(_name(name), _share(recall), spans[0], _share(precision), spans[1], str(recall.of))
     console.print(table)
     if at_least is not None:
         holds = found.fresh.low >= at_least
@@ -250,7 +261,7 @@ def show_check(found: Checked, *, as_json: bool) -> None:
     table.add_column("class")
     table.add_column("images", justify="right")
     for name, count in found.per_class.items():
-        table.add_row(name, str(count))
+        table.add_row(_name(name), str(count))
     console.print(table)
     if found.per_part:
         console.print(", ".join(f"{part}: {count}" for part, count in found.per_part.items()), highlight=False)

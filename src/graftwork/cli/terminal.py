@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from graftwork.cli.lines import one_line
 from graftwork.core.trials import Standing
 from graftwork.verbs.listener import Listener
 
@@ -121,7 +122,7 @@ class Terminal(Listener):
             self._print(text)
 
     def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(one_line(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(standings: Sequence[Standing]) -> Table:

@@ -117,6 +117,7 @@ def extract(
     spaces = [store.space(reading.key(view)) for view in kinds]
     for space in spaces:
         space.verify(layers)
+        store.damaged += space.damaged
     digests = [str(digest) for digest in images.digests]
     missing = [space.missing(digests, layers) for space in spaces]
     total = sum(map(len, missing))

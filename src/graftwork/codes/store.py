@@ -57,6 +57,8 @@ class Space:
     def __init__(self, folder: Path, key: Mapping[str, Any]) -> None:
         self.folder = folder
         self.key = dict(key)
+        self.damaged = 0
+        """Shards that did not hold what was written, and were dropped."""
         self._shards = self._read_shards()
         self._indexed: dict[str, _Index] = {}
 
@@ -116,7 +118,7 @@ class Space:
                         shard.open(layer)
             except (OSError, ValueError):
                 self._shards.remove(shard)
-                shutil.rmtree(shard.folder, ignore_errors=True)  # its images are computed again
+                self._drop(shard.folder)
                 self._indexed.clear()
 
     def _read_shards(self) -> list[_Shard]:
@@ -127,10 +129,15 @@ class Space:
             try:
                 shards.append(_read_shard(folder))
             except (OSError, ValueError, KeyError):
-                shutil.rmtree(folder, ignore_errors=True)
+                self._drop(folder)
         if shards:
             os.utime(self.folder)  # the budget drops what was unused for longest
         return shards
+
+    def _drop(self, shard: Path) -> None:
+        """Drop a shard, so that its images are computed again; one that another process dropped was not damaged."""
+        self.damaged += shard.exists()
+        shutil.rmtree(shard, ignore_errors=True)
 
     def _find(self, digests: Sequence[str], layer: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Shard (-1: none) and row of each image's codes at a layer."""
@@ -171,6 +178,8 @@ class Store:
     def __init__(self, folder: Path | None = None, budget_mb: float | None = None) -> None:
         self.folder = folder if folder is not None else cache_folder() / "codes"
         self.budget_mb = float(os.environ.get("GRAFTWORK_CACHE_MB", BUDGET_MB)) if budget_mb is None else budget_mb
+        self.damaged = 0
+        """Shards that extractions dropped since they did not hold what was written."""
         self._opened: set[Path] = set()
 
     def space(self, key: Mapping[str, Any]) -> Space:

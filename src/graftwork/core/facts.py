@@ -11,6 +11,7 @@ Aspect = Literal["crop", "pad", "stretch"]
 Intensity = Literal["dataset", "dtype", "image"]
 Interpolation = Literal["bicubic", "bilinear"]
 Relu = Literal["auto", "before", "after"]
+BatchnormStatistics = Literal["source", "remeasured", "identity", "none", "unknown"]
 
 
 def digest_of(record: Any) -> str:
@@ -78,7 +79,7 @@ class BackboneCard:
     params_millions: float | None = None
     gmacs: float | None = None
     """Billions of multiply-accumulates of one image at ``preprocess.input_px``."""
-    batchnorm_statistics: Literal["source", "remeasured", "identity", "none", "unknown"] = "unknown"
+    batchnorm_statistics: BatchnormStatistics = "unknown"
     """``identity`` (mean 0, variance 1, as converters leave them): right as it is, useless once trained further."""
     top1_on_photos: float | None = None
     """Share of the 1,000 photos (one of each ImageNet class) that the card reads right; guards preprocessing."""

@@ -157,6 +157,20 @@ def read_folder(root: Path, found: Walk) -> Listing:
     return listing
 
 
+def images_below(root: Path) -> list[Path]:
+    """Every image file below a folder, in sorted order.
+
+    Raises
+    ------
+    DataError
+        When there is none, or a folder cannot be listed.
+    """
+    found = walk(root)
+    if not found.images:
+        raise DataError(_nothing(root, found))
+    return [root.joinpath(*place) for place in found.images]
+
+
 def printable(name: str) -> str:
     """A name that can be written as UTF-8: bytes that are no text become escapes."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -185,4 +199,7 @@ def _nothing(root: Path, found: Walk) -> str:
     if packed:
         return f"{root} must hold images, but holds the archive {packed[0]}: unpack it first"
     there = f"{len(found.others)} other files" if found.others else "no file"
-    return f"{root} must hold images (one folder a class, with .jpg, .png and the like), but holds {there}"
+    return (
+        f"{root} must hold images (.jpg, .png and the like; to learn from, in one folder a class), but holds {there}: "
+        "correct the path"
+    )

@@ -38,7 +38,7 @@ _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258  # TIFF
 _TAILS = (0.5, 99.5)
 """Percentiles of an image that stand for its darkest and brightest: a dead or hot pixel moves neither."""
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
+BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
 """What Pillow's readers raise on broken files (OSError holds UnidentifiedImageError)."""
 _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -56,7 +56,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except _BOMB as error:
         raise DataError(f"{name} must not unpack to more pixels than is safe, but: {error}") from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"{name} must be an image, but its {len(data)} bytes are none that can be read") from error
 
 
@@ -77,7 +77,7 @@ def load(image: Image.Image, name: str) -> None:
         image.load()
     except _BOMB as error:
         raise DataError(f"{name} must not unpack to more pixels than is safe, but: {error}") from error
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DataError(f"{name} must be a whole image, but is broken or cut off: {error}") from error
 
 
@@ -148,7 +148,7 @@ def upright(image: Image.Image) -> Image.Image:
     """A decoded image turned the way its EXIF note says it was held; a broken note turns nothing."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except _BROKEN:
+    except BROKEN:
         return image
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)

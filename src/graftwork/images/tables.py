@@ -90,6 +90,7 @@ def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
     try:
         schema = pq.read_schema(paths[0])
         columns = _roles(paths[0], schema.names, _features(schema))
+        _require_small(paths[0], schema, columns)
         wanted = [field.name for field in schema if _is_small(field.type)]
         kind = schema.field(columns.image).type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -127,6 +128,7 @@ def read_saved_dataset(root: Path) -> Listing:
     tables = [arrow_table(path) for path in paths]
     features = _features(tables[0].schema) or _json(paths[0].parent / "dataset_info.json").get("features") or {}
     columns = _roles(root, tables[0].column_names, features)
+    _require_small(root, tables[0].schema, columns)
     small = [field.name for field in tables[0].schema if _is_small(field.type)]
     table = _joined([t.select(small) for t in tables], _label_names(features))
     return _of_bytes(paths, root, table, columns, [len(t) for t in tables], ArrowImages(paths, columns.image), kinds)
@@ -213,7 +215,7 @@ def _text_columns(path: Path, first_row_only: bool = False) -> dict[str, list[st
     """The columns of a CSV, TSV or JSON lines file, as text."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = _json_lines(lines) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, lines)
+            rows = _json_lines(path, lines) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, lines)
             header = next(iter(rows), [])
             columns: dict[str, list[str]] = {name.strip(): [] for name in header}
             for row in () if first_row_only else rows:
@@ -233,12 +235,15 @@ def _csv_rows(path: Path, lines: Any) -> Iterable[list[str]]:
     return (row for row in csv.reader(lines, delimiter=separator) if row)
 
 
-def _json_lines(lines: Iterable[str]) -> Iterable[list[str]]:
+def _json_lines(path: Path, lines: Iterable[str]) -> Iterable[list[str]]:
     header: list[str] = []
     for line in lines:
         if not line.strip():
             continue
         record = json.loads(line)
+        if not isinstance(record, dict):
+            found = line.strip()[:40]
+            raise DataError(f'{path} must hold one object a line, such as {{"image": "a.jpg"}}, but one is: {found}')
         if not header:
             header = list(record)
             yield header
@@ -246,7 +251,10 @@ def _json_lines(lines: Iterable[str]) -> Iterable[list[str]]:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+    """A cell as text; pandas stores whole numbers as floats, with NaN for the missing ones, once one is missing."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _pick(candidates: Iterable[str], columns: Iterable[str]) -> str | None:
@@ -287,7 +295,15 @@ def _is_small(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_small(kind.value_type)
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    return bool(text or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(text or number or pa.types.is_null(kind))
+
+
+def _require_small(told_by: Path, schema: Any, columns: _Columns) -> None:
+    for name in filter(None, (columns.label, columns.split)):
+        kind = schema.field(name).type
+        if not _is_small(kind):
+            raise DataError(f"the column `{name}` of {told_by} must hold text or numbers, but holds {kind}: convert it")
 
 
 def _joined(tables: Sequence[Any], label_names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -297,7 +313,7 @@ def _joined(tables: Sequence[Any], label_names: Mapping[str, Sequence[str]]) -> 
         values = [value for table in tables for value in table.column(name).to_pylist()]
         names = label_names.get(name)
         if names:
-            values = [names[value] if value is not None and value >= 0 else None for value in values]
+            values = [names[int(value)] if value is not None and value >= 0 else None for value in values]
         joined[name] = [_text(value) for value in values]
     return joined
 

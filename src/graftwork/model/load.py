@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.errors import DataError, ModelError
-from graftwork.images.pixels import pixels
+from graftwork.images.folders import printable
+from graftwork.images.pixels import BROKEN, pixels, upright
 from graftwork.images.views import views
 from graftwork.model.folder import ModelFolder, read_model
 from graftwork.model.novelty import RATE, Novelty
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 CHUNK = 64
 """Images decoded and held at a time."""
+_HELD = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
+"""What a TIFF can hold in place of modes that it cannot."""
+_OPAQUE = ("1", "L", "P", "RGB")
+"""Modes whose transparency, where there is any, a TIFF does not hold."""
 TOLERANCE = 0.02
 """How far a probability of a sample may be from the recorded one, on another processor or engine."""
 
@@ -222,7 +227,7 @@ def _check_samples(path: Path, model: Model, held: ModelFolder) -> None:
 
 
 def _name(image: Picture, number: int) -> str:
-    return str(image) if isinstance(image, (str, Path)) else f"image {number + 1}"
+    return printable(str(image)) if isinstance(image, (str, Path)) else f"image {number + 1}"
 
 
 def _bytes(image: Picture, name: str) -> bytes:
@@ -232,22 +237,33 @@ def _bytes(image: Picture, name: str) -> bytes:
     if isinstance(image, (str, Path)):
         try:
             return Path(image).read_bytes()
-        except OSError as error:
-            raise DataError(f"{name} must be a readable image, but: {error.strerror}; correct the path") from error
+        except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"{name} must be a readable image, but: {why}; correct the path") from error
     return _encoded(image, name)
 
 
 def _encoded(image: Any, name: str) -> bytes:
     from PIL import Image
 
-    if not hasattr(image, "getexif"):
-        array = np.asarray(image)
-        if array.dtype != np.uint8 or array.ndim not in (2, 3):
-            raise DataError(
-                f"{name} must be a uint8 array (h, w, 3), but is {array.dtype} {array.shape}; "
-                "scale to 0..255 and convert"
-            )
-        image = Image.fromarray(array)
-    out = io.BytesIO()
-    image.save(out, "TIFF", exif=image.getexif())  # every mode of Pillow's, without loss
+    try:
+        if not hasattr(image, "getexif"):
+            image = Image.fromarray(_checked(np.asarray(image), name))
+        image.load()
+        image = upright(image)
+        mode = "RGBA" if image.mode in _OPAQUE and image.has_transparency_data else _HELD.get(image.mode, image.mode)
+        image = image.convert(mode)
+        image.info = {}  # how a file was compressed, and what was told of it, is not to be done again
+        out = io.BytesIO()
+        image.save(out, "TIFF")
+    except BROKEN as error:
+        raise DataError(f"{name} must be a picture that can be encoded, but: {error}; convert it to RGB") from error
     return out.getvalue()
+
+
+def _checked(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+        raise DataError(
+            f"{name} must be a uint8 array (h, w, 3), but is {array.dtype} {array.shape}; scale to 0..255 and convert"
+        )
+    return array

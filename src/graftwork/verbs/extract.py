@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftwork.backbones.catalogue import layer_names
 from graftwork.codes.extract import Dtype, LayerCodes
 from graftwork.core.facts import Aspect, Intensity, Relu
+from graftwork.core.rules import Finding
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
 from graftwork.images.imageset import ImageSet
@@ -19,6 +23,17 @@ from graftwork.verbs.prepare import look_and_check
 from graftwork.verbs.reading import Asked, open_backbone
 
 ROWS_AT_A_TIME = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Extracted:
+    """What was written where, and what was found on the way."""
+
+    path: Path
+    images: int
+    """Whose codes the file holds."""
+    findings: tuple[Finding, ...]
+    """Images that were left out among them."""
 
 
 def extract(
@@ -35,7 +50,7 @@ def extract(
     views: int = 1,
     dtype: Dtype = "float16",
     listener: Listener | None = None,
-) -> Path:
+) -> Extracted:
     """Write the codes of images at layers, from one forward pass each; what the store holds is not computed again.
 
     Parameters
@@ -67,7 +82,7 @@ def extract(
         codes = opened.codes(looked.images, stages.listener.progress)
     with stages.stage("write"), whole_file(target) as part:
         (_write_parquet if target.suffix == ".parquet" else _write_npz)(part, looked.images, codes, names)
-    return target
+    return Extracted(target, len(looked.images), (*looked.findings, *opened.findings))
 
 
 def _labels(images: ImageSet) -> list[str | None]:
@@ -75,10 +90,32 @@ def _labels(images: ImageSet) -> list[str | None]:
 
 
 def _write_npz(path: Path, images: ImageSet, codes: LayerCodes, layers: Sequence[str]) -> None:
+    """Write one layer after the other and some thousand rows at a time, as ``np.savez`` would write them whole."""
     labels = np.array([label or "" for label in _labels(images)])
-    with path.open("wb") as file:
-        arrays = {"image": np.array(images.names), "label": labels, **{layer: codes.of([layer]) for layer in layers}}
-        np.savez(file, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(path, "w") as archive:
+        _write_array(archive, "image", len(images), iter([np.array(images.names)]))
+        _write_array(archive, "label", len(images), iter([labels]))
+        for layer in layers:
+            blocks = (codes.take(rows).of([layer]) for rows in _blocks(len(images)))
+            _write_array(archive, layer, len(images), blocks)
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, rows: int, blocks: Iterator[NDArray[np.generic]]) -> None:
+    """Write an array that comes in blocks of rows."""
+    first = next(blocks)
+    header = np.lib.format.header_data_from_array_1_0(first)
+    header.update(shape=(rows, *first.shape[1:]), fortran_order=False)
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_2_0(file, header)
+        file.write(first.tobytes())
+        for block in blocks:
+            file.write(block.tobytes())
+
+
+def _blocks(n: int) -> Iterator[NDArray[np.intp]]:
+    """Rows of n images, some thousand at a time."""
+    for begin in range(0, n, ROWS_AT_A_TIME):
+        yield np.arange(begin, min(begin + ROWS_AT_A_TIME, n))
 
 
 def _write_parquet(path: Path, images: ImageSet, codes: LayerCodes, layers: Sequence[str]) -> None:
@@ -89,8 +126,7 @@ def _write_parquet(path: Path, images: ImageSet, codes: LayerCodes, layers: Sequ
     labels = _labels(images)
     writer: pq.ParquetWriter | None = None
     try:
-        for begin in range(0, len(images), ROWS_AT_A_TIME):
-            rows = np.arange(begin, min(begin + ROWS_AT_A_TIME, len(images)))
+        for rows in _blocks(len(images)):
             part = codes.take(rows)
             columns = {"image": pa.array([images.names[i] for i in rows])}
             columns["label"] = pa.array([labels[i] for i in rows], pa.string())

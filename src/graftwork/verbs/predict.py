@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from graftwork.errors import DataError
-from graftwork.images.read import from_paths
+from graftwork.images.folders import images_below, printable
 from graftwork.model.load import Prediction, load
 from graftwork.model.novelty import RATE
 
@@ -32,21 +32,26 @@ def predict(
     novelty_rate
         Share of the model's own kind of images that may be flagged as of another kind.
     on_error
-        Told the name and the reason of each image that cannot be read; without it the first one raises.
+        Told the name and the reason of each image that cannot be read, and of each folder that holds none; without
+        it the first one raises.
 
     Raises
     ------
     ModelError, DataError
-        When the folder is no model, or an image cannot be read.
+        When the folder is no model, an image cannot be read, or a folder holds none.
     """
     model = load(run)
 
     def files() -> Iterator[str | Path]:
         for path in map(Path, images):
-            if path.is_dir():
-                found = from_paths([path])
-                yield from found.names
-            else:
+            if not path.is_dir():
                 yield path
+                continue
+            try:
+                yield from images_below(path)
+            except DataError as error:
+                if on_error is None:
+                    raise
+                on_error(printable(str(path)), error)
 
     yield from model.stream(files(), top=top, novelty_rate=novelty_rate, on_error=on_error)

@@ -83,7 +83,8 @@ def probe(
             listener=stages.listener,
         )
         if on == "all":
-            count_look([prepared.images.digests[i] for i in prepared.split.test], "probe --on all")
+            looked_at = [prepared.images.digests[i] for i in prepared.split.test]
+            count_look(looked_at, "probe --on all", stages.listener)
             prepared = prepared.all_develop(folds=folds, seed=seed)
     with stages.stage("backbone"):
         asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views)

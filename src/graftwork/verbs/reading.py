@@ -50,7 +50,11 @@ class Opened:
     engine: Callable[[], Engine]
     store: Store
     choice: EngineChoice
-    findings: tuple[Finding, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth knowing about it, and about the codes that were kept, as far as they have been asked for."""
+        return (*_card_findings(self.reading.card), *_store_findings(self.store))
 
     def codes(self, images: ImageSet, progress: Progress | None = None) -> LayerCodes:
         """Return the codes of images at every layer, computed where the store lacks them."""
@@ -137,8 +141,9 @@ class Networks:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is worth knowing about them."""
-        return tuple(finding for opened in self.opened.values() for finding in opened.findings)
+        """What is worth knowing about them, and about the codes that were kept."""
+        store = next(iter(self.opened.values())).store
+        return (*(finding for card in self.cards for finding in _card_findings(card)), *_store_findings(store))
 
 
 def open_networks(
@@ -206,7 +211,6 @@ def open_backbone(
         engine=functools.partial(open_engine, card, choice.name),
         store=store or Store(),
         choice=choice,
-        findings=_card_findings(card),
     )
 
 
@@ -226,5 +230,21 @@ def _card_findings(card: BackboneCard) -> tuple[Finding, ...]:
             "batch norm without statistics of its own",
             f"every batch norm of {card.name} has mean 0 and variance 1: folded where the weights came from; codes are "
             "right, and fine-tuning measures the statistics first",
+        ),
+    )
+
+
+def _store_findings(store: Store) -> tuple[Finding, ...]:
+    if not store.damaged:
+        return ()
+    return (
+        Finding(
+            "G402",
+            "warning",
+            "kept codes were damaged",
+            f"{store.damaged} of the store's files did not hold what was written; they were dropped, and their codes "
+            "computed again",
+            f"if it happens again, look after the disk that {store.folder} lies on",
+            count=store.damaged,
         ),
     )

@@ -218,7 +218,9 @@ def train(
             tested = (
                 _nested_score(rules, networks, prepared, folder, stages.listener)
                 if test == "cv"
-                else _held_out_score(rules, opened.with_fitted(fitted), found, fitted, prepared, folder)
+                else _held_out_score(
+                    rules, opened.with_fitted(fitted), found, fitted, prepared, folder, stages.listener
+                )
             )
         with stages.stage("map"):
             codes = opened.with_fitted(fitted).codes(prepared.develop, stages.listener.progress)
@@ -255,7 +257,13 @@ def _score_with_series_apart(rules: Rules, networks: Networks, found: Found, pre
 
 
 def _held_out_score(
-    rules: Rules, opened: Opened, found: Found, fitted: Fitted, prepared: Prepared, folder: Path
+    rules: Rules,
+    opened: Opened,
+    found: Found,
+    fitted: Fitted,
+    prepared: Prepared,
+    folder: Path,
+    listener: Listener,
 ) -> TestScore | None:
     """Open the test part, once, with the model that is fitted already."""
     rows = prepared.split.test
@@ -264,7 +272,7 @@ def _held_out_score(
     images = prepared.images.take(rows)
     codes = opened.codes(images).of(found.chosen.candidate.taps)
     how = "given test part" if prepared.test_was_given else "held-out test"
-    return _score(rules, prepared, rows, probabilities(fitted, codes), how, folder)
+    return _score(rules, prepared, rows, probabilities(fitted, codes), how, folder, listener)
 
 
 def _nested_score(rules: Rules, networks: Networks, prepared: Prepared, folder: Path, listener: Listener) -> TestScore:
@@ -278,11 +286,17 @@ def _nested_score(rules: Rules, networks: Networks, prepared: Prepared, folder: 
         costs=[cost_to_use(candidate, networks.cards) for candidate in rules.candidates],
         listener=listener,
     )
-    return _score(rules, prepared, prepared.split.develop, rows, "nested cross-validation", folder)
+    return _score(rules, prepared, prepared.split.develop, rows, "nested cross-validation", folder, listener)
 
 
 def _score(
-    rules: Rules, prepared: Prepared, rows: Ints, probability_rows: NDArray[np.float32], how: str, folder: Path
+    rules: Rules,
+    prepared: Prepared,
+    rows: Ints,
+    probability_rows: NDArray[np.float32],
+    how: str,
+    folder: Path,
+    listener: Listener,
 ) -> TestScore:
     y = prepared.images.labels[rows]
     found = score(rules.metric, y, probability_rows, prepared.split.groups[rows], seed=rules.seed)
@@ -296,5 +310,5 @@ def _score(
         rows=rows,
         y=y,
         probabilities=probability_rows,
-        look=count_look([prepared.images.digests[i] for i in rows], str(folder.resolve())),
+        look=count_look([prepared.images.digests[i] for i in rows], str(folder.resolve()), listener),
     )
