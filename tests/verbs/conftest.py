@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -47,33 +46,6 @@ def run(tiny: Path, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
     from graftwork import train
 
     return train(tiny, output=tmp_path_factory.mktemp("runs") / "insects", **SMALL)
-
-
-class Typed(NamedTuple):
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def graft(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Typed]:
-    """Type a command, in this process."""
-    from graftwork.cli import main
-
-    def typed(*words: object) -> Typed:
-        monkeypatch.setattr("sys.argv", ["graft", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as done:
-            code = int(done.code or 0)
-        return Typed(code, *capsys.readouterr())
-
-    return typed
 
 
 class Heard(Listener):
