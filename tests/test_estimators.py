@@ -12,14 +12,14 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
 from graftwork import CodesTransformer, TransferClassifier
 from graftwork.images.imageset import ImageSet
 from graftwork.images.memory import from_arrays
-from graftwork.testing import tiny_image, write_tiny_images
+from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
 
 SMALL = {"backbone": "efficientnet_lite0", "input_px": 32}
 
@@ -72,6 +72,25 @@ def test_inside_a_pipeline_and_a_grid_search():
     found = GridSearchCV(pipeline, {"codestransformer__layers": ["blocks.2", "last"]}, cv=2).fit(X, y)
     assert found.best_params_["codestransformer__layers"] in ("blocks.2", "last")
     assert found.best_score_ > 0.4
+
+
+def test_a_classifier_of_paths_inside_a_pipeline_is_searched_over_its_own_parameters(tmp_path):
+    folder = write_tiny_images(tmp_path / "images", per_class=12)
+    X = np.array([str(p) for p in sorted(folder.rglob("*.png"))])[:, None]
+    y = np.array([path.split("/")[-2] for path in X[:, 0]])
+    backbone = write_tiny_backbone(tmp_path)  # of random weights: the later the layer, the less it tells
+    classifier = TransferClassifier(backbone=str(backbone), loss="softmax", folds=2)
+    pipeline = Pipeline([("nothing", "passthrough"), ("images", classifier)])
+    grid = {"images__layer": ["blocks.4", "blocks.1"], "images__normalise": ["standard", "l2"]}
+    found = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
+    assert found.best_params_["images__layer"] == "blocks.1"
+    best = found.best_estimator_.named_steps["images"]
+    assert (best.layer_, list(best.classes_)) == ("blocks.1", ["ant", "bee", "cat"])
+    scores = found.cv_results_["mean_test_score"]
+    for layer, score in zip(found.cv_results_["param_images__layer"], scores, strict=True):
+        assert (score > 0.8) == (layer == "blocks.1")
+    assert found.predict_proba(X).shape == (36, 3)
+    assert found.score(X, y) > 0.8
 
 
 def test_numbers_are_refused_with_what_to_do_and_nothing_works_before_fit():

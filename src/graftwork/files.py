@@ -9,11 +9,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from graftwork.errors import StorageError
 
 CACHE_VARIABLE = "GRAFTWORK_CACHE"
+Kept = Literal["backbones", "codes", "engines", "looks"]
+KEPT: tuple[Kept, ...] = get_args(Kept)
+"""The folders of kept work, all of which can be computed again; whatever else lies beside them is not theirs."""
 
 Record = TypeVar("Record")
 
@@ -24,6 +27,11 @@ def cache_folder() -> Path:
 
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("graftwork", appauthor=False))
+
+
+def kept_folder(name: Kept) -> Path:
+    """Return where one kind of kept work lies."""
+    return cache_folder() / name
 
 
 @contextlib.contextmanager

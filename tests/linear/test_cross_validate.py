@@ -142,6 +142,19 @@ def test_the_path_stops_once_the_figures_have_fallen(digits):
     assert max(found.tried) > found.C
 
 
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+@pytest.mark.parametrize("normalise", ["standard", "l2"])
+def test_the_path_goes_on_where_so_small_a_c_learns_nothing_from_so_few_images(loss, normalise):
+    y = np.arange(36) % 3
+    codes = np.random.default_rng(0).normal(0, 0.2, (36, 24)) + 2 * np.eye(3, 24)[y]
+    for n_folds in (2, 5):
+        found = cross_validate(
+            codes.astype(np.float32), y, folds_of(y, n_folds=n_folds), n_classes=3, loss=loss, metric="accuracy",
+            normalise=normalise,
+        )  # fmt: skip
+        assert (found.probabilities.argmax(axis=1) == y).mean() > 0.9
+
+
 @pytest.mark.parametrize("normalise", ["standard", "l2"])
 def test_refit_folds_the_standardisation_in(digits, normalise):
     x, y, _ = digits

@@ -22,7 +22,7 @@ from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
 from graftwork.backbones.weights import PICKLES, sha256_of, weights_file
 from graftwork.core.facts import Aspect, BackboneCard, BatchnormStatistics, Intensity, Preprocess, Relu, Tap, digest_of
 from graftwork.errors import BackboneError
-from graftwork.files import cache_folder, read_kept, write_json
+from graftwork.files import kept_folder, read_kept, write_json
 
 EMBEDDED = "efficientnet_lite0"
 """The network whose weights come with the installation."""
@@ -189,7 +189,7 @@ def _complete(card: BackboneCard) -> BackboneCard:
     path = weights_file(card)
     card = dataclasses.replace(card, weights_sha256=checksum or sha256_of(path))
     key = digest_of([_DESCRIPTION_VERSION, dataclasses.asdict(card)])
-    kept = cache_folder() / "backbones" / f"{key}.json"
+    kept = kept_folder("backbones") / f"{key}.json"
     names = [field.name for field in dataclasses.fields(_ReadFromNetwork)]
     known = read_kept(kept, _ReadFromNetwork)
     if known is not None:

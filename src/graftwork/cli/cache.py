@@ -7,7 +7,7 @@ import shutil
 import click
 
 from graftwork.codes.store import Store
-from graftwork.files import cache_folder, size_mb
+from graftwork.files import KEPT, cache_folder, kept_folder, size_mb
 
 
 @click.command("cache", short_help="Show, clear or limit what is kept on disk.")
@@ -18,13 +18,14 @@ def command(clear: bool, budget_mb: float | None) -> None:
 
     $GRAFTWORK_CACHE chooses the place, $GRAFTWORK_CACHE_MB the budget that every extraction keeps.
     """
-    folder = cache_folder()
     if clear:
-        for part in folder.glob("*/"):
-            shutil.rmtree(part)  # the ledger of looks at test sets is a file, and stays
+        for name in KEPT:
+            if kept_folder(name).exists():
+                shutil.rmtree(kept_folder(name))  # the ledger of looks at test sets lies beside them, and stays
     if budget_mb is not None:
         for dropped in Store(budget_mb=budget_mb).keep_budget():
             click.echo(f"dropped {dropped}")
-    click.echo(f"{folder}: {size_mb(folder):,.0f} MB")
-    for part in sorted(folder.glob("*/")):
-        click.echo(f"  {part.name}: {size_mb(part):,.0f} MB")
+    sizes = {name: size_mb(kept_folder(name)) for name in KEPT if kept_folder(name).exists()}
+    click.echo(f"{cache_folder()}: {sum(sizes.values()):,.0f} MB")
+    for name, size in sizes.items():
+        click.echo(f"  {name}: {size:,.0f} MB")

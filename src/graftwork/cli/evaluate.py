@@ -9,6 +9,7 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
+from graftwork.errors import UsageError
 
 
 @click.command("evaluate", short_help="Score a model on labelled images.")
@@ -25,7 +26,19 @@ def command(run: Path, data: Path, at_least: float | None, group_by: str | None,
     from graftwork.cli.show import show_evaluation
     from graftwork.verbs.evaluate import evaluate
 
+    if at_least is not None:
+        _refuse_log_loss(run)
     with Terminal(quiet=quiet) as terminal:
         found = evaluate(run, data, group_by=group_by, listener=terminal)
     show_evaluation(found, at_least=at_least, as_json=as_json)
     sys.exit(1 if at_least is not None and found.fresh.low < at_least else 0)
+
+
+def _refuse_log_loss(run: Path) -> None:
+    from graftwork.runfolder import read_run
+
+    if read_run(run).verdict.metric == "log-loss":
+        raise UsageError(
+            f"--at-least is for shares, where more is better, but {run} is judged by its log loss; leave it out, or "
+            "train with another --metric"
+        )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftwork.errors import DataError
-from graftwork.files import cache_folder, whole_file
+from graftwork.files import kept_folder, whole_file
 from graftwork.images.imageset import ImageSet, Progress, in_threads
 from graftwork.images.pixels import as_bytes, bits, intensity_tails, load, on_white, open_image, upright
 
@@ -158,7 +158,7 @@ def look_at(images: ImageSet, folder: Path | None = None, progress: Progress | N
     StorageError
         When ``folder`` cannot be written to.
     """
-    kept = _Kept((folder or cache_folder() / "looks") / _VERSION)
+    kept = _Kept((folder or kept_folder("looks")) / _VERSION)
     wanted, first = np.unique(images.digests.astype("S64"), return_index=True)
     new = np.sort(first[~np.isin(wanted, kept.digests())])
     for start in range(0, len(new), _SHARD):
@@ -168,7 +168,7 @@ def look_at(images: ImageSet, folder: Path | None = None, progress: Progress | N
 
 def recall_looks(digests: Sequence[str], folder: Path | None = None) -> Looks | None:
     """The looks at images that were looked at before, in that order; None where one of them is no longer kept."""
-    kept = _Kept((folder or cache_folder() / "looks") / _VERSION)
+    kept = _Kept((folder or kept_folder("looks")) / _VERSION)
     wanted = np.asarray(digests, "S64")
     return kept.looks(wanted) if np.isin(wanted, kept.digests()).all() else None
 

@@ -218,8 +218,9 @@ class _Path:
             self._try((best * neighbour) ** 0.5, start, toward)
 
     def _fell(self, C: float) -> bool:
-        """Whether another C is better by either figure."""
-        return C not in (self.best, self._likeliest)
+        """Whether other Cs are better by either figure; where nothing is learned yet all are equal, and none fell."""
+        figures = self.figures[C]
+        return figures > self.figures[self.best] and figures[1] > self.figures[self._likeliest][1]
 
     @property
     def _likeliest(self) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.choose import Score, score
 from graftwork.core.metrics import confusion
+from graftwork.core.record import Run
 from graftwork.core.rules import Finding
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import DataError
@@ -32,7 +33,7 @@ class Evaluation:
     trained_on: Score | None
     """On those that it was trained on, exact or near; None where there are none."""
     exact: int
-    """Images that are files of the training part."""
+    """Images that are files that the model was trained on."""
     near: int | None
     """Images that are near-copies of such; None where the training images' looks are no longer kept."""
     classes: tuple[str, ...]
@@ -60,7 +61,7 @@ def evaluate(
         looked = look_and_check(data, group_by=group_by, listener=stages.listener)
         y = looked.numbers(model.classes)
     with stages.stage("training images"):
-        trained = [d for d, part in zip(record.images.digests, record.images.parts, strict=True) if part == "develop"]
+        trained = _trained_on(record)
         exact = np.isin(looked.images.digests, trained)
         near = _near(looked, exact, trained)
     with stages.stage("predict"):
@@ -85,6 +86,12 @@ def evaluate(
         precision=precision,
         findings=looked.findings,
     )
+
+
+def _trained_on(run: Run) -> list[str]:
+    """Digests of the images that the model in a run's folder was fitted on: the test part too after ``final="all"``."""
+    parts = ("develop", "test") if run.settings.get("final") == "all" else ("develop",)
+    return [digest for digest, part in zip(run.images.digests, run.images.parts, strict=True) if part in parts]
 
 
 def _near(looked: Looked, exact: NDArray[np.bool_], trained: list[str]) -> NDArray[np.bool_] | None:

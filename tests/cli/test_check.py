@@ -1,0 +1,64 @@
+"""``graft check``: what people read and what programs read are the same counts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import graftwork
+from graftwork.testing import write_tiny_images
+
+
+@pytest.fixture
+def flawed(tmp_path: Path) -> Path:
+    """Three classes of unequal size; one file cut off, one file under two labels, one copy in the test part."""
+    folder = tmp_path / "flawed"
+    for part, count, seed in (("train", 12, 1), ("test", 4, 2)):
+        write_tiny_images(folder / part, per_class=count, seed=seed)
+    train = folder / "train"
+    for path in sorted((train / "bee").iterdir())[:3]:
+        path.unlink()
+    cut = train / "cat" / "cat-000.png"
+    cut.write_bytes(cut.read_bytes()[:150])
+    shutil.copy(train / "ant" / "ant-001.png", train / "bee" / "ant-001.png")
+    shutil.copy(train / "ant" / "ant-002.png", folder / "test" / "ant" / "leak.png")
+    return folder
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_json_holds_the_counts_and_findings_of_the_table(flawed: Path, graft) -> None:
+    table, plain = graft("check", flawed, "--quiet"), graft("check", flawed, "--quiet", "--json")
+    assert (table.code, plain.code) == (0, 0)
+    found = json.loads(plain.out)
+    lines = table.out.splitlines()
+    assert " ".join(table.out.split()).startswith(f"{found['images']} images that can be used ")
+    rows = {cells(line)[0]: cells(line)[1] for line in lines if line.startswith("│")}
+    assert rows == {name: str(count) for name, count in found["per_class"].items()}
+    assert ", ".join(f"{part}: {count}" for part, count in found["per_part"].items()) in lines
+    said = [line.split()[1] for line in lines if line.startswith(("error G", "warning G", "note G"))]
+    assert sorted(said) == sorted(finding["code"] for finding in found["findings"])
+    for finding in found["findings"]:
+        assert f"{finding['severity']} {finding['code']} {finding['title']}: {finding['because']}" in table.out
+
+
+def test_the_counts_are_those_of_the_files(flawed: Path) -> None:
+    found = graftwork.check(flawed)
+    assert found.images == sum(found.per_class.values()) == sum(found.per_part.values())
+    assert found.per_class["cat"] == 11 + 4  # the one cut off is left out
+    assert found.per_part["test"] == 3 * 4 + 1
+    codes = {finding.code: finding for finding in found.findings}
+    (unreadable,) = [finding for finding in codes.values() if finding.examples == ("train/cat/cat-000.png",)]
+    assert unreadable.count == 1
+
+
+def test_images_without_a_flaw_are_told_so(tmp_path: Path, graft) -> None:
+    answer = graft("check", write_tiny_images(tmp_path / "insects", per_class=30), "--quiet")
+    found = json.loads(graft("check", tmp_path / "insects", "--quiet", "--json").out)
+    assert found["per_class"] == {"ant": 30, "bee": 30, "cat": 30}
+    assert ("nothing wrong was found" in answer.out) == (not found["findings"])

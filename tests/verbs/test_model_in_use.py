@@ -1,0 +1,106 @@
+"""A loaded model: a picture gives one answer however it comes, in any thread, with the network's weights or without."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import graftwork
+from graftwork.core.record import Run
+from graftwork.errors import BackboneError, DataError
+from graftwork.testing import write_tiny_backbone
+
+
+@pytest.fixture(scope="module")
+def model(run: Run) -> graftwork.Model:
+    return graftwork.load(run.folder)
+
+
+def test_paths_bytes_pil_images_and_arrays_give_the_same_probabilities(
+    model: graftwork.Model, tiny: Path, tmp_path: Path
+) -> None:
+    paths = sorted(tiny.rglob("*.png"))[::13]
+    expected = model.probabilities(paths)
+    assert len(np.unique(expected, axis=0)) == len(paths)
+    pictures = [Image.open(path) for path in paths]
+    for name, images in {
+        "text": [str(path) for path in paths],
+        "bytes": [path.read_bytes() for path in paths],
+        "PIL": pictures,
+        "uint8": [np.asarray(picture) for picture in pictures],
+        "one array": np.stack([np.asarray(picture) for picture in pictures]),
+        "a view that is not contiguous": [np.asarray(picture)[:, ::-1][:, ::-1] for picture in pictures],
+        "mixed": [paths[0], paths[1].read_bytes(), *pictures[2:]],
+    }.items():
+        np.testing.assert_array_equal(model.probabilities(images), expected, err_msg=name)
+
+
+def test_one_picture_may_stand_without_a_list(model: graftwork.Model, tiny: Path) -> None:
+    path = next(tiny.rglob("*.png"))
+    (expected,) = model.predict([path])
+    picture = Image.open(path)
+    for image in (path, str(path), path.read_bytes(), picture, np.asarray(picture)):
+        (said,) = model.predict(image)
+        assert (said.label, said.top) == (expected.label, expected.top)
+    assert model.predict([]) == []
+
+
+def test_a_grey_picture_is_the_same_in_memory_and_on_disk(model: graftwork.Model, tiny: Path, tmp_path: Path) -> None:
+    grey = Image.open(next(tiny.rglob("*.png"))).convert("L")
+    grey.save(tmp_path / "grey.png")
+    expected = model.probabilities([tmp_path / "grey.png"])
+    np.testing.assert_array_equal(model.probabilities([grey]), expected)
+    np.testing.assert_array_equal(model.probabilities([np.asarray(grey)]), expected)
+
+
+def test_an_array_that_is_no_picture_is_refused_with_what_to_do(model: graftwork.Model) -> None:
+    with pytest.raises(DataError, match=r"image 1 must be a uint8 array .*, but is float64 .*; scale to 0\.\.255"):
+        model.predict(np.zeros((8, 8, 3)))
+
+
+def test_eight_threads_are_told_what_one_is_told(model: graftwork.Model, tiny: Path) -> None:
+    paths = sorted(tiny.rglob("*.png"))
+    expected = model.probabilities(paths)
+    shares = [np.arange(first, len(paths), 8) for first in range(8)] * 3
+
+    def tell(rows: np.ndarray) -> np.ndarray:
+        return model.probabilities([paths[row] for row in rows])
+
+    with ThreadPoolExecutor(8) as pool:
+        for rows, found in zip(shares, pool.map(tell, shares), strict=True):
+            np.testing.assert_array_equal(found, expected[rows])
+
+
+def test_a_slim_model_leaves_the_body_out_and_says_what_is_missing_where_the_backbone_is(
+    tiny: Path, tmp_path: Path, shared_cache: Path
+) -> None:
+    backbone = write_tiny_backbone(tmp_path / "network")
+    asked = {"backbone": str(backbone), "strategy": "linear", "loss": "softmax", "layer": "blocks.3"}
+    run = graftwork.train(tiny, output=tmp_path / "run", slim=True, **asked)
+    folder = tmp_path / "run" / "model"
+    assert not (folder / "body.safetensors").exists()
+    assert "body.safetensors" not in json.loads((folder / "manifest.json").read_text())["sha256"]
+    paths = [tiny / run.images.names[row] for row in run.test.rows]
+    np.testing.assert_allclose(graftwork.load(folder).probabilities(paths), run.test.probabilities, atol=2e-3)
+    shutil.rmtree(folder / "engine", ignore_errors=True)  # as where OpenVINO cannot be had: the network is made anew
+    np.testing.assert_allclose(graftwork.load(folder).probabilities(paths), run.test.probabilities, atol=2e-3)
+    backbone.unlink()
+    with pytest.raises(BackboneError, match=r"test_efficientnet\.safetensors") as refused:
+        graftwork.load(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_that_is_not_slim_needs_no_backbone(tiny: Path, tmp_path: Path, shared_cache: Path) -> None:
+    backbone = write_tiny_backbone(tmp_path / "network")
+    asked = {"backbone": str(backbone), "strategy": "linear", "loss": "softmax", "layer": "blocks.3"}
+    run = graftwork.train(tiny, output=tmp_path / "run", **asked)
+    backbone.unlink()
+    shutil.rmtree(tmp_path / "run" / "model" / "engine", ignore_errors=True)
+    paths = [tiny / run.images.names[row] for row in run.test.rows]
+    np.testing.assert_allclose(graftwork.load(run.folder).probabilities(paths), run.test.probabilities, atol=2e-3)
