@@ -41,6 +41,37 @@ def test_of_equally_cheap_candidates_the_better_wins_however_little():
     assert judge([hit, better], y, [1, 1]).chosen == 1
 
 
+def test_of_equals_that_read_alike_the_likeliest_wins():
+    y = np.arange(40) % 2
+    hit = np.arange(40) % 10 > 0
+    better = hit.copy()
+    better[0] = True
+    sure = rows_that_hit(hit, y)
+    unsure = np.where(rows_that_hit(better, y) > 0.5, 0.6, 0.4).astype(np.float32)
+    trials = [trial("first", unsure), trial("second", sure)]
+    verdict = choose(trials, [1, 1], y, np.arange(40), "accuracy", seed=0, n_folds=5)
+    assert (verdict.best, verdict.chosen, verdict.words) == (0, 1, "likeliest of equals")
+    assert "first, softmax reads 2.5 points better, which may be chance" in verdict.because
+    dear = choose(trials, [1, 2], y, np.arange(40), "accuracy", seed=0, n_folds=5)
+    assert dear.chosen == 0  # only among the cheapest
+
+
+def test_where_classes_weigh_the_same_so_do_their_probabilities():
+    y = np.array([0] * 90 + [1] * 10)
+    for_many = np.where(y == 0, 0.1, 0.35)
+    for_few = np.where(y == 0, 0.4, 0.65)
+    rows = [np.stack([1 - p, p], axis=1).astype(np.float32) for p in (for_many, for_few)]
+    rows[0][90:] = rows[0][90:, ::-1]  # both read all of them right
+    rows[0][90:95] = [0.45, 0.55]
+    rows[1][90:] = [0.1, 0.9]
+    trials = [trial("many", rows[0]), trial("few", rows[1])]
+    chosen = {
+        metric: choose(trials, [1, 1], y, np.arange(100), metric, seed=0, n_folds=5).chosen
+        for metric in ("accuracy", "balanced-accuracy", "macro-f1")
+    }
+    assert chosen == {"accuracy": 0, "balanced-accuracy": 1, "macro-f1": 1}
+
+
 def test_a_cheaper_candidate_within_what_is_worth_it_is_kept():
     y = np.arange(1000) % 2
     hit = np.arange(1000) % 10 > 0

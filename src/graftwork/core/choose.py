@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ DRAWS = 2000
 WORTH = 0.01
 """A deficit, in the metric's own unit, that a cheaper candidate is forgiven."""
 
-Words = Literal["only one", "pays", "not worth it", "cannot tell", "best and cheapest"]
+Words = Literal["only one", "pays", "not worth it", "cannot tell", "best and cheapest", "likeliest of equals"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,7 +174,9 @@ def choose(
     Only trials that were run to their end can be chosen; they are compared on the images that all of them have.
 
     ``best`` has the lowest out-of-fold loss. Differences to it are paired per image, with a bootstrap over
-    groups and one critical value for all pairs, baselines included. Of equally cheap candidates the better wins.
+    groups and one critical value for all pairs, baselines included. Of equally cheap candidates that are not
+    significantly worse, the one wins that gives the labels the highest probability: where images are few, that tells
+    more than how many were read right (``benchmarks/selection.py``).
 
     Parameters
     ----------
@@ -206,8 +208,10 @@ def choose(
         judged[j] if j in judged else _beside_the_best(metric, y, groups, labels[j], trial, trials[best], seed, n_folds)
         for j, trial in enumerate(trials)
     ]
-    open_to = [j for j in whole if not rows[j].beaten and rows[j].deficit <= worth]
-    chosen = min(open_to, key=lambda j: (costs[j], loss[j], j))
+    cheapest = min(costs[j] for j in whole if not rows[j].beaten and rows[j].deficit <= worth)
+    surprise = _surprise(metric, y[common])
+    equals = [j for j in whole if costs[j] == cheapest and not rows[j].beaten]
+    chosen = min(equals, key=lambda j: (surprise(trials[j].probabilities[common]), loss[j], j))
     words = _words(rows, whole, costs, chosen, best, worth)
     return Verdict(
         metric=metric,
@@ -223,6 +227,14 @@ def choose(
         else None,
         images=None if common.all() else int(common.sum()),
     )
+
+
+def _surprise(metric: Metric, y: Ints) -> Callable[[Floats], float]:
+    """Log loss of probability rows, every class with the same weight where the metric gives it that."""
+    count = np.bincount(y)
+    even = metric in ("balanced-accuracy", "macro-f1")
+    weights = 1.0 / count[y] if even else np.ones(len(y))
+    return lambda rows: float(weighted_loss("log-loss", y, rows, weights[None])[0])
 
 
 def _beside_the_best(
@@ -248,6 +260,8 @@ def _words(
         if not cheaper:
             return "best and cheapest"
         return "pays" if all(rows[j].beaten for j in cheaper) else "cannot tell"
+    if costs[chosen] == costs[best]:
+        return "likeliest of equals"
     return "not worth it" if rows[chosen].deficit_high < worth else "cannot tell"
 
 
@@ -260,6 +274,11 @@ def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, metric: 
         case "best and cheapest":
             rest = "beats every other significantly" if not unbeaten else f"{unbeaten} others cannot be told from it"
             return f"{name} reads best and nothing tried is cheaper; {rest}"
+        case "likeliest of equals":
+            return (
+                f"{name} gives the labels the highest probability of all that cost the same; {best.label} reads "
+                f"{_points(chosen.deficit, metric)} better, which may be chance"
+            )
         case "pays":
             return f"{name} is significantly better than everything cheaper"
         case "not worth it":
