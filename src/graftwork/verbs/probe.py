@@ -61,7 +61,8 @@ def probe(
     Parameters
     ----------
     on
-        ``all`` reads the test images too; that is a look at them, and a later ``train`` says so.
+        ``all`` reads every image, those to test on too; that is a look at them, and a later ``train`` says so,
+        however it divides them.
 
     Other parameters are those of ``train``.
 
@@ -76,7 +77,7 @@ def probe(
             data, test=test, folds=folds, group_by=group_by, like=like, seed=seed, listener=stages.listener
         )
         if on == "all":
-            count_look([prepared.images.digests[i] for i in prepared.split.test], "probe --on all")
+            count_look(list(map(str, prepared.images.digests)), "probe --on all")
             prepared = prepared.all_develop(folds=folds, seed=seed)
     with stages.stage("backbone"):
         asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views)
