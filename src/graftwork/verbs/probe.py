@@ -12,7 +12,7 @@ from graftwork.core.choose import Verdict
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Loss, Normalise, linear_candidates
-from graftwork.core.rules import Finding
+from graftwork.core.rules import Finding, result_findings
 from graftwork.core.trials import Trial
 from graftwork.verbs.ledger import count_look
 from graftwork.verbs.listener import Listener, Stages
@@ -116,6 +116,10 @@ def probe(
         trials=found.trials,
         images=len(prepared.y),
         on=on,
-        findings=(*prepared.findings, *opened.findings),
+        findings=(
+            *prepared.findings,
+            *opened.findings,
+            *result_findings(found.verdict, found.trials, images=len(prepared.images), how_tested="none"),
+        ),
         stage_seconds=stages.seconds,
     )
