@@ -148,6 +148,8 @@ def test_a_second_look_is_told():
     run = example_run()
     run = dataclasses.replace(run, test=dataclasses.replace(run.test, look=3))
     assert "look number 3 at these images" in Page(bare(run)).text
+    run = dataclasses.replace(run, test=dataclasses.replace(run.test, seen=5))
+    assert f"look number 3 at 5 of these {len(run.test.y)} images" in Page(bare(run)).text
 
 
 def test_nested_cross_validation_says_how_each_image_was_read():

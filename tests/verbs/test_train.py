@@ -166,6 +166,19 @@ def test_nested_cross_validation_tests_every_image_once(tiny, tmp_path, small):
     assert not any(finding.code == "G304" for finding in run.findings)
 
 
+def test_nested_cross_validation_is_refused_where_a_test_part_came_with_the_data(tmp_path, small):
+    for part, seed in (("train", 1), ("test", 2)):
+        write_tiny_images(tmp_path / "data" / part, per_class=8, seed=seed)
+    for verb, asked in ((train, {**small, "output": tmp_path / "cv"}), (graftwork.probe, {})):
+        with pytest.raises(
+            UsageError, match=r"data comes with a test part of its own: leave out --test, or give the tr"
+        ):
+            verb(tmp_path / "data", test="cv", **asked)
+    assert train(tmp_path / "data", output=tmp_path / "given", **small).test.how == "given test part"
+    alone = train(tmp_path / "data" / "train", output=tmp_path / "alone", test="cv", folds=3, **small)
+    assert len(alone.test.rows) == 24
+
+
 def test_final_all_says_that_the_score_belongs_to_the_model_before(tiny, tmp_path, small):
     run = train(tiny, output=tmp_path / "all", final="all", **small)
     manifest = json.loads((Path(run.folder) / "model" / "manifest.json").read_text(encoding="utf-8"))

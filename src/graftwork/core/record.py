@@ -54,7 +54,15 @@ class TestScore:
     probabilities: NDArray[np.float32]
     """(n_test, k)."""
     look: int = 1
-    """How many times this test set has been looked at by runs on this machine, this one included."""
+    """How many times these images have been looked at by runs on this machine, this one included: of the image that
+    was looked at most."""
+    seen: int = 0
+    """How many of these images other runs had looked at before."""
+
+    @property
+    def seen_in_words(self) -> str:
+        """Which of its images were looked at before."""
+        return "these images" if self.seen in (0, len(self.y)) else f"{self.seen} of these {len(self.y)} images"
 
 
 @dataclasses.dataclass(frozen=True)

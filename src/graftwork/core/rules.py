@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from graftwork.core.choose import Row, Score, Verdict
-from graftwork.core.plans import Candidate, labels_of
+from graftwork.core.plans import Candidate, Linear, labels_of
 from graftwork.core.trials import Trial
 
 Severity = Literal["error", "warning", "note"]
@@ -128,23 +128,28 @@ def _no_better_than_majority(verdict: Verdict, chosen: Row) -> Finding | None:
 
 
 def _earlier_layer(verdict: Verdict, trials: tuple[Trial, ...]) -> Finding | None:
-    """G303: an earlier layer reads these images better than the last one, the note's third situation."""
+    """G303: an earlier layer reads these images better than the last one, the note's third situation.
+
+    Whatever was chosen: the best linear classifier on one layer stands against the best on that network's last.
+    """
     if verdict.metric == "log-loss":
         return None
-    single = [j for j, trial in enumerate(trials) if len(trial.candidate.taps) == 1]
-    if not single or len(trials[verdict.chosen].candidate.taps) != 1:
+    linear = [j for j, trial in enumerate(trials) if isinstance(trial.candidate.plan, Linear)]
+    views = min((trials[j].candidate.views for j in linear), default=1)  # more were tried on the chosen layer alone
+    single = [j for j in linear if len(trials[j].candidate.taps) == 1 and trials[j].candidate.views == views]
+    if not single:
         return None
-    last_name = trials[single[-1]].candidate.taps
-    last = [j for j in single if trials[j].candidate.taps == last_name]
-    best_last = max(verdict.rows[j].score for j in last)
-    gain = verdict.rows[verdict.chosen].score - best_last
-    if verdict.chosen in last or gain < 0.01:
+    best = max(single, key=lambda j: verdict.rows[j].score)
+    network = [j for j in single if trials[j].candidate.backbone == trials[best].candidate.backbone]
+    last = [j for j in network if trials[j].candidate.taps == trials[network[-1]].candidate.taps]
+    gain = verdict.rows[best].score - max(verdict.rows[j].score for j in last)
+    if best in last or gain < 0.01:
         return None
     return Finding(
         "G303",
         "note",
         "an earlier layer reads these images better than the last",
-        f"{verdict.rows[verdict.chosen].label} is {100 * gain:.1f} points above the last layer, out of fold: "
+        f"{verdict.rows[best].label} is {100 * gain:.1f} points above the last layer, out of fold: "
         "the images differ from those that the network was trained on",
     )
 

@@ -132,7 +132,7 @@ def headline(run: Run) -> Headline:
     unseen = "each read by a model that was chosen and fitted without it"
     whom = unseen if test.how == "nested cross-validation" else "that nothing was chosen on"
     between = interval(metric, test.low, test.high)
-    looks = "looked at for the first time" if test.look == 1 else f"look number {test.look} at these images"
+    looks = "looked at for the first time" if test.look == 1 else f"look number {test.look} at {test.seen_in_words}"
     return Headline(
         bare(metric, test.value),
         unit(metric),

@@ -1,21 +1,34 @@
-"""How often a test set has been looked at: every look that leads to another try wears it out a little."""
+"""How often test images have been looked at: every look that leads to another try wears them out a little."""
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from graftwork.files import cache_folder, read_kept, write_json
 from graftwork.verbs.listener import Listener
 
+_DIGITS = 16
+"""Of an image's digest; enough to tell images apart."""
 
-def count_look(test_digests: Sequence[str], run: str, listener: Listener) -> int:
-    """Record that ``run`` looked at these test images, and return how many runs have done so, this one included.
 
+class Look(NamedTuple):
+    """A look at test images, among those of other runs on this machine."""
+
+    number: int
+    """1 where no image was looked at before; else one more than the looks at the image that was looked at most."""
+    seen: int
+    """Images that were looked at before."""
+
+
+def count_look(digests: Sequence[str], run: str, listener: Listener) -> Look:
+    """Record that ``run`` looked at these images, and return what looks came before its first one.
+
+    Images are counted one by one: another division of the same images, or a test with all of them, looks at some again.
     A damaged record is moved aside, and the listener told: what it counted cannot be made again.
     """
-    name = hashlib.sha256("\n".join(sorted(test_digests)).encode()).hexdigest()[:16]
     path = cache_folder() / "looks-at-tests.json"
     ledger = read_kept(path, dict[str, list[str]])
     if ledger is None:
@@ -24,8 +37,11 @@ def count_look(test_digests: Sequence[str], run: str, listener: Listener) -> int
             aside = path.with_suffix(".damaged")
             os.replace(path, aside)
             listener.say(f"the count of looks at test images was damaged and begins anew; {aside} holds what was there")
-    runs = ledger.setdefault(name, [])
-    if run not in runs:
-        runs.append(run)
-        write_json(path, ledger)
-    return runs.index(run) + 1
+    images = {digest[:_DIGITS] for digest in digests}
+    runs = list(ledger)  # in the order of their first looks
+    earlier = runs[: runs.index(run)] if run in ledger else runs
+    looks = Counter(image for other in earlier for image in images.intersection(ledger[other]))
+    known = images.union(ledger.get(run, ()))
+    if len(known) > len(ledger.get(run, ())):
+        write_json(path, {**ledger, run: sorted(known)})
+    return Look(1 + max(looks.values(), default=0), len(looks))

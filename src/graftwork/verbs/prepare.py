@@ -185,6 +185,11 @@ def prepare(
     given = images.parts == "test" if images.parts is not None else None
     if given is not None and like is not None:
         raise UsageError(f"--like keeps the split of another run, but {data} comes with a test part; leave out one")
+    if given is not None and test == "cv":
+        raise UsageError(
+            f"--test cv tests with every image, but {data} comes with a test part of its own: leave out --test, or "
+            "give the training part alone"
+        )
     split = make_split(
         images.labels,
         looked.groups,

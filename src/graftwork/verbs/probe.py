@@ -12,7 +12,7 @@ from graftwork.core.choose import Verdict
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Loss, Normalise, linear_candidates
-from graftwork.core.rules import Finding
+from graftwork.core.rules import Finding, result_findings
 from graftwork.core.trials import Trial
 from graftwork.verbs.ledger import count_look
 from graftwork.verbs.listener import Listener, Stages
@@ -61,7 +61,8 @@ def probe(
     Parameters
     ----------
     on
-        ``all`` reads the test images too; that is a look at them, and a later ``train`` says so.
+        ``all`` reads every image, those to test on too; that is a look at them, and a later ``train`` says so,
+        however it divides them.
 
     Other parameters are those of ``train``.
 
@@ -83,8 +84,7 @@ def probe(
             listener=stages.listener,
         )
         if on == "all":
-            looked_at = [prepared.images.digests[i] for i in prepared.split.test]
-            count_look(looked_at, "probe --on all", stages.listener)
+            count_look(list(map(str, prepared.images.digests)), "probe --on all", stages.listener)
             prepared = prepared.all_develop(folds=folds, seed=seed)
     with stages.stage("backbone"):
         asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views)
@@ -123,6 +123,10 @@ def probe(
         trials=found.trials,
         images=len(prepared.y),
         on=on,
-        findings=(*prepared.findings, *opened.findings),
+        findings=(
+            *prepared.findings,
+            *opened.findings,
+            *result_findings(found.verdict, found.trials, images=len(prepared.images), how_tested="none"),
+        ),
         stage_seconds=stages.seconds,
     )

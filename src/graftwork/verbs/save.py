@@ -136,8 +136,8 @@ def _look_finding(score: TestScore | None) -> tuple[Finding, ...]:
             "G305",
             "warning",
             "these test images have been looked at before",
-            f"this is look {score.look} at them on this machine; a choice between runs by their test score is a choice "
-            "on the test set",
+            f"this is look {score.look} at {score.seen_in_words} on this machine; a choice between runs by their test "
+            "score is a choice on the test set",
             "choose by the out-of-fold figures, and keep the last test for the end",
             count=score.look,
         ),

@@ -300,6 +300,7 @@ def _score(
 ) -> TestScore:
     y = prepared.images.labels[rows]
     found = score(rules.metric, y, probability_rows, prepared.split.groups[rows], seed=rules.seed)
+    look = count_look([prepared.images.digests[i] for i in rows], str(folder.resolve()), listener)
     return TestScore(
         metric=rules.metric,
         value=found.value,
@@ -310,5 +311,6 @@ def _score(
         rows=rows,
         y=y,
         probabilities=probability_rows,
-        look=count_look([prepared.images.digests[i] for i in rows], str(folder.resolve()), listener),
+        look=look.number,
+        seen=look.seen,
     )

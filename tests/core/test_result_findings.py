@@ -1,0 +1,110 @@
+"""What a verdict means for the user: a shortcut (G301), and an earlier layer above the last one (G303)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from graftwork.core.choose import Row, Verdict
+from graftwork.core.facts import Cost
+from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.rules import Finding, result_findings
+from graftwork.core.trials import Trial
+
+LAYERS = ("early", "middle", "last")
+TUNED = Candidate("net", ("last",), Recipe(None, 12))
+
+
+def linear(*taps: str, backbone: str = "net", views: int = 1, loss: str = "softmax") -> Candidate:
+    return Candidate(backbone, taps, Linear(loss), views=views)
+
+
+def row(label: str, score: float) -> Row:
+    return Row(label, score, score - 0.02, score + 0.02, 0.0, 0.0, 0.0, False)
+
+
+def judged(
+    scores: dict[Candidate, float],
+    chosen: Candidate | None = None,
+    baselines: dict[str, float] | None = None,
+    metric: str = "accuracy",
+) -> dict[str, Finding]:
+    """Findings about candidates that read so well, by code."""
+    candidates = list(scores)
+    trials = tuple(Trial(c, np.zeros((0, 2), np.float32), Cost(1.0), {}) for c in candidates)
+    best = int(np.argmax(list(scores.values())))
+    verdict = Verdict(
+        metric=metric,
+        chosen=best if chosen is None else candidates.index(chosen),
+        best=best,
+        words="best and cheapest",
+        because="",
+        rows=tuple(row(c.label, score) for c, score in scores.items()),
+        baselines=tuple(row(name, score) for name, score in (baselines or {}).items()),
+    )
+    found = result_findings(verdict, trials, images=5000, how_tested="none")
+    return {finding.code: finding for finding in found}
+
+
+SINGLE = {linear("early"): 0.80, linear("middle"): 0.90, linear("last"): 0.85}
+
+
+@pytest.mark.parametrize(
+    "winner", [linear("middle"), linear(*LAYERS), TUNED, linear("last", views=8)], ids=lambda c: c.label
+)
+def test_g303_judges_the_best_single_layer_whatever_was_chosen(winner: Candidate) -> None:
+    scores = {**SINGLE, linear(*LAYERS): 0.91, TUNED: 0.92, linear("last", views=8): 0.86}
+    said = judged(scores, chosen=winner)["G303"]
+    assert said.severity == "note"
+    assert said.because.startswith("middle, softmax is 5.0 points above the last layer, out of fold")
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {linear("early"): 0.80, linear("middle"): 0.85, linear("last"): 0.90},
+        {**SINGLE, linear("last"): 0.893},
+        {**SINGLE, linear("last", loss="svm"): 0.895},
+        {linear("last"): 0.5, linear("last", views=8): 0.9},
+        {linear("early", "last"): 0.9},
+        {linear("middle"): 0.9},
+        {linear("last"): 0.80, TUNED: 0.95},
+    ],
+    ids=["last is best", "less than a point", "another loss", "more views", "joined", "one layer", "tuned"],
+)
+def test_g303_is_silent_where_no_earlier_layer_is_a_point_better(scores: dict[Candidate, float]) -> None:
+    assert "G303" not in judged(scores)
+
+
+def test_g303_compares_the_layers_of_one_network() -> None:
+    other = {linear("early", backbone="other"): 0.60, linear("last", backbone="other"): 0.70}
+    assert "5.0 points" in judged({**SINGLE, **other})["G303"].because
+    assert "5.0 points" in judged({**other, **SINGLE})["G303"].because
+    rising = {linear("early"): 0.80, linear("last"): 0.90}
+    assert "G303" not in judged({**rising, **other})
+
+
+def test_g303_judges_layers_that_were_read_in_several_views_throughout() -> None:
+    scores = {linear("early", views=4): 0.9, linear("last", views=4): 0.8, linear("early", views=32): 0.95, TUNED: 0.7}
+    assert "10.0 points" in judged(scores)["G303"].because
+
+
+def test_g303_says_nothing_of_log_loss() -> None:
+    assert "G303" not in judged(SINGLE, metric="log-loss")
+
+
+@pytest.mark.parametrize(("pixels", "warned"), [(0.879, True), (0.95, True), (0.869, False)])
+def test_g301_warns_where_what_needs_no_network_reads_within_three_points(pixels: float, warned: bool) -> None:
+    found = judged(SINGLE, baselines={"majority class": 0.3, "file facts": 0.4, "16 x 16 pixels": pixels})
+    assert ("G301" in found) == warned
+    if warned:
+        assert found["G301"].severity == "warning"
+        assert found["G301"].because == (
+            f"16 x 16 pixels alone reads {100 * pixels:.1f} %, the chosen classifier 90.0 %"
+        )
+
+
+def test_g301_names_the_nearest_and_says_nothing_of_log_loss() -> None:
+    rows = {"file facts": 0.88, "16 x 16 pixels": 0.89}
+    assert judged(SINGLE, baselines=rows)["G301"].because.startswith("16 x 16 pixels alone")
+    assert "G301" not in judged(SINGLE, baselines=rows, metric="log-loss")

@@ -1,0 +1,103 @@
+"""Looks at test images are counted image by image: another division of the same images looks at some of them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import graftwork
+from graftwork import files
+from graftwork.core.record import Run
+from graftwork.core.rules import Finding
+from graftwork.runfolder import read_run
+from graftwork.verbs.ledger import count_look
+from graftwork.verbs.listener import Listener
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nothing was looked at; codes and all else that is kept costs nothing there."""
+    cache, shared = tmp_path / "cache", Path(files.cache_folder())
+    cache.mkdir()
+    for name in files.KEPT:
+        (shared / name).mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(shared / name)
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(cache))
+
+
+@pytest.fixture
+def trained(tiny: Path, tmp_path: Path, random_network: dict[str, object], fresh: None) -> Callable[..., Run]:
+    def train(name: str, **asked: object) -> Run:
+        return graftwork.train(tiny, output=tmp_path / name, layer="blocks.3", **random_network, **asked)
+
+    return train
+
+
+def said(run: Run) -> Finding | None:
+    return next((finding for finding in run.findings if finding.code == "G305"), None)
+
+
+def digests(run: Run) -> set[str]:
+    return {run.images.digests[row] for row in run.test.rows}
+
+
+def test_the_same_test_images_are_counted_run_by_run_and_a_run_that_goes_on_is_no_new_look(
+    trained: Callable[..., Run],
+) -> None:
+    first = trained("first")
+    assert (first.test.look, first.test.seen, said(first)) == (1, 0, None)
+    second = trained("second", normalise="l2")
+    assert (second.test.look, second.test.seen) == (2, 12)
+    assert said(second).count == 2
+    assert said(second).because.startswith("this is look 2 at these images on this machine")
+    third = trained("third", metric="log-loss")
+    assert third.test.look == 3
+    assert trained("first").test.look == 1
+    assert trained("second", normalise="l2").test.look == 2
+    assert read_run(Path(third.folder)).test.look == 3
+
+
+def test_another_division_says_how_many_of_its_test_images_were_looked_at(trained: Callable[..., Run]) -> None:
+    first, other = trained("first"), trained("other", seed=1)
+    both = len(digests(first) & digests(other))
+    assert 0 < both < 12
+    assert (other.test.look, other.test.seen) == (2, both)
+    assert f"look 2 at {both} of these 12 images" in said(other).because
+    assert f"look number 2 at {both} of these 12 images" in (Path(other.folder) / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("asked", [{}, {"seed": 1}, {"test": "cv", "folds": 3}])
+def test_a_probe_of_all_images_is_a_look_at_each_however_they_are_divided_later(
+    trained: Callable[..., Run], tiny: Path, random_network: dict[str, object], asked: dict[str, object]
+) -> None:
+    found = graftwork.probe(tiny, backbone=random_network["backbone"], on="all")
+    assert (found.on, found.images) == ("all", 60)
+    run = trained("run", **asked)
+    assert (run.test.look, run.test.seen) == (2, len(run.test.rows))
+    assert said(run).because.startswith("this is look 2 at these images on this machine")
+
+
+def test_a_probe_of_the_develop_part_is_no_look(
+    trained: Callable[..., Run], tiny: Path, random_network: dict[str, object]
+) -> None:
+    found = graftwork.probe(tiny, backbone=random_network["backbone"])
+    assert (found.on, found.images) == ("develop", 48)
+    assert trained("run").test.look == 1
+
+
+def test_a_test_with_every_image_after_a_held_out_one_looks_at_some_again(trained: Callable[..., Run]) -> None:
+    first = trained("first")
+    every = trained("every", test="cv", folds=3)
+    assert (every.test.look, every.test.seen) == (2, len(first.test.rows))
+
+
+def test_images_that_nobody_looked_at_are_at_their_first_look(fresh: None) -> None:
+    assert count_look(["a", "b"], "one", Listener()) == (1, 0)
+    assert count_look(["c"], "two", Listener()) == (1, 0)
+    assert count_look(["b", "c", "d"], "three", Listener()) == (2, 2)
+    assert count_look(["b", "e"], "four", Listener()) == (3, 1)  # of the one that was looked at most
+    assert count_look(["a", "b"], "one", Listener()) == (1, 0)
+    assert count_look(["e"], "one", Listener()) == (1, 0)  # looked at first by four, but one was there before
+    assert count_look(["e"], "five", Listener()) == (3, 1)

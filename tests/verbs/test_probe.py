@@ -1,0 +1,94 @@
+"""``probe``: what every layer reads, and what that means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import graftwork
+from graftwork.core.rules import Finding
+from graftwork.verbs.probe import Probe
+
+
+def of(probe: Probe, code: str) -> Finding | None:
+    return next((finding for finding in probe.findings if finding.code == code), None)
+
+
+@pytest.fixture(scope="module")
+def found(tiny: Path, random_network: dict[str, object], shared_cache: Path) -> Probe:
+    return graftwork.probe(tiny, backbone=random_network["backbone"])
+
+
+@pytest.fixture
+def turned(tmp_path: Path) -> Path:
+    """Stripes in one grey, as fine as pixels: 16 x 16 pixels show nothing of their direction."""
+    for label, name in enumerate(("ant", "bee", "cat")):
+        (tmp_path / "turned" / name).mkdir(parents=True)
+        for i in range(20):
+            y, x = np.mgrid[:32, :32]
+            wave = ((x + i) % 2, (y + i) % 2, (x + y + i) % 2)[label] * 120 + 60
+            noise = np.random.default_rng([label, i]).normal(0, 25, (32, 32, 3))
+            pixels = np.clip(wave[..., None] + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "turned" / name / f"{i}.png")
+    return tmp_path / "turned"
+
+
+def test_every_layer_and_all_of_them_together_are_read_on_the_develop_part(found: Probe) -> None:
+    layers = [tap.name for tap in found.card.taps]
+    assert [trial.candidate.taps for trial in found.trials] == [*((name,) for name in layers), tuple(layers)]
+    assert (found.on, found.images) == ("develop", 48)
+
+
+def test_a_baseline_within_three_points_of_the_winner_is_a_shortcut(found: Probe) -> None:
+    nearest = max(found.verdict.baselines, key=lambda row: row.score)
+    winner = found.verdict.rows[found.verdict.chosen]
+    assert winner.score - nearest.score < 0.03
+    said = of(found, "G301")
+    assert said is not None
+    assert said.severity == "warning"
+    assert said.because.startswith(f"{nearest.label} alone reads {100 * nearest.score:.1f} %")
+
+
+def test_where_only_the_network_reads_the_images_no_shortcut_is_said(
+    turned: Path, random_network: dict[str, object]
+) -> None:
+    found = graftwork.probe(turned, backbone=random_network["backbone"])
+    winner = found.verdict.rows[found.verdict.chosen]
+    assert winner.score - max(row.score for row in found.verdict.baselines) > 0.03
+    assert of(found, "G301") is None
+
+
+def test_an_earlier_layer_that_reads_better_than_the_last_is_said(found: Probe) -> None:
+    rows = {trial.candidate.taps: row.score for trial, row in zip(found.trials, found.verdict.rows, strict=True)}
+    single = {taps: score for taps, score in rows.items() if len(taps) == 1}
+    gain = max(single.values()) - single[("pooled",)]
+    assert gain > 0.1
+    said = of(found, "G303")
+    assert said is not None
+    assert f"is {100 * gain:.1f} points above the last layer" in said.because
+
+
+def test_a_run_says_the_same_of_its_layers(tiny: Path, tmp_path: Path, random_network: dict[str, object]) -> None:
+    run = graftwork.train(tiny, output=tmp_path / "run", **random_network)
+    codes = {finding.code for finding in run.findings}
+    assert {"G301", "G303"} <= codes
+
+
+def test_the_command_prints_the_warning_above_the_table_and_all_of_it_to_programs(
+    found: Probe, tiny: Path, random_network: dict[str, object], tmp_path: Path, graft: Callable[..., object]
+) -> None:
+    asked = (tiny, "--backbone", random_network["backbone"], "--quiet")
+    answer = graft("probe", *asked, "--plot", tmp_path / "layers.html")
+    assert answer.code == 0
+    assert answer.out.index("warning G301 a shortcut may carry the result") < answer.out.index("out of fold")
+    assert "blocks.3, softmax" in answer.out
+    assert "<html" in (tmp_path / "layers.html").read_text(encoding="utf-8").lower()
+    plain = json.loads(graft("probe", *asked, "--json").out)
+    assert (plain["on"], plain["images"]) == ("develop", 48)
+    assert [row["score"] for row in plain["verdict"]["rows"]] == [row.score for row in found.verdict.rows]
+    assert {"G301", "G303"} <= {finding["code"] for finding in plain["findings"]}
