@@ -1,5 +1,6 @@
 """Which strategy wins where: sets x sizes x strategies x seeds, everything outside training being the test.
 
+    python benchmarks/strategies.py --linear-again      # linear rows of the cells that are there, by today's rules
     python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 1] [--backbones …] [--variants]
 
 Strategies: a linear model on the last layer; on the layer that wins a cross-validation inside the training images; the
@@ -103,11 +104,19 @@ def linear(at: Cell, candidates: tuple[Candidate, ...], views: int = 1) -> tuple
     return probabilities(fitted, codes.take(at.test).of(found.chosen.candidate.taps)), found
 
 
-def rows_of(at: Cell, variants: bool) -> Iterator[tuple[str, np.ndarray, float, dict[str, Any]]]:
-    """Strategy, right or wrong of each test image, seconds, and what was chosen."""
+Row = tuple[str, np.ndarray, float, dict[str, Any]]
+"""Strategy, right or wrong of each test image, seconds, and what was chosen."""
+
+
+def on_last_layer(at: Cell) -> tuple[np.ndarray, Found]:
+    card = at.opened.reading.card
+    return linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
+
+
+def linear_rows(at: Cell) -> Iterator[Row]:
     card = at.opened.reading.card
     begin = time.perf_counter()
-    last, found_last = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
+    last, _ = on_last_layer(at)
     yield "linear, last layer", at.right(last), time.perf_counter() - begin, {}
     begin = time.perf_counter()
     best, found = linear(at, linear_candidates(card))
@@ -116,6 +125,11 @@ def rows_of(at: Cell, variants: bool) -> Iterator[tuple[str, np.ndarray, float, 
     begin = time.perf_counter()
     seen, _ = linear(at, (dataclasses.replace(chosen, views=VIEWS),), VIEWS)
     yield f"linear, {VIEWS} views", at.right(seen), time.perf_counter() - begin, {"layer": chosen.label}
+
+
+def tuned_rows(at: Cell, variants: bool) -> Iterator[Row]:
+    card = at.opened.reading.card
+    _, found_last = on_last_layer(at)
     codes = at.opened.codes(at.looked.images)
     with tempfile.TemporaryDirectory() as folder:
         tuning = Tuning(
@@ -144,6 +158,22 @@ def rows_of(at: Cell, variants: bool) -> Iterator[tuple[str, np.ndarray, float, 
                     yield label, at.right(result.margins), seconds, told
 
 
+def linear_again() -> None:
+    lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    for line in lines:
+        at = cell(line["set"], line["backbone"], line["size"], line["seed"])
+        assert at is not None
+        for strategy, right, seconds, told in linear_rows(at):
+            line["strategies"][strategy] = {
+                "percent": round(100 * float(right.mean()), 2),
+                "seconds": round(seconds, 1),
+                **told,
+            }
+            line["right"][strategy] = "".join(map(str, right.astype(int)))
+            print(line["set"], line["backbone"], line["size"], strategy, line["strategies"][strategy], flush=True)
+    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS))
@@ -151,7 +181,11 @@ def main() -> None:
     parser.add_argument("--sizes", default="20,all,5")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", action="store_true")
+    parser.add_argument("--linear-again", action="store_true")
     asked = parser.parse_args()
+    if asked.linear_again:
+        linear_again()
+        return
     results = RESULTS.with_name("strategies-variants.jsonl") if asked.variants else RESULTS
     done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     keys = {(row["set"], row["backbone"], row["size"], row["seed"]) for row in done}
@@ -162,7 +196,7 @@ def main() -> None:
         if at is None:
             continue
         strategies, hits = {}, {}
-        for strategy, right, seconds, told in rows_of(at, asked.variants):
+        for strategy, right, seconds, told in itertools.chain(linear_rows(at), tuned_rows(at, asked.variants)):
             key = strategy if not asked.variants else f"{strategy} {told}"
             hits[key] = right
             strategies[key] = {"percent": round(100 * float(right.mean()), 2), "seconds": round(seconds, 1), **told}
