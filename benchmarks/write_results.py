@@ -460,10 +460,12 @@ def killed() -> list[str]:
     if not rows:
         return []
     hit = [row for row in rows if row["killed"]]
+    seconds = [row["seconds_of_the_run"] for row in hit]
     return [
         "## kill -9 at random moments of a tournament",
         "",
-        f"{len(hit)} runs of about {rows[0]['seconds_of_the_run']:.0f} s killed: the same winner in "
+        f"{len(hit)} runs of {min(seconds):.0f} to {max(seconds):.0f} s killed (a tuned network won in "
+        f"{sum(row['winner'].startswith(('tuned', 'all layers tuned')) for row in hit)} of them): the same winner in "
         f"{sum(row['same_winner'] for row in hit)}, the same test accuracy in {sum(row['same_test'] for row in hit)}, the same "
         f"probabilities to the bit in {sum(row['same_to_the_bit'] for row in hit)}. Asked: all of 20.",
         "",
