@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded, paint, picture, write
+from pictures import encoded, paint, picture, png16, tiff16, write
 from PIL import Image
 
 from graftwork.core.rules import Finding
@@ -43,6 +43,35 @@ def test_ten_per_cent_broken_files_are_listed_and_left_out(folder: Path) -> None
     assert "cat/4.jpg" in found["G101"].because
     assert "cat/4.jpg" not in [read_images(folder).names[i] for i in problems.usable]
     assert len(problems.usable) == 36
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_colours_of_16_bits_are_warned_of(folder: Path, channels: int) -> None:
+    twelve_bits = np.random.default_rng(0).integers(0, 4096, (40, 40, channels))
+    write(folder / "cat" / "a.png", png16(twelve_bits))
+    write(folder / "dog" / "b.png", paint(98, format="PNG"))
+    _, found = checked(folder, input_px=64)
+    assert found["G119"].severity == "warning"
+    assert found["G119"].examples == ("cat/a.png",)
+    assert "G114" not in found  # no range is measured of what is read as 8 bits
+
+
+def test_grey_of_16_bits_is_read_in_full(folder: Path) -> None:
+    write(folder / "cat" / "a.png", png16(np.random.default_rng(0).integers(0, 4096, (40, 40, 1))))
+    _, found = checked(folder, input_px=64)
+    assert "G119" not in found
+    assert found["G114"].examples == ("cat/a.png",)
+
+
+def test_colours_of_16_bits_in_tiffs(folder: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 50, 3))
+    write(folder / "cat" / "a.tif", tiff16(pixels))
+    write(folder / "cat" / "planes.tif", tiff16(pixels, by_planes=True))
+    write(folder / "cat" / "eight.tif", paint(97, format="TIFF"))
+    _, found = checked(folder, input_px=64)
+    assert found["G119"].examples == ("cat/a.tif",)
+    assert found["G101"].examples == ("cat/planes.tif",)  # Pillow would make noise of them
+    assert "must not hold 16 bits a colour plane by plane" in found["G101"].because
 
 
 def test_no_image_readable(folder: Path) -> None:

@@ -3,8 +3,8 @@
 Codes: G101 unreadable, G102 wrong suffix, G103 exact copies, G104 exact copies with different labels, G105 near-copies,
 G106 near-copies with different labels, G107 a large part is near-copies of one another, G108 copies across given parts,
 G109 told groups across given parts, G110 likely groups, G111 tiny, G112 huge, G113 imbalance, G114 more than 8 bits,
-G115 pages or frames, G116 classes of one image, G117 one class only, G118 likely series; G201 likely groups across a
-split. G121 to G129 come from reading.
+G115 pages or frames, G116 classes of one image, G117 one class only, G118 likely series, G119 colours of 16 bits; G201
+likely groups across a split. G121 to G129 come from reading.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from graftwork.errors import DataError, UsageError
 from graftwork.images.groups import Proposal, partition, propose_groups
 from graftwork.images.imageset import ImageSet
 from graftwork.images.listing import EXAMPLES, few
-from graftwork.images.look import Looks, intensity_range
+from graftwork.images.look import NARROWED, Looks, intensity_range
 from graftwork.images.nearcopies import NearCopies, near_copies
 from graftwork.images.series import find_series
 
@@ -115,6 +115,7 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224, join_series: b
         *told_of,
         *_sizes(kept, seen, input_px),
         *_depth(kept, seen),
+        *_narrowed(kept, seen),
         *_pages(kept, seen),
         *_counts(kept),
     ]
@@ -326,6 +327,18 @@ def _depth(images: ImageSet, looks: Looks) -> list[Finding]:
     because = f"{int(deep.sum())} of {len(images)} images; all are read with one intensity range ({range_})"
     do = "--intensity dtype|image for another one"
     return [_finding("G114", "note", "more than 8 bits a channel", because, do, _names(images, deep))]
+
+
+def _narrowed(images: ImageSet, looks: Looks) -> list[Finding]:
+    narrowed = np.char.endswith(looks.mode, NARROWED) & (looks.bits == 8)  # not I;16, which is read in full
+    if not narrowed.any():
+        return []
+    because = (
+        f"{int(narrowed.sum())} of {len(images)} images hold 16 bits a colour, of which the upper 8 are read: what a "
+        "camera measured with 12 bits shows as at most 15 of 255"
+    )
+    do = "convert them to 8 bits with one common range, or to 16-bit grey, which is read in full"
+    return [_finding("G119", "warning", "colours of 16 bits", because, do, _names(images, narrowed))]
 
 
 def _pages(images: ImageSet, looks: Looks) -> list[Finding]:

@@ -19,13 +19,15 @@ from PIL import Image
 from graftwork.errors import DataError
 from graftwork.files import kept_folder, whole_file
 from graftwork.images.imageset import ImageSet, Progress, in_threads
-from graftwork.images.pixels import as_bytes, bits, intensity_tails, load, on_white, open_image, upright
+from graftwork.images.pixels import as_bytes, bits, intensity_tails, load, narrowed, on_white, open_image, upright
 
 THUMB_PX = 64
+NARROWED = ";16"
+"""Ends the mode of an image of 16 bits a channel of which 8 are read."""
 _DRAFT_PX = 256  # a JPEG is decoded at this size or more: the look needs no more
 _SHARPNESS_PX = 128
 _SHARD = 2000
-_VERSION = "v1"
+_VERSION = "v2"
 
 _SPANS = ((0.0, 1.0), (0.0, 0.95), (0.025, 0.975), (0.05, 1.0), (0.0, 0.9), (0.05, 0.95), (0.1, 1.0))
 WINDOWS = np.array(
@@ -97,7 +99,7 @@ class Looks:
     format: NDArray[np.str_]
     """(n,) as Pillow names it: JPEG, PNG, ..."""
     mode: NDArray[np.str_]
-    """(n,) as Pillow names it: RGB, L, P, RGBA, CMYK, I;16, ..."""
+    """(n,) as Pillow names it: RGB, L, P, RGBA, CMYK, I;16, ...; ``RGB;16`` where it keeps 8 of 16 bits."""
     frames: NDArray[np.int32]
     """(n,) frames or pages."""
     bits: NDArray[np.int16]
@@ -270,7 +272,8 @@ def look_at_bytes(data: bytes, name: str) -> tuple[dict[str, Any], NDArray[np.ui
         When the image is unreadable or cut off.
     """
     image = open_image(data, name)
-    found: dict[str, Any] = {"bytes": len(data), "format": image.format or "", "mode": image.mode, "bits": bits(image)}
+    mode = f"{image.mode}{NARROWED}" if narrowed(image) else image.mode
+    found: dict[str, Any] = {"bytes": len(data), "format": image.format or "", "mode": mode, "bits": bits(image)}
     found["frames"] = _frames(image)
     stored = image.size
     image.draft(None, (_DRAFT_PX, _DRAFT_PX))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import re
 import struct
 
 import numpy as np
@@ -36,6 +37,8 @@ _TURNS = {
 }
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258  # TIFF
+_SIXTEEN = re.compile(";16[BLN]")
+"""In Pillow's name of how pixels lie in a file: 16 bits a channel (``BGR;16`` without a letter is 5, 6 and 5 bits)."""
 _TAILS = (0.5, 99.5)
 """Percentiles of an image that stand for its darkest and brightest: a dead or hot pixel moves neither."""
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
@@ -53,11 +56,14 @@ def open_image(data: bytes, name: str) -> Image.Image:
     """
     _reuse_memory()
     try:
-        return Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
     except _BOMB as error:
         raise DataError(f"{name} must not unpack to more pixels than is safe, but: {error}") from error
     except BROKEN as error:
         raise DataError(f"{name} must be an image, but its {len(data)} bytes are none that can be read") from error
+    if _misread(image):
+        raise DataError(f"{name} must not hold 16 bits a colour plane by plane: save it as PNG, or with 8 bits")
+    return image
 
 
 @functools.cache
@@ -162,6 +168,19 @@ def bits(image: Image.Image) -> int:
         told = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (32,))
         return 16 if image.format in ("PNG", "PPM") else int(told[0])
     return 32 if image.mode == "F" else 8
+
+
+def narrowed(image: Image.Image) -> bool:
+    """Whether Pillow will keep the upper 8 of an opened image's 16 bits a channel, as it does with colours."""
+    return bits(image) == 8 and _SIXTEEN.search(str(getattr(image, "tile", [])[:1])) is not None
+
+
+def _misread(image: Image.Image) -> bool:
+    """Whether an opened TIFF holds 16 bits a channel plane by plane: Pillow takes each plane for one of 8 bits."""
+    told = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+    if bits(image) > 8 or max(told) <= 8 or len(image.getbands()) == 1:
+        return False
+    return any(tile[0] == "raw" and tile[3][0] in image.getbands() for tile in getattr(image, "tile", []))
 
 
 def intensity_tails(image: Image.Image) -> tuple[float, float]:
