@@ -101,3 +101,4 @@ def test_images_that_nobody_looked_at_are_at_their_first_look(fresh: None) -> No
     assert count_look(["a", "b"], "one", Listener()) == (1, 0)
     assert count_look(["e"], "one", Listener()) == (1, 0)  # looked at first by four, but one was there before
     assert count_look(["e"], "five", Listener()) == (3, 1)
+    assert count_look(["a", "b"], "six", Listener()) == (4, 2)  # b thrice, a once
