@@ -18,7 +18,7 @@ from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import Aspect, Relu
 from graftwork.core.fitted import probabilities
 from graftwork.core.metrics import Metric
-from graftwork.core.plans import Loss, Normalise, cost_to_use, linear_candidates
+from graftwork.core.plans import Loss, Normalise, cost_to_use
 from graftwork.core.splits import deal
 from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
@@ -26,7 +26,7 @@ from graftwork.images.memory import from_arrays
 from graftwork.images.read import from_paths
 from graftwork.verbs.listener import Listener
 from graftwork.verbs.reading import Asked, open_backbone
-from graftwork.verbs.search import Found, Rules, search
+from graftwork.verbs.search import Found, linear_rules, search
 
 Pool = Literal["average", "max"]
 
@@ -187,23 +187,20 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         return np.asarray(self.classes_[rows.argmax(axis=1)])
 
     def _search(self, codes: LayerCodes, y: NDArray[np.integer]) -> Found:
-        card = self.opened_.reading.card
-        losses: tuple[Loss, ...] = ("softmax", "svm") if self.loss == "auto" else (self.loss,)
-        rules = Rules(
-            candidates=linear_candidates(
-                card,
-                layers=None if self.layer == "auto" else layer_names(card, self.layer),
-                losses=losses,
-                normalise=self.normalise,
-                pool=self.pool,
-                views=self.views,
-            ),
-            classes=tuple(map(str, self.classes_)),
+        cards = [self.opened_.reading.card]
+        rules = linear_rules(
+            cards,
+            tuple(map(str, self.classes_)),
+            layer=self.layer,
+            loss=self.loss,
+            normalise=self.normalise,
+            pool=self.pool,
+            views=self.views,
             metric=self.metric,
-            balanced=self.class_weight == "balanced",
+            class_weight=self.class_weight,
             seed=self.random_state,
         )
         groups = np.arange(len(y))
         folds = deal(y, groups, (1.0,) * self.folds, np.random.default_rng(self.random_state))
-        costs = [cost_to_use(candidate, [self.opened_.reading.card]) for candidate in rules.candidates]
+        costs = [cost_to_use(candidate, cards) for candidate in rules.candidates]
         return search(rules, lambda _: codes, y, folds, groups, features={}, costs=costs, listener=Listener())

@@ -11,14 +11,14 @@ import numpy as np
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu
 from graftwork.core.metrics import Metric
-from graftwork.core.plans import Loss, Normalise, linear_candidates
+from graftwork.core.plans import Loss, Normalise
 from graftwork.core.rules import Finding, result_findings
 from graftwork.core.trials import Trial
 from graftwork.verbs.ledger import count_look
 from graftwork.verbs.listener import Listener, Stages
 from graftwork.verbs.prepare import prepare
 from graftwork.verbs.reading import Asked, open_backbone
-from graftwork.verbs.search import Rules, search
+from graftwork.verbs.search import linear_rules, search
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,17 +91,15 @@ def probe(
         opened = open_backbone(
             asked, prepared.develop, intensity_range=prepared.intensity_range, listener=stages.listener
         )
-    rules = Rules(
-        candidates=linear_candidates(
-            opened.reading.card,
-            losses=("softmax", "svm") if loss == "auto" else (loss,),
-            normalise=normalise,
-            pool=pool,
-            views=views,
-        ),
-        classes=prepared.images.classes,
+    rules = linear_rules(
+        [opened.reading.card],
+        prepared.images.classes,
+        loss=loss,
+        normalise=normalise,
+        pool=pool,
+        views=views,
         metric=metric,
-        balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
+        class_weight=class_weight,
         seed=seed,
     )
     with stages.stage("codes"):

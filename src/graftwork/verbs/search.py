@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.backbones.catalogue import layer_names
 from graftwork.core.choose import WORTH, Verdict, choose
+from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import probabilities
 from graftwork.core.metrics import Metric
-from graftwork.core.plans import Candidate
+from graftwork.core.plans import Candidate, Loss, Normalise, linear_candidates
 from graftwork.core.rules import Finding
 from graftwork.core.splits import deal
 from graftwork.core.trials import Baseline, Task, Trial
@@ -38,6 +41,48 @@ class Rules:
     def task(self, y: Ints, folds: Ints) -> Task:
         """Return what candidates are tried on, given classes and folds (n,) of images."""
         return Task(y, folds, len(self.classes), self.metric, self.balanced)
+
+
+def linear_rules(
+    cards: Sequence[BackboneCard],
+    classes: tuple[str, ...],
+    *,
+    layer: str = "auto",
+    loss: Loss | Literal["auto"],
+    normalise: Normalise,
+    pool: Literal["average", "max"],
+    views: int,
+    metric: Metric,
+    class_weight: Literal["auto", "none", "balanced"],
+    seed: int,
+    worth: float = WORTH,
+) -> Rules:
+    """Return the rules of a search for linear classifiers, as a user asks for it (``verbs.train``).
+
+    Raises
+    ------
+    BackboneError
+        When a card has no such layer.
+    """
+    return Rules(
+        candidates=tuple(
+            candidate
+            for card in cards
+            for candidate in linear_candidates(
+                card,
+                layers=None if layer == "auto" else layer_names(card, layer),
+                losses=("softmax", "svm") if loss == "auto" else (loss,),
+                normalise=normalise,
+                pool=pool,
+                views=views,
+            )
+        ),
+        classes=classes,
+        metric=metric,
+        balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
+        seed=seed,
+        worth=worth,
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,12 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.backbones.catalogue import layer_names
 from graftwork.core.choose import score
 from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.metrics import Metric
-from graftwork.core.plans import Loss, Normalise, cost_to_use, linear_candidates
+from graftwork.core.plans import Loss, Normalise, cost_to_use
 from graftwork.core.recipes import DEFAULT_RECIPE
 from graftwork.core.record import Run, TestScore
 from graftwork.core.rules import Finding, series_finding
@@ -31,7 +30,7 @@ from graftwork.verbs.maps import codes_map
 from graftwork.verbs.prepare import Prepared, prepare
 from graftwork.verbs.reading import Asked, Networks, Opened, open_networks
 from graftwork.verbs.save import Outcome, save
-from graftwork.verbs.search import Found, Rules, nested_probabilities, search
+from graftwork.verbs.search import Found, Rules, linear_rules, nested_probabilities, search
 from graftwork.verbs.shifted import choose_there, read_there
 from graftwork.verbs.tuning import Wanted, compete, tuning_for
 
@@ -162,22 +161,16 @@ def train(
                 intensity_range=prepared.intensity_range,
                 listener=stages.listener,
             )
-        rules = Rules(
-            candidates=tuple(
-                candidate
-                for card in networks.cards
-                for candidate in linear_candidates(
-                    card,
-                    layers=None if layer == "auto" else layer_names(card, layer),
-                    losses=("softmax", "svm") if loss == "auto" else (loss,),
-                    normalise=normalise,
-                    pool=pool,
-                    views=views,
-                )
-            ),
-            classes=prepared.images.classes,
+        rules = linear_rules(
+            networks.cards,
+            prepared.images.classes,
+            layer=layer,
+            loss=loss,
+            normalise=normalise,
+            pool=pool,
+            views=views,
             metric=metric,
-            balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
+            class_weight=class_weight,
             seed=seed,
             worth=worth / 100,
         )
