@@ -276,7 +276,8 @@ def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, metric: 
             return f"{name} reads best and nothing tried is cheaper; {rest}"
         case "likeliest of equals":
             return (
-                f"{name} gives the labels the highest probability of all that cost the same; {best.label} reads "
+                f"{name} gives the labels the highest probability of those that cost the same and are not clearly "
+                f"worse; {best.label} reads "
                 f"{_points(chosen.deficit, metric)} better, which may be chance"
             )
         case "pays":
