@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -95,6 +96,12 @@ def read_kept(path: Path, kind: type[Record]) -> Record | None:
         return cattrs.structure(json.loads(path.read_text(encoding="utf-8")), kind)
     except (OSError, ValueError, TypeError, AttributeError, cattrs.BaseValidationError):
         return None
+
+
+def sha256_of(path: Path) -> str:
+    """64 hexadecimal digits that name a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def size_mb(folder: Path) -> float:

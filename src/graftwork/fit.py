@@ -16,7 +16,7 @@ from graftwork.core.fitted import Fitted, Head
 from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.trials import Trial
 from graftwork.errors import UsageError
-from graftwork.files import whole_file
+from graftwork.files import sha256_of, whole_file
 from graftwork.images.imageset import ImageSet
 from graftwork.linear.cross_validate import refit
 
@@ -43,6 +43,10 @@ class Tuning:
     """What kept activations may take; above it a training passes through the whole network in every epoch."""
     seed: int
     say: Callable[[str], None]
+
+    def place(self, candidate: Candidate, C: float) -> Path:
+        """Where a fine-tuning that begins at the linear model of ``C`` keeps what it has."""
+        return self.folder / f"{candidate.key}-C{C:g}"
 
 
 def class_weights(y: Ints, n_classes: int, balanced: bool) -> NDArray[np.float64] | None:
@@ -101,7 +105,7 @@ def fit(
             tuned = tune_fold(
                 plan, C, codes, y, len(classes), everything, everything[:0],
                 keeps=(plan.keep,), balanced=balanced, tuning=tuning,
-                checkpoint=tuning.folder / f"{candidate.key}-C{C:g}" / "fit",
+                checkpoint=tuning.place(candidate, C) / "fit",
             )[0]  # fmt: skip
             card = _tuned_card(reading.card, tuned, tuning.folder / f"{candidate.key}.safetensors")
             head = Head(*tuned.head, classes, trial.details["temperature"])
@@ -199,8 +203,6 @@ def within_disk(plan: Recipe, reading: Reading, tuning: Tuning) -> Recipe:
 def _tuned_card(card: BackboneCard, tuned: Tuned, path: Path) -> BackboneCard:
     """Write the moved weights, and return the card of the network that they make."""
     from safetensors.numpy import save
-
-    from graftwork.backbones.weights import sha256_of
 
     with whole_file(path) as part:
         part.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tuned.body.items()}))

@@ -54,8 +54,7 @@ def write_tiny_backbone(
     from safetensors.torch import save_file
 
     from graftwork.backbones.torchvision_import import make_torchvision_importable
-    from graftwork.backbones.weights import sha256_of
-    from graftwork.files import write_json
+    from graftwork.files import sha256_of, write_json
 
     make_torchvision_importable()
     import timm

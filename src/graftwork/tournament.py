@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.facts import Cost
 from graftwork.core.metrics import mean_loss, softmax
-from graftwork.core.plans import Candidate, Linear, Recipe, labels_of
+from graftwork.core.plans import Candidate, Linear, Recipe, labels_of, recipe_of
 from graftwork.core.recipes import HALFWAY
 from graftwork.core.trials import Baseline, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError, UsageError
@@ -110,8 +110,7 @@ class _Entry:
 
     @property
     def plan(self) -> Recipe:
-        assert isinstance(self.candidate.plan, Recipe)
-        return self.candidate.plan
+        return recipe_of(self.candidate)
 
 
 class Tournament:
@@ -206,8 +205,7 @@ class Tournament:
         """Run one fold; False where the clock does not allow it or the training went astray."""
         held_out = np.flatnonzero(self._task.folds == fold)
         rows = np.flatnonzero(self._task.folds != fold)
-        begins = f"{entry.candidate.key}-C{self._start[entry.candidate.backbone]:g}"
-        place = entry.tuning.folder / begins / f"fold-{fold}"
+        place = entry.tuning.place(entry.candidate, self._start[entry.candidate.backbone]) / f"fold-{fold}"
         state = f"fold {fold + 1} of {self._task.n_folds}"
         self._tell(entry, state)
         kept = _read_fold(place, entry.keeps)
@@ -293,8 +291,7 @@ class Tournament:
         return mean_loss(self._task.metric, y, softmax(found, fit_temperature(found, y)))
 
     def _entry(self, candidate: Candidate, tuning: Tuning) -> _Entry:
-        assert isinstance(candidate.plan, Recipe)
-        keeps = (1.0,) if candidate.plan.start == "random" else (1.0, HALFWAY)
+        keeps = (1.0,) if recipe_of(candidate).start == "random" else (1.0, HALFWAY)
         empty = {keep: np.full((len(self._task.y), self._task.n_classes), np.nan, np.float32) for keep in keeps}
         return _Entry(candidate, tuning, keeps, empty)
 

@@ -19,10 +19,10 @@ from typing import Any, Literal
 import cattrs
 
 from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
-from graftwork.backbones.weights import PICKLES, sha256_of, weights_file
+from graftwork.backbones.weights import PICKLES, weights_file
 from graftwork.core.facts import Aspect, BackboneCard, BatchnormStatistics, Intensity, Preprocess, Relu, Tap, digest_of
 from graftwork.errors import BackboneError
-from graftwork.files import kept_folder, read_kept, write_json
+from graftwork.files import kept_folder, read_kept, sha256_of, write_json
 
 EMBEDDED = "efficientnet_lite0"
 """The network whose weights come with the installation."""

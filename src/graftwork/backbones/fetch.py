@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import http.client
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from graftwork.errors import BackboneError, StorageError
+from graftwork.files import sha256_of
 
 REACH_SECONDS = 3.0
 """How long a host may take to answer at all; a download that has begun may take as long as it needs."""
@@ -125,9 +125,7 @@ def web_file(url: str, sha256_prefix: str | None) -> Path:
 
 
 def _require_sha256(path: Path, prefix: str | None) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if prefix is not None and not found.startswith(prefix):
+    if prefix is not None and not (found := sha256_of(path)).startswith(prefix):
         raise BackboneError(
             f"{path} must have the checksum in its name, but has {found[: len(prefix)]}; delete it, and it is fetched "
             "again"

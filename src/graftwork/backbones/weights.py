@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
 from graftwork.backbones.fetch import hub_file, web_file
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
+from graftwork.files import sha256_of
 
 PICKLES = {".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle", ".tar", ".h5", ".msgpack"}
 _PICKLE_BEGINNINGS = (b"PK\x03\x04", b"\x80")
@@ -39,12 +39,6 @@ def weights_file(card: BackboneCard) -> Path:
             "again, or mend the card if these weights are meant"
         )
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """64 hexadecimal digits that name a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_safetensors(path: Path) -> None:

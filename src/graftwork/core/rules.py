@@ -186,33 +186,16 @@ def _small_test(images: int, how_tested: str) -> Finding | None:
     )
 
 
-def left_out_finding(candidates: Sequence[Candidate]) -> tuple[Finding, ...]:
+def left_out_finding(candidates: Sequence[Candidate]) -> Finding:
     """G309: fine-tunings of which the time limit, or the user, left not one fold; which says nothing of them."""
-    if not candidates:
-        return ()
-    return (
-        Finding(
-            "G309",
-            "note",
-            "fine-tunings that were left out",
-            f"not one fold was run of {', '.join(labels_of(candidates))}; that says nothing of them",
-            "give a longer --time-limit, or none",
-            count=len(candidates),
-        ),
-    )
+    because = f"not one fold was run of {', '.join(labels_of(candidates))}; that says nothing of them"
+    do = "give a longer --time-limit, or none"
+    return Finding("G309", "note", "fine-tunings that were left out", because, do, count=len(candidates))
 
 
-def astray_finding(candidates: Sequence[Candidate]) -> tuple[Finding, ...]:
+def astray_finding(candidates: Sequence[Candidate]) -> Finding:
     """G310: fine-tunings whose loss was no number any more."""
-    if not candidates:
-        return ()
-    return (
-        Finding(
-            "G310",
-            "warning",
-            "fine-tunings that went astray",
-            f"the loss of {', '.join(labels_of(candidates))} was no number any more",
-            "give a lower --lr",
-            count=len(candidates),
-        ),
+    because = f"the loss of {', '.join(labels_of(candidates))} was no number any more"
+    return Finding(
+        "G310", "warning", "fine-tunings that went astray", because, "give a lower --lr", count=len(candidates)
     )

@@ -77,9 +77,8 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
     within = {other for other in done if other.startswith(f"{name}.")}
     below = [other for other in done - within if not _inside(other, done)]
     below.sort(key=lambda other: calls[other].last)
-    return Cut(
-        layer, name, shape, tuple(below), tuple(calls[other].shape or () for other in below), points[layer].tap.relu
-    )
+    shapes_below = tuple(calls[other].shape or () for other in below)
+    return Cut(layer, name, shape, tuple(below), shapes_below, points[layer].tap.relu)
 
 
 def maps_card(card: BackboneCard, cut: Cut) -> BackboneCard:

@@ -6,14 +6,13 @@ import time
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from graftwork.backbones.load import load, untrained
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import Tail, find_cut, last_layer_network
-from graftwork.finetune.loop import Student, trains_in_bf16
+from graftwork.finetune.loop import Student, accelerated
 from graftwork.finetune.tune import freeze
 
 STEPS = 3
@@ -43,7 +42,7 @@ def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> float:
     head = np.zeros((n_classes, card.taps[-1].channels), np.float32), np.zeros(n_classes, np.float32)
     student = Student(trained, *head)
     student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
-    accelerator = Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
+    accelerator = accelerated()
     student = accelerator.prepare_model(student, evaluation_mode=True)
     inputs = inputs.to(accelerator.device)
     moving = [parameter for parameter in student.parameters() if parameter.requires_grad]

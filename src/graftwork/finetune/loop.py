@@ -109,7 +109,7 @@ def train(
     # timm can be imported once a network is loaded
     from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # public, not marked as such
 
-    accelerator = Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
+    accelerator = accelerated()
     workers = accelerator.num_processes
     mine = slice(accelerator.process_index, None, workers)
     # placed, not wrapped: a step sums the gradients of all processes itself
@@ -174,6 +174,11 @@ def trains_in_bf16() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def accelerated() -> Accelerator:
+    """What places a training on what is there, in the precision that is fastest here."""
+    return Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
 
 
 class _Step:

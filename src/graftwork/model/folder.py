@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from safetensors.numpy import load_file, save
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
 from graftwork.core.fitted import Fitted, Head
 from graftwork.errors import ModelError
-from graftwork.files import whole_folder, write_json, write_text
+from graftwork.files import sha256_of, whole_folder, write_json, write_text
 from graftwork.model.novelty import Novelty
 
 SCHEMA_VERSION = 1
@@ -104,7 +103,7 @@ def write_model(
             "temperature": head.temperature,
             "neighbours": novelty.neighbours if novelty is not None else None,
             **about,
-            "sha256": {p.relative_to(part).as_posix(): _sha256(p) for p in sorted(part.rglob("*")) if p.is_file()},
+            "sha256": {p.relative_to(part).as_posix(): sha256_of(p) for p in sorted(part.rglob("*")) if p.is_file()},
         }
         write_json(part / "manifest.json", manifest)
 
@@ -188,10 +187,5 @@ def _check(folder: Path, checksums: Mapping[str, str]) -> None:
             continue
         if not (folder / name).is_file():
             raise ModelError(f"{folder} must hold {name}, which is missing; copy the folder again or train again")
-        if _sha256(folder / name) != expected:
+        if sha256_of(folder / name) != expected:
             raise ModelError(f"{folder / name} is not the file that was written; copy the folder again or train again")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import itertools
 import json
 import shlex
 from collections.abc import Iterator, Mapping
@@ -51,12 +50,13 @@ def _chosen(folder: Path, settings: Mapping[str, Any]) -> tuple[Path, FileLock]:
 
 
 def _first_free(name: str, settings: Mapping[str, Any]) -> tuple[Path, FileLock]:
-    for number in itertools.count(1):
+    number = 1
+    while True:
         folder = Path("runs") / f"{name}-{number:03}"
         lock = "is whole" if (folder / RUN).exists() else _claim(folder, settings)
         if not isinstance(lock, str):
             return folder, lock
-    raise AssertionError
+        number += 1
 
 
 def _claim(folder: Path, settings: Mapping[str, Any]) -> FileLock | str:

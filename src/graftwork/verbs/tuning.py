@@ -164,7 +164,8 @@ def compete(
         worth=rules.worth,
         baselines=[(row.name, row.probabilities) for row in found.baselines],
     )
-    findings = (*left_out_finding(unrun), *astray_finding(tournament.astray))
+    told = ((left_out_finding, unrun), (astray_finding, tournament.astray))
+    findings = tuple(finding(concerned) for finding, concerned in told if concerned)
     return Found(tuple(trials), found.baselines, verdict, findings)
 
 
