@@ -14,7 +14,7 @@ from graftwork.cli.terminal import Terminal
 @click.command("demo", short_help="Train on real images that need no download.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Default: runs/digits-001.")
 @options.strategy_option
-@click.option("--time-limit", default="3m", show_default=True, metavar="TIME|none")
+@click.option("--time-limit", default="5m", show_default=True, metavar="TIME|none")
 @options.quiet_option
 def command(*, quiet: bool, **asked: Any) -> None:
     """Train on the 1,797 images of handwritten digits that come with scikit-learn, without any download.

@@ -20,7 +20,7 @@ def demo(
     *,
     output: str | Path | None = None,
     strategy: Literal["auto", "linear"] = "auto",
-    time_limit: str | float | None = "3m",
+    time_limit: str | float | None = "5m",
     listener: Listener | None = None,
 ) -> Run:
     """Write the digits as PNG files, train on them with the embedded backbone, and return the run.
