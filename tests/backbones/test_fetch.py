@@ -48,6 +48,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hub(weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # the client waits before it tries again
     from huggingface_hub import constants
 
     with serving({f"/timm/{NAME}/resolve/main/model.safetensors": weights.read_bytes()}) as standing:
@@ -154,8 +155,7 @@ def test_a_refusal_is_one_line_that_tells_it(hub: Hub, status: int) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_a_connection_lost_on_the_way_is_one_line(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "sleep", lambda _: None)  # the client waits before it tries again
+def test_a_connection_lost_on_the_way_is_one_line(hub: Hub) -> None:
     hub.drops = True
     with pytest.raises(Unreachable, match=r"but the download broke off \(.*\); use `--backbone") as raised:
         hub_file(f"timm/{NAME}")
