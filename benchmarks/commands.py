@@ -32,7 +32,9 @@ def main() -> None:
         run = str(Path(folder) / "run")
         data = path_of("hymenoptera")
         weights = str(SHARED / "weights" / "mobilenetv2_100.tv_in1k.safetensors")
-        train = seconds("train", str(data), "-o", run, "--backbone", weights, "--layer", "last", "--quiet")
+        train = seconds(
+            "train", str(data), "-o", run, "--backbone", weights, "--layer", "last", "--strategy", "linear", "--quiet"
+        )
         image = str(next(Path(data).rglob("*.jpg")))
         rows = {
             "graft --help": [seconds("--help") for _ in range(ROUNDS)],

@@ -5,7 +5,8 @@
 timm's networks at 224 px with seeded random weights, batch norm measured on photos of ``../shared`` so that codes
 differ between images. In turns, in one process tree: eager (batches of 32 normalised tensors, normalisation not
 counted) and each engine on uint8 pixels (normalisation counted, every layer read). Medians of the rounds; the ratio is
-the median of the rounds' own ratios. ``chosen`` is what ``choose_engine`` takes under the law that codes may be at
+the median of the rounds' own ratios. Beside them the most that this processor could do: what it computes a second in a
+large matrix product (oneDNN through torch), over the operations of one image. ``chosen`` is what ``choose_engine`` takes under the law that codes may be at
 most 2 % off. Writes ``benchmarks/results/forward.KIND.json``, KIND being the processor's.
 """
 
@@ -27,11 +28,13 @@ import numpy as np
 import pyarrow.parquet
 import torch
 from datasets import SHARED, path_of
+from torch.utils.flop_counter import FlopCounterMode
 
 from graftwork.backbones.batches import gathered
 from graftwork.backbones.catalogue import find_card, with_reading
 from graftwork.backbones.engines import candidates, choose_engine, open_engine, worst_error
 from graftwork.backbones.load import load
+from graftwork.backbones.openvino_engine import has_bf16
 from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.core.facts import BackboneCard, Preprocess
 from graftwork.images.pixels import normalise, pixels
@@ -67,6 +70,25 @@ def random_card(architecture: str, folder: Path) -> BackboneCard:
     return find_card(str(path))
 
 
+def gflop_a_second(dtype: torch.dtype, size: int = 4096, rounds: int = 7) -> float:
+    """The best of several large matrix products."""
+    left, right = torch.randn(2, size, size).to(dtype)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            left @ right
+            seconds.append(time.perf_counter() - begin)
+    return 2 * size**3 / min(seconds) / 1e9
+
+
+def gflop_of(network: torch.nn.Module, tensor: torch.Tensor) -> float:
+    """Operations of one image, a multiplication and an addition being two."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(tensor[:1])
+    return counter.get_total_flops() / 1e9
+
+
 def forward(architecture: str, folder: Path, rounds: int) -> dict[str, Any]:
     card = random_card(architecture, folder)
     images = photos(card.preprocess, 200)[-128:]
@@ -96,6 +118,7 @@ def forward(architecture: str, folder: Path, rounds: int) -> dict[str, Any]:
     }
     return {
         "network": architecture,
+        "gflop_per_image": round(gflop_of(network, tensors), 2),
         "images_per_second": {name: round(statistics.median(values), 1) for name, values in rates.items()},
         "rounds": {name: [round(value, 1) for value in values] for name, values in rates.items()},
         "times_eager": {name: round(ratio, 2) for name, ratio in ratios.items()},
@@ -150,10 +173,19 @@ def main() -> None:
     old = json.loads(path.read_text()) if path.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         rows = [forward(name, Path(folder), asked.rounds) for name in asked.networks.split(",")]
+    precisions = {"f32": torch.float32, "bf16": torch.bfloat16} if has_bf16() else {"f32": torch.float32}
+    product = {name: round(gflop_a_second(dtype)) for name, dtype in precisions.items()}
+    print(product, flush=True)
     for row in rows:
         print({key: value for key, value in row.items() if key != "rounds"}, flush=True)
     effect = old.get("relu", []) if asked.no_relu else relu()
-    path.write_text(json.dumps({"machine": machine.describe(), "forward": rows, "relu": effect}, indent=1) + "\n")
+    path.write_text(
+        json.dumps(
+            {"machine": machine.describe(), "matrix_product_gflop_a_second": product, "forward": rows, "relu": effect},
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def last_block_cut(network: nn.Module, input_px: int) -> Cut:
     below = (*STEM, *stages_below, *blocks[:-1])
     calls = watched_calls(network, input_px)
     shapes = {name: calls[name].shape or () for name in (*below, blocks[-1])}
-    return Cut(blocks[-1], blocks[-1], shapes[blocks[-1]], below, tuple(shapes[name] for name in below))
+    return Cut(blocks[-1], blocks[-1], shapes[blocks[-1]], below, tuple(shapes[name] for name in below), relu=True)
 
 
 def freeze(network: nn.Module, cut: Cut) -> None:

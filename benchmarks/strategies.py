@@ -5,7 +5,8 @@
 
 Strategies: a linear model on the last layer; on the layer that wins a cross-validation inside the training images; the
 same on codes of 8 views; tuned above the highest cut that graftwork tries unasked and tuned whole, each all the way and
-half of it (WiSE-FT). Learning rates are the recipe's; ``--variants`` tries others, for setting constants.
+half of it (WiSE-FT); at all images, the same network from random weights. Learning rates are the recipe's;
+``--variants`` tries others, for setting constants.
 
 Cells come in order of priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and is not
 computed again. Images of one group (patient, smear, drawing) and near-copies are never on both sides.
@@ -29,7 +30,7 @@ from datasets import GROUPS, SHARED, path_of
 from machine import describe
 
 from graftwork.core.fitted import probabilities
-from graftwork.core.plans import Candidate, Recipe, linear_candidates
+from graftwork.core.plans import Candidate, Recipe, linear_candidates, recipe_of
 from graftwork.core.recipes import HALFWAY, tuning_candidates
 from graftwork.core.splits import deal, make_split
 from graftwork.fit import Tuning, fit, tune_fold
@@ -127,7 +128,7 @@ def linear_rows(at: Cell) -> Iterator[Row]:
     yield f"linear, {VIEWS} views", at.right(seen), time.perf_counter() - begin, {"layer": chosen.label}
 
 
-def tuned_rows(at: Cell, variants: bool) -> Iterator[Row]:
+def tuned_rows(at: Cell, variants: bool, scratch: bool) -> Iterator[Row]:
     card = at.opened.reading.card
     _, found_last = on_last_layer(at)
     codes = at.opened.codes(at.looked.images)
@@ -140,19 +141,21 @@ def tuned_rows(at: Cell, variants: bool) -> Iterator[Row]:
             seed=at.seed,
             say=print,
         )
-        highest, *_, whole = tuning_candidates(card, len(at.rows))
-        for candidate in (highest, whole):
+        highest, *_, whole = tuning_candidates(card, len(at.rows), scratch=False)
+        *_, random = tuning_candidates(card, len(at.rows), scratch=True)
+        for candidate in (highest, whole, random) if scratch else (highest, whole):
+            keeps = (1.0, HALFWAY) if recipe_of(candidate).start == "pretrained" else (1.0,)
             for variant in VARIANTS if variants else [{}]:
                 plan = dataclasses.replace(candidate.plan, **variant)
                 assert isinstance(plan, Recipe)
                 begin = time.perf_counter()
                 tuned = tune_fold(
                     plan, found_last.chosen.details["C"], codes, at.y,
-                    len(at.looked.images.classes), at.rows, at.test, keeps=(1.0, HALFWAY), balanced=False,
+                    len(at.looked.images.classes), at.rows, at.test, keeps=keeps, balanced=False,
                     tuning=tuning, checkpoint=Path(folder) / "none",
                 )  # fmt: skip
                 seconds = time.perf_counter() - begin
-                for keep, result in zip((1.0, HALFWAY), tuned, strict=True):
+                for keep, result in zip(keeps, tuned, strict=True):
                     label = dataclasses.replace(plan, keep=keep).label
                     told = {"epochs": plan.epochs, "lr": plan.lr, "layer_decay": plan.layer_decay}
                     yield label, at.right(result.margins), seconds, told
@@ -196,7 +199,9 @@ def main() -> None:
         if at is None:
             continue
         strategies, hits = {}, {}
-        for strategy, right, seconds, told in itertools.chain(linear_rows(at), tuned_rows(at, asked.variants)):
+        for strategy, right, seconds, told in itertools.chain(
+            linear_rows(at), tuned_rows(at, asked.variants, size == "all")
+        ):
             key = strategy if not asked.variants else f"{strategy} {told}"
             hits[key] = right
             strategies[key] = {"percent": round(100 * float(right.mean()), 2), "seconds": round(seconds, 1), **told}

@@ -171,10 +171,37 @@ def forward(found: Any) -> list[str]:
         "",
         "Images a second, medians of rounds taken in turn. An engine in bf16 is taken only within an error of 0.02 (law 1); "
         f"load averages were {', '.join(str(row['load_average'][0]) for row in found['forward'])}.",
+        *_ceiling(found),
         *_short_forward(found),
+        *_relu(found["relu"]),
         "",
     ]
     return [*lines, machine(found["machine"]), ""]
+
+
+def _ceiling(found: Any) -> list[str]:
+    """What the engines compute a second, beside the most that a matrix product reaches on the same cores."""
+    product = found.get("matrix_product_gflop_a_second")
+    if not product:
+        return []
+    told = []
+    for row in found["forward"]:
+        precision = row["chosen"].rpartition(" ")[2]
+        reached = row["images_per_second"][row["chosen"]] * row["gflop_per_image"]
+        told.append(f"{row['network']} {reached:.0f} ({100 * reached / product[precision]:.0f} % of {precision})")
+    of = ", ".join(f"{value} in {name}" for name, value in product.items())
+    return ["", f"GFLOP a second: a product of large matrices reaches {of}; the chosen engine {', '.join(told)}."]
+
+
+def _relu(rows: list[dict[str, Any]]) -> list[str]:
+    """Accuracy on codes after a network's ReLU, and before it."""
+    if not rows:
+        return []
+    by_layer: dict[str, dict[str, float]] = {}
+    for row in rows:
+        by_layer.setdefault(row["layer"], {})[row["relu"]] = row["accuracy"]
+    told = ", ".join(f"{name} {of['after']:.1f} and {of['before']:.1f}" for name, of in by_layer.items())
+    return ["", f"What a ReLU does ({rows[0]['network']} on {rows[0]['data']}, 5 folds): after and before it, {told}."]
 
 
 def _short_forward(found: Any) -> list[str]:
@@ -185,14 +212,27 @@ def _short_forward(found: Any) -> list[str]:
     if not short:
         return []
     told = ", ".join(f"{row['network']} ({row['times_eager_of_the_chosen']:.2f} of {row[key]})" for row in short)
-    why = (
-        "MobileNetV3 in bf16 is off by more than law 1 allows, so its float32 is taken (marking single layers precise, and "
-        "cutting by depth, brought no graph within the law that is faster); ResNet-50 was measured while other work held "
-        "the two cores"
-        if bf16
-        else "not known; rounds differ by some per cent on these machines"
-    )
-    return ["", f"Short: {told}. Why: {why}."]
+    reasons = []
+    product = found.get("matrix_product_gflop_a_second", {})
+    for row in short:
+        if bf16 and row["chosen"].endswith("f32"):
+            reasons.append(
+                f"{row['network']} in bf16 ({row['times_eager']['openvino bf16']:.2f} times eager) is off by more than law 1 "
+                "allows, so float32 is taken (marking single layers precise, and cutting by depth, brought no graph within "
+                "the law that is faster)"
+            )
+        elif product:
+            precision = row["chosen"].rpartition(" ")[2]
+            rate = row[key] * row["images_per_second"]["eager f32"]
+            needed = rate * row["gflop_per_image"]
+            reasons.append(
+                f"{row['network']} at {row[key]} times would be {rate:.0f} images, {needed:.0f} GFLOP a second, "
+                f"{100 * needed / product[precision]:.0f} % of what a matrix product reaches (batches of 1 to 16 and one "
+                "stream or two change it by a few per cent)"
+            )
+        else:
+            reasons.append(f"for {row['network']} not known; rounds differ by some per cent on these machines")
+    return ["", f"Short: {told}. Why: {'; '.join(reasons)}."]
 
 
 def commands(found: Any) -> list[str]:
@@ -280,7 +320,6 @@ def strategies() -> list[str]:
         f"| set | backbone | a class | seed | test | {' | '.join(names)} |",
         f"|---|---|---|---|---|{'---|' * len(names)}",
     ]
-    gains: dict[str, dict[str, list[float]]] = {}
     for cell in sorted(cells, key=lambda c: (c["backbone"], str(c["size"]), c["set"], c["seed"])):
         percent = {kind(name): row["percent"] for name, row in cell["strategies"].items()}
         best = max(percent.values())
@@ -292,16 +331,25 @@ def strategies() -> list[str]:
             f"| {cell['set']} | {cell['backbone']} at {cell['input_px']} px | {cell['size']} | {cell['seed']} | {cell['test']} | "
             f"{' | '.join(shown)} |"
         )
-        for name in names:
-            if name in percent:
-                gains.setdefault(str(cell["size"]), {}).setdefault(name, []).append(percent[name] - percent[LAST])
     lines += ["", "Mean gain over the last layer's linear model, points (95 % interval, cells as units):", ""]
-    for size, by_name in gains.items():
-        told = [f"{name} {interval(values)}" for name, values in by_name.items() if name != LAST]
+    for size, by_name in gains_by_size(cells).items():
+        told = [f"{name} {interval([gain for _, gain in at])}" for name, at in by_name.items() if name != LAST]
         lines.append(f"- {size} a class, {len(by_name[LAST])} cells: {'; '.join(told)}")
     wanted = 9 * 3 * 3 + 4 * 3 * 3
+    lines += ["", "![Gain of each strategy, cell by cell](results/strategies.svg)"]
     lines += ["", f"Coverage: {len(cells)} of {wanted} cells.", "", machine(cells[-1]["machine"]), ""]
     return lines
+
+
+def gains_by_size(cells: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[str, float]]]]:
+    """Of each size and strategy, the backbone of each cell and the points gained over the last layer there."""
+    gains: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    for cell in cells:
+        percent = {kind(name): row["percent"] for name, row in cell["strategies"].items()}
+        for name, value in percent.items():
+            at = gains.setdefault(str(cell["size"]), {}).setdefault(name, [])
+            at.append((cell["backbone"], value - percent[LAST]))
+    return gains
 
 
 def selection() -> list[str]:
@@ -392,11 +440,16 @@ def kind(strategy: str) -> str:
 
 def interval(values: list[float]) -> str:
     """Mean with its interval over cells, by the t distribution."""
-    gains = np.array(values)
-    if len(gains) < 2:
-        return f"{gains.mean():+.1f}"
-    half = t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / len(gains) ** 0.5
-    return f"{gains.mean():+.1f} ({gains.mean() - half:+.1f} to {gains.mean() + half:+.1f})"
+    mean = np.mean(values)
+    if len(values) < 2:
+        return f"{mean:+.1f}"
+    half = half_interval(values)
+    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
+
+
+def half_interval(values: list[float]) -> float:
+    """Half of the 95 % interval of a mean over cells."""
+    return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
 def peers(cells: Any) -> list[str]:
