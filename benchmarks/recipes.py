@@ -1,10 +1,11 @@
 """What a change to the default recipe is worth: all layers tuned, one choice made otherwise, on the same images.
 
-    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 3]
+    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 3] [--only lp-ft,l2-sp,mixup]
 
 Cells are those of ``strategies.py`` with the embedded default; each recipe is set beside the default one on the images
-that neither was trained on. ``patience 5`` is judged by the images that it is tested on, its best case. ``low rank`` is LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers,
-written here with torch's parametrisations: PEFT cannot be imported without transformers. One line of data per cell in
+that neither was trained on. ``patience 5`` is judged by the images that it is tested on, its best case. ``low rank`` is
+LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers, written here with torch's
+parametrisations: PEFT cannot be imported without transformers. One line of data per cell in
 ``results/recipes.jsonl``; cells that are there are not computed again. Recipes that never won were taken out of
 graftwork (``norms``: parameters of normalisation layers alone; ``ema``: an average of the weights, decay 0.99); their
 lines stay.
@@ -84,7 +85,7 @@ def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
     return margins(student, source, at.test)
 
 
-def rows_of(at: Cell) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
+def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     """Recipe, right or wrong of each test image, and what is to be said of it."""
     card = at.opened.reading.card
     _, found = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
@@ -93,6 +94,8 @@ def rows_of(at: Cell) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     patient = dataclasses.replace(plan, patience=5)
     plans = {**{name: recipe(len(at.rows), name=name) for name in RECIPES}, "patience 5": patient}
     for name, asked in plans.items():
+        if only and name not in only:
+            continue
         begin = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             tuning = Tuning(at.looked.images, lambda *_: codes, Path(folder), 10_000, at.seed, print)
@@ -102,7 +105,7 @@ def rows_of(at: Cell) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
             )  # fmt: skip
         told = {"seconds": round(time.perf_counter() - begin, 1), "epochs": len(tuned.curve)}
         yield name, at.right(tuned.margins), told
-    for lr in LOW_RANK_LRS:
+    for lr in () if only else LOW_RANK_LRS:
         begin = time.perf_counter()
         found_margins = low_rank(at, C, dataclasses.replace(plan, lr=lr))
         told = {"seconds": round(time.perf_counter() - begin, 1), "epochs": plan.epochs}
@@ -114,6 +117,7 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--size", default="20")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="recipes, the default one among them; all where it is empty")
     asked = parser.parse_args()
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     keys = {(row["set"], row["size"], row["seed"]) for row in done}
@@ -122,7 +126,7 @@ def main() -> None:
         if at is None:
             continue
         recipes, hits = {}, {}
-        for label, right, told in rows_of(at):
+        for label, right, told in rows_of(at, tuple(filter(None, asked.only.split(",")))):
             hits[label] = "".join(map(str, right.astype(int)))
             recipes[label] = {"percent": round(100 * float(right.mean()), 2), **told}
             print(name, asked.size, seed, label, recipes[label], flush=True)

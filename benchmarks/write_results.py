@@ -34,6 +34,16 @@ def machine(about: dict[str, Any]) -> str:
     )
 
 
+def machines(rows: list[dict[str, Any]]) -> list[str]:
+    """One line a kind of processor, with how many of the rows were computed on it."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(" ".join(row["machine"].get("flags", [])), []).append(row["machine"])
+    if len(kinds) == 1:
+        return [machine(rows[-1]["machine"])]
+    return [f"{len(of)} of {len(rows)} on {machine(of[-1])}  " for of in kinds.values()]
+
+
 def accuracy() -> list[str]:
     rows = read("accuracy.jsonl")
     if not rows:
@@ -70,7 +80,7 @@ def accuracy() -> list[str]:
         f"{gains.mean() + half:+.2f}, cells as units); lowest set {min(means):+.2f}, lowest single seed {gains.min():+.2f}. "
         "Asked: no set below -0.5, mean above 0, 3 seeds, two backbones (18 sets-and-backbones, 54 cells).",
         "",
-        machine(rows[-1]["machine"]),
+        *machines(rows),
         "",
     ]
     return lines
@@ -337,7 +347,7 @@ def strategies() -> list[str]:
         lines.append(f"- {size} a class, {len(by_name[LAST])} cells: {'; '.join(told)}")
     wanted = 9 * 3 * 3 + 4 * 3 * 3
     lines += ["", "![Gain of each strategy, cell by cell](results/strategies.svg)"]
-    lines += ["", f"Coverage: {len(cells)} of {wanted} cells.", "", machine(cells[-1]["machine"]), ""]
+    lines += ["", f"Coverage: {len(cells)} of {wanted} cells.", "", *machines(cells), ""]
     return lines
 
 
@@ -378,7 +388,7 @@ def selection() -> list[str]:
         "The rule was changed after other seeds of these sets had been looked at (fewest wrong before, likeliest since); it "
         "has no constant to set.",
         "",
-        machine(cells[-1]["machine"]),
+        *machines(cells),
         "",
     ]
 
@@ -409,9 +419,16 @@ def recipes() -> list[str]:
             half = 1.96 * apart.std(ddof=1) / len(apart) ** 0.5
             shown.append(f"{apart.mean():+.1f} ({apart.mean() - half:+.1f} to {apart.mean() + half:+.1f})")
         lines.append(f"| {cell['set']} | {cell['size']} | {cell['seed']} | {cell['test']} | {' | '.join(shown)} |")
+    means = []
+    for name in names[1:]:
+        gains = [
+            c["recipes"][name]["percent"] - c["recipes"][default]["percent"] for c in cells if name in c["recipes"]
+        ]
+        means.append(f"{name} {interval(gains)} in {len(gains)}")
+    lines += ["", f"Mean over cells (95 % interval, cells as units): {'; '.join(means)}."]
 
     def epochs(name: str) -> str:
-        return ", ".join(str(cell["recipes"][name]["epochs"]) for cell in cells)
+        return ", ".join(str(cell["recipes"][name]["epochs"]) for cell in cells if "patience 5" in cell["recipes"])
 
     return [
         *lines,
@@ -420,7 +437,7 @@ def recipes() -> list[str]:
         "here it gains over the default on one cell at most. `patience 5` is judged by the images it is tested on, its best "
         f"case; it ran {epochs('patience 5')} epochs where {epochs(default)} were to run.",
         "",
-        machine(cells[-1]["machine"]),
+        *machines(cells),
         "",
     ]
 
@@ -486,7 +503,7 @@ def peers(cells: Any) -> list[str]:
         *told,
         "",
     ]
-    return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", machine(cells[-1]["machine"]), ""]
+    return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", *machines(cells), ""]
 
 
 def prefix(found: Any) -> list[str]:
@@ -525,7 +542,7 @@ def killed() -> list[str]:
         f"{sum(row['same_winner'] for row in hit)}, the same test accuracy in {sum(row['same_test'] for row in hit)}, the same "
         f"probabilities to the bit in {sum(row['same_to_the_bit'] for row in hit)}. Asked: all of 20.",
         "",
-        machine(rows[-1]["machine"]),
+        *machines(rows),
         "",
     ]
 

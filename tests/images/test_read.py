@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -305,6 +306,39 @@ def test_saved_hugging_face_dataset(tmp_path: Path) -> None:
     alone = read_images(tmp_path / "train")
     assert len(alone) == 3
     assert alone.parts is None
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("dataset_dict.json", '{"names": []}'),
+        ("dataset_dict.json", '{"splits": 3}'),
+        ("dataset_dict.json", "\xff"),
+        ("train/state.json", "[]"),
+        ("train/state.json", "{}"),
+        ("train/state.json", '{"_data_files": ["a.arrow"]}'),
+        ("train/dataset_info.json", '{"features": [1]}'),
+        ("train/dataset_info.json", "null"),
+    ],
+)
+def test_a_saved_dataset_whose_json_is_of_another_shape_is_named(tmp_path: Path, file: str, text: str) -> None:
+    (tmp_path / "train").mkdir()
+    table = pa.table({"image": [paint(1)], "label": [0]})
+    with pa.ipc.new_stream(tmp_path / "train" / "data.arrow", table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "train" / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data.arrow"}]}))
+    (tmp_path / "train" / "dataset_info.json").write_text("{}")
+    (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": ["train"]}))
+    assert len(read_images(tmp_path)) == 1
+    (tmp_path / file).write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=re.escape(str(tmp_path / file)) + ".*save the dataset again"):
+        read_images(tmp_path)
+
+
+def test_a_saved_dataset_without_files_says_so(tmp_path: Path) -> None:
+    (tmp_path / "dataset_dict.json").write_text('{"splits": []}')
+    with pytest.raises(DataError, match="must name at least one file"):
+        read_images(tmp_path)
 
 
 def test_hugging_face_image_folder_with_metadata(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_paths_on_standard_input_are_those_on_the_line(
     typed = graft("predict", run.folder, *paths)
     assert (typed.code, typed.err) == (0, "")
     assert [row["image"] for row in rows_of(typed.out)] == [str(path) for path in paths]
-    monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{path}\r\n" for path in paths)))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n" + "".join(f"{path}\r\n" for path in paths) + "\r\n"))
     assert graft("predict", run.folder, "-") == typed
 
 

@@ -79,13 +79,14 @@ def test_a_run_says_the_same_of_its_layers(tiny: Path, tmp_path: Path, random_ne
     assert {"G301", "G303"} <= codes
 
 
-def test_the_command_prints_the_warning_above_the_table_and_all_of_it_to_programs(
+def test_the_command_prints_what_it_found_above_the_table_and_all_of_it_to_programs(
     found: Probe, tiny: Path, random_network: dict[str, object], tmp_path: Path, graft: Callable[..., object]
 ) -> None:
     asked = (tiny, "--backbone", random_network["backbone"], "--quiet")
     answer = graft("probe", *asked, "--plot", tmp_path / "layers.html")
     assert answer.code == 0
     assert answer.out.index("warning G301 a shortcut may carry the result") < answer.out.index("out of fold")
+    assert "note G303 " in answer.out
     assert "blocks.3, softmax" in answer.out
     assert "<html" in (tmp_path / "layers.html").read_text(encoding="utf-8").lower()
     plain = json.loads(graft("probe", *asked, "--json").out)

@@ -166,7 +166,7 @@ def test_nested_cross_validation_tests_every_image_once(tiny, tmp_path, small):
     assert not any(finding.code == "G304" for finding in run.findings)
 
 
-def test_nested_cross_validation_is_refused_where_a_test_part_came_with_the_data(tmp_path, small):
+def test_nested_cross_validation_is_refused_where_a_test_part_came_with_the_data(tmp_path, small, listener):
     for part, seed in (("train", 1), ("test", 2)):
         write_tiny_images(tmp_path / "data" / part, per_class=8, seed=seed)
     for verb, asked in ((train, {**small, "output": tmp_path / "cv"}), (graftwork.probe, {})):
@@ -174,7 +174,9 @@ def test_nested_cross_validation_is_refused_where_a_test_part_came_with_the_data
             UsageError, match=r"data comes with a test part of its own: leave out --test, or give the tr"
         ):
             verb(tmp_path / "data", test="cv", **asked)
-    assert train(tmp_path / "data", output=tmp_path / "given", **small).test.how == "given test part"
+    given = train(tmp_path / "data", output=tmp_path / "given", test=0.5, listener=listener, **small)
+    assert given.test.how == "given test part"
+    assert any("comes with a test part: its 16 images are tested on, and no share of" in line for line in listener.said)
     alone = train(tmp_path / "data" / "train", output=tmp_path / "alone", test="cv", folds=3, **small)
     assert len(alone.test.rows) == 24
 

@@ -38,6 +38,7 @@ def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, f
         failed.append(name)
         click.echo(message(error), err=True)
 
-    paths = (line.rstrip("\r\n") for line in sys.stdin) if images == ("-",) else iter(images)
+    typed = (line.rstrip("\r\n") for line in sys.stdin)
+    paths = filter(None, typed) if images == ("-",) else iter(images)  # an empty line names nothing
     write_predictions(predict(run, paths, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)
     sys.exit(1 if failed else 0)

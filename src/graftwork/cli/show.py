@@ -164,7 +164,7 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
         )
         return
     console = Console()
-    show_findings(console, [finding for finding in probe.findings if finding.severity != "note"])
+    show_findings(console, probe.findings)
     _plainly(console, f"{probe.card.name}, {probe.images} images ({probe.on})")
     console.print(verdict_table(probe.verdict, probe.trials))
     if plot is not None:

@@ -6,9 +6,9 @@ import csv
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from graftwork.errors import DataError
 from graftwork.images.folders import printable
@@ -23,6 +23,8 @@ LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_na
 SPLIT_COLUMNS = ("split", "part", "subset")
 BESIDE_IMAGES = ("labels", "metadata")
 """Names of a table that lies in a folder of images and describes them."""
+
+Held = TypeVar("Held")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,19 +116,22 @@ def read_saved_dataset(root: Path) -> Listing:
         When it is not whole.
     """
     index = root / "dataset_dict.json"
-    splits = _json(index)["splits"] if index.is_file() else [None]
+    splits = _told(index, lambda held: [str(name) for name in held["splits"]]) if index.is_file() else [None]
     paths: list[Path] = []
     kinds: list[str | None] = []
     for split in splits:
         folder = root if split is None else root / split
-        state = _json(folder / "state.json")
-        if state.get("_indices_files"):
+        state = folder / "state.json"
+        if _told(state, lambda held: held.get("_indices_files")):
             raise DataError(f"{folder} must be saved flat: call `flatten_indices()` before `save_to_disk`")
-        files = [folder / entry["filename"] for entry in state["_data_files"]]
-        paths += files
-        kinds += [None if split is None else kind_of(split) or kind_of_file(split)] * len(files)
+        names = _told(state, lambda held: [str(entry["filename"]) for entry in held["_data_files"]])
+        paths += [folder / name for name in names]
+        kinds += [None if split is None else kind_of(split) or kind_of_file(split)] * len(names)
+    if not paths:
+        raise DataError(f"{root} must name at least one file of images, but names none; save the dataset again")
     tables = [arrow_table(path) for path in paths]
-    features = _features(tables[0].schema) or _json(paths[0].parent / "dataset_info.json").get("features") or {}
+    info = paths[0].parent / "dataset_info.json"
+    features = _features(tables[0].schema) or _told(info, lambda held: dict(held.get("features") or {}))
     columns = _roles(root, tables[0].column_names, features)
     _require_small(root, tables[0].schema, columns)
     small = [field.name for field in tables[0].schema if _is_small(field.type)]
@@ -280,8 +285,10 @@ def _roles(told_by: Path, names: Sequence[str], features: Mapping[str, Any] | No
 def _features(schema: Any) -> dict[str, Any]:
     """What Hugging Face's ``datasets`` declares about the columns of an Arrow or Parquet schema."""
     told = (schema.metadata or {}).get(b"huggingface")
-    features: dict[str, Any] = json.loads(told).get("info", {}).get("features", {}) if told else {}
-    return features
+    try:
+        return dict(json.loads(told)["info"]["features"]) if told else {}
+    except (ValueError, KeyError, TypeError):  # written by something else: columns are told by their names
+        return {}
 
 
 def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -318,9 +325,12 @@ def _joined(tables: Sequence[Any], label_names: Mapping[str, Sequence[str]]) -> 
     return joined
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _told(path: Path, read: Callable[[Any], Held]) -> Held:
+    """What a JSON file of ``save_to_disk`` tells."""
     try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise DataError(f"{path} must be there and hold JSON, as `save_to_disk` writes it, but: {error}") from error
-    return held
+        return read(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise DataError(
+            f"{path} must be there and hold JSON as `save_to_disk` writes it, but: {found}; save the dataset again"
+        ) from error

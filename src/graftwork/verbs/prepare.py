@@ -190,6 +190,10 @@ def prepare(
             f"--test cv tests with every image, but {data} comes with a test part of its own: leave out --test, or "
             "give the training part alone"
         )
+    if given is not None and folder is None:
+        listener.say(
+            f"{data} comes with a test part: its {given.sum()} images are tested on, and no share of the others"
+        )
     split = make_split(
         images.labels,
         looked.groups,
