@@ -280,11 +280,24 @@ def extraction(found: Any) -> list[str]:
         f"({again['codes_first_seconds']:.0f} s to {again['codes_second_seconds']:.2f} s), whole command "
         f"{again['command_ratio']:.0f} times ({again['command_first_seconds']:.0f} s to "
         f"{again['command_second_seconds']:.1f} s). Asked: 30 times, no image decoded; 85 % of what decoding and the forward pass allow.",
+        *_short_extraction(found),
         "",
         machine(found["machine"]),
         "",
     ]
     return lines
+
+
+def _short_extraction(found: Any) -> list[str]:
+    """What falls short of the peers' loop, and what could be had at best."""
+    key = "target_with_bf16" if "avx512_bf16" in found["machine"]["flags"] else "target_on_avx2_alone"
+    told = [
+        f"{row['network']} ({row['times_peers']:.2f} of {row[key]}; decoding and the forward pass at their best would give "
+        f"{row['ideal_images_per_second'] / row['images_per_second']['peers']:.2f})"
+        for row in found["networks"]
+        if row["times_peers"] < row[key]
+    ]
+    return ["", f"Short: {', '.join(told)}."] if told else []
 
 
 def large() -> list[str]:
@@ -563,7 +576,7 @@ def main() -> None:
         "# Results",
         "",
         "Written by `benchmarks/write_results.py` from the data in `benchmarks/results/`. Every figure names date, processor, "
-        "flags and versions. A part that is missing here has not been measured. The machine was shared while these were "
+        "flags and versions. A part that is missing here has not been measured. The machine was shared while some of these were "
         "taken: seconds are upper bounds, ratios and accuracies stand.",
         "",
     ]
