@@ -6,11 +6,13 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from graftwork.backbones.catalogue import find_card
 from graftwork.core.recipes import recipe
+from graftwork.finetune import loop
 from graftwork.finetune.loop import Told
 from graftwork.finetune.tune import Tuned, tune
 from graftwork.images.read import read_images
@@ -27,11 +29,12 @@ def run(folder: Path, checkpoint: Path | None, name: str) -> Tuned:
         recipe(30, name=name), epochs=3, batch_size=BATCH, lr=1e-3, head_lr=1e-2, freeze_to=card.taps[0].name
     )
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
-    (found,) = tune(
-        card, images, images.labels, head, plan, maps=None, rows=np.arange(0, 60, 2), held_out=np.arange(1, 60, 2),
-        keeps=(1.0,), class_weight=np.array([0.5, 1.0, 2.0], np.float32), seed=0, checkpoint=checkpoint,
-        told=Told(),
-    )  # fmt: skip
+    with mock.patch.object(loop, "trains_in_bf16", return_value=False):  # its rounding depends on who has which images
+        (found,) = tune(
+            card, images, images.labels, head, plan, maps=None, rows=np.arange(0, 60, 2),
+            held_out=np.arange(1, 60, 2), keeps=(1.0,), class_weight=np.array([0.5, 1.0, 2.0], np.float32), seed=0,
+            checkpoint=checkpoint, told=Told(),
+        )  # fmt: skip
     return found
 
 

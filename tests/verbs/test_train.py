@@ -176,7 +176,7 @@ def test_nested_cross_validation_is_refused_where_a_test_part_came_with_the_data
             verb(tmp_path / "data", test="cv", **asked)
     given = train(tmp_path / "data", output=tmp_path / "given", test=0.5, listener=listener, **small)
     assert given.test.how == "given test part"
-    assert any("comes with a test part: its 16 images are tested on, and no share of" in line for line in listener.said)
+    assert any("comes with a test part: its 24 images are tested on, and no share of" in line for line in listener.said)
     alone = train(tmp_path / "data" / "train", output=tmp_path / "alone", test="cv", folds=3, **small)
     assert len(alone.test.rows) == 24
 
