@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from graftwork.backbones.engines import open_engine, save_graph_of
 from graftwork.backbones.openvino_engine import BATCH, GRAPH_FILE, OpenVINOEngine
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
-from graftwork.testing import tiny_image
+from graftwork.testing import tiny_image, write_tiny_backbone
 
 pytest.importorskip("openvino")
 
@@ -47,7 +48,7 @@ def test_nothing_is_reported_home(tiny_card: Callable[..., BackboneCard], tmp_pa
     work = f"""
 from graftwork.backbones.catalogue import find_card
 from graftwork.backbones.engines import open_engine, choose_engine
-from graftwork.testing import tiny_image
+from graftwork.testing import tiny_image, write_tiny_backbone
 import numpy as np
 card = find_card({weights!r})
 pixels = np.stack([tiny_image(i % 3, i) for i in range(20)])
@@ -149,3 +150,29 @@ def test_several_threads_may_use_one_engine(tiny_card: Callable[..., BackboneCar
 
 def test_no_images_no_codes(tiny_card: Callable[..., BackboneCard]) -> None:
     assert gathered(open_engine(tiny_card(), "openvino f32").stream([])) == {}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="no such signal on this system")
+def test_an_engine_dropped_by_another_thread_leaves_signals_a_stack(tmp_path: Path) -> None:
+    """On processors with AVX-512 the next signal crashed the process."""
+    script = """
+import gc, os, signal, sys, threading
+from graftwork.backbones.catalogue import find_card
+from graftwork.backbones.engines import open_engine
+
+heard = []
+signal.signal(signal.SIGCHLD, lambda *_: heard.append(1))
+held = [open_engine(find_card(sys.argv[1]), "openvino f32")]
+thread = threading.Thread(target=lambda: (held.clear(), gc.collect()))
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGCHLD)
+print("heard", len(heard))
+"""
+    backbone = write_tiny_backbone(tmp_path)
+    environment = {**os.environ, "GRAFTWORK_CACHE": str(tmp_path / "cache")}
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(backbone)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told
+    assert told.stdout.startswith("heard")

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from graftwork.backbones.batches import Codes, gathered
 from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Precision, has_bf16
-from graftwork.backbones.openvino_import import import_openvino
+from graftwork.backbones.openvino_import import core
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.errors import BackboneError
 from graftwork.files import kept_folder, read_kept, whole_folder, write_json
@@ -249,7 +249,7 @@ def _identity(card: BackboneCard) -> list[Any]:
 def _machine() -> str:
     processor = platform.processor() or platform.machine()
     if _openvino_version() is not None:
-        processor = str(import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
+        processor = str(core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
     return f"{processor}, {os.cpu_count()} cores, OpenVINO {_openvino_version() or 'absent'}"
 
 

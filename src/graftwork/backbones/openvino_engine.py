@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.batches import regrouped
-from graftwork.backbones.openvino_import import import_openvino
+from graftwork.backbones.openvino_import import core
 from graftwork.errors import BackboneError
 
 Precision = Literal["f32", "bf16"]
@@ -54,7 +54,7 @@ class OpenVINOEngine:
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
             raise BackboneError(f"{path} and the .bin beside it must be a graph of OpenVINO, but one is missing")
         try:
-            return cls.compiled(import_openvino().Core().read_model(path), precision=precision)
+            return cls.compiled(core().read_model(path), precision=precision)
         except RuntimeError as error:
             raise BackboneError(
                 f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "
@@ -65,7 +65,7 @@ class OpenVINOEngine:
     def compiled(cls, graph: Any, *, precision: Precision = "f32") -> OpenVINOEngine:
         """Compile an ``openvino.Model`` for throughput on this machine."""
         settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
-        return cls(graph, import_openvino().Core().compile_model(graph, "CPU", settings), precision)
+        return cls(graph, core().compile_model(graph, "CPU", settings), precision)
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
         """Codes of all images in order, while later ones are still being decoded; from several threads if need be.
@@ -107,4 +107,4 @@ class OpenVINOEngine:
 
 def has_bf16() -> bool:
     """Whether the processor computes bf16 itself; without, it is several times slower than float32."""
-    return "BF16" in import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,4 +1,4 @@
-"""The one place that imports OpenVINO, without its telemetry.
+"""The one place that imports OpenVINO, without its telemetry, and holds its core.
 
 ``import openvino`` reports the import over the network when the package ``openvino_telemetry`` is installed, as it is
 by default, and leaves files in the home folder. Where that package cannot be imported, OpenVINO does without.
@@ -6,6 +6,7 @@ by default, and leaves files in the home folder. Where that package cannot be im
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
@@ -29,3 +30,14 @@ def import_openvino() -> Any:
         if blocked:
             del sys.modules[_TELEMETRY]
     return openvino
+
+
+@functools.cache
+def core() -> Any:
+    """Return the one ``openvino.Core`` of this process, which lives as long as it.
+
+    On processors with AVX-512 the first network that a core compiles gives the calling thread a stack for signals,
+    which dies with the core; the thread's next signal would then crash the process (seen where torch's DataLoader had
+    run before, which listens to the ends of child processes).
+    """
+    return import_openvino().Core()
