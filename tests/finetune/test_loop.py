@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from in_processes import in_float32
 
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
@@ -165,8 +166,8 @@ def test_no_time_is_noticed_after_the_first_steps(tuned: Callable[..., Tuned]) -
 def test_a_batch_that_does_not_fit_is_taken_in_pieces(
     tuned: Callable[..., Tuned], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "trains_in_bf16", lambda: False)  # whose rounding depends on what stands in a piece
-    whole = tuned()
+    with in_float32():
+        whole = tuned()
     forward = loop.Student.forward
     said: list[str] = []
 
@@ -176,7 +177,8 @@ def test_a_batch_that_does_not_fit_is_taken_in_pieces(
         return forward(self, inputs)
 
     monkeypatch.setattr(loop.Student, "forward", small_memory)
-    pieces = tuned(told=Told(say=said.append))
+    with in_float32():
+        pieces = tuned(told=Told(say=said.append))
     assert said == ["a batch of 8 images does not fit into memory; it is taken in 2 pieces"]
     np.testing.assert_allclose(pieces.margins, whole.margins, rtol=0.02, atol=0.02)
 
