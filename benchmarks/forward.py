@@ -6,8 +6,9 @@ timm's networks at 224 px with seeded random weights, batch norm measured on pho
 differ between images. In turns, in one process tree: eager (batches of 32 normalised tensors, normalisation not
 counted) and each engine on uint8 pixels (normalisation counted, every layer read). Medians of the rounds; the ratio is
 the median of the rounds' own ratios. Beside them the most that this processor could do: what it computes a second in a
-large matrix product (oneDNN through torch), over the operations of one image. ``chosen`` is what ``choose_engine`` takes under the law that codes may be at
-most 2 % off. Writes ``benchmarks/results/forward.KIND.json``, KIND being the processor's.
+large matrix product (oneDNN through torch), over the operations of one image. ``chosen`` is what ``choose_engine``
+takes under the law that codes may be at most 2 % off. Writes ``benchmarks/results/forward.KIND.json``, KIND being the
+processor's.
 """
 
 from __future__ import annotations
@@ -82,11 +83,11 @@ def gflop_a_second(dtype: torch.dtype, size: int = 4096, rounds: int = 7) -> flo
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def gflop_of(network: torch.nn.Module, tensor: torch.Tensor) -> float:
-    """Operations of one image, a multiplication and an addition being two."""
+def forward_macs(run: Callable[[], Any]) -> int:
+    """Multiply-accumulates of what is run, forward."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(tensor[:1])
-    return counter.get_total_flops() / 1e9
+        run()
+    return counter.get_total_flops() // 2
 
 
 def forward(architecture: str, folder: Path, rounds: int) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def forward(architecture: str, folder: Path, rounds: int) -> dict[str, Any]:
     }
     return {
         "network": architecture,
-        "gflop_per_image": round(gflop_of(network, tensors), 2),
+        "gflop_per_image": round(2 * forward_macs(lambda: network(tensors[:1])) / 1e9, 2),
         "images_per_second": {name: round(statistics.median(values), 1) for name, values in rates.items()},
         "rounds": {name: [round(value, 1) for value in values] for name, values in rates.items()},
         "times_eager": {name: round(ratio, 2) for name, ratio in ratios.items()},

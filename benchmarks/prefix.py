@@ -42,11 +42,10 @@ import machine
 import numpy as np
 import torch
 from extraction import write_photos
-from forward import random_card
+from forward import forward_macs, random_card
 from PIL import Image
 from strategies import cell, linear
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from graftwork.backbones.load import load
 from graftwork.codes.extract import LayerCodes, Reading, extract
@@ -191,12 +190,6 @@ def own_epoch(card: BackboneCard, cut: Cut, images: ImageSet, source: Source, *,
         )  # fmt: skip
         last_checkpoint = time.perf_counter() - ends[1]
     return ends[1] - ends[0], last_checkpoint
-
-
-def forward_macs(run: Callable[[], Any]) -> int:
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        run()
-    return counter.get_total_flops() // 2
 
 
 def counts(card: BackboneCard, cut: Cut) -> tuple[int, int]:

@@ -44,6 +44,11 @@ def machines(rows: list[dict[str, Any]]) -> list[str]:
     return [f"{len(of)} of {len(rows)} on {machine(of[-1])}  " for of in kinds.values()]
 
 
+def target(found: Any) -> str:
+    """Under which name a row tells what is asked on this kind of processor."""
+    return "target_with_bf16" if "avx512_bf16" in found["machine"]["flags"] else "target_on_avx2_alone"
+
+
 def accuracy() -> list[str]:
     rows = read("accuracy.jsonl")
     if not rows:
@@ -223,8 +228,7 @@ def _relu(rows: list[dict[str, Any]]) -> list[str]:
 
 def _short_forward(found: Any) -> list[str]:
     """What falls short of what was asked, and why."""
-    bf16 = "avx512_bf16" in found["machine"]["flags"]
-    key = "target_with_bf16" if bf16 else "target_on_avx2_alone"
+    key = target(found)
     short = [row for row in found["forward"] if row["times_eager_of_the_chosen"] < row[key]]
     if not short:
         return []
@@ -232,7 +236,7 @@ def _short_forward(found: Any) -> list[str]:
     reasons = []
     product = found.get("matrix_product_gflop_a_second", {})
     for row in short:
-        if bf16 and row["chosen"].endswith("f32"):
+        if "openvino bf16" in row["times_eager"] and row["chosen"].endswith("f32"):
             reasons.append(
                 f"{row['network']} in bf16 ({row['times_eager']['openvino bf16']:.2f} times eager) is off by more than law 1 "
                 "allows, so float32 is taken (marking single layers precise, and cutting by depth, brought no graph within "
@@ -302,7 +306,7 @@ def extraction(found: Any) -> list[str]:
 
 def _short_extraction(found: Any) -> list[str]:
     """What falls short of the peers' loop, and what could be had at best."""
-    key = "target_with_bf16" if "avx512_bf16" in found["machine"]["flags"] else "target_on_avx2_alone"
+    key = target(found)
     told = [
         f"{row['network']} ({row['times_peers']:.2f} of {row[key]}; decoding and the forward pass at their best would give "
         f"{row['ideal_images_per_second'] / row['images_per_second']['peers']:.2f})"

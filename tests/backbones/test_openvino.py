@@ -48,7 +48,7 @@ def test_nothing_is_reported_home(tiny_card: Callable[..., BackboneCard], tmp_pa
     work = f"""
 from graftwork.backbones.catalogue import find_card
 from graftwork.backbones.engines import open_engine, choose_engine
-from graftwork.testing import tiny_image, write_tiny_backbone
+from graftwork.testing import tiny_image
 import numpy as np
 card = find_card({weights!r})
 pixels = np.stack([tiny_image(i % 3, i) for i in range(20)])

@@ -28,9 +28,11 @@ BATCH = 11
 def in_float32() -> Iterator[None]:
     """What holds exactly is tested without bf16, whose rounding depends on who has which images."""
     AcceleratorState._reset_state()  # a process has one, and one precision
-    with mock.patch.object(loop, "trains_in_bf16", return_value=False):
-        yield
-    AcceleratorState._reset_state()
+    try:
+        with mock.patch.object(loop, "trains_in_bf16", return_value=False):
+            yield
+    finally:
+        AcceleratorState._reset_state()
 
 
 def run(folder: Path, checkpoint: Path | None, name: str) -> Tuned:
