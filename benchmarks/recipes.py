@@ -1,12 +1,13 @@
 """What a change to the default recipe is worth: all layers tuned, one choice made otherwise, on the same images.
 
-    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 3] [--only lp-ft,l2-sp,mixup]
+    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 0,1,2] [--only "lp-ft,l2-sp,lr 0.003"]
 
 Cells are those of ``strategies.py`` with the embedded default; each recipe is set beside the default one on the images
-that neither was trained on. ``patience 5`` is judged by the images that it is tested on, its best case. ``low rank`` is
+that neither was trained on. ``CHANGES`` are the recipe's constants, set otherwise. ``patience 5`` is judged by the images that it is tested on, its best case. ``low rank`` is
 LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers, written here with torch's
 parametrisations: PEFT cannot be imported without transformers. One line of data per cell in
-``results/recipes.jsonl``; cells that are there are not computed again. Recipes that never won were taken out of
+``results/recipes.jsonl``, all of its recipes computed on one machine; a cell is computed again, as a line of its own,
+where a recipe is asked for that its lines lack. Recipes that never won were taken out of
 graftwork (``norms``: parameters of normalisation layers alone; ``ema``: an average of the weights, decay 0.99); their
 lines stay.
 """
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from machine import describe
-from strategies import BACKBONES, Cell, cell, linear
+from strategies import BACKBONES, DEFAULT, Cell, cell, linear
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -41,9 +42,16 @@ from graftwork.linear.cross_validate import refit
 
 RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
 SETS = ("hymenoptera", "pacs-sketch", "rsscn7", "trashnet", "cells", "neu-steel")
-BACKBONE = "efficientnet_lite0"
+CHANGES: dict[str, dict[str, Any]] = {
+    "patience 5": {"patience": 5},
+    "lr 0.0003": {"lr": 3e-4, "head_lr": 3e-4},
+    "lr 0.003": {"lr": 3e-3, "head_lr": 3e-3},
+    "layer decay 0.65": {"layer_decay": 0.65},
+    "layer decay 1": {"layer_decay": 1.0},
+    "no smoothing": {"label_smoothing": 0.0},
+}
 RANK = 8
-LOW_RANK_LRS = (1e-3, 1e-2)
+LOW_RANK = {"low rank lr 0.001": 1e-3, "low rank lr 0.01": 1e-2}
 
 
 class LowRank(nn.Module):
@@ -91,10 +99,11 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
     _, found = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
     C, codes = found.chosen.details["C"], at.opened.codes(at.looked.images)
     plan = recipe(len(at.rows))
-    patient = dataclasses.replace(plan, patience=5)
-    plans = {**{name: recipe(len(at.rows), name=name) for name in RECIPES}, "patience 5": patient}
-    for name, asked in plans.items():
-        if only and name not in only:
+    plans = {name: recipe(len(at.rows), name=name) for name in RECIPES}
+    plans |= {name: dataclasses.replace(plan, **changed) for name, changed in CHANGES.items()}
+    for name in only:
+        asked = plans.get(name)
+        if asked is None:
             continue
         begin = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
@@ -105,33 +114,36 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
             )  # fmt: skip
         told = {"seconds": round(time.perf_counter() - begin, 1), "epochs": len(tuned.curve)}
         yield name, at.right(tuned.margins), told
-    for lr in () if only else LOW_RANK_LRS:
+    for label, lr in LOW_RANK.items():
+        if label not in only:
+            continue
         begin = time.perf_counter()
         found_margins = low_rank(at, C, dataclasses.replace(plan, lr=lr))
         told = {"seconds": round(time.perf_counter() - begin, 1), "epochs": plan.epochs}
-        yield f"low rank, lr {lr:g}", at.right(found_margins), told
+        yield label, at.right(found_margins), told
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--size", default="20")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="", help="recipes, the default one among them; all where it is empty")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--only", default=",".join([*RECIPES, *CHANGES]), help="recipes, the default one among them")
     asked = parser.parse_args()
+    only = tuple(asked.only.split(","))
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    keys = {(row["set"], row["size"], row["seed"]) for row in done}
-    for seed, name in itertools.product(range(asked.seeds), asked.sets.split(",")):
-        at = None if (name, asked.size, seed) in keys else cell(name, BACKBONE, asked.size, seed)
+    for seed, name in itertools.product(map(int, asked.seeds.split(",")), asked.sets.split(",")):
+        there = [row["recipes"] for row in done if (row["set"], row["size"], row["seed"]) == (name, asked.size, seed)]
+        at = None if any(set(only) <= set(row) for row in there) else cell(name, DEFAULT, asked.size, seed)
         if at is None:
             continue
         recipes, hits = {}, {}
-        for label, right, told in rows_of(at, tuple(filter(None, asked.only.split(",")))):
+        for label, right, told in rows_of(at, only):
             hits[label] = "".join(map(str, right.astype(int)))
             recipes[label] = {"percent": round(100 * float(right.mean()), 2), **told}
             print(name, asked.size, seed, label, recipes[label], flush=True)
         line = {
-            "set": name, "backbone": BACKBONE, "input_px": BACKBONES[BACKBONE], "size": asked.size, "seed": seed,
+            "set": name, "backbone": DEFAULT, "input_px": BACKBONES[DEFAULT], "size": asked.size, "seed": seed,
             "train": len(at.rows), "test": len(at.test), "recipes": recipes, "right": hits, "machine": describe(),
         }  # fmt: skip
         with RESULTS.open("a") as file:

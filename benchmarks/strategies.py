@@ -1,12 +1,12 @@
 """Which strategy wins where: sets x sizes x strategies x seeds, everything outside training being the test.
 
     python benchmarks/strategies.py --linear-again      # linear rows of the cells that are there, by today's rules
-    python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 1] [--backbones …] [--variants]
+    python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 0,1,2] [--backbones …]
 
 Strategies: a linear model on the last layer; on the layer that wins a cross-validation inside the training images; the
 same on codes of 8 views; tuned above the highest cut that graftwork tries unasked and tuned whole, each all the way and
-half of it (WiSE-FT); at all images, the same network from random weights. Learning rates are the recipe's;
-``--variants`` tries others, for setting constants.
+half of it (WiSE-FT); at all images, with the embedded default and the first seed, the same network from random weights,
+four times as long. Recipes are graftwork's; ``recipes.py`` tries others.
 
 Cells come in order of priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and is not
 computed again. Images of one group (patient, smear, drawing) and near-copies are never on both sides.
@@ -30,7 +30,7 @@ from datasets import GROUPS, SHARED, path_of
 from machine import describe
 
 from graftwork.core.fitted import probabilities
-from graftwork.core.plans import Candidate, Recipe, linear_candidates, recipe_of
+from graftwork.core.plans import Candidate, linear_candidates, recipe_of
 from graftwork.core.recipes import HALFWAY, tuning_candidates
 from graftwork.core.splits import deal, make_split
 from graftwork.fit import Tuning, fit, tune_fold
@@ -41,11 +41,11 @@ from graftwork.verbs.search import Found, Rules, search
 
 RESULTS = Path(__file__).parent / "results" / "strategies.jsonl"
 SETS = ("rsscn7", "trashnet", "pacs-sketch", "hymenoptera", "digits", "neu-steel", "cells", "xray", "dogcat")
-BACKBONES = {"efficientnet_lite0": 96, "mobilenetv2_100": 96}
+DEFAULT = "efficientnet_lite0"
+BACKBONES = {DEFAULT: 96, "mobilenetv2_100": 96}
 """Input in pixels."""
 VIEWS = 8
 FEWEST_TESTED = 100
-VARIANTS = [{"lr": lr, "layer_decay": decay} for lr, decay in itertools.product((3e-4, 1e-3), (0.65, 0.8, 1.0))]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def linear_rows(at: Cell) -> Iterator[Row]:
     yield f"linear, {VIEWS} views", at.right(seen), time.perf_counter() - begin, {"layer": chosen.label}
 
 
-def tuned_rows(at: Cell, variants: bool, scratch: bool) -> Iterator[Row]:
+def tuned_rows(at: Cell, scratch: bool) -> Iterator[Row]:
     card = at.opened.reading.card
     _, found_last = on_last_layer(at)
     codes = at.opened.codes(at.looked.images)
@@ -144,21 +144,22 @@ def tuned_rows(at: Cell, variants: bool, scratch: bool) -> Iterator[Row]:
         highest, *_, whole = tuning_candidates(card, len(at.rows), scratch=False)
         *_, random = tuning_candidates(card, len(at.rows), scratch=True)
         for candidate in (highest, whole, random) if scratch else (highest, whole):
-            keeps = (1.0, HALFWAY) if recipe_of(candidate).start == "pretrained" else (1.0,)
-            for variant in VARIANTS if variants else [{}]:
-                plan = dataclasses.replace(candidate.plan, **variant)
-                assert isinstance(plan, Recipe)
-                begin = time.perf_counter()
-                tuned = tune_fold(
-                    plan, found_last.chosen.details["C"], codes, at.y,
-                    len(at.looked.images.classes), at.rows, at.test, keeps=keeps, balanced=False,
-                    tuning=tuning, checkpoint=Path(folder) / "none",
-                )  # fmt: skip
-                seconds = time.perf_counter() - begin
-                for keep, result in zip(keeps, tuned, strict=True):
-                    label = dataclasses.replace(plan, keep=keep).label
-                    told = {"epochs": plan.epochs, "lr": plan.lr, "layer_decay": plan.layer_decay}
-                    yield label, at.right(result.margins), seconds, told
+            plan = recipe_of(candidate)
+            keeps = (1.0, HALFWAY) if plan.start == "pretrained" else (1.0,)
+            begin = time.perf_counter()
+            tuned = tune_fold(
+                plan, found_last.chosen.details["C"], codes, at.y,
+                len(at.looked.images.classes), at.rows, at.test, keeps=keeps, balanced=False,
+                tuning=tuning, checkpoint=Path(folder) / "none",
+            )  # fmt: skip
+            seconds = time.perf_counter() - begin
+            for keep, result in zip(keeps, tuned, strict=True):
+                label = dataclasses.replace(plan, keep=keep).label
+                yield label, at.right(result.margins), seconds, {"epochs": plan.epochs}
+
+
+def shown(right: np.ndarray, seconds: float, told: dict[str, Any]) -> dict[str, Any]:
+    return {"percent": round(100 * float(right.mean()), 2), "seconds": round(seconds, 1), **told}
 
 
 def linear_again() -> None:
@@ -167,11 +168,7 @@ def linear_again() -> None:
         at = cell(line["set"], line["backbone"], line["size"], line["seed"])
         assert at is not None
         for strategy, right, seconds, told in linear_rows(at):
-            line["strategies"][strategy] = {
-                "percent": round(100 * float(right.mean()), 2),
-                "seconds": round(seconds, 1),
-                **told,
-            }
+            line["strategies"][strategy] = shown(right, seconds, told)
             line["right"][strategy] = "".join(map(str, right.astype(int)))
             print(line["set"], line["backbone"], line["size"], strategy, line["strategies"][strategy], flush=True)
     RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -182,36 +179,32 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--backbones", default=",".join(BACKBONES))
     parser.add_argument("--sizes", default="20,all,5")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--variants", action="store_true")
+    parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--linear-again", action="store_true")
     asked = parser.parse_args()
     if asked.linear_again:
         linear_again()
         return
-    results = RESULTS.with_name("strategies-variants.jsonl") if asked.variants else RESULTS
-    done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     keys = {(row["set"], row["backbone"], row["size"], row["seed"]) for row in done}
     for seed, backbone, size, name in itertools.product(
-        range(asked.seeds), asked.backbones.split(","), asked.sizes.split(","), asked.sets.split(",")
+        map(int, asked.seeds.split(",")), asked.backbones.split(","), asked.sizes.split(","), asked.sets.split(",")
     ):
         at = None if (name, backbone, size, seed) in keys else cell(name, backbone, size, seed)
         if at is None:
             continue
         strategies, hits = {}, {}
-        for strategy, right, seconds, told in itertools.chain(
-            linear_rows(at), tuned_rows(at, asked.variants, size == "all")
-        ):
-            key = strategy if not asked.variants else f"{strategy} {told}"
-            hits[key] = right
-            strategies[key] = {"percent": round(100 * float(right.mean()), 2), "seconds": round(seconds, 1), **told}
-            print(name, backbone, size, seed, key, strategies[key], flush=True)
+        scratch = (backbone, size, seed) == (DEFAULT, "all", 0)
+        for strategy, right, seconds, told in itertools.chain(linear_rows(at), tuned_rows(at, scratch)):
+            hits[strategy] = right
+            strategies[strategy] = shown(right, seconds, told)
+            print(name, backbone, size, seed, strategy, strategies[strategy], flush=True)
         line = {
             "set": name, "backbone": backbone, "input_px": BACKBONES[backbone], "size": size, "seed": seed,
             "train": len(at.rows), "test": len(at.test), "strategies": strategies,
             "right": {key: "".join(map(str, hit.astype(int))) for key, hit in hits.items()}, "machine": describe(),
         }  # fmt: skip
-        with results.open("a") as file:
+        with RESULTS.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
 

@@ -466,7 +466,37 @@ def recipes() -> list[str]:
         "here it gains over the default on one cell at most. `patience 5` is judged by the images it is tested on, its best "
         f"case; it ran {epochs('patience 5')} epochs where {epochs(default)} were to run.",
         "",
+        *_left_out(cells, default),
         *machines(cells),
+        "",
+    ]
+
+
+CONSTANTS = ("lr ", "layer decay", "no smoothing")
+"""How the recipes begin that set a constant otherwise."""
+
+
+def _left_out(cells: list[dict[str, Any]], default: str) -> list[str]:
+    """What setting the constants by all other sets would gain on each set."""
+    told = [
+        {n: row["percent"] for n, row in c["recipes"].items() if n.startswith((default, *CONSTANTS))} for c in cells
+    ]
+    names = max(map(tuple, told), key=len)
+    by_set: dict[str, list[dict[str, float]]] = {}
+    for cell, percent in zip(cells, told, strict=True):
+        if set(percent) == set(names):
+            by_set.setdefault(cell["set"], []).append({n: value - percent[default] for n, value in percent.items()})
+    if len(names) < 2 or len(by_set) < 3:
+        return []
+    mean = {name: {n: float(np.mean([row[n] for row in rows])) for n in names} for name, rows in by_set.items()}
+    shown, gains = [], []
+    for name, own in mean.items():
+        best = max(names, key=lambda n, name=name: np.mean([of[n] for other, of in mean.items() if other != name]))
+        gains.append(own[best])
+        shown.append(f"{name} {own[best]:+.1f} ({best})")
+    return [
+        "Constants set by the other sets, each set left out in turn: what that recipe gains on the set over the default one: "
+        f"{', '.join(shown)}; mean {interval(gains)}.",
         "",
     ]
 
