@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graftwork.core.plans import Candidate, Recipe
-from graftwork.core.recipes import Expected, worth_trying
+from graftwork.core.recipes import Expected, folds_to_judge, worth_trying
 
 PARTIAL = Candidate("net", ("last",), Recipe("stage", epochs=10, fixed_views=8))
 FULL = Candidate("net", ("last",), Recipe(None, epochs=10))
@@ -32,6 +33,18 @@ def test_the_refit_is_kept_time_for() -> None:
 
 def test_too_few_epochs_are_not_tried() -> None:
     assert worth_trying(EVERY, EXPECTED, 10 + 4 * 2.5 - 0.1, refit=REFIT) == ()
+
+
+def test_folds_of_few_images_are_taken_together() -> None:
+    takes = 10 + 3 * 10 * 1 + REFIT * 10
+    assert worth_trying(EVERY, EXPECTED, takes, refit=REFIT, folds=3) == (PARTIAL,)
+    shorter = worth_trying(EVERY, EXPECTED, takes - 0.1, refit=REFIT, folds=3)
+    assert [c.plan.epochs for c in shorter] == [9]
+
+
+@pytest.mark.parametrize(("images", "folds"), [(1000, 1), (100, 1), (99, 2), (40, 3), (8, 5), (1, 5)])
+def test_a_fine_tuning_is_judged_on_twenty_images_or_all(images: int, folds: int) -> None:
+    assert folds_to_judge(images, 5) == folds
 
 
 @given(st.floats(0, 1000), st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 50)), min_size=3, max_size=3))

@@ -4,6 +4,7 @@ import numpy as np
 from example_run import example_run
 
 from graftwork.core.metrics import doubtful_labels
+from graftwork.core.rules import PAIR, Finding
 from graftwork.core.splits import make_split
 from graftwork.reporting import evidence
 from graftwork.reporting.colours import TOKENS
@@ -48,12 +49,19 @@ def test_every_image_that_a_section_shows_is_asked_for_once():
     assert len(wanted) == len(set(wanted))
     shown = [*evidence.mistakes(run), *evidence.least_sure_hits(run), *evidence.doubts(run)[0]]
     assert {p.row for p in shown} <= set(wanted)
-    named = [row for f in run.findings for _, row in evidence.example_rows(run, f)]
-    assert {row for row in named if row is not None} <= set(wanted)
-    assert None in named  # a file that could not be read has no row
+    named = [rows for f in run.findings for _, rows in evidence.example_rows(run, f)]
+    assert {row for rows in named for row in rows} <= set(wanted)
+    assert () in named  # a file that could not be read has no row
     assert set(evidence.on_map(run).tolist()) <= set(wanted)
     assert len(evidence.on_map(run)) == evidence.ON_MAP
     assert wanted == images_to_show(run).tolist()
+
+
+def test_both_images_of_a_pair_are_shown():
+    run = example_run()
+    one, other = run.images.names[:2]
+    alike = Finding("G106", "warning", "near-copies with different labels", "", examples=(one, f"{one}{PAIR}{other}"))
+    assert [rows for _, rows in evidence.example_rows(run, alike)] == [(0,), (0, 1)]
 
 
 def test_no_map_asks_for_no_thumbnails_of_it():

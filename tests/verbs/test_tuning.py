@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +262,29 @@ def test_seconds_of_an_earlier_start_count(tmp_path: Path) -> None:
     assert 89 < left() <= 90
     (tmp_path / "clock.json").write_text('{"active_seconds": 80}')
     assert 9 < left() <= 10
+
+
+def test_what_reading_took_forecasts_further_reading(
+    settings: dict[str, object], tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.core.plans import linear_candidates
+    from graftwork.verbs import reading
+    from graftwork.verbs.listener import Listener
+    from graftwork.verbs.prepare import prepare
+
+    given = {"test": 0.2, "folds": 3, "group_by": None, "like": None, "seed": 0, "listener": Listener()}
+    prepared = prepare(tiny, **given)  # type: ignore[arg-type]
+    asked = reading.Asked(str(settings["backbone"]))
+    networks = reading.open_networks(
+        [asked.backbone], asked, prepared.develop, intensity_range=None, listener=Listener()
+    )
+    ((name, opened),) = networks.opened.items()
+    forward = opened.forecast_seconds(1000)
+    assert networks.forecast_seconds(name, 1000) == forward
+    extract = reading.extract
+    monkeypatch.setattr(reading, "extract", lambda *a, **k: (time.sleep(0.5), extract(*a, **k))[1])
+    networks.read_for(linear_candidates(opened.reading.card)[:1])
+    assert networks.forecast_seconds(name, 1000) >= max(forward, 1000 * 0.5 / len(prepared.y))
 
 
 def test_several_networks_compete_and_each_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:

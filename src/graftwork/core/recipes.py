@@ -27,6 +27,8 @@ HALFWAY = 0.5
 FIXED_VIEWS = 8
 SCRATCH_IMAGES = 20_000
 """From so many images on, random weights are tried unasked."""
+FEWEST_JUDGED = 20
+"""Images without which nothing is tried: on fewer, any two candidates look alike or far apart by chance."""
 _EPOCHS = 270.0
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
 _SCRATCH_TIMES = 4
@@ -157,9 +159,9 @@ class Expected:
 
 
 def worth_trying(
-    candidates: Sequence[Candidate], expected: Mapping[str, Expected], seconds: float, *, refit: float
+    candidates: Sequence[Candidate], expected: Mapping[str, Expected], seconds: float, *, refit: float, folds: int = 1
 ) -> tuple[Candidate, ...]:
-    """Return the fine-tunings whose first fold fits into the time, by what they are expected to gain a second.
+    """Return the fine-tunings whose first folds fit into the time, by what they are expected to gain a second.
 
     Each takes what those before it leave, and the longest of them must be fitted again on all images. Where not even
     one fits, the first that can goes with fewer epochs.
@@ -170,11 +172,13 @@ def worth_trying(
         Of each candidate by its key.
     refit
         Seconds of the fit on all images, in those of a fold.
+    folds
+        How many it takes to judge one (``folds_to_judge``).
     """
 
     def takes(candidate: Candidate) -> float:
         of = expected[candidate.key]
-        return of.once + of.fold(recipe_of(candidate).epochs)
+        return of.once + folds * of.fold(recipe_of(candidate).epochs)
 
     order = sorted(candidates, key=lambda c: -_expected_points(c) / max(takes(c), 1e-9))
     entered: list[Candidate] = []
@@ -184,12 +188,18 @@ def worth_trying(
         if spent + takes(candidate) + refit * max(longest, fold) <= seconds:
             entered.append(candidate)
             spent, longest = spent + takes(candidate), max(longest, fold)
-    return tuple(entered) or tuple(filter(None, (_shortened(c, expected[c.key], seconds, refit) for c in order)))[:1]
+    shorter = (_shortened(candidate, expected[candidate.key], seconds, folds + refit) for candidate in order)
+    return tuple(entered) or tuple(filter(None, shorter))[:1]
 
 
-def _shortened(candidate: Candidate, expected: Expected, seconds: float, refit: float) -> Candidate | None:
-    """Return a fine-tuning with as many epochs as fit; None where those are too few to tell anything."""
-    epochs = int((seconds - expected.once) / max(expected.epoch * (1 + refit), 1e-9))
+def folds_to_judge(images: int, n_folds: int) -> int:
+    """Return how many folds hold images enough to tell one candidate from another."""
+    return min(n_folds, math.ceil(FEWEST_JUDGED * n_folds / max(images, 1)))
+
+
+def _shortened(candidate: Candidate, expected: Expected, seconds: float, folds: float) -> Candidate | None:
+    """Return a fine-tuning with the epochs of which so many folds fit; None where they are too few to tell anything."""
+    epochs = int((seconds - expected.once) / max(expected.epoch * folds, 1e-9))
     if epochs < _FEWEST_EPOCHS:
         return None
     plan = recipe_of(candidate)

@@ -15,6 +15,10 @@ from graftwork.core.trials import Trial
 Severity = Literal["error", "warning", "note"]
 
 
+PAIR = " = "
+"""Between the names of two images that are alike."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
     """One thing worth knowing, with its evidence and the next step.
@@ -31,7 +35,8 @@ class Finding:
     basis: Literal["measured", "rule of thumb"] = "measured"
     count: int = 0
     examples: tuple[str, ...] = ()
-    """Names of images concerned: at most twenty, of unreadable ones a thousand."""
+    """Names of images concerned, two that are alike as ``PAIR`` joins them: at most twenty, of unreadable ones a
+    thousand."""
 
 
 def series_finding(apart: Score, together: Row, *, images: int) -> Finding:

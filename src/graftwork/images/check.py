@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.rules import Finding, Severity
+from graftwork.core.rules import PAIR, Finding, Severity
 from graftwork.core.splits import Split, joined_groups
 from graftwork.errors import DataError, UsageError
 from graftwork.images.groups import Proposal, partition, propose_groups
@@ -226,13 +226,13 @@ def _near(images: ImageSet, near: NearCopies, copies: Ints) -> list[Finding]:
             f"{len(alike)} of {len(images)} images have a near-copy (likeness {near.threshold:.2f} or more); "
             "near-copies stand on one side of every split"
         )
-        pairs = [f"{images.names[a]} = {images.names[b]}" for a, b in near.pairs]
+        pairs = [f"{images.names[a]}{PAIR}{images.names[b]}" for a, b in near.pairs]
         found.append(_finding("G105", "note", "near-copies", because, "", pairs, len(alike)))
     one, other = images.labels[near.pairs].T
     torn = near.pairs[one != other]
     if len(torn):
         because = f"{len(torn)} pairs of near-copies have different labels: one label may be wrong"
-        pairs = [f"{images.names[a]} = {images.names[b]}" for a, b in torn]
+        pairs = [f"{images.names[a]}{PAIR}{images.names[b]}" for a, b in torn]
         found.append(_finding("G106", "warning", "near-copies with different labels", because, "look at them", pairs))
     size = np.bincount(copies)
     if size.max() > max(2, LARGE_SHARE * len(images)):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.metrics import Calibration, calibration, doubtful_labels, softmax
 from graftwork.core.record import Run
-from graftwork.core.rules import Finding
+from graftwork.core.rules import PAIR, Finding
 from graftwork.core.splits import Split
 
 Ints = NDArray[np.integer]
@@ -106,10 +106,15 @@ def _picks(images: Judged, positions: Ints, other: Ints) -> list[Pick]:
     ]
 
 
-def example_rows(run: Run, finding: Finding) -> list[tuple[str, int | None]]:
-    """The images a finding names, with their rows in the image table where they could be read."""
+def example_rows(run: Run, finding: Finding) -> list[tuple[str, tuple[int, ...]]]:
+    """The images, or pairs of images, that a finding names, with their rows in the image table where they were read."""
     row_of = {name: row for row, name in enumerate(run.images.names)}
-    return [(name, row_of.get(name)) for name in finding.examples[:EXAMPLES]]
+
+    def rows(named: str) -> tuple[int, ...]:
+        names = [named] if named in row_of else named.split(PAIR)
+        return tuple(row_of[name] for name in names if name in row_of)
+
+    return [(named, rows(named)) for named in finding.examples[:EXAMPLES]]
 
 
 def predictions(run: Run) -> tuple[Ints, NDArray[np.float32]]:
@@ -140,7 +145,7 @@ def on_map(run: Run, limit: int = ON_MAP) -> Ints:
 
 def images_to_show(run: Run) -> Ints:
     """Rows of the image table that the report wants a thumbnail of, the most wanted first, none twice."""
-    named = [row for f in run.findings for _, row in example_rows(run, f) if row is not None]
+    named = [row for f in run.findings for _, rows in example_rows(run, f) for row in rows]
     picks = [*mistakes(run), *doubts(run)[0], *least_sure_hits(run)]
     wanted = [*(pick.row for pick in picks), *named, *on_map(run).tolist()]
     return np.array(list(dict.fromkeys(wanted)), dtype=np.int64)

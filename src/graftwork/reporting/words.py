@@ -187,7 +187,7 @@ def compared(run: Run) -> int:
 
 ENDED: dict[Ended, str] = {
     "whole": "whole",
-    "another stood for it": "run on all folds, where another linear one was chosen and stood for it here",
+    "another stood for it": "on all folds another linear one was chosen, and stood for it here",
     "dropped early": "dropped early: others were ahead on the folds that were run",
     "went astray": "went astray: its loss was no number any more; a lower --lr may mend it",
     "cut short": "cut short: not run to its end, which says nothing of it",

@@ -11,8 +11,8 @@ from pathlib import Path
 from graftwork.errors import UsageError
 from graftwork.files import write_json
 
-END_SECONDS = 15.0
-"""What comes after the search takes this long, but for reading images."""
+END_SECONDS = 8.0
+"""What comes after the search, but for reading images: twice what picture, model folder and report took."""
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

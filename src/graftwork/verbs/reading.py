@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -103,6 +104,8 @@ class Networks:
     develop: ImageSet
     progress: Progress
     _known: dict[tuple[str, int], LayerCodes] = dataclasses.field(default_factory=dict)
+    _took: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Seconds an image, decoding and all, of reading each network; nothing where its codes were kept."""
 
     def of(self, candidate: Candidate) -> Opened:
         """Return the network of a candidate, in as many views as it wants."""
@@ -112,7 +115,10 @@ class Networks:
         """Return the codes that a candidate reads, of the images to develop on."""
         key = candidate.backbone, candidate.views
         if key not in self._known:
+            begin = time.perf_counter()
             self._known[key] = self.of(candidate).codes(self.develop, self.progress)
+            seconds = (time.perf_counter() - begin) / (len(self.develop) * candidate.views)
+            self._took[candidate.backbone] = max(seconds, self._took.get(candidate.backbone, 0.0))
         return self._known[key]
 
     def read_for(self, candidates: Sequence[Candidate]) -> None:
@@ -125,9 +131,12 @@ class Networks:
         opened = next(iter(self.opened.values()))
         return opened.read_as(reading).codes(images, self.progress)
 
-    def forecast_seconds(self, images: int) -> float:
-        """Return what it takes to read so many images once with the slowest network."""
-        return max(opened.forecast_seconds(images) for opened in self.opened.values())
+    def forecast_seconds(self, backbone: str, images: int) -> float:
+        """Return what it takes to read so many images once.
+
+        As long as reading those to develop on took, image by image; where their codes were kept, the forward passes.
+        """
+        return max(images * self._took.get(backbone, 0.0), self.opened[backbone].forecast_seconds(images))
 
     @property
     def budget_mb(self) -> float:

@@ -14,7 +14,7 @@ import cattrs
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Candidate, Linear, cost_to_use, recipe_of
-from graftwork.core.recipes import DEFAULT_RECIPE, Expected, tuning_candidates, worth_trying
+from graftwork.core.recipes import DEFAULT_RECIPE, Expected, folds_to_judge, tuning_candidates, worth_trying
 from graftwork.core.rules import astray_finding, left_out_finding
 from graftwork.core.trials import Task, Trial
 from graftwork.files import write_json
@@ -122,7 +122,8 @@ def compete(
     The linear trials are taken as they are. Where the clock allows some folds only, the candidates are compared on
     their images, and of the linear ones only the chosen stands against them.
     """
-    clock.reserve_seconds += networks.forecast_seconds(len(prepared.images))  # the model reads all of them once
+    # the model reads all of them once
+    clock.reserve_seconds += max(networks.forecast_seconds(name, len(prepared.images)) for name in networks.opened)
     trials = [*found.trials, *_several_views(rules, found, networks, prepared, clock, listener)]
     task = rules.task(prepared.y, prepared.split.folds)
     tournament = Tournament(
@@ -139,7 +140,7 @@ def compete(
         dataclasses.replace(c, plan=within_disk(recipe_of(c), networks.of(c).reading, tuning))
         for c in wanted.candidates(networks.cards, len(prepared.y))
     ]
-    candidates = _within_time(asked, wanted, networks, rules, prepared, tuning, clock, listener)
+    candidates = _within_time(asked, wanted, networks, task, prepared, tuning, clock, listener)
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
     if not candidates:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
@@ -173,7 +174,7 @@ def _within_time(
     candidates: Sequence[Candidate],
     wanted: Wanted,
     networks: Networks,
-    rules: Rules,
+    task: Task,
     prepared: Prepared,
     tuning: Tuning,
     clock: Clock,
@@ -194,9 +195,11 @@ def _within_time(
     n = len(prepared.y)
     for candidate in candidates:
         opened, plan = networks.of(candidate), recipe_of(candidate)
-        step_seconds = forecast(opened.reading.card, plan, len(rules.classes))
-        expected[candidate.key] = Expected(opened.forecast_seconds(n * plan.fixed_views), MARGIN * n * step_seconds)
-    entered = worth_trying(candidates, expected, clock.left(), refit=wanted.fits * REFIT)
+        step_seconds = forecast(opened.reading.card, plan, task.n_classes)
+        once = networks.forecast_seconds(candidate.backbone, n * plan.fixed_views)
+        expected[candidate.key] = Expected(once, MARGIN * n * step_seconds)
+    folds = folds_to_judge(n, task.n_folds)
+    entered = worth_trying(candidates, expected, clock.left(), refit=wanted.fits * REFIT, folds=folds)
     if entered:
         listener.say(
             f"fine-tunings that the time allows, first of all: {', '.join(c.label for c in entered)}; "
@@ -227,7 +230,7 @@ def _several_views(
     """The chosen linear candidate on codes averaged over several views, where there is time."""
     chosen = found.chosen.candidate
     candidate = dataclasses.replace(chosen, views=VIEWS * chosen.views)
-    if networks.of(chosen).forecast_seconds(len(prepared.y) * VIEWS) > clock.left() / 2:
+    if networks.forecast_seconds(chosen.backbone, len(prepared.y) * VIEWS) > clock.left() / 2:
         listener.say(f"codes of {VIEWS} views do not fit into the time limit; not tried")
         return []
     return list(run_trials([candidate], networks.codes, rules.task(prepared.y, prepared.split.folds)))
