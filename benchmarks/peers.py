@@ -1,7 +1,6 @@
 """Beside fastai's ``fine_tune`` and the loop of PyTorch's tutorial: same weights, same split, same seconds.
 
     python benchmarks/peers.py [--sets …] [--sizes 20,all] [--seeds 3] [--input-px 128]
-    python benchmarks/peers.py --summary
 
 Needs fastai in the interpreter that runs it; it is no dependency of graftwork.
 
@@ -60,7 +59,6 @@ EPOCHS = {"all": 4, "20": 8}
 TUTORIAL_EPOCHS, TUTORIAL_STEP, TUTORIAL_BATCH = 25, 7, 4
 RESIZED = 256 / 224
 WORKERS = 2
-PEERS = ("fastai", "tutorial", "linear probe")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -294,47 +292,25 @@ def show(line: dict[str, Any]) -> None:
     print(line["set"], line["size"], line["seed"], told, line["systems"]["graftwork"]["chosen"], flush=True)
 
 
-def summary(lines: Sequence[dict[str, Any]]) -> None:
-    """Mean difference of graftwork to each, in points, with the 95 % interval of a bootstrap over cells."""
-    places = {"every cell": lines}
-    for size in EPOCHS:
-        places[f"at {size}"] = [line for line in lines if line["size"] == size]
-    places["at all, without hymenoptera"] = [line for line in places["at all"] if line["set"] != "hymenoptera"]
-    for place, inside in places.items():
-        for peer in PEERS if inside else ():
-            points = np.array(
-                [line["systems"]["graftwork"]["percent"] - line["systems"][peer]["percent"] for line in inside]
-            )
-            draws = np.random.default_rng(0).choice(points, (10_000, len(points))).mean(axis=1)
-            low, high = np.percentile(draws, (2.5, 97.5))
-            print(f"{place}: {points.mean():+.1f} over {peer} ({low:+.1f} to {high:+.1f}, {len(points)} cells)")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--sizes", default=",".join(EPOCHS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--input-px", type=int, default=128)
-    parser.add_argument("--summary", action="store_true")
     asked = parser.parse_args()
     path = machine.results_path("peers").with_suffix(".jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     keys = {(line["set"], line["size"], line["seed"], line["input_px"]) for line in lines}
-    if not asked.summary:
-        make_torchvision_importable()
-        warnings.filterwarnings("ignore")
-        for seed, size, name in itertools.product(range(asked.seeds), asked.sizes.split(","), asked.sets.split(",")):
-            if (name, size, seed, asked.input_px) in keys:
-                continue
-            line = line_of(name, size, seed, asked.input_px)
-            if line is None:
-                continue
-            show(line)
-            lines.append(line)
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-    summary([line for line in lines if line["input_px"] == asked.input_px])
+    make_torchvision_importable()
+    warnings.filterwarnings("ignore")
+    for seed, size, name in itertools.product(range(asked.seeds), asked.sizes.split(","), asked.sets.split(",")):
+        line = None if (name, size, seed, asked.input_px) in keys else line_of(name, size, seed, asked.input_px)
+        if line is None:
+            continue
+        show(line)
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

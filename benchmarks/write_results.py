@@ -535,7 +535,7 @@ def peers(cells: Any) -> list[str]:
         "",
         "MobileNetV2 (ImageNet), same weights, splits and input; per cent right on the same test images. fastai runs its recipe; "
         "the others get the seconds that it took, graftwork's selection and extraction counted. The tutorial trains in batches of "
-        "four, and takes the statistics of batch norm from those; in so few epochs it stays near chance. fastai drops incomplete batches: "
+        "four, and takes the statistics of batch norm from those; in so few epochs it stays far behind. fastai drops incomplete batches: "
         "on 40 images it takes one step an epoch.",
         "",
         f"| set | a class | seed | px | test | {' | '.join(systems)} | graftwork chose |",
@@ -550,18 +550,30 @@ def peers(cells: Any) -> list[str]:
             f"| {cell['set']} | {cell['size']} | {cell['seed']} | {cell.get('input_px', '')} | {cell['test']} | "
             f"{' | '.join(shown)} | {cell['systems']['graftwork']['chosen']} |"
         )
-    told = []
-    for peer in systems:
-        if peer != "graftwork":
-            points = [cell["systems"]["graftwork"]["percent"] - cell["systems"][peer]["percent"] for cell in cells]
-            told.append(f"- over {peer}: {interval(points)} points, {len(points)} cells")
+    of_all = [cell for cell in cells if cell["size"] == "all"]
+    places = {
+        "every cell": cells,
+        "20 a class": [cell for cell in cells if cell["size"] == "20"],
+        "all": of_all,
+        "all, without hymenoptera": [cell for cell in of_all if cell["set"] != "hymenoptera"],
+    }
+    others = [system for system in systems if system != "graftwork"]
     lines += [
         "",
-        "Mean paired difference (95 % interval, cells as units); asked: at least +3 over each:",
+        "Mean paired difference of graftwork to each, in points (95 % interval, cells as units). Asked: over fastai and the "
+        "tutorial at least +3; over the linear probe at least +5 at all without hymenoptera.",
         "",
-        *told,
-        "",
+        f"| cells | {' | '.join(others)} |",
+        f"|---|{'---|' * len(others)}",
     ]
+    for place, inside in places.items():
+        if inside:
+            points = [
+                interval([c["systems"]["graftwork"]["percent"] - c["systems"][other]["percent"] for c in inside])
+                for other in others
+            ]
+            lines.append(f"| {place}: {len(inside)} | {' | '.join(points)} |")
+    lines.append("")
     return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", *machines(cells), ""]
 
 
