@@ -5,9 +5,8 @@
 Cells are those of ``strategies.py`` with the embedded default; each recipe is set beside the default one on the images
 that neither was trained on. ``CHANGES`` are the recipe's constants, set otherwise. ``patience 5`` is judged by the images that it is tested on, its best case. ``low rank`` is
 LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers, written here with torch's
-parametrisations: PEFT cannot be imported without transformers. One line of data per cell in
-``results/recipes.jsonl``, all of its recipes computed on one machine; a cell is computed again, as a line of its own,
-where a recipe is asked for that its lines lack. Recipes that never won were taken out of
+parametrisations: PEFT cannot be imported without transformers. One line of data per cell and kind of processor in
+``results/recipes.jsonl``; recipes that a line lacks are added to it. Recipes that never won were taken out of
 graftwork (``norms``: parameters of normalisation layers alone; ``ema``: an average of the weights, decay 0.99); their
 lines stay.
 """
@@ -45,6 +44,7 @@ SETS = ("hymenoptera", "pacs-sketch", "rsscn7", "trashnet", "cells", "neu-steel"
 CHANGES: dict[str, dict[str, Any]] = {
     "patience 5": {"patience": 5},
     "lr 0.0003": {"lr": 3e-4, "head_lr": 3e-4},
+    "lr 0.0005": {"lr": 5e-4, "head_lr": 5e-4},
     "lr 0.003": {"lr": 3e-3, "head_lr": 3e-3},
     "layer decay 0.65": {"layer_decay": 0.65},
     "layer decay 1": {"layer_decay": 1.0},
@@ -130,24 +130,24 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default=",".join([*RECIPES, *CHANGES]), help="recipes, the default one among them")
     asked = parser.parse_args()
-    only = tuple(asked.only.split(","))
-    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    lines = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    of = {(line["set"], line["size"], line["seed"], *line["machine"]["flags"]): line for line in lines}
     for seed, name in itertools.product(map(int, asked.seeds.split(",")), asked.sets.split(",")):
-        there = [row["recipes"] for row in done if (row["set"], row["size"], row["seed"]) == (name, asked.size, seed)]
-        at = None if any(set(only) <= set(row) for row in there) else cell(name, DEFAULT, asked.size, seed)
+        key = name, asked.size, seed, *describe()["flags"]
+        line = of.get(key, {"recipes": {}, "right": {}})
+        lacking = tuple(label for label in asked.only.split(",") if label not in line["recipes"])
+        at = cell(name, DEFAULT, asked.size, seed) if lacking else None
         if at is None:
             continue
-        recipes, hits = {}, {}
-        for label, right, told in rows_of(at, only):
-            hits[label] = "".join(map(str, right.astype(int)))
-            recipes[label] = {"percent": round(100 * float(right.mean()), 2), **told}
-            print(name, asked.size, seed, label, recipes[label], flush=True)
-        line = {
+        for label, right, told in rows_of(at, lacking):
+            line["right"][label] = "".join(map(str, right.astype(int)))
+            line["recipes"][label] = {"percent": round(100 * float(right.mean()), 2), **told}
+            print(name, asked.size, seed, label, line["recipes"][label], flush=True)
+        of[key] = {
             "set": name, "backbone": DEFAULT, "input_px": BACKBONES[DEFAULT], "size": asked.size, "seed": seed,
-            "train": len(at.rows), "test": len(at.test), "recipes": recipes, "right": hits, "machine": describe(),
+            "train": len(at.rows), "test": len(at.test), **line, "machine": describe(),
         }  # fmt: skip
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        RESULTS.write_text("".join(json.dumps(each) + "\n" for each in of.values()))
 
 
 if __name__ == "__main__":
