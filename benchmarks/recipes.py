@@ -1,8 +1,8 @@
 """What a change to the default recipe is worth: all layers tuned, one choice made otherwise, on the same images.
 
-    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 0,1,2] [--only "lp-ft,l2-sp,lr 0.003"]
+    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 0,1,2] [--backbone …] [--only "lp-ft,l2-sp,lr 0.003"]
 
-Cells are those of ``strategies.py`` with the embedded default; each recipe is set beside the default one on the images
+Cells are those of ``strategies.py``; each recipe is set beside the default one on the images
 that neither was trained on. ``CHANGES`` are the recipe's constants, set otherwise. ``patience 5`` is judged by the images that it is tested on, its best case. ``low rank`` is
 LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers, written here with torch's
 parametrisations: PEFT cannot be imported without transformers. One line of data per cell and kind of processor in
@@ -40,7 +40,7 @@ from graftwork.fit import Tuning, tune_fold
 from graftwork.linear.cross_validate import refit
 
 RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
-SETS = ("hymenoptera", "pacs-sketch", "rsscn7", "trashnet", "cells", "neu-steel")
+SETS = ("hymenoptera", "pacs-sketch", "rsscn7", "trashnet", "cells", "neu-steel", "dogcat")
 CHANGES: dict[str, dict[str, Any]] = {
     "patience 5": {"patience": 5},
     "lr 0.0003": {"lr": 3e-4, "head_lr": 3e-4},
@@ -126,25 +126,28 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--backbone", default=DEFAULT, choices=tuple(BACKBONES))
     parser.add_argument("--size", default="20")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default=",".join([*RECIPES, *CHANGES]), help="recipes, the default one among them")
     asked = parser.parse_args()
     lines = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    of = {(line["set"], line["size"], line["seed"], *line["machine"]["flags"]): line for line in lines}
+    of = {
+        (line["set"], line["backbone"], line["size"], line["seed"], *line["machine"]["flags"]): line for line in lines
+    }
     for seed, name in itertools.product(map(int, asked.seeds.split(",")), asked.sets.split(",")):
-        key = name, asked.size, seed, *describe()["flags"]
+        key = name, asked.backbone, asked.size, seed, *describe()["flags"]
         line = of.get(key, {"recipes": {}, "right": {}})
         lacking = tuple(label for label in asked.only.split(",") if label not in line["recipes"])
-        at = cell(name, DEFAULT, asked.size, seed) if lacking else None
+        at = cell(name, asked.backbone, asked.size, seed) if lacking else None
         if at is None:
             continue
         for label, right, told in rows_of(at, lacking):
             line["right"][label] = "".join(map(str, right.astype(int)))
             line["recipes"][label] = {"percent": round(100 * float(right.mean()), 2), **told}
-            print(name, asked.size, seed, label, line["recipes"][label], flush=True)
+            print(name, asked.backbone, asked.size, seed, label, line["recipes"][label], flush=True)
         of[key] = {
-            "set": name, "backbone": DEFAULT, "input_px": BACKBONES[DEFAULT], "size": asked.size, "seed": seed,
+            "set": name, "backbone": asked.backbone, "input_px": BACKBONES[asked.backbone], "size": asked.size, "seed": seed,
             "train": len(at.rows), "test": len(at.test), **line, "machine": describe(),
         }  # fmt: skip
         RESULTS.write_text("".join(json.dumps(each) + "\n" for each in of.values()))
