@@ -2,13 +2,13 @@
 
     python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 0,1,2] [--backbone …] [--only "lp-ft,l2-sp,lr 0.003"]
 
-Cells are those of ``strategies.py``; each recipe is set beside the default one on the images
-that neither was trained on. ``CHANGES`` are the recipe's constants, set otherwise. ``patience 5`` is judged by the images that it is tested on, its best case. ``low rank`` is
-LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers, written here with torch's
-parametrisations: PEFT cannot be imported without transformers. One line of data per cell and kind of processor in
-``results/recipes.jsonl``; recipes that a line lacks are added to it. Recipes that never won were taken out of
-graftwork (``norms``: parameters of normalisation layers alone; ``ema``: an average of the weights, decay 0.99); their
-lines stay.
+Cells are those of ``strategies.py``; each recipe is set beside the default one on the images that neither was trained
+on. ``CHANGES`` are the recipe's constants, set otherwise. ``patience 5`` is judged by the images that it is tested on,
+its best case. ``low rank`` is LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers, written here
+with torch's parametrisations: PEFT cannot be imported without transformers. One line of data per cell and kind of
+processor in ``results/recipes.jsonl``; recipes that a line lacks are added to it. Recipes that never won were taken out
+of graftwork (``norms``: parameters of normalisation layers alone; ``ema``: an average of the weights, decay 0.99);
+their lines stay.
 """
 
 from __future__ import annotations
@@ -43,13 +43,10 @@ RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
 SETS = ("hymenoptera", "pacs-sketch", "rsscn7", "trashnet", "cells", "neu-steel", "dogcat")
 CHANGES: dict[str, dict[str, Any]] = {
     "patience 5": {"patience": 5},
-    "lr 0.0003": {"lr": 3e-4, "head_lr": 3e-4},
-    "lr 0.0005": {"lr": 5e-4, "head_lr": 5e-4},
-    "lr 0.003": {"lr": 3e-3, "head_lr": 3e-3},
     "layer decay 0.65": {"layer_decay": 0.65},
     "layer decay 1": {"layer_decay": 1.0},
     "no smoothing": {"label_smoothing": 0.0},
-}
+} | {f"lr {lr:g}": {"lr": lr, "head_lr": lr} for lr in (3e-4, 5e-4, 1e-3, 3e-3)}
 RANK = 8
 LOW_RANK = {"low rank lr 0.001": 1e-3, "low rank lr 0.01": 1e-2}
 

@@ -72,6 +72,14 @@ def test_a_recipe_changes_what_it_says_and_reads_as_another(name: str) -> None:
     assert all(c.plan == recipe(100, c.plan.freeze_to, name=name) for c in tuning_candidates(CARD, 100, name=name))
 
 
+@pytest.mark.parametrize(
+    ("images", "batch", "lr"), [(40, 8, 2.5e-4), (128, 16, 5e-4), (256, 32, 1e-3), (9999, 32, 1e-3)]
+)
+def test_a_small_batch_goes_slowly(images: int, batch: int, lr: float) -> None:
+    plan = recipe(images)
+    assert (plan.batch_size, plan.lr, plan.head_lr) == (batch, lr, lr)
+
+
 def test_mixed_images_are_no_kept_activations() -> None:
     assert recipe(100, "layer2").fixed_views
     assert not recipe(100, "layer2", name="mixup").fixed_views
