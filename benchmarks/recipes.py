@@ -8,7 +8,8 @@ its best case. ``low rank`` is LoRA (Hu et al. 2021) of rank 8 on pointwise conv
 with torch's parametrisations: PEFT cannot be imported without transformers. One line of data per cell and kind of
 processor in ``results/recipes.jsonl``; recipes that a line lacks are added to it. Recipes that never won were taken out
 of graftwork (``norms``: parameters of normalisation layers alone; ``ema``: an average of the weights, decay 0.99);
-their lines stay.
+their lines stay. ``lr 0.001, X`` in the data is X at the rate 0.001 whatever the batch, the default before; at all images
+the batch is full, and ``lp-ft`` is that rate itself.
 """
 
 from __future__ import annotations
@@ -98,9 +99,8 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
     plan = recipe(len(at.rows))
     plans = {name: recipe(len(at.rows), name=name) for name in RECIPES}
     plans |= {name: dataclasses.replace(plan, **changed) for name, changed in CHANGES.items()}
-    for name in only:
-        asked = plans.get(name)
-        if asked is None:
+    for name, asked in plans.items():
+        if name not in only:
             continue
         begin = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
@@ -128,6 +128,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default=",".join([*RECIPES, *CHANGES]), help="recipes, the default one among them")
     asked = parser.parse_args()
+    unknown = set(asked.only.split(",")) - {*RECIPES, *CHANGES, *LOW_RANK}
+    if unknown:
+        parser.error(f"--only must name of {', '.join([*RECIPES, *CHANGES, *LOW_RANK])}, not {', '.join(unknown)}")
     lines = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     of = {
         (line["set"], line["backbone"], line["size"], line["seed"], *line["machine"]["flags"]): line for line in lines

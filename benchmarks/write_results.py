@@ -35,13 +35,15 @@ def machine(about: dict[str, Any]) -> str:
 
 
 def machines(rows: list[dict[str, Any]]) -> list[str]:
-    """One line a kind of processor, with how many of the rows were computed on it."""
+    """One line a kind of processor, with how many of the rows were computed on it, and what is older than the rest."""
+    taken = [row["taken"] for row in rows if "taken" in row]
+    older = [f"{taken.count(told)} of {len(rows)} were taken {told}.  " for told in dict.fromkeys(taken)]
     kinds: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(" ".join(row["machine"].get("flags", [])), []).append(row["machine"])
     if len(kinds) == 1:
-        return [machine(rows[-1]["machine"])]
-    return [f"{len(of)} of {len(rows)} on {machine(of[-1])}  " for of in kinds.values()]
+        return [*older, machine(rows[-1]["machine"])]
+    return [*older, *(f"{len(of)} of {len(rows)} on {machine(of[-1])}  " for of in kinds.values())]
 
 
 def target(found: Any) -> str:

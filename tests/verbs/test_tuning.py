@@ -160,18 +160,25 @@ def test_a_loss_that_explodes_leaves_the_others(
     assert not [finding for finding in run.findings if finding.code == "G309"]
 
 
-def test_a_fold_is_kept_by_all_that_it_depends_on(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
-    import dataclasses
-
+def prepared_and_opened(settings: dict[str, object], tiny: Path):  # type: ignore[no-untyped-def]
+    """What a run has before it searches: its images, and its network."""
     from graftwork.verbs.listener import Listener
     from graftwork.verbs.prepare import prepare
     from graftwork.verbs.reading import Asked, open_networks
-    from graftwork.verbs.tuning import Wanted, tuning_for
 
     given = {"test": 0.2, "folds": 3, "group_by": None, "like": None, "seed": 0, "listener": Listener()}
     prepared = prepare(tiny, **given)  # type: ignore[arg-type]
     asked = Asked(str(settings["backbone"]))
-    networks = open_networks([asked.backbone], asked, prepared.develop, intensity_range=None, listener=Listener())
+    return prepared, open_networks([asked.backbone], asked, prepared.develop, intensity_range=None, listener=Listener())
+
+
+def test_a_fold_is_kept_by_all_that_it_depends_on(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+    import dataclasses
+
+    from graftwork.verbs.listener import Listener
+    from graftwork.verbs.tuning import Wanted, tuning_for
+
+    prepared, networks = prepared_and_opened(settings, tiny)
 
     def folder(prepared=prepared, networks=networks, balanced=False):  # type: ignore[no-untyped-def]
         kept = {"balanced": balanced, "seed": 0, "listener": Listener()}
@@ -269,15 +276,8 @@ def test_what_reading_took_forecasts_further_reading(
 ) -> None:
     from graftwork.core.plans import linear_candidates
     from graftwork.verbs import reading
-    from graftwork.verbs.listener import Listener
-    from graftwork.verbs.prepare import prepare
 
-    given = {"test": 0.2, "folds": 3, "group_by": None, "like": None, "seed": 0, "listener": Listener()}
-    prepared = prepare(tiny, **given)  # type: ignore[arg-type]
-    asked = reading.Asked(str(settings["backbone"]))
-    networks = reading.open_networks(
-        [asked.backbone], asked, prepared.develop, intensity_range=None, listener=Listener()
-    )
+    prepared, networks = prepared_and_opened(settings, tiny)
     ((name, opened),) = networks.opened.items()
     forward = opened.forecast_seconds(1000)
     assert networks.forecast_seconds(name, 1000) == forward

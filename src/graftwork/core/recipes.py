@@ -64,9 +64,9 @@ def recipe(images: int, freeze_to: str | None = None, *, name: str = DEFAULT_REC
         raise UsageError(f"--recipe must be one of {', '.join(RECIPES)}, not {name}{_near(name, RECIPES)}")
     epochs = epochs_for(images)
     batch = min(_FULL_BATCH, max(8, images // _FEW_IMAGES_A_BATCH))
-    lr = _LR * batch / _FULL_BATCH
     if scratch:
         return Recipe(None, _SCRATCH_TIMES * epochs, batch, lr=2e-3, head_lr=2e-3, layer_decay=1.0, start="random")
+    lr = _LR * batch / _FULL_BATCH
     plan = Recipe(freeze_to, epochs, batch, lr, lr, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
     return dataclasses.replace(plan, **RECIPES[name])
 

@@ -218,6 +218,10 @@ def _exact(images: ImageSet) -> list[Finding]:
     return [_finding("G103", "note", "exact copies", because, "", _names(images, order), extra)]
 
 
+def _pairs(images: ImageSet, pairs: Ints) -> list[str]:
+    return [f"{images.names[a]}{PAIR}{images.names[b]}" for a, b in pairs]
+
+
 def _near(images: ImageSet, near: NearCopies, copies: Ints) -> list[Finding]:
     found: list[Finding] = []
     alike = np.unique(near.pairs)
@@ -226,13 +230,12 @@ def _near(images: ImageSet, near: NearCopies, copies: Ints) -> list[Finding]:
             f"{len(alike)} of {len(images)} images have a near-copy (likeness {near.threshold:.2f} or more); "
             "near-copies stand on one side of every split"
         )
-        pairs = [f"{images.names[a]}{PAIR}{images.names[b]}" for a, b in near.pairs]
-        found.append(_finding("G105", "note", "near-copies", because, "", pairs, len(alike)))
+        found.append(_finding("G105", "note", "near-copies", because, "", _pairs(images, near.pairs), len(alike)))
     one, other = images.labels[near.pairs].T
     torn = near.pairs[one != other]
     if len(torn):
         because = f"{len(torn)} pairs of near-copies have different labels: one label may be wrong"
-        pairs = [f"{images.names[a]}{PAIR}{images.names[b]}" for a, b in torn]
+        pairs = _pairs(images, torn)
         found.append(_finding("G106", "warning", "near-copies with different labels", because, "look at them", pairs))
     size = np.bincount(copies)
     if size.max() > max(2, LARGE_SHARE * len(images)):

@@ -105,7 +105,7 @@ class Networks:
     progress: Progress
     _known: dict[tuple[str, int], LayerCodes] = dataclasses.field(default_factory=dict)
     _took: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Seconds an image, decoding and all, of reading each network; nothing where its codes were kept."""
+    """Seconds an image, decoding and all, of reading each network; next to none where its codes were kept."""
 
     def of(self, candidate: Candidate) -> Opened:
         """Return the network of a candidate, in as many views as it wants."""
