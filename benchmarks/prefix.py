@@ -1,7 +1,7 @@
 """Activations below a cut kept and only the tail trained, beside the loop that peers run: seconds per epoch; accuracy.
 
     python benchmarks/prefix.py [--rounds 5] [--networks resnet18,resnet50] [--no-accuracy]
-    python benchmarks/prefix.py --networks "" [--seeds 3] [--sizes all,20]        # the accuracy alone
+    python benchmarks/prefix.py --networks "" [--sets …] [--sizes 20,all] [--seeds 0,1,2]     # the accuracy alone
 
 400 JPEG files of 768 x 512, timm's networks at 224 px with seeded random weights, frozen up to the third stage
 (``layer3``) and up to all but the last block (``layer4.0`` of ResNet-18, ``layer4.1`` of ResNet-50; a card's layers end
@@ -17,10 +17,13 @@ Each round times one epoch of each, after an epoch that is not counted. Ours end
 writing it takes is told beside. Medians of the rounds; ratios are medians of the rounds' own ratios. Operation counts
 (torch's counter, forward, one image) allow through / kept = (whole + 2 tail) / (3 tail).
 
-Accuracy: rsscn7, the ImageNet MobileNetV2 at 96 px and its recipe, cut where graftwork cuts first; trained on kept
-activations, and through the network on the very same fixed views, decoded again in every epoch. Two sizes: all of the
-training part, and 20 images a class, which leaves more images to test on.
-Writes ``benchmarks/results/prefix.KIND.json``, KIND being the processor's; parts that were not run stay as they were.
+Accuracy: cells of ``strategies.py`` with the ImageNet MobileNetV2 at 96 px and its recipe, cut where graftwork cuts
+first; trained on kept activations (``kept``), and through the network on the very same fixed views, decoded again in
+every epoch (``through``). Rounding alone sends two trainings apart, so a third one tells how far: ``again`` passes
+through the network, too, with float32 below the cut, as the kept activations were computed. Where the loop trains in
+float32 it is ``through`` to the bit.
+Writes ``benchmarks/results/prefix.KIND.json``, KIND being the processor's; parts that were not run stay as they were,
+and a cell of the accuracy that is there is not computed again.
 """
 
 from __future__ import annotations
@@ -65,6 +68,8 @@ from graftwork.linear.cross_validate import refit
 
 NETWORKS = "resnet18,resnet50"
 IMAGES = 400
+BACKBONE = "mobilenetv2_100"
+"""Of the accuracy."""
 BATCH = 32
 WANTED = {"times_peers": 3.0, "share_of_what_counts_allow": 0.8, "accuracy_points": 0.5}
 STEM = ("conv1", "bn1", "act1", "maxpool")
@@ -268,9 +273,25 @@ class FixedViews(Pixels):
         return fixed[int(np.random.default_rng([self._seed, epoch, image]).integers(len(fixed)))]
 
 
-def accuracy_row(size: str, seed: int) -> dict[str, Any]:
-    at = cell("rsscn7", "mobilenetv2_100", size, seed)
-    assert at is not None
+def in_float32(network: nn.Module, cut: Cut) -> None:
+    """Below a cut, whatever the loop's precision."""
+
+    def exact(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*inputs: torch.Tensor) -> Any:
+            with torch.autocast("cpu", enabled=False):
+                return forward(*(value.float() for value in inputs))
+
+        return called
+
+    for name in (*cut.below, cut.module):
+        module = network.get_submodule(name)
+        module.forward = exact(module.forward)
+
+
+def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
+    at = cell(name, BACKBONE, size, seed)
+    if at is None:
+        return None
     card, images = at.opened.reading.card, at.looked.images
     layer = cut_layers(card)[0]
     cut = find_cut(load(card), card, layer)
@@ -279,28 +300,28 @@ def accuracy_row(size: str, seed: int) -> dict[str, Any]:
     codes = at.opened.codes(images).take(at.rows).of([card.taps[-1].name])
     C = found.chosen.details["C"]
     head = refit(codes, at.y[at.rows], n_classes=len(images.classes), loss="softmax", C=C)
+    through = FixedViews(images, card.preprocess, "crop", seed)
     right, seconds = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         reading = dataclasses.replace(at.opened.reading, card=maps_card(card, cut), views=FIXED_VIEWS)
         begin = time.perf_counter()
         maps = dataclasses.replace(at.opened, store=Store(Path(folder))).read_as(reading).codes(images)
         activations = time.perf_counter() - begin
-        sources: dict[str, Source] = {
-            "kept": Maps(maps, layer, seed),
-            "through": FixedViews(images, card.preprocess, "crop", seed),
-        }
-        for name, source in sources.items():
+        sources: dict[str, Source] = {"kept": Maps(maps, layer, seed), "through": through, "again": through}
+        for how, source in sources.items():
             begin = time.perf_counter()
-            student, groups = student_at(card, cut, head, plan, through=name == "through")
+            student, groups = student_at(card, cut, head, plan, through=how != "kept")
+            if how == "again":
+                in_float32(student.body.network, cut)  # type: ignore[arg-type]
             train(
                 student, groups, source, at.rows, at.y, plan, class_weight=None, held_out=at.rows[:0],
                 seed=seed, checkpoint=None, told=Told(),
             )  # fmt: skip
-            seconds[name] = round(time.perf_counter() - begin, 1)
-            right[name] = at.right(margins(student, source, at.test))
+            seconds[how] = round(time.perf_counter() - begin, 1)
+            right[how] = at.right(margins(student, source, at.test))
     row = {
-        "data": "rsscn7",
-        "backbone": card.name.rpartition("/")[-1].removesuffix(".safetensors"),
+        "set": name,
+        "backbone": BACKBONE,
         "input_px": card.preprocess.input_px,
         "size": size,
         "seed": seed,
@@ -308,20 +329,13 @@ def accuracy_row(size: str, seed: int) -> dict[str, Any]:
         "test": len(at.test),
         "frozen_to": layer,
         "epochs": plan.epochs,
-        "percent": {name: round(100 * float(hits.mean()), 2) for name, hits in right.items()},
-        "images_that_differ": int((right["kept"] != right["through"]).sum()),
+        "percent": {how: round(100 * float(hits.mean()), 2) for how, hits in right.items()},
+        "images_that_differ": {how: int((right[how] != right["through"]).sum()) for how in ("kept", "again")},
         "seconds": {"activations": round(activations, 1), **seconds},
+        "precision": "bf16" if trains_in_bf16() else "f32",
     }
     print(row, flush=True)
     return row
-
-
-def mean_difference(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Percent right on kept activations less that through the network, mean over seeds, by size."""
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        found.setdefault(row["size"], []).append(row["percent"]["kept"] - row["percent"]["through"])
-    return {size: round(statistics.mean(values), 2) for size, values in found.items()}
 
 
 def main() -> None:
@@ -330,11 +344,12 @@ def main() -> None:
     parser.add_argument("--networks", default=NETWORKS)
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--no-accuracy", action="store_true")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sizes", default="all,20")
+    parser.add_argument("--sets", default="rsscn7")
+    parser.add_argument("--sizes", default="20,all")
+    parser.add_argument("--seeds", default="0,1,2")
     asked = parser.parse_args()
     path = machine.results_path("prefix")
-    parts = json.loads(path.read_text()) if path.exists() else {"seconds": {}, "accuracy": {}}
+    parts = json.loads(path.read_text()) if path.exists() else {"seconds": {}, "accuracy": []}
 
     def write() -> None:
         path.write_text(json.dumps({"machine": machine.describe(), "wanted": WANTED, **parts}, indent=1) + "\n")
@@ -344,11 +359,14 @@ def main() -> None:
             write_photos(Path(folder) / "photos", asked.images)
             parts["seconds"][architecture] = seconds_rows(architecture, Path(folder), asked.rounds)
         write()
-    if not asked.no_accuracy:
-        rows = [accuracy_row(*at) for at in itertools.product(asked.sizes.split(","), range(asked.seeds))]
-        parts["accuracy"] = {"mean_difference_points": mean_difference(rows), "rows": rows}
-        print(parts["accuracy"]["mean_difference_points"], flush=True)
-        write()
+    cells = itertools.product(asked.sizes.split(","), map(int, asked.seeds.split(",")), asked.sets.split(","))
+    for size, seed, name in () if asked.no_accuracy else cells:
+        if any((row["set"], row["size"], row["seed"]) == (name, size, seed) for row in parts["accuracy"]):
+            continue
+        row = accuracy_row(name, size, seed)
+        if row is not None:
+            parts["accuracy"].append(row)
+            write()
 
 
 if __name__ == "__main__":

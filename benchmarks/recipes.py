@@ -47,7 +47,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "layer decay 0.65": {"layer_decay": 0.65},
     "layer decay 1": {"layer_decay": 1.0},
     "no smoothing": {"label_smoothing": 0.0},
-} | {f"lr {lr:g}": {"lr": lr, "head_lr": lr} for lr in (3e-4, 5e-4, 1e-3, 3e-3)}
+} | {f"lr {lr:g}": {"lr": lr} for lr in (3e-4, 5e-4, 1e-3, 3e-3)}
 RANK = 8
 LOW_RANK = {"low rank lr 0.001": 1e-3, "low rank lr 0.01": 1e-2}
 
@@ -82,7 +82,7 @@ def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
             module.parametrizations.weight.original.requires_grad_(False)
     student = Student(body, *head).to(memory_format=torch.channels_last)
     moved = [p for p in body.parameters() if p.requires_grad]
-    groups = [{"params": moved, "lr": plan.lr}, {"params": list(student.head.parameters()), "lr": plan.head_lr}]
+    groups = [{"params": moved, "lr": plan.lr}, {"params": list(student.head.parameters()), "lr": plan.lr}]
     source = source_of(plan, images, card.preprocess, None, at.seed)
     train(
         student, groups, source, at.rows, y, plan, class_weight=None, held_out=at.test[:0], seed=at.seed, checkpoint=None,

@@ -600,10 +600,33 @@ def prefix(found: Any) -> list[str]:
                 f"{seconds['through']:.1f} | {seconds['kept']:.1f} | {row['times_peers']:.1f} | "
                 f"{row['share_of_what_counts_allow']:.2f} |"
             )
-    difference = found.get("accuracy", {}).get("mean_difference_points")
-    if difference is not None:
-        lines += ["", f"Accuracy, kept against through with the same views: {difference} points (asked: within 0.5)."]
+    lines += ["", *prefix_accuracy(found["accuracy"])] if found["accuracy"] else []
     return [*lines, "", machine(found["machine"]), ""]
+
+
+def prefix_accuracy(rows: list[Any]) -> list[str]:
+    lines = [
+        f"Accuracy above {rows[0]['frozen_to']} of {rows[0]['backbone']} at {rows[0]['input_px']} px, in points beside training "
+        "through the network on the same fixed views (95 % interval, cells as units; asked: within 0.5); rounding alone: "
+        "through the network again, with float32 below the cut.",
+        "",
+        "| a class | cells | test | through, % | kept | rounding alone | images read otherwise: kept | rounding alone |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    sizes = dict.fromkeys(row["size"] for row in rows)
+    parts = {size: [row for row in rows if row["size"] == size] for size in sizes}
+    for size, inside in (parts | {"both": rows} if len(parts) > 1 else parts).items():
+        tested = sum(row["test"] for row in inside)
+        points = {
+            how: interval([row["percent"][how] - row["percent"]["through"] for row in inside])
+            for how in ("kept", "again")
+        }
+        differ = {how: sum(row["images_that_differ"][how] for row in inside) / tested for how in points}
+        lines.append(
+            f"| {size} | {len(inside)} | {tested} | {np.mean([row['percent']['through'] for row in inside]):.1f} | "
+            f"{points['kept']} | {points['again']} | {differ['kept']:.1%} | {differ['again']:.1%} |"
+        )
+    return lines
 
 
 def killed() -> list[str]:

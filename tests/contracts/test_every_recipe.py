@@ -37,9 +37,7 @@ def run(request: pytest.FixtureRequest, folder: Path) -> Run:
     card = find_card(str(write_tiny_backbone(folder)))
     images = read_images(write_tiny_images(folder / "images"))
     layer = card.taps[1].name
-    plan = dataclasses.replace(
-        recipe(len(images) // 2, layer, name=request.param), epochs=4, batch_size=7, lr=3e-3, head_lr=1e-2
-    )
+    plan = dataclasses.replace(recipe(len(images) // 2, layer, name=request.param), epochs=4, batch_size=7, lr=3e-3)
 
     def tuned(checkpoint: Path | None = None) -> Tuned:
         head = np.zeros((len(images.classes), card.taps[-1].channels), np.float32), np.zeros(3, np.float32)

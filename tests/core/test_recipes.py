@@ -77,7 +77,9 @@ def test_a_recipe_changes_what_it_says_and_reads_as_another(name: str) -> None:
 )
 def test_a_small_batch_goes_slowly(images: int, batch: int, lr: float) -> None:
     plan = recipe(images)
-    assert (plan.batch_size, plan.lr, plan.head_lr) == (batch, lr, lr)
+    asked = recipe(9999, batch_size=batch)
+    assert (plan.batch_size, plan.lr) == (batch, lr)
+    assert (asked.batch_size, asked.lr) == (batch, lr)
 
 
 def test_mixed_images_are_no_kept_activations() -> None:

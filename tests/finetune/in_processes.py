@@ -39,9 +39,7 @@ def run(folder: Path, checkpoint: Path | None, name: str) -> Tuned:
     """Fine-tune the backbone of a folder on its images."""
     card = find_card(str(folder / "test_efficientnet.safetensors"))
     images = read_images(folder / "images")
-    plan = dataclasses.replace(
-        recipe(30, name=name), epochs=3, batch_size=BATCH, lr=1e-3, head_lr=1e-2, freeze_to=card.taps[0].name
-    )
+    plan = dataclasses.replace(recipe(30, name=name), epochs=3, batch_size=BATCH, lr=1e-3, freeze_to=card.taps[0].name)
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     with in_float32():
         (found,) = tune(

@@ -25,7 +25,7 @@ from graftwork.images.read import read_images
 from graftwork.testing import write_tiny_images
 
 RandomCard = Callable[[str], BackboneCard]
-RECIPE = Recipe(freeze_to=None, epochs=3, batch_size=8, lr=3e-3, head_lr=1e-2)
+RECIPE = Recipe(freeze_to=None, epochs=3, batch_size=8, lr=3e-3)
 
 
 @pytest.fixture
@@ -137,11 +137,11 @@ def test_halfway_lies_between_the_linear_model_and_the_tuned_one(tuned: Callable
 
 def test_a_loss_that_is_no_number_is_said_with_what_to_do(tuned: Callable[..., Tuned]) -> None:
     with pytest.raises(TrainingError, match=r"lower --lr from 1e\+30"):
-        tuned(dataclasses.replace(RECIPE, lr=1e30, head_lr=1e30))
+        tuned(dataclasses.replace(RECIPE, lr=1e30))
 
 
 def test_one_step_that_goes_astray_is_said_too(tuned: Callable[..., Tuned]) -> None:
-    recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=512, lr=1e30, head_lr=1e30)
+    recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=512, lr=1e30)
     with pytest.raises(TrainingError, match="give a lower --lr"):
         tuned(recipe)
 

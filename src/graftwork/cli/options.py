@@ -102,8 +102,12 @@ tuning_options = together(
     click.option("--exhaustive", is_flag=True, help="Run every fine-tuning on all folds."),
     click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of a fine-tuning."),
     click.option("--epochs", type=click.IntRange(min=1), metavar="N"),
-    click.option("--batch-size", type=click.IntRange(min=2), metavar="N"),
-    click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="RATE", help="At the top of the body."),
+    click.option(
+        "--batch-size", type=click.IntRange(min=2), metavar="N", help="Images a step; below 32 the rate falls with it."
+    ),
+    click.option(
+        "--lr", type=click.FloatRange(min=0, min_open=True), metavar="RATE", help="Of the head and the top of the body."
+    ),
     click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), metavar="FACTOR"),
     click.option(
         "--patience",

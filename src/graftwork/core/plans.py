@@ -36,8 +36,7 @@ class Recipe:
     epochs: int
     batch_size: int = 32
     lr: float = 1e-3
-    """Of AdamW, at the top of the pretrained weights."""
-    head_lr: float = 1e-3
+    """Of AdamW, for the head and the top of the body."""
     layer_decay: float = 0.8
     """The rate of each stage below the top is that of the stage above it times this."""
     weight_decay: float = 0.01

@@ -47,13 +47,22 @@ def epochs_for(images: int) -> int:
     return int(min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_EPOCHS / math.sqrt(max(images, 1))))))
 
 
-def recipe(images: int, freeze_to: str | None = None, *, name: str = DEFAULT_RECIPE, scratch: bool = False) -> Recipe:
+def recipe(
+    images: int,
+    freeze_to: str | None = None,
+    *,
+    name: str = DEFAULT_RECIPE,
+    scratch: bool = False,
+    batch_size: int | None = None,
+) -> Recipe:
     """Return how to fine-tune on so many images.
 
     Parameters
     ----------
     name
         One of ``RECIPES``; all of them start from pretrained weights, so it changes nothing from scratch.
+    batch_size
+        Images a step; None takes as many as suit the images, up to 32. The rate follows it.
 
     Raises
     ------
@@ -63,11 +72,11 @@ def recipe(images: int, freeze_to: str | None = None, *, name: str = DEFAULT_REC
     if name not in RECIPES:
         raise UsageError(f"--recipe must be one of {', '.join(RECIPES)}, not {name}{_near(name, RECIPES)}")
     epochs = epochs_for(images)
-    batch = min(_FULL_BATCH, max(8, images // _FEW_IMAGES_A_BATCH))
+    batch = batch_size or min(_FULL_BATCH, max(8, images // _FEW_IMAGES_A_BATCH))
     if scratch:
-        return Recipe(None, _SCRATCH_TIMES * epochs, batch, lr=2e-3, head_lr=2e-3, layer_decay=1.0, start="random")
-    lr = _LR * batch / _FULL_BATCH
-    plan = Recipe(freeze_to, epochs, batch, lr, lr, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
+        return Recipe(None, _SCRATCH_TIMES * epochs, batch, lr=2e-3, layer_decay=1.0, start="random")
+    lr = _LR * min(1, batch / _FULL_BATCH)
+    plan = Recipe(freeze_to, epochs, batch, lr, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
     return dataclasses.replace(plan, **RECIPES[name])
 
 
@@ -124,6 +133,7 @@ def tuning_candidates(
     freeze_to: str | None = None,
     name: str = DEFAULT_RECIPE,
     scratch: bool | None = None,
+    batch_size: int | None = None,
 ) -> tuple[Candidate, ...]:
     """Return the fine-tunings worth trying on so many images.
 
@@ -135,6 +145,8 @@ def tuning_candidates(
         Of the recipe.
     scratch
         Whether random weights are tried; None where there are images enough.
+    batch_size
+        As ``recipe``.
 
     Raises
     ------
@@ -142,9 +154,9 @@ def tuning_candidates(
         As ``layer_to_freeze`` and ``recipe``.
     """
     cuts: list[str | None] = [*cut_layers(card), None] if freeze_to is None else [layer_to_freeze(card, freeze_to)]
-    plans = [recipe(images, cut, name=name) for cut in cuts]
+    plans = [recipe(images, cut, name=name, batch_size=batch_size) for cut in cuts]
     if scratch or (scratch is None and images >= SCRATCH_IMAGES):
-        plans.append(recipe(images, None, scratch=True))
+        plans.append(recipe(images, None, scratch=True, batch_size=batch_size))
     last = card.taps[-1]
     return tuple(Candidate(card.name, (last.name,), plan, input_px=card.preprocess.input_px) for plan in plans)
 

@@ -50,7 +50,7 @@ def parameter_groups(
             stage = stage_of.get(re.sub(r"^.*?network\.", "", name), 0)
             lr = recipe.lr * recipe.layer_decay ** (top - stage)
             add([parameter], lr, 0.0 if recipe.l2_sp else recipe.weight_decay)
-    add(list(head.parameters()), recipe.head_lr, recipe.weight_decay)
+    add(list(head.parameters()), recipe.lr, recipe.weight_decay)
     return [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in groups.items()]
 
 

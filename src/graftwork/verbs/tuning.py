@@ -58,14 +58,19 @@ class Wanted:
         """Return the fine-tunings to try, every choice of the user in place of the recipe's."""
         chosen = {
             name: value
-            for name in ("epochs", "batch_size", "lr", "layer_decay", "patience", "augment")
+            for name in ("epochs", "lr", "layer_decay", "patience", "augment")
             if (value := getattr(self, name)) is not None
         }
         found = [
             candidate
             for card in cards
             for candidate in tuning_candidates(
-                card, images, freeze_to=self.freeze_to, name=self.recipe, scratch=self.scratch
+                card,
+                images,
+                freeze_to=self.freeze_to,
+                name=self.recipe,
+                scratch=self.scratch,
+                batch_size=self.batch_size,
             )
         ]
         plans = [dataclasses.replace(recipe_of(candidate), **chosen) for candidate in found]
