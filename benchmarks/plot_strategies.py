@@ -11,7 +11,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
-from write_results import LAST, RESULTS, gains_by_size, half_interval, read
+from write_results import LAST, RESULTS, gains_by_size, half_interval, means_of_sets, read
 
 SIZES = ("5", "20", "all")
 DOTS = {"efficientnet_lite0": "#4477aa", "mobilenetv2_100": "#ee6677"}
@@ -21,7 +21,7 @@ SPREAD = 0.16
 
 def main() -> None:
     cells = read("strategies.jsonl")
-    gains = gains_by_size(cells)
+    gains = gains_by_size(cells, LAST)
     sizes = [size for size in SIZES if size in gains]
     mpl.rcParams |= {"svg.hashsalt": "graftwork", "font.size": 9}
     figure, axes = plt.subplots(
@@ -33,10 +33,10 @@ def main() -> None:
         for row, name in enumerate(names):
             at = gains[size].get(name, [])
             spread = np.linspace(-SPREAD, SPREAD, max(len(at), 2))
-            for (backbone, points), offset in zip(at, spread, strict=False):
-                axis.plot(points, row + offset, "o", color=DOTS[backbone], markersize=3.5, alpha=0.7)
-            if len(at) > 1:
-                points = [gain for _, gain in at]
+            for gain, offset in zip(at, spread, strict=False):
+                axis.plot(gain.points, row + offset, "o", color=DOTS[gain.backbone], markersize=3.5, alpha=0.7)
+            points = means_of_sets(at)
+            if len(points) > 1:
                 axis.errorbar(
                     np.mean(points), row + 0.33, xerr=half_interval(points), fmt="D", color="black", markersize=4
                 )
@@ -49,7 +49,7 @@ def main() -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_yticks(range(len(names)), names)
     axes[0, 0].invert_yaxis()
-    figure.supxlabel("points gained over a linear model on the last layer (diamond: mean, 95 % interval)")
+    figure.supxlabel("points gained over a linear model on the last layer (diamond: mean of sets, 95 % interval)")
     dots = [plt.Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in DOTS.items()]
     figure.legend(handles=dots, loc="outside upper center", ncols=2, frameon=False)
     figure.set_layout_engine("constrained")

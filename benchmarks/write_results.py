@@ -5,6 +5,7 @@ python benchmarks/write_results.py
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -372,25 +373,59 @@ def strategies() -> list[str]:
             f"| {cell['set']} | {cell['backbone']} at {cell['input_px']} px | {cell['size']} | {cell['seed']} | {cell['test']} | "
             f"{' | '.join(shown)} |"
         )
-    lines += ["", "Mean gain over the last layer's linear model, points (95 % interval, cells as units):", ""]
-    for size, by_name in gains_by_size(cells).items():
-        told = [f"{name} {interval([gain for _, gain in at])}" for name, at in by_name.items() if name != LAST]
-        lines.append(f"- {size} a class, {len(by_name[LAST])} cells: {'; '.join(told)}")
+    lines += ["", *mean_gains(cells, LAST, "the last layer's linear model", names)]
+    lines += ["", *mean_gains(cells, WINS, "the linear model on the layer that wins", names)]
     wanted = 9 * 3 * 3 + 4 * 3 * 3
     lines += ["", "![Gain of each strategy, cell by cell](results/strategies.svg)"]
     lines += ["", f"Coverage: {len(cells)} of {wanted} cells.", "", *machines(cells), ""]
     return lines
 
 
-def gains_by_size(cells: list[dict[str, Any]]) -> dict[str, dict[str, list[tuple[str, float]]]]:
-    """Of each size and strategy, the backbone of each cell and the points gained over the last layer there."""
-    gains: dict[str, dict[str, list[tuple[str, float]]]] = {}
+@dataclasses.dataclass(frozen=True)
+class Gain:
+    """Points of a strategy over another in one cell."""
+
+    set: str
+    backbone: str
+    points: float
+
+
+def gains_by_size(cells: list[dict[str, Any]], over: str) -> dict[str, dict[str, list[Gain]]]:
+    """Of each size and strategy, what was gained over another in each cell."""
+    gains: dict[str, dict[str, list[Gain]]] = {}
     for cell in cells:
         percent = {kind(name): row["percent"] for name, row in cell["strategies"].items()}
         for name, value in percent.items():
             at = gains.setdefault(str(cell["size"]), {}).setdefault(name, [])
-            at.append((cell["backbone"], value - percent[LAST]))
+            at.append(Gain(cell["set"], cell["backbone"], value - percent[over]))
     return gains
+
+
+def means_of_sets(gains: list[Gain]) -> list[float]:
+    """Seeds and networks on the same images are no independent evidence: one mean a set."""
+    by_set: dict[str, list[float]] = {}
+    for gain in gains:
+        by_set.setdefault(gain.set, []).append(gain.points)
+    return [float(np.mean(points)) for points in by_set.values()]
+
+
+def mean_gains(cells: list[dict[str, Any]], over: str, in_words: str, names: list[str]) -> list[str]:
+    others = [name for name in names if name != over]
+    lines = [
+        f"Mean gain over {in_words}, points (95 % interval, sets as units), and in how many cells it reads more:",
+        "",
+        f"| a class | cells | sets | {' | '.join(others)} |",
+        f"|---|---|---|{'---|' * len(others)}",
+    ]
+    for size, by_name in gains_by_size(cells, over).items():
+        told = []
+        for name in others:
+            gains = by_name.get(name, [])
+            more = sum(gain.points > 0 for gain in gains)
+            told.append(f"{interval(means_of_sets(gains))}, {more} of {len(gains)}" if gains else "")
+        sets = {gain.set for gain in by_name[over]}
+        lines.append(f"| {size} | {len(by_name[over])} | {len(sets)} | {' | '.join(told)} |")
+    return lines
 
 
 def selection() -> list[str]:
@@ -508,7 +543,7 @@ def _left_out(cells: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-LAST = "linear, last layer"
+LAST, WINS = "linear, last layer", "linear, layer that wins"
 
 
 def kind(strategy: str) -> str:
