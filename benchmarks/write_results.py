@@ -602,19 +602,23 @@ def peers(cells: Any) -> list[str]:
     others = [system for system in systems if system != "graftwork"]
     lines += [
         "",
-        "Mean paired difference of graftwork to each, in points (95 % interval, cells as units). Asked: over fastai and the "
-        "tutorial at least +3; over the linear probe at least +5 at all without hymenoptera.",
+        "Mean paired difference of graftwork to each, in points, with two 95 % intervals: cells as units, and sets as "
+        "units, which says what to expect on another set. Asked: over fastai and the tutorial at least +3; over the linear "
+        "probe at least +5 at all without hymenoptera.",
         "",
         f"| cells | {' | '.join(others)} |",
         f"|---|{'---|' * len(others)}",
     ]
     for place, inside in places.items():
-        if inside:
-            points = [
-                interval([c["systems"]["graftwork"]["percent"] - c["systems"][other]["percent"] for c in inside])
-                for other in others
+        told = []
+        for other in others if inside else ():
+            gains = [
+                Gain(c["set"], "", c["systems"]["graftwork"]["percent"] - c["systems"][other]["percent"])
+                for c in inside
             ]
-            lines.append(f"| {place}: {len(inside)} | {' | '.join(points)} |")
+            told.append(f"{interval([gain.points for gain in gains])}; sets {interval(means_of_sets(gains))}")
+        if told:
+            lines.append(f"| {place}: {len(inside)} | {' | '.join(told)} |")
     lines.append("")
     return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", *machines(cells), ""]
 
