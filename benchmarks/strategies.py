@@ -1,12 +1,12 @@
 """Which strategy wins where: sets x sizes x strategies x seeds, everything outside training being the test.
 
     python benchmarks/strategies.py --linear-again      # linear rows of the cells that are there, by today's rules
-    python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 0,1,2] [--backbones …]
+    python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 0,1,2] [--backbones …] [--scratch]
 
 Strategies: a linear model on the last layer; on the layer that wins a cross-validation inside the training images; the
 same on codes of 8 views; tuned above the highest cut that graftwork tries unasked and tuned whole, each all the way and
-half of it (WiSE-FT); at all images, with the embedded default and the first seed, the same network from random weights,
-four times as long. Recipes are graftwork's; ``recipes.py`` tries others.
+half of it (WiSE-FT); with ``--scratch`` also the same network from random weights, four times as long. Recipes are
+graftwork's; ``recipes.py`` tries others.
 
 Cells come in order of priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and is not
 computed again. Images of one group (patient, smear, drawing) and near-copies are never on both sides.
@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--backbones", default=",".join(BACKBONES))
     parser.add_argument("--sizes", default="20,all,5")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--scratch", action="store_true")
     parser.add_argument("--linear-again", action="store_true")
     asked = parser.parse_args()
     if asked.linear_again:
@@ -194,8 +195,7 @@ def main() -> None:
         if at is None:
             continue
         strategies, hits = {}, {}
-        scratch = (backbone, size, seed) == (DEFAULT, "all", 0)
-        for strategy, right, seconds, told in itertools.chain(linear_rows(at), tuned_rows(at, scratch)):
+        for strategy, right, seconds, told in itertools.chain(linear_rows(at), tuned_rows(at, asked.scratch)):
             hits[strategy] = right
             strategies[strategy] = shown(right, seconds, told)
             print(name, backbone, size, seed, strategy, strategies[strategy], flush=True)
