@@ -479,9 +479,9 @@ def recipes() -> list[str]:
         "Around the rate 0.001 whatever the batch, the default before:",
         "",
         *_beside(cells, FULL_RATE, around),
-        "`norms` and `ema` never won and were taken out; LoRA (`low rank`) was not taken in: PEFT needs transformers, and "
-        "here it gains over the default on one cell at most. `patience 5` is judged by the images it is tested on, its best "
-        f"case; it ran {ran} epochs where {of} were to run.",
+        "`norms`, `ema`, `l2-sp` and `mixup` never won clearly, in any cell, and were taken out; LoRA (`low rank`) was not "
+        "taken in: PEFT needs transformers, and here it gains over the default on one cell at most. `patience 5` is judged by "
+        f"the images it is tested on, its best case; it ran {ran} epochs where {of} were to run.",
         "",
         *machines(cells),
         "",

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
-from graftwork.core.plans import Recipe
-from graftwork.core.recipes import RECIPES, layer_to_freeze, recipe, tuning_candidates
+from graftwork.core.recipes import layer_to_freeze, recipe, tuning_candidates
 from graftwork.errors import BackboneError, UsageError
 
 DEPTHS = {"stem": 0.1, "layer1": 0.3, "layer2": 0.55, "layer3": 0.9, "pooled": 1.0}
@@ -62,16 +61,6 @@ def test_candidates_are_cut_where_it_was_asked() -> None:
     assert candidate.layer == "layer2"
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_changes_what_it_says_and_reads_as_another(name: str) -> None:
-    usual, plan = recipe(100, "layer2"), recipe(100, "layer2", name=name)
-    assert isinstance(plan, Recipe)
-    changed = {field for field in Recipe.__dataclass_fields__ if getattr(plan, field) != getattr(usual, field)}
-    assert changed == set(RECIPES[name])
-    assert (plan.label == usual.label) == (name == "lp-ft")
-    assert all(c.plan == recipe(100, c.plan.freeze_to, name=name) for c in tuning_candidates(CARD, 100, name=name))
-
-
 @pytest.mark.parametrize(
     ("images", "batch", "lr"), [(40, 8, 2.5e-4), (128, 16, 5e-4), (256, 32, 1e-3), (9999, 32, 1e-3)]
 )
@@ -80,17 +69,3 @@ def test_a_small_batch_goes_slowly(images: int, batch: int, lr: float) -> None:
     asked = recipe(9999, batch_size=batch)
     assert (plan.batch_size, plan.lr) == (batch, lr)
     assert (asked.batch_size, asked.lr) == (batch, lr)
-
-
-def test_mixed_images_are_no_kept_activations() -> None:
-    assert recipe(100, "layer2").fixed_views
-    assert not recipe(100, "layer2", name="mixup").fixed_views
-
-
-def test_from_scratch_no_recipe_leaves_weights_where_they_were_drawn() -> None:
-    assert recipe(100, name="l2-sp", scratch=True) == recipe(100, scratch=True)
-
-
-def test_an_unknown_recipe_is_answered_with_near_names() -> None:
-    with pytest.raises(UsageError, match=r"one of lp-ft, l2-sp, mixup, not l2sp .*did you mean l2-sp"):
-        recipe(100, name="l2sp")

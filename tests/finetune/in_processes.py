@@ -35,11 +35,11 @@ def in_float32() -> Iterator[None]:
         AcceleratorState._reset_state()
 
 
-def run(folder: Path, checkpoint: Path | None, name: str) -> Tuned:
+def run(folder: Path, checkpoint: Path | None) -> Tuned:
     """Fine-tune the backbone of a folder on its images."""
     card = find_card(str(folder / "test_efficientnet.safetensors"))
     images = read_images(folder / "images")
-    plan = dataclasses.replace(recipe(30, name=name), epochs=3, batch_size=BATCH, lr=1e-3, freeze_to=card.taps[0].name)
+    plan = dataclasses.replace(recipe(30), epochs=3, batch_size=BATCH, lr=1e-3, freeze_to=card.taps[0].name)
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     with in_float32():
         (found,) = tune(
@@ -63,5 +63,4 @@ def arrays(found: Tuned) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     here, rank = Path(sys.argv[1]), os.environ["RANK"]
-    for name in sys.argv[2:]:
-        np.savez(here / f"{name}-{rank}.npz", **arrays(run(here, here / name, name)))
+    np.savez(here / f"{rank}.npz", **arrays(run(here, here / "checkpoint")))

@@ -193,43 +193,6 @@ def test_from_scratch_starts_from_random_weights(tuned: Callable[..., Tuned]) ->
     assert all(np.abs(before[name] - found.body[name]).max() > 0.01 for name in convolutions)
 
 
-def _way(tuned: Callable[..., Tuned], found: Tuned) -> float:
-    """How far the body has moved."""
-    before = {name: value.numpy() for name, value in load(tuned.card).state_dict().items()}  # type: ignore[attr-defined]
-    return float(np.sqrt(sum(np.square(found.body[name] - before[name]).sum() for name in before)))
-
-
-def test_l2_sp_draws_the_weights_back_to_where_they_started(tuned: Callable[..., Tuned]) -> None:
-    free, held = tuned(), tuned(dataclasses.replace(RECIPE, l2_sp=10.0))
-    assert 0 < _way(tuned, held) < 0.8 * _way(tuned, free)
-    assert held.curve[-1][0] < held.curve[0][0]
-
-
-def test_mixup_mixes_pairs_and_what_they_are() -> None:
-    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8))
-    labels = torch.tensor([0, 1, 2, 0, 1])
-    mixed = loop._mixing(dataclasses.replace(RECIPE, mixup=1.0, label_smoothing=0.0), 3)
-    np.random.seed(2)
-    inputs, targets = mixed(images, labels)  # the first with the fourth, the second with the third
-    share = float(targets[1, 1])
-    assert 0.01 < share < 0.99
-    torch.testing.assert_close(targets[1], torch.tensor([0.0, share, 1 - share]))
-    torch.testing.assert_close(inputs[1], share * images[1].float() + (1 - share) * images[2].float())
-    torch.testing.assert_close(inputs[4], images[4].float())  # the odd one out
-    torch.testing.assert_close(targets[4], torch.tensor([0.0, 1.0, 0.0]))
-
-
-def test_cutmix_takes_a_rectangle_of_another() -> None:
-    images = torch.stack([torch.zeros(8, 8, 3), torch.full((8, 8, 3), 200.0)]).to(torch.uint8)
-    mixed = loop._mixing(dataclasses.replace(RECIPE, cutmix=1.0, label_smoothing=0.0), 2)
-    np.random.seed(3)
-    inputs, targets = mixed(images, torch.tensor([0, 1]))
-    foreign = float((inputs[0] == 200).float().mean())
-    assert 0 < foreign < 1
-    assert set(np.unique(inputs)) == {0, 200}
-    torch.testing.assert_close(targets, torch.tensor([[1 - foreign, foreign], [foreign, 1 - foreign]]))
-
-
 def test_rates_rise_and_fall_and_none_is_lost() -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     optimiser = torch.optim.SGD([{"params": [weight], "lr": 2.0}])

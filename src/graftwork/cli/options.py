@@ -8,8 +8,6 @@ from typing import Any
 
 import click
 
-from graftwork.core.recipes import DEFAULT_RECIPE, RECIPES
-
 Command = Callable[..., Any]
 
 
@@ -88,13 +86,6 @@ reading_options = together(
 )
 
 tuning_options = together(
-    click.option(
-        "--recipe",
-        type=click.Choice(list(RECIPES)),
-        default=DEFAULT_RECIPE,
-        show_default=True,
-        help="How fine-tuning is done.",
-    ),
     click.option(
         "--freeze-to", metavar="LAYER|N|P%", help="Tune what lies above this layer, in place of the usual cuts."
     ),

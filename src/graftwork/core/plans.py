@@ -49,13 +49,6 @@ class Recipe:
     start: Literal["pretrained", "random"] = "pretrained"
     keep: float = 1.0
     """Share of the way from the pretrained weights and the linear head to the tuned ones (WiSE-FT, Wortsman 2022)."""
-    l2_sp: float = 0.0
-    """Weight of half the squared distance to the starting weights in the loss (Li et al. 2018); the body then decays
-    to nothing no more."""
-    mixup: float = 0.0
-    """Alpha of mixup (Zhang et al. 2018); it mixes pixels, so ``fixed_views`` is 0."""
-    cutmix: float = 0.0
-    """Alpha of CutMix (Yun et al. 2019); where both are above 0, each batch takes one of them."""
     patience: int | None = None
     """Epochs without a lower log loss on images left out after which training stops early; None runs all of them."""
     stop_at: int | None = None
@@ -64,12 +57,10 @@ class Recipe:
 
     @property
     def label(self) -> str:
-        """What moves, and what is unusual about it, in words."""
+        """What moves, and how far, in words."""
         if self.start == "random":
             return "from scratch"
         words = ["all layers tuned" if self.freeze_to is None else f"tuned above {self.freeze_to}"]
-        words += ["L2-SP"] if self.l2_sp else []
-        words += ["mixed images"] if self.mixup or self.cutmix else []
         words += [f"{self.keep:g} of the way"] if self.keep != 1 else []
         return ", ".join(words)
 

@@ -7,19 +7,10 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Candidate, Recipe, recipe_of
 from graftwork.errors import BackboneError, UsageError
-
-DEFAULT_RECIPE = "lp-ft"
-RECIPES: Mapping[str, Mapping[str, Any]] = {
-    DEFAULT_RECIPE: {},
-    "l2-sp": {"l2_sp": 0.1},
-    "mixup": {"mixup": 0.2, "cutmix": 1.0, "fixed_views": 0},
-}
-"""What each recipe changes in the default one (Kumar et al. 2022: the head first, then all of it)."""
 
 CUTS = (2 / 3, 1 / 2)
 """Depths near which the network is cut, where only what lies above is tuned."""
@@ -48,36 +39,24 @@ def epochs_for(images: int) -> int:
 
 
 def recipe(
-    images: int,
-    freeze_to: str | None = None,
-    *,
-    name: str = DEFAULT_RECIPE,
-    scratch: bool = False,
-    batch_size: int | None = None,
+    images: int, freeze_to: str | None = None, *, scratch: bool = False, batch_size: int | None = None
 ) -> Recipe:
-    """Return how to fine-tune on so many images.
+    """Return how to fine-tune on so many images: first the head, then what lies above the cut (Kumar et al. 2022).
+
+    Mixed images, L2-SP, norms alone, low ranks, averaged weights and other constants were tried and gained nothing
+    (``benchmarks/recipes.py``).
 
     Parameters
     ----------
-    name
-        One of ``RECIPES``; all of them start from pretrained weights, so it changes nothing from scratch.
     batch_size
         Images a step; None takes as many as suit the images, up to 32. The rate follows it.
-
-    Raises
-    ------
-    UsageError
-        When there is no such recipe.
     """
-    if name not in RECIPES:
-        raise UsageError(f"--recipe must be one of {', '.join(RECIPES)}, not {name}{_near(name, RECIPES)}")
     epochs = epochs_for(images)
     batch = batch_size or min(_FULL_BATCH, max(8, images // _FEW_IMAGES_A_BATCH))
     if scratch:
         return Recipe(None, _SCRATCH_TIMES * epochs, batch, lr=2e-3, layer_decay=1.0, start="random")
     lr = _LR * min(1, batch / _FULL_BATCH)
-    plan = Recipe(freeze_to, epochs, batch, lr, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
-    return dataclasses.replace(plan, **RECIPES[name])
+    return Recipe(freeze_to, epochs, batch, lr, fixed_views=FIXED_VIEWS if freeze_to is not None else 0)
 
 
 def layer_to_freeze(card: BackboneCard, asked: str) -> str:
@@ -131,7 +110,6 @@ def tuning_candidates(
     images: int,
     *,
     freeze_to: str | None = None,
-    name: str = DEFAULT_RECIPE,
     scratch: bool | None = None,
     batch_size: int | None = None,
 ) -> tuple[Candidate, ...]:
@@ -141,8 +119,6 @@ def tuning_candidates(
     ----------
     freeze_to
         The one cut to try, as ``layer_to_freeze`` reads it; None tries those of ``cut_layers``, and all layers.
-    name
-        Of the recipe.
     scratch
         Whether random weights are tried; None where there are images enough.
     batch_size
@@ -151,10 +127,10 @@ def tuning_candidates(
     Raises
     ------
     BackboneError, UsageError
-        As ``layer_to_freeze`` and ``recipe``.
+        As ``layer_to_freeze``.
     """
     cuts: list[str | None] = [*cut_layers(card), None] if freeze_to is None else [layer_to_freeze(card, freeze_to)]
-    plans = [recipe(images, cut, name=name, batch_size=batch_size) for cut in cuts]
+    plans = [recipe(images, cut, batch_size=batch_size) for cut in cuts]
     if scratch or (scratch is None and images >= SCRATCH_IMAGES):
         plans.append(recipe(images, None, scratch=True, batch_size=batch_size))
     last = card.taps[-1]

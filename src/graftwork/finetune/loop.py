@@ -117,7 +117,6 @@ def train(
     optimiser = create_optimizer_v2([dict(group) for group in groups], "adamw", lr=recipe.lr)
     steps = len(shuffled(rows, recipe.batch_size, seed, 0, workers))
     step = _Step(accelerator, student, optimiser, recipe, recipe.epochs * steps, class_weight, told.say)
-    mixed = _mixing(recipe, student.head.out_features)
     curve = _resume(checkpoint, student, optimiser, recipe)
     labels = torch.from_numpy(np.asarray(y, np.int64))
     timed: list[float] = []  # a step
@@ -132,7 +131,7 @@ def train(
         begin = time.perf_counter()
         drawn = zip(batches, shares, source.stream(shares, epoch), strict=True)
         for number, (batch, share, inputs) in enumerate(drawn, epoch * steps + 1):
-            loss = step(*mixed(inputs, labels[share]), len(batch), number)
+            loss = step(inputs, labels[share], len(batch), number)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss must stay a number, but was {loss} in epoch {epoch + 1}; lower --lr from {recipe.lr:g}"
@@ -201,10 +200,7 @@ class _Step:
 
         self._accelerator, self._student, self._optimiser, self._say = accelerator, student, optimiser, say
         weight = None if class_weight is None else torch.from_numpy(class_weight).to(accelerator.device)
-        self._loss_of = nn.CrossEntropyLoss(weight, reduction="sum")
-        self._l2_sp = recipe.l2_sp
-        drawn = student.body.parameters() if recipe.l2_sp else ()
-        self._origin = [(parameter, parameter.detach().clone()) for parameter in drawn if parameter.requires_grad]
+        self._loss_of = nn.CrossEntropyLoss(weight, reduction="sum", label_smoothing=recipe.label_smoothing)
         warmup = round(WARMUP * steps)  # counted from 1 to one after the last, so that no step stands still
         self._schedule = CosineLRScheduler(
             optimiser, steps - warmup + 1, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False
@@ -212,16 +208,13 @@ class _Step:
         self._pieces = 1
 
     def __call__(self, inputs: torch.Tensor, targets: torch.Tensor, whole: int, number: int) -> float:
-        """Take step ``number``, from 1 on, on a share of a batch of ``whole`` images with targets (b, k).
+        """Take step ``number``, from 1 on, on a share of a batch of ``whole`` images with classes (b,).
 
         Return the mean loss over the whole batch.
         """
         self._schedule.step_update(number)
         device = self._accelerator.device
         loss = self._summed(self._backward(inputs.to(device), targets.to(device), whole))
-        for parameter, origin in self._origin:
-            if parameter.grad is not None:
-                parameter.grad.add_(parameter.detach() - origin, alpha=self._l2_sp)
         nn.utils.clip_grad_norm_(self._student.parameters(), CLIP)
         self._optimiser.step()
         return loss
@@ -255,25 +248,6 @@ class _Step:
         for gradient, values in zip(gradients, sums[1:].split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(values.view_as(gradient))
         return float(sums[0])
-
-
-def _mixing(recipe: Recipe, k: int) -> Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-    """What makes of inputs and labels (b,) what the network is shown and wants to say (b, k)."""
-    from timm.data.mixup import Mixup, mixup_target
-
-    smoothing = recipe.label_smoothing
-    mix: Any = Mixup(recipe.mixup, recipe.cutmix, label_smoothing=smoothing, num_classes=k)  # type: ignore[no-untyped-call]
-
-    def mixed(inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        targets: torch.Tensor = mixup_target(labels, k, smoothing=smoothing)  # type: ignore[no-untyped-call]
-        if recipe.mixup or recipe.cutmix:
-            pairs = len(labels) // 2 * 2  # an odd one out stays as it is
-            planes = inputs.permute(0, 3, 1, 2).float()
-            planes[:pairs], targets[:pairs] = mix(planes[:pairs], labels[:pairs])
-            inputs = planes.permute(0, 2, 3, 1)
-        return inputs, targets
-
-    return mixed
 
 
 def _stalls(curve: Sequence[tuple[float, float]], patience: int | None) -> bool:

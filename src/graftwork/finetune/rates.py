@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -32,25 +32,24 @@ def stages(body: CodesNetwork, card: BackboneCard) -> dict[str, int]:
 def parameter_groups(
     body: nn.Module, head: nn.Module, stage_of: dict[str, int], recipe: Recipe
 ) -> list[dict[str, Any]]:
-    """Groups for an optimiser, each with its ``lr``; vectors (biases, scales of norms) do not decay.
+    """Groups for an optimiser, each with its ``lr``, of parameters that ``requires_grad``.
 
-    A body that is drawn to where it started (L2-SP) does not decay either. Only parameters that ``requires_grad`` are
-    in.
+    Vectors (biases, scales of norms) do not decay.
     """
     top = max(stage_of.values(), default=0)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
 
-    def add(parameters: Sequence[nn.Parameter], lr: float, weight_decay: float) -> None:
+    def add(parameters: Iterable[nn.Parameter], lr: float) -> None:
         for parameter in parameters:
-            decay = 0.0 if parameter.ndim < 2 else weight_decay
+            decay = 0.0 if parameter.ndim < 2 else recipe.weight_decay
             groups.setdefault((lr, decay), []).append(parameter)
 
     for name, parameter in body.named_parameters():
         if parameter.requires_grad:
             stage = stage_of.get(re.sub(r"^.*?network\.", "", name), 0)
             lr = recipe.lr * recipe.layer_decay ** (top - stage)
-            add([parameter], lr, 0.0 if recipe.l2_sp else recipe.weight_decay)
-    add(list(head.parameters()), recipe.lr, recipe.weight_decay)
+            add([parameter], lr)
+    add(head.parameters(), recipe.lr)
     return [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in groups.items()]
 
 

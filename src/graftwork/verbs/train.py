@@ -15,7 +15,6 @@ from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Loss, Normalise, cost_to_use
-from graftwork.core.recipes import DEFAULT_RECIPE
 from graftwork.core.record import Run, TestScore
 from graftwork.core.rules import Finding, series_finding
 from graftwork.core.splits import deal, joined_groups
@@ -51,7 +50,6 @@ def train(
     relu: Relu = "auto",
     views: int = 1,
     layer: str = "auto",
-    recipe: str = DEFAULT_RECIPE,
     freeze_to: str | None = None,
     scratch: bool = False,
     exhaustive: bool = False,
@@ -88,8 +86,6 @@ def train(
     strategy, time_limit
         ``auto`` sets fine-tunings beside the linear candidates as far as the time allows (``90s``, ``10m``, ``none``);
         ``linear`` leaves the network alone. Nested cross-validation tests linear candidates only.
-    recipe
-        How fine-tuning is done: ``lp-ft``, or ``l2-sp``, ``mixup`` (``core/recipes.py``).
     freeze_to, scratch, exhaustive, repeats
         Up to where nothing moves, in place of the usual cuts: a layer's name, a number of layers or a per cent of depth
         (``"50%"``); whether random weights are tried; whether every fine-tuning runs on all folds; with how many seeds,
@@ -175,7 +171,7 @@ def train(
             worth=worth / 100,
         )
         wanted = Wanted(
-            recipe, freeze_to, scratch or None, exhaustive, repeats,
+            freeze_to, scratch or None, exhaustive, repeats,
             epochs, batch_size, lr, layer_decay, patience, augment, fits=2 if final == "all" else 1,
         )  # fmt: skip
         tuning = tuning_for(

@@ -14,7 +14,7 @@ import cattrs
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Candidate, Linear, cost_to_use, recipe_of
-from graftwork.core.recipes import DEFAULT_RECIPE, Expected, folds_to_judge, tuning_candidates, worth_trying
+from graftwork.core.recipes import Expected, folds_to_judge, tuning_candidates, worth_trying
 from graftwork.core.rules import astray_finding, left_out_finding
 from graftwork.core.trials import Task, Trial
 from graftwork.files import write_json
@@ -40,7 +40,6 @@ MAPS_SHARE = 0.5
 class Wanted:
     """What a user can decide about fine-tuning; None leaves it to the recipe."""
 
-    recipe: str = DEFAULT_RECIPE
     freeze_to: str | None = None
     scratch: bool | None = None
     exhaustive: bool = False
@@ -68,7 +67,6 @@ class Wanted:
                 card,
                 images,
                 freeze_to=self.freeze_to,
-                name=self.recipe,
                 scratch=self.scratch,
                 batch_size=self.batch_size,
             )
