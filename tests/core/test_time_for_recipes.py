@@ -15,7 +15,7 @@ PARTIAL = Candidate("net", ("last",), Recipe("stage", epochs=10, fixed_views=8))
 FULL = Candidate("net", ("last",), Recipe(None, epochs=10))
 SCRATCH = Candidate("net", ("last",), Recipe(None, epochs=40, start="random"))
 EVERY = (FULL, SCRATCH, PARTIAL)
-EXPECTED = {PARTIAL.key: Expected(10, 1), FULL.key: Expected(0, 5), SCRATCH.key: Expected(0, 5)}
+EXPECTED = {PARTIAL.key: Expected(10 / 8, 1), FULL.key: Expected(0, 5), SCRATCH.key: Expected(0, 5)}
 REFIT = 1.5
 
 
@@ -32,7 +32,10 @@ def test_the_refit_is_kept_time_for() -> None:
 
 
 def test_too_few_epochs_are_not_tried() -> None:
-    assert worth_trying(EVERY, EXPECTED, 10 + 4 * 2.5 - 0.1, refit=REFIT) == ()
+    four = 4 * 10 / 8 + (1 + REFIT) * 4  # of their four views, too
+    (shortest,) = worth_trying(EVERY, EXPECTED, four, refit=REFIT)
+    assert (shortest.plan.epochs, shortest.plan.fixed_views) == (4, 4)
+    assert worth_trying(EVERY, EXPECTED, four - 0.1, refit=REFIT) == ()
 
 
 def test_folds_of_few_images_are_taken_together() -> None:
@@ -53,5 +56,6 @@ def test_first_folds_and_the_longest_refit_fit(seconds: float, costs: list[tuple
     entered = worth_trying(EVERY, expected, seconds, refit=REFIT)
     what = {(c.plan.start, c.plan.freeze_to): expected[c.key] for c in EVERY}
     of = [what[c.plan.start, c.plan.freeze_to] for c in entered]
-    folds = [e.fold(c.plan.epochs) for c, e in zip(entered, of, strict=True)]
-    assert sum(e.once for e in of) + sum(folds) + REFIT * max(folds, default=0) <= seconds + 1e-6
+    folds = [e.fold(c.plan) for c, e in zip(entered, of, strict=True)]
+    once = sum(e.once(c.plan) for c, e in zip(entered, of, strict=True))
+    assert once + sum(folds) + REFIT * max(folds, default=0) <= seconds + 1e-6

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import os
 import time
 from pathlib import Path
 
@@ -274,17 +276,18 @@ def test_seconds_of_an_earlier_start_count(tmp_path: Path) -> None:
 def test_what_reading_took_forecasts_further_reading(
     settings: dict[str, object], tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from graftwork.codes import extract
     from graftwork.core.plans import linear_candidates
-    from graftwork.verbs import reading
 
-    prepared, networks = prepared_and_opened(settings, tiny)
+    _, networks = prepared_and_opened(settings, tiny)
     ((name, opened),) = networks.opened.items()
-    forward = opened.forecast_seconds(1000)
-    assert networks.forecast_seconds(name, 1000) == forward
-    extract = reading.extract
-    monkeypatch.setattr(reading, "extract", lambda *a, **k: (time.sleep(0.5), extract(*a, **k))[1])
-    networks.read_for(linear_candidates(opened.reading.card)[:1])
-    assert networks.forecast_seconds(name, 1000) >= max(forward, 1000 * 0.5 / len(prepared.y))
+    candidate = linear_candidates(opened.reading.card)[0]
+    assert networks.forecast_seconds(name, 1000) == opened.forecast_seconds(1000)
+    networks.codes(candidate)
+    pixels, seconds = extract.pixels, 0.02
+    monkeypatch.setattr(extract, "pixels", lambda *given: (time.sleep(seconds), pixels(*given))[1])
+    networks.codes(dataclasses.replace(candidate, views=5))
+    assert networks.forecast_seconds(name, 1000) > 0.5 * 1000 * seconds / (os.cpu_count() or 1)
 
 
 def test_several_networks_compete_and_each_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:

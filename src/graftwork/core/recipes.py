@@ -141,14 +141,18 @@ def tuning_candidates(
 class Expected:
     """What a fine-tuning is expected to take, in seconds."""
 
-    once: float
-    """Before its first fold: activations to keep."""
+    view: float
+    """Of keeping all activations in one view."""
     epoch: float
     """Of one fold."""
 
-    def fold(self, epochs: int) -> float:
-        """One fold of so many epochs, without what is done once."""
-        return self.epoch * epochs
+    def once(self, plan: Recipe) -> float:
+        """Before the first fold."""
+        return self.view * plan.fixed_views
+
+    def fold(self, plan: Recipe) -> float:
+        """One fold, without what is done once."""
+        return self.epoch * plan.epochs
 
 
 def worth_trying(
@@ -170,14 +174,14 @@ def worth_trying(
     """
 
     def takes(candidate: Candidate) -> float:
-        of = expected[candidate.key]
-        return of.once + folds * of.fold(recipe_of(candidate).epochs)
+        of, plan = expected[candidate.key], recipe_of(candidate)
+        return of.once(plan) + folds * of.fold(plan)
 
     order = sorted(candidates, key=lambda c: -_expected_points(c) / max(takes(c), 1e-9))
     entered: list[Candidate] = []
     spent, longest = 0.0, 0.0
     for candidate in order:
-        fold = expected[candidate.key].fold(recipe_of(candidate).epochs)
+        fold = expected[candidate.key].fold(recipe_of(candidate))
         if spent + takes(candidate) + refit * max(longest, fold) <= seconds:
             entered.append(candidate)
             spent, longest = spent + takes(candidate), max(longest, fold)
@@ -191,13 +195,18 @@ def folds_to_judge(images: int, n_folds: int) -> int:
 
 
 def _shortened(candidate: Candidate, expected: Expected, seconds: float, folds: float) -> Candidate | None:
-    """Return a fine-tuning with the epochs of which so many folds fit; None where they are too few to tell anything."""
-    epochs = int((seconds - expected.once) / max(expected.epoch * folds, 1e-9))
-    if epochs < _FEWEST_EPOCHS:
-        return None
+    """Return a fine-tuning with the epochs of which so many folds fit; None where they are too few to tell anything.
+
+    No image is seen in more views than there are epochs.
+    """
     plan = recipe_of(candidate)
-    fewer = dataclasses.replace(plan, epochs=epochs, fixed_views=min(plan.fixed_views, epochs))
-    return dataclasses.replace(candidate, plan=fewer)
+    shorter = (
+        dataclasses.replace(plan, epochs=epochs, fixed_views=min(plan.fixed_views, epochs))
+        for epochs in range(plan.epochs, _FEWEST_EPOCHS - 1, -1)
+    )
+    fitting = (short for short in shorter if expected.once(short) + folds * expected.fold(short) <= seconds)
+    found = next(fitting, None)
+    return None if found is None else dataclasses.replace(candidate, plan=found)
 
 
 def _expected_points(candidate: Candidate) -> float:

@@ -105,7 +105,7 @@ class Networks:
     progress: Progress
     _known: dict[tuple[str, int], LayerCodes] = dataclasses.field(default_factory=dict)
     _took: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Seconds an image, decoding and all, of reading each network; next to none where its codes were kept."""
+    """Seconds an image, decoding and all, that each network took when it last read some here."""
 
     def of(self, candidate: Candidate) -> Opened:
         """Return the network of a candidate, in as many views as it wants."""
@@ -115,10 +115,16 @@ class Networks:
         """Return the codes that a candidate reads, of the images to develop on."""
         key = candidate.backbone, candidate.views
         if key not in self._known:
-            begin = time.perf_counter()
-            self._known[key] = self.of(candidate).codes(self.develop, self.progress)
-            seconds = (time.perf_counter() - begin) / (len(self.develop) * candidate.views)
-            self._took[candidate.backbone] = max(seconds, self._took.get(candidate.backbone, 0.0))
+            marks: list[tuple[float, int]] = []  # after each batch that the store lacked
+
+            def progress(done: int, total: int) -> None:
+                marks.append((time.perf_counter(), done))
+                self.progress(done, total)
+
+            self._known[key] = self.of(candidate).codes(self.develop, progress)
+            if len(marks) > 1:
+                (begin, first), (end, last) = marks[0], marks[-1]
+                self._took[candidate.backbone] = (end - begin) / (last - first)
         return self._known[key]
 
     def read_for(self, candidates: Sequence[Candidate]) -> None:
@@ -134,9 +140,11 @@ class Networks:
     def forecast_seconds(self, backbone: str, images: int) -> float:
         """Return what it takes to read so many images once.
 
-        As long as reading those to develop on took, image by image; where their codes were kept, the forward passes.
+        As long as reading took in this run, image by image; where all codes were kept, the forward passes.
         """
-        return max(images * self._took.get(backbone, 0.0), self.opened[backbone].forecast_seconds(images))
+        if backbone in self._took:
+            return images * self._took[backbone]
+        return self.opened[backbone].forecast_seconds(images)
 
     @property
     def budget_mb(self) -> float:

@@ -27,7 +27,7 @@ from graftwork.verbs.reading import Networks
 from graftwork.verbs.search import Found, Rules
 
 VIEWS = 8
-"""Views whose codes are averaged by the linear candidate of several views."""
+"""Views, at the most, whose codes are averaged by the linear candidate of several views."""
 WORK = "work"
 """Folder of a run for what a killed one goes on with; dropped when the run is whole."""
 MARGIN = 1.2
@@ -199,8 +199,7 @@ def _within_time(
     for candidate in candidates:
         opened, plan = networks.of(candidate), recipe_of(candidate)
         step_seconds = forecast(opened.reading.card, plan, task.n_classes)
-        once = networks.forecast_seconds(candidate.backbone, n * plan.fixed_views)
-        expected[candidate.key] = Expected(once, MARGIN * n * step_seconds)
+        expected[candidate.key] = Expected(networks.forecast_seconds(candidate.backbone, n), MARGIN * n * step_seconds)
     folds = folds_to_judge(n, task.n_folds)
     entered = worth_trying(candidates, expected, clock.left(), refit=wanted.fits * REFIT, folds=folds)
     if entered:
@@ -230,10 +229,12 @@ def _start(found: Found, card: BackboneCard, networks: Networks, task: Task) -> 
 def _several_views(
     rules: Rules, found: Found, networks: Networks, prepared: Prepared, clock: Clock, listener: Listener
 ) -> list[Trial]:
-    """The chosen linear candidate on codes averaged over several views, where there is time."""
+    """The chosen linear candidate on codes averaged over several views, as many as half of the time allows."""
     chosen = found.chosen.candidate
-    candidate = dataclasses.replace(chosen, views=VIEWS * chosen.views)
-    if networks.forecast_seconds(chosen.backbone, len(prepared.y) * VIEWS) > clock.left() / 2:
-        listener.say(f"codes of {VIEWS} views do not fit into the time limit; not tried")
+    view_seconds = networks.forecast_seconds(chosen.backbone, len(prepared.y) * chosen.views)
+    views = next((k for k in range(VIEWS, 1, -1) if k * view_seconds <= clock.left() / 2), None)
+    if views is None:
+        listener.say("codes of several views do not fit into the time limit; not tried")
         return []
+    candidate = dataclasses.replace(chosen, views=views * chosen.views)
     return list(run_trials([candidate], networks.codes, rules.task(prepared.y, prepared.split.folds)))
