@@ -50,6 +50,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "layer decay 1": {"layer_decay": 1.0},
     "no smoothing": {"label_smoothing": 0.0},
 } | {f"lr {lr:g}": {"lr": lr} for lr in (3e-4, 5e-4, 1e-3, 3e-3)}
+SHORTER = {"half of the epochs": 1 / 2, "a third of the epochs": 1 / 3}
 RANK = 8
 LOW_RANK = {"low rank lr 0.001": 1e-3, "low rank lr 0.01": 1e-2}
 
@@ -100,6 +101,7 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
     C, codes = found.chosen.details["C"], at.opened.codes(at.looked.images)
     plan = recipe(len(at.rows))
     plans = {name: dataclasses.replace(plan, **changed) for name, changed in CHANGES.items()}
+    plans |= {name: dataclasses.replace(plan, epochs=round(share * plan.epochs)) for name, share in SHORTER.items()}
     for name, asked in plans.items():
         if name not in only:
             continue
@@ -129,9 +131,10 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default=",".join(CHANGES), help="recipes, the default one among them")
     asked = parser.parse_args()
-    unknown = set(asked.only.split(",")) - {*CHANGES, *LOW_RANK}
+    known = [*CHANGES, *SHORTER, *LOW_RANK]
+    unknown = set(asked.only.split(",")) - set(known)
     if unknown:
-        parser.error(f"--only must name of {', '.join([*CHANGES, *LOW_RANK])}, not {', '.join(unknown)}")
+        parser.error(f"--only must name of {', '.join(known)}, not {', '.join(unknown)}")
     lines = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     of = {
         (line["set"], line["backbone"], line["size"], line["seed"], *line["machine"]["flags"]): line for line in lines

@@ -32,10 +32,10 @@ def test_the_refit_is_kept_time_for() -> None:
 
 
 def test_too_few_epochs_are_not_tried() -> None:
-    four = 4 * 10 / 8 + (1 + REFIT) * 4  # of their four views, too
-    (shortest,) = worth_trying(EVERY, EXPECTED, four, refit=REFIT)
-    assert (shortest.plan.epochs, shortest.plan.fixed_views) == (4, 4)
-    assert worth_trying(EVERY, EXPECTED, four - 0.1, refit=REFIT) == ()
+    half = 5 * 10 / 8 + (1 + REFIT) * 5  # of their five views, too
+    (shortest,) = worth_trying(EVERY, EXPECTED, half, refit=REFIT)
+    assert (shortest.plan.epochs, shortest.plan.fixed_views) == (5, 5)
+    assert worth_trying(EVERY, EXPECTED, half - 0.1, refit=REFIT) == ()
 
 
 def test_folds_of_few_images_are_taken_together() -> None:

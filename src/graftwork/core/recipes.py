@@ -22,6 +22,9 @@ FEWEST_JUDGED = 20
 """Images without which nothing is tried: on fewer, any two candidates look alike or far apart by chance."""
 _EPOCHS = 270.0
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
+_SHORTEST = 0.5
+"""Share of its epochs that a fine-tuning needs to be worth its seconds: of five, those of a third or a quarter gained
+nothing over the best linear model on the mean, those of half did (``benchmarks/recipes.py``)."""
 _SCRATCH_TIMES = 4
 _FEW_IMAGES_A_BATCH = 8
 _FULL_BATCH = 32
@@ -202,7 +205,7 @@ def _shortened(candidate: Candidate, expected: Expected, seconds: float, folds: 
     plan = recipe_of(candidate)
     shorter = (
         dataclasses.replace(plan, epochs=epochs, fixed_views=min(plan.fixed_views, epochs))
-        for epochs in range(plan.epochs, _FEWEST_EPOCHS - 1, -1)
+        for epochs in range(plan.epochs, max(_FEWEST_EPOCHS, math.ceil(_SHORTEST * plan.epochs)) - 1, -1)
     )
     fitting = (short for short in shorter if expected.once(short) + folds * expected.fold(short) <= seconds)
     found = next(fitting, None)

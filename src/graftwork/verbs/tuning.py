@@ -196,10 +196,13 @@ def _within_time(
 
     expected = {}
     n = len(prepared.y)
+    in_a_fold = n * (1 - 1 / task.n_folds)
     for candidate in candidates:
         opened, plan = networks.of(candidate), recipe_of(candidate)
         step_seconds = forecast(opened.reading.card, plan, task.n_classes)
-        expected[candidate.key] = Expected(networks.forecast_seconds(candidate.backbone, n), MARGIN * n * step_seconds)
+        expected[candidate.key] = Expected(
+            view=networks.forecast_seconds(candidate.backbone, n), epoch=MARGIN * in_a_fold * step_seconds
+        )
     folds = folds_to_judge(n, task.n_folds)
     entered = worth_trying(candidates, expected, clock.left(), refit=wanted.fits * REFIT, folds=folds)
     if entered:
