@@ -23,8 +23,8 @@ FEWEST_JUDGED = 20
 _EPOCHS = 270.0
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
 _SHORTEST = 0.5
-"""Share of its epochs that a fine-tuning keeps at the least: half cost 1.1 points on the mean of seven sets and up to 4.5
-(``benchmarks/recipes.py``), which is what fine-tuning gains over the best linear model."""
+"""Share of its epochs that a fine-tuning keeps at the least: half of them cost 1.1 points on the mean of seven sets and
+up to 4.5 (``benchmarks/recipes.py``), as much as fine-tuning gains over the best linear model."""
 _SCRATCH_TIMES = 4
 _FEW_IMAGES_A_BATCH = 8
 _FULL_BATCH = 32
