@@ -20,8 +20,8 @@ writing it takes is told beside. Medians of the rounds; ratios are medians of th
 Accuracy: cells of ``strategies.py`` with the ImageNet MobileNetV2 at 96 px and its recipe, cut where graftwork cuts
 first; trained on kept activations (``kept``), and through the network on the very same fixed views, decoded again in
 every epoch (``through``). Rounding alone sends two trainings apart, so a third one tells how far: ``again`` passes
-through the network, too, with float32 below the cut, as the kept activations were computed. Where the loop trains in
-float32 it is ``through`` to the bit.
+through the network, too, with float32 below the cut, as the kept activations were computed (it tells nothing where the
+loop trains in float32 anyway).
 Writes ``benchmarks/results/prefix.KIND.json``, KIND being the processor's; parts that were not run stay as they were,
 and a cell of the accuracy that is there is not computed again.
 """

@@ -84,8 +84,7 @@ def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
             parametrize.register_parametrization(module, "weight", LowRank(module.weight))
             module.parametrizations.weight.original.requires_grad_(False)
     student = Student(body, *head).to(memory_format=torch.channels_last)
-    moved = [p for p in body.parameters() if p.requires_grad]
-    groups = [{"params": moved, "lr": plan.lr}, {"params": list(student.head.parameters()), "lr": plan.lr}]
+    groups = [{"params": [p for p in student.parameters() if p.requires_grad], "lr": plan.lr}]
     source = source_of(plan, images, card.preprocess, None, at.seed)
     train(
         student, groups, source, at.rows, y, plan, class_weight=None, held_out=at.test[:0], seed=at.seed, checkpoint=None,

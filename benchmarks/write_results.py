@@ -543,6 +543,7 @@ def _left_out(cells: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+PEERS_BACKBONE = "mobilenetv2_100"
 LAST, WINS = "linear, last layer", "linear, layer that wins"
 
 
@@ -610,15 +611,14 @@ def peers(cells: Any) -> list[str]:
         f"|---|{'---|' * len(others)}",
     ]
     for place, inside in places.items():
+        if not inside:
+            continue
         told = []
-        for other in others if inside else ():
-            gains = [
-                Gain(c["set"], "", c["systems"]["graftwork"]["percent"] - c["systems"][other]["percent"])
-                for c in inside
-            ]
+        for other in others:
+            percent = [(cell["set"], *(cell["systems"][s]["percent"] for s in ("graftwork", other))) for cell in inside]
+            gains = [Gain(name, PEERS_BACKBONE, ours - theirs) for name, ours, theirs in percent]
             told.append(f"{interval([gain.points for gain in gains])}; sets {interval(means_of_sets(gains))}")
-        if told:
-            lines.append(f"| {place}: {len(inside)} | {' | '.join(told)} |")
+        lines.append(f"| {place}: {len(inside)} | {' | '.join(told)} |")
     lines.append("")
     return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", *machines(cells), ""]
 
