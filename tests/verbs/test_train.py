@@ -246,6 +246,17 @@ def test_unwritable_output_is_one_line_and_leaves_nothing(tiny, tmp_path, small)
     assert place.read_text() == "not a folder"
 
 
+def test_a_run_refused_for_its_data_leaves_nothing(tmp_path, small):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "empty").mkdir()
+    for data in (tmp_path / "nothing", tmp_path / "empty"):
+        with pytest.raises(DataError):
+            train(data, output=tmp_path / "run", **small)
+        with pytest.raises(DataError):
+            train(data, output=tmp_path / "mine", **small)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "mine"]  # what was there stays
+
+
 def test_a_newer_schema_is_refused_with_what_to_do(run, tmp_path):
     shutil.copytree(run.folder, tmp_path / "newer")
     for path in (tmp_path / "newer" / "run.json", tmp_path / "newer" / "model" / "manifest.json"):

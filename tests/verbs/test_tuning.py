@@ -139,9 +139,32 @@ def test_a_killed_tournament_goes_on_to_the_same_end(
     np.testing.assert_array_equal(again.test.probabilities, tuned_run.test.probabilities)
 
 
-def test_a_limit_below_everything_yields_the_linear_model(
-    settings: dict[str, object], tiny: Path, tmp_path: Path, listener
+def test_a_killed_run_goes_on_with_the_views_it_had_decided_on(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from graftwork.verbs import tuning
+
+    def killed(*given: object) -> None:
+        raise KilledError
+
+    keep = loop._keep
+    asked = {**settings, "time_limit": "1h"}
+    for views, end in ((3, killed), (5, keep)):  # the second start has less time, or more
+        monkeypatch.setattr(tuning, "_views_within_time", lambda *given, views=views: views)
+        monkeypatch.setattr(loop, "_keep", end)
+        if end is killed:
+            with pytest.raises(KilledError):
+                graftwork.train(tiny, output=tmp_path / "run", **asked)
+    run = graftwork.train(tiny, output=tmp_path / "run", **asked)
+    assert {trial.candidate.views for trial in run.trials} == {1, 3}
+
+
+def test_a_limit_below_everything_yields_the_linear_model(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.finetune import forecast
+
+    monkeypatch.setattr(forecast, "forecast", lambda *given: pytest.fail("no time is left to find out"))
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "1s"})
     assert all(isinstance(trial.candidate.plan, Linear) for trial in run.trials)
     assert "no fine-tuning fits into the time limit; the linear model stands" in listener.said
@@ -279,15 +302,20 @@ def test_what_reading_took_forecasts_further_reading(
     from graftwork.codes import extract
     from graftwork.core.plans import linear_candidates
 
+    pixels, seconds = extract.pixels, 0.02
+    slowly = 0.5 * seconds / (os.cpu_count() or 1)
     _, networks = prepared_and_opened(settings, tiny)
     ((name, opened),) = networks.opened.items()
     candidate = linear_candidates(opened.reading.card)[0]
-    assert networks.forecast_seconds(name, 1000) == opened.forecast_seconds(1000)
     networks.codes(candidate)
-    pixels, seconds = extract.pixels, 0.02
+    assert networks.forecast_seconds(name, 1000) < 1000 * slowly
     monkeypatch.setattr(extract, "pixels", lambda *given: (time.sleep(seconds), pixels(*given))[1])
     networks.codes(dataclasses.replace(candidate, views=5))
-    assert networks.forecast_seconds(name, 1000) > 0.5 * 1000 * seconds / (os.cpu_count() or 1)
+    assert networks.forecast_seconds(name, 1000) > 1000 * slowly
+    _, again = prepared_and_opened(settings, tiny)
+    again.codes(candidate)
+    assert not again._took  # all were kept
+    assert again.forecast_seconds(name, 1000) > 1000 * slowly
 
 
 def test_several_networks_compete_and_each_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ class Clock:
         self._begin = time.monotonic()
 
     @property
+    def runs_out(self) -> bool:
+        """Whether there is a limit."""
+        return math.isfinite(self._limit)
+
+    @property
     def seconds(self) -> float:
         """Active seconds so far."""
         return self._before + time.monotonic() - self._begin
@@ -34,7 +39,7 @@ class Clock:
     def left(self) -> float:
         """Seconds until the limit, the reserve put aside; infinite without a limit."""
         write_json(self._kept, {"active_seconds": self.seconds})
-        return self._limit - self.reserve_seconds - self.seconds if math.isfinite(self._limit) else math.inf
+        return self._limit - self.reserve_seconds - self.seconds if self.runs_out else math.inf
 
 
 def parse_seconds(text: str | float | None) -> float:

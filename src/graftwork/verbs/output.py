@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from graftwork.errors import StorageError, UsageError
+from graftwork.errors import GraftError, StorageError, UsageError
 from graftwork.files import write_json
 from graftwork.runfolder import RUN
 
@@ -26,7 +26,8 @@ def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -
     """Take the folder of a run, with its settings written in it; until the block ends no other run may write there.
 
     A folder that holds a run with the same settings is the run's own: one that was killed goes on, one that is whole is
-    run again. Without ``output`` the first number is taken that is free or was killed with the same settings.
+    run again. Without ``output`` the first number is taken that is free or was killed with the same settings. A run
+    that was refused before it had anything to show leaves nothing.
 
     Raises
     ------
@@ -35,11 +36,24 @@ def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -
     StorageError
         When the folder cannot be written to.
     """
+    there = output is not None and Path(output).exists()
     folder, lock = _chosen(Path(output), settings) if output is not None else _first_free(name, settings)
     try:
         yield folder
+    except GraftError:
+        lock.release()
+        if _holds_nothing(folder):
+            for entry in folder.iterdir():
+                entry.unlink()
+            if not there:
+                folder.rmdir()
+        raise
     finally:
         lock.release()
+
+
+def _holds_nothing(folder: Path) -> bool:
+    return {entry.name for entry in folder.iterdir()} <= {SETTINGS, CLOCK, LOCK}
 
 
 def _chosen(folder: Path, settings: Mapping[str, Any]) -> tuple[Path, FileLock]:
@@ -63,7 +77,7 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> FileLock | str:
     """Return the lock of a folder that was taken, or why it cannot be."""
     if folder.exists() and not folder.is_dir():
         return "is a file"
-    new = not folder.exists() or {entry.name for entry in folder.iterdir()} <= {SETTINGS, CLOCK, LOCK}
+    new = not folder.exists() or _holds_nothing(folder)
     same = _settings_of(folder) == json.loads(json.dumps(settings))
     if not new and not same:
         return f"holds {'a run with other settings' if (folder / SETTINGS).exists() else 'something else'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from graftwork.images.pixels import pixels
 from graftwork.verbs.listener import Listener
 
 SAMPLE = 128
-"""Images on which engines are measured."""
+"""Images on which speed is measured."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +61,6 @@ class Opened:
     def codes(self, images: ImageSet, progress: Progress | None = None) -> LayerCodes:
         """Return the codes of images at every layer, computed where the store lacks them."""
         return extract(images, self.reading, self.engine, self.store, progress=progress)
-
-    def forecast_seconds(self, images: int) -> float:
-        """What so many forward passes take, as far as the engine was measured; decoding not counted."""
-        rate = self.choice.images_per_second.get(self.choice.name)
-        return images / rate if rate else 0.0
 
     def viewed(self, views: int) -> Opened:
         """Return the same network read in so many views."""
@@ -115,16 +111,7 @@ class Networks:
         """Return the codes that a candidate reads, of the images to develop on."""
         key = candidate.backbone, candidate.views
         if key not in self._known:
-            marks: list[tuple[float, int]] = []  # after each batch that the store lacked
-
-            def progress(done: int, total: int) -> None:
-                marks.append((time.perf_counter(), done))
-                self.progress(done, total)
-
-            self._known[key] = self.of(candidate).codes(self.develop, progress)
-            if len(marks) > 1:
-                (begin, first), (end, last) = marks[0], marks[-1]
-                self._took[candidate.backbone] = (end - begin) / (last - first)
+            self._known[key] = self._timed(self.of(candidate), self.develop)
         return self._known[key]
 
     def read_for(self, candidates: Sequence[Candidate]) -> None:
@@ -138,13 +125,30 @@ class Networks:
         return opened.read_as(reading).codes(images, self.progress)
 
     def forecast_seconds(self, backbone: str, images: int) -> float:
-        """Return what it takes to read so many images once.
+        """Return what it takes to read so many images once: as long as reading took in this run, image by image.
 
-        As long as reading took in this run, image by image; where all codes were kept, the forward passes.
+        Where all codes were kept, some images are read again for it: what the machine did another day says little.
         """
-        if backbone in self._took:
-            return images * self._took[backbone]
-        return self.opened[backbone].forecast_seconds(images)
+        if backbone not in self._took:
+            with tempfile.TemporaryDirectory() as folder:
+                throwaway = dataclasses.replace(self.opened[backbone], store=Store(Path(folder)))
+                self._timed(throwaway, self.develop.take(_spread(len(self.develop))))
+        return images * self._took[backbone]
+
+    def _timed(self, opened: Opened, images: ImageSet) -> LayerCodes:
+        """Return codes, and keep how long those that the store lacked took."""
+        marks = [(time.perf_counter(), 0)]  # then after each batch
+
+        def progress(done: int, total: int) -> None:
+            marks.append((time.perf_counter(), done))
+            self.progress(done, total)
+
+        codes = opened.codes(images, progress)
+        if len(marks) > 1:
+            # before the first batch the network is loaded
+            (begin, first), (end, last) = marks[len(marks) > 2], marks[-1]
+            self._took[opened.reading.card.name] = (end - begin) / (last - first)
+        return codes
 
     @property
     def budget_mb(self) -> float:
@@ -233,8 +237,13 @@ def open_backbone(
 
 def _sample(images: ImageSet, card: BackboneCard) -> NDArray[np.uint8]:
     """(m, px, px, 3) pixels of some images, spread over all of them."""
-    rows = np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int))
+    rows = _spread(len(images))
     return np.stack([pixels(images.read(i), card.preprocess, None, images.names[i]) for i in rows])
+
+
+def _spread(images: int) -> NDArray[np.intp]:
+    """At most ``SAMPLE`` of so many images, spread over all of them."""
+    return np.unique(np.linspace(0, images - 1, SAMPLE).astype(np.intp))
 
 
 def _card_findings(card: BackboneCard) -> tuple[Finding, ...]:

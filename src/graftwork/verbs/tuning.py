@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cattrs
 
@@ -25,6 +25,8 @@ from graftwork.verbs.listener import Listener
 from graftwork.verbs.prepare import Prepared
 from graftwork.verbs.reading import Networks
 from graftwork.verbs.search import Found, Rules
+
+T = TypeVar("T")
 
 VIEWS = 8
 """Views, at the most, whose codes are averaged by the linear candidate of several views."""
@@ -125,9 +127,10 @@ def compete(
     The linear trials are taken as they are. Where the clock allows some folds only, the candidates are compared on
     their images, and of the linear ones only the chosen stands against them.
     """
-    # the model reads all of them once
-    clock.reserve_seconds += max(networks.forecast_seconds(name, len(prepared.images)) for name in networks.opened)
-    trials = [*found.trials, *_several_views(rules, found, networks, prepared, clock, listener)]
+    if clock.runs_out:  # the model reads all images once
+        clock.reserve_seconds += max(networks.forecast_seconds(name, len(prepared.images)) for name in networks.opened)
+    views = _once(tuning.folder / "views.json", int, lambda: _views_within_time(found, networks, prepared, clock))
+    trials = [*found.trials, *_several_views(views, rules, found, networks, prepared, listener)]
     task = rules.task(prepared.y, prepared.split.folds)
     tournament = Tournament(
         networks.codes,
@@ -143,7 +146,11 @@ def compete(
         dataclasses.replace(c, plan=within_disk(recipe_of(c), networks.of(c).reading, tuning))
         for c in wanted.candidates(networks.cards, len(prepared.y))
     ]
-    candidates = _within_time(asked, wanted, networks, task, prepared, tuning, clock, listener)
+    candidates = _once(
+        tuning.folder / "decided.json",
+        tuple[Candidate, ...],
+        lambda: _within_time(asked, wanted, networks, task, prepared, clock, listener),
+    )
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
     if not candidates:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
@@ -179,39 +186,44 @@ def _within_time(
     networks: Networks,
     task: Task,
     prepared: Prepared,
-    tuning: Tuning,
     clock: Clock,
     listener: Listener,
 ) -> tuple[Candidate, ...]:
-    """Return the fine-tunings that the time allows, by what they are expected to gain a second.
-
-    A run that was killed takes those that it had decided on.
-    """
-    if math.isinf(clock.left()):
+    """Return the fine-tunings that the time allows, by what they are expected to gain a second."""
+    if not clock.runs_out:
         return tuple(candidates)
-    decided = tuning.folder / "decided.json"
-    if decided.is_file():
-        return cattrs.structure(json.loads(decided.read_text(encoding="utf-8")), tuple[Candidate, ...])
     from graftwork.finetune.forecast import forecast
 
     expected = {}
     n = len(prepared.y)
     in_a_fold = n * (1 - 1 / task.n_folds)
     for candidate in candidates:
+        if clock.left() <= 0:  # a slow machine has no time for the steps that tell how slow it is
+            break
         opened, plan = networks.of(candidate), recipe_of(candidate)
         step_seconds = forecast(opened.reading.card, plan, task.n_classes)
         expected[candidate.key] = Expected(
             view=networks.forecast_seconds(candidate.backbone, n), epoch=MARGIN * in_a_fold * step_seconds
         )
     folds = folds_to_judge(n, task.n_folds)
-    entered = worth_trying(candidates, expected, clock.left(), refit=wanted.fits * REFIT, folds=folds)
+    timed = [candidate for candidate in candidates if candidate.key in expected]
+    entered = worth_trying(timed, expected, clock.left(), refit=wanted.fits * REFIT, folds=folds)
     if entered:
         listener.say(
             f"fine-tunings that the time allows, first of all: {', '.join(c.label for c in entered)}; "
             f"{clock.left() / 60:.1f} minutes are left for them"
         )
-    write_json(decided, cattrs.unstructure(entered))
     return entered
+
+
+def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
+    """Return what the clock decides, once: a run that was killed goes on with what it had decided."""
+    if path.is_file():
+        decided: T = cattrs.structure(json.loads(path.read_text(encoding="utf-8")), kind)
+        return decided
+    decided = decide()
+    write_json(path, cattrs.unstructure(decided))
+    return decided
 
 
 def _without_length(candidate: Candidate) -> Candidate:
@@ -229,15 +241,22 @@ def _start(found: Found, card: BackboneCard, networks: Networks, task: Task) -> 
     return trial.details["C"]
 
 
-def _several_views(
-    rules: Rules, found: Found, networks: Networks, prepared: Prepared, clock: Clock, listener: Listener
-) -> list[Trial]:
-    """The chosen linear candidate on codes averaged over several views, as many as half of the time allows."""
+def _views_within_time(found: Found, networks: Networks, prepared: Prepared, clock: Clock) -> int:
+    """Return in how many views half of the time allows to read the images; 1 where it does not allow two."""
+    if not clock.runs_out:
+        return VIEWS
     chosen = found.chosen.candidate
     view_seconds = networks.forecast_seconds(chosen.backbone, len(prepared.y) * chosen.views)
-    views = next((k for k in range(VIEWS, 1, -1) if k * view_seconds <= clock.left() / 2), None)
-    if views is None:
+    return next((views for views in range(VIEWS, 1, -1) if views * view_seconds <= clock.left() / 2), 1)
+
+
+def _several_views(
+    views: int, rules: Rules, found: Found, networks: Networks, prepared: Prepared, listener: Listener
+) -> list[Trial]:
+    """The chosen linear candidate on codes averaged over so many views."""
+    if views == 1:
         listener.say("codes of several views do not fit into the time limit; not tried")
         return []
+    chosen = found.chosen.candidate
     candidate = dataclasses.replace(chosen, views=views * chosen.views)
     return list(run_trials([candidate], networks.codes, rules.task(prepared.y, prepared.split.folds)))
