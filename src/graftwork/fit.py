@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from graftwork.codes.extract import LayerCodes, Reading
 from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Fitted, Head
-from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.plans import Candidate, Linear, Recipe, all_the_way
 from graftwork.core.trials import Trial
 from graftwork.errors import UsageError
 from graftwork.files import sha256_of, whole_file
@@ -46,7 +46,7 @@ class Tuning:
 
     def place(self, candidate: Candidate, C: float) -> Path:
         """Where a fine-tuning that begins at the linear model of ``C`` keeps what it has."""
-        return self.folder / f"{candidate.key}-C{C:g}"
+        return self.folder / f"{all_the_way(candidate).key}-C{C:g}"
 
 
 def class_weights(y: Ints, n_classes: int, balanced: bool) -> NDArray[np.float64] | None:
@@ -100,10 +100,10 @@ def fit(
             if tuning is None:
                 raise UsageError("a fine-tuning can only be fitted where its images are; use `train`")
             everything = np.arange(len(y))
-            plan = dataclasses.replace(plan, patience=None, stop_at=round(trial.details["epochs"]))
+            training = dataclasses.replace(plan, keep=1.0, patience=None, stop_at=round(trial.details["epochs"]))
             C = trial.details["C"]
             tuned = tune_fold(
-                plan, C, codes, y, len(classes), everything, everything[:0],
+                training, C, codes, y, len(classes), everything, everything[:0],
                 keeps=(plan.keep,), balanced=balanced, tuning=tuning,
                 checkpoint=tuning.place(candidate, C) / "fit",
             )[0]  # fmt: skip

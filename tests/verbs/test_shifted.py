@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,14 @@ import pytest
 from PIL import Image
 
 import graftwork
+from graftwork.core.choose import choose
 from graftwork.core.plans import Linear, Recipe
 from graftwork.errors import DataError
 from graftwork.runfolder import read_run
 from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
+from graftwork.verbs import shifted
+from graftwork.verbs.listener import Listener
+from graftwork.verbs.reading import Networks
 
 pytestmark = pytest.mark.xdist_group("tuning")
 
@@ -53,13 +59,66 @@ def test_half_of_the_images_from_there_choose_and_half_test(
     assert hits / 48 == pytest.approx(run.shift.score.value, abs=0.35)
 
 
+class Steps(Listener):
+    """Counts the steps of training in each stage."""
+
+    def __init__(self) -> None:
+        self.now, self.taken = "", Counter[str]()
+
+    def stage(self, name: str) -> None:
+        self.now = name
+
+
+def test_one_training_serves_all_shares_of_the_way(
+    tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.finetune.loop import _Step
+
+    steps, step = Steps(), _Step.__call__
+
+    def counted(self, *given):  # type: ignore[no-untyped-def]
+        steps.taken[steps.now] += 1
+        return step(self, *given)
+
+    monkeypatch.setattr(_Step, "__call__", counted)
+    monkeypatch.setattr(
+        shifted, "choose", lambda *given, **named: dataclasses.replace(choose(*given, **named), chosen=2)
+    )
+    backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
+    run = graftwork.train(
+        tiny, output=tmp_path / "run", backbone=str(backbone), shifted=elsewhere, folds=3, loss="softmax", epochs=2,
+        batch_size=8, freeze_to="blocks.2", time_limit=None, listener=steps,
+    )  # fmt: skip
+    assert steps.taken["fine-tuning"]
+    assert steps.taken["shifted"] == 2 * math.ceil(run.facts.images / 8)
+    assert not steps.taken["fit"]
+    half = run.trials[run.verdict.chosen].candidate.plan
+    assert isinstance(half, Recipe)
+    assert half.keep == 0.5
+
+
+def test_the_clock_knows_of_the_images_from_there(
+    tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def forecast(networks: Networks, backbone: str, images: int) -> float:
+        asked.append(images)
+        return 0.0
+
+    monkeypatch.setattr(Networks, "forecast_seconds", forecast)
+    backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
+    settings = {"backbone": str(backbone), "folds": 3, "loss": "softmax", "time_limit": "1s"}
+    graftwork.train(tiny, output=tmp_path / "run", **settings)
+    alone = asked[0]
+    asked.clear()
+    graftwork.train(tiny, output=tmp_path / "shifted", shifted=elsewhere, **settings)
+    assert asked[0] == alone + 3 * 48
+
+
 def test_the_winner_there_is_what_is_kept(
     tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from graftwork.verbs import shifted
-
-    choose = shifted.choose
-
     def last(trials, *rest, **named):  # type: ignore[no-untyped-def]
         return dataclasses.replace(choose(trials, *rest, **named), chosen=len(trials) - 1)
 

@@ -128,6 +128,11 @@ def cost_to_use(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
     return gmacs * candidate.views * (2 - (0.0 if math.isnan(depth) else depth))
 
 
+def all_the_way(candidate: Candidate) -> Candidate:
+    """Return the training that a fine-tuning takes its share of: one serves every share."""
+    return dataclasses.replace(candidate, plan=dataclasses.replace(recipe_of(candidate), keep=1.0))
+
+
 def recipe_of(candidate: Candidate) -> Recipe:
     """Return the plan of a candidate that is known to be a fine-tuning."""
     assert isinstance(candidate.plan, Recipe)

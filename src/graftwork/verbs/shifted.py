@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.choose import choose, score
 from graftwork.core.fitted import Fitted, probabilities
-from graftwork.core.plans import Linear, Recipe, cost_to_use
+from graftwork.core.plans import Linear, Recipe, all_the_way, cost_to_use
 from graftwork.core.record import Shift
 from graftwork.core.rules import shift_finding, unlabelled_shift_finding
 from graftwork.core.splits import make_split
@@ -31,6 +31,8 @@ from graftwork.verbs.search import Found, Rules
 Ints = NDArray[np.integer]
 
 FEWEST_IMAGES = 20
+FINALISTS = 3
+"""The linear model, the fine-tuning, and half of the way to it."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +46,11 @@ class There:
     groups: Ints
     to_choose: Ints
     to_test: Ints
+
+    @property
+    def readings(self) -> int:
+        """How many images are read to choose by them: each, by everyone that may be chosen."""
+        return FINALISTS * len(self.images) if len(self.to_choose) else 0
 
 
 def read_there(
@@ -139,14 +146,17 @@ def choose_there(
 
 
 def _finalists(found: Found) -> list[int]:
-    """Positions of the linear trial that reads best, and of the best whole fine-tuning at each share of the way."""
-    kinds: dict[object, int] = {}
-    for position, trial in enumerate(found.trials):
-        plan = trial.candidate.plan
-        if isinstance(plan, Recipe) and trial.ended != "whole":
-            continue
-        kind = "linear" if isinstance(plan, Linear) else plan.keep
-        best = kinds.setdefault(kind, position)
-        if found.verdict.rows[position].deficit < found.verdict.rows[best].deficit:
-            kinds[kind] = position
-    return list(kinds.values())
+    """Positions of the linear trial that reads best, and of every share of the whole fine-tuning that does."""
+
+    def deficit(position: int) -> float:
+        return found.verdict.rows[position].deficit
+
+    trials = dict(enumerate(found.trials))
+    linear = min((p for p, trial in trials.items() if isinstance(trial.candidate.plan, Linear)), key=deficit)
+    tuned = {
+        p: all_the_way(trial.candidate)
+        for p, trial in trials.items()
+        if isinstance(trial.candidate.plan, Recipe) and trial.ended == "whole"
+    }
+    best = min(tuned, key=deficit, default=None)
+    return [linear, *(p for p, training in tuned.items() if best is not None and training == tuned[best])]

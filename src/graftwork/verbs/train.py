@@ -172,7 +172,8 @@ def train(
         )
         wanted = Wanted(
             freeze_to, scratch or None, exhaustive, repeats,
-            epochs, batch_size, lr, layer_decay, patience, augment, fits=2 if final == "all" else 1,
+            epochs, batch_size, lr, layer_decay, patience, augment,
+            fits=2 if final == "all" else 1, also_read=there.readings if there is not None else 0,
         )  # fmt: skip
         tuning = tuning_for(
             prepared, networks, wanted, folder, balanced=rules.balanced, seed=seed, listener=stages.listener

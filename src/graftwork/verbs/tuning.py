@@ -54,6 +54,8 @@ class Wanted:
     augment: str | None = None
     fits: int = 1
     """How often the chosen one is fitted in the end: on the develop part, and perhaps on every image."""
+    also_read: int = 0
+    """Images that are read in the end beside those of the data: of the place where the model will be used."""
 
     def candidates(self, cards: Sequence[BackboneCard], images: int) -> tuple[Candidate, ...]:
         """Return the fine-tunings to try, every choice of the user in place of the recipe's."""
@@ -128,7 +130,8 @@ def compete(
     their images, and of the linear ones only the chosen stands against them.
     """
     if clock.runs_out:  # the model reads all images once
-        clock.reserve_seconds += max(networks.forecast_seconds(name, len(prepared.images)) for name in networks.opened)
+        last = len(prepared.images) + wanted.also_read
+        clock.reserve_seconds += max(networks.forecast_seconds(name, last) for name in networks.opened)
     views = _once(tuning.folder / "views.json", int, lambda: _views_within_time(found, networks, prepared, clock))
     trials = [*found.trials, *_several_views(views, rules, found, networks, prepared, listener)]
     task = rules.task(prepared.y, prepared.split.folds)
