@@ -49,17 +49,19 @@ class CodesNetwork(nn.Module):
         planes = pixels.permute(0, 3, 1, 2)
         if self._flipped:
             planes = planes.flip(1)
+        return self.codes(planes.float() * self.get_buffer("scale") + self.get_buffer("shift"))
+
+    def codes(self, planes: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Codes, as ``forward`` gives them, of planes (n, 3, px, px) that are normalised already."""
         read: dict[Source, torch.Tensor] = {}
         listeners = [self._listen(point, source, read) for point in self._points for source in point.sources]
         try:
-            output = self.network(
-                (planes.float() * self.get_buffer("scale") + self.get_buffer("shift")).to(self._dtype)
-            )
+            output = self.network(planes.to(self._dtype))
         finally:
             for listener in listeners:
                 listener.remove()
-        codes = [torch.cat([read[source] for source in point.sources], 1) for point in self._points]
-        return (*codes, output.float()) if self._logits else tuple(codes)
+        found = [torch.cat([read[source] for source in point.sources], 1) for point in self._points]
+        return (*found, output.float()) if self._logits else tuple(found)
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -95,7 +95,7 @@ class Tail(nn.Module):
         super().__init__()
         self.body = body
         self._shape = cut.shape
-        self._blank = torch.zeros(1, input_px, input_px, 3, dtype=torch.uint8)
+        self._blank = torch.zeros(1, 3, input_px, input_px)
         for name, shape in zip(cut.below, cut.shapes_below, strict=True):
             _replace(body.network.get_submodule(name), functools.partial(_nothing, shape))
         self._given = body.network.get_submodule(cut.module)
@@ -109,7 +109,7 @@ class Tail(nn.Module):
             given = given.contiguous(memory_format=torch.channels_last)
         self._given.maps = given
         try:
-            codes: tuple[torch.Tensor, ...] = self.body(self._blank.to(maps.device).expand(len(maps), -1, -1, -1))
+            codes = self.body.codes(self._blank.to(maps.device).expand(len(maps), -1, -1, -1))
         finally:
             del self._given.maps
         return codes
