@@ -255,8 +255,9 @@ def seconds_row(
         "share_of_what_counts_allow": round(ratio["through"] / allowed, 3),
         "precision": "bf16" if trains_in_bf16() else "f32",
         "load_average": round(os.getloadavg()[0], 1),
+        "machine": machine.describe(),
     }
-    print({key: value for key, value in row.items() if key != "rounds"}, flush=True)
+    print({key: value for key, value in row.items() if key not in ("rounds", "machine")}, flush=True)
     return row
 
 
@@ -333,6 +334,7 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
         "images_that_differ": {how: int((right[how] != right["through"]).sum()) for how in ("kept", "again")},
         "seconds": {"activations": round(activations, 1), **seconds},
         "precision": "bf16" if trains_in_bf16() else "f32",
+        "machine": machine.describe(),
     }
     print(row, flush=True)
     return row
@@ -352,7 +354,7 @@ def main() -> None:
     parts = json.loads(path.read_text()) if path.exists() else {"seconds": {}, "accuracy": []}
 
     def write() -> None:
-        path.write_text(json.dumps({"machine": machine.describe(), "wanted": WANTED, **parts}, indent=1) + "\n")
+        path.write_text(json.dumps({**parts, "wanted": WANTED}, indent=1) + "\n")
 
     for architecture in filter(None, asked.networks.split(",")):
         with tempfile.TemporaryDirectory() as folder:

@@ -639,8 +639,8 @@ def prefix(found: Any) -> list[str]:
                 f"{seconds['through']:.1f} | {seconds['kept']:.1f} | {row['times_peers']:.1f} | "
                 f"{row['share_of_what_counts_allow']:.2f} |"
             )
-    lines += ["", *prefix_accuracy(found["accuracy"])] if found["accuracy"] else []
-    return [*lines, "", machine(found["machine"]), ""]
+    lines += ["", *machines([row for rows in found["seconds"].values() for row in rows]), ""]
+    return [*lines, *(prefix_accuracy(found["accuracy"]) if found["accuracy"] else [])]
 
 
 def prefix_accuracy(rows: list[Any]) -> list[str]:
@@ -665,7 +665,7 @@ def prefix_accuracy(rows: list[Any]) -> list[str]:
             f"| {size} | {len(inside)} | {tested} | {np.mean([row['percent']['through'] for row in inside]):.1f} | "
             f"{points['kept']} | {points['again']} | {differ['kept']:.1%} | {differ['again']:.1%} |"
         )
-    return lines
+    return [*lines, "", *machines(rows), ""]
 
 
 def killed() -> list[str]:
