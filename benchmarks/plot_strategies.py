@@ -36,7 +36,7 @@ def main() -> None:
             for gain, offset in zip(at, spread, strict=False):
                 axis.plot(gain.points, row + offset, "o", color=DOTS[gain.backbone], markersize=3.5, alpha=0.7)
             points = means_of_sets(at)
-            if len(points) > 1:
+            if len(points) > 2:  # of two sets the interval is wider than everything drawn
                 axis.errorbar(
                     np.mean(points), row + 0.33, xerr=half_interval(points), fmt="D", color="black", markersize=4
                 )
