@@ -336,7 +336,7 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
         "precision": "bf16" if trains_in_bf16() else "f32",
         "machine": machine.describe(),
     }
-    print(row, flush=True)
+    print({key: value for key, value in row.items() if key != "machine"}, flush=True)
     return row
 
 

@@ -13,7 +13,7 @@ import cattrs
 
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
-from graftwork.core.plans import Candidate, Linear, cost_to_use, recipe_of
+from graftwork.core.plans import Candidate, Linear, all_the_way, cost_to_use, recipe_of
 from graftwork.core.recipes import Expected, folds_to_judge, tuning_candidates, worth_trying
 from graftwork.core.rules import astray_finding, left_out_finding
 from graftwork.core.trials import Task, Trial
@@ -129,7 +129,7 @@ def compete(
     The linear trials are taken as they are. Where the clock allows some folds only, the candidates are compared on
     their images, and of the linear ones only the chosen stands against them.
     """
-    if clock.runs_out:  # the model reads all images once
+    if clock.runs_out:  # the model reads all images once, and finalists those of a shifted place
         last = len(prepared.images) + wanted.also_read
         clock.reserve_seconds += max(networks.forecast_seconds(name, last) for name in networks.opened)
     views = _once(tuning.folder / "views.json", int, lambda: _views_within_time(found, networks, prepared, clock))
@@ -231,8 +231,8 @@ def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
 
 def _without_length(candidate: Candidate) -> Candidate:
     """The candidate, however long it runs and however far it goes: the clock may have shortened it."""
-    plan = dataclasses.replace(recipe_of(candidate), epochs=0, fixed_views=0, keep=1.0)
-    return dataclasses.replace(candidate, plan=plan)
+    training = all_the_way(candidate)
+    return dataclasses.replace(training, plan=dataclasses.replace(recipe_of(training), epochs=0, fixed_views=0))
 
 
 def _start(found: Found, card: BackboneCard, networks: Networks, task: Task) -> float:
