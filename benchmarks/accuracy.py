@@ -19,10 +19,10 @@ from graftwork.core.fitted import probabilities
 from graftwork.core.plans import linear_candidates
 from graftwork.core.splits import deal
 from graftwork.fit import fit
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.prepare import look_and_check
-from graftwork.verbs.reading import Asked, open_backbone
-from graftwork.verbs.search import Rules, search
+from graftwork.listener import Listener
+from graftwork.steps.prepare import check_images
+from graftwork.steps.backbones import ExtractionOptions, open_backbone
+from graftwork.steps.search import Rules, search
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
 BACKBONES = {
@@ -33,13 +33,13 @@ OUTER = 5
 
 
 def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
-    looked = look_and_check(path_of(name), group_by=GROUPS.get(name))
-    images, y, groups = looked.images, looked.images.labels, looked.groups
+    checked = check_images(path_of(name), group_by=GROUPS.get(name))
+    images, y, groups = checked.images, checked.images.labels, checked.groups
     input_px = 96 if name == "digits" else None
-    opened = open_backbone(Asked(BACKBONES[backbone], input_px=input_px), images)
-    codes = opened.codes(images)
-    everything = linear_candidates(opened.reading.card)
-    last = linear_candidates(opened.reading.card, layers=(opened.reading.card.taps[-1].name,), losses=("softmax",))
+    backbone = open_backbone(ExtractionOptions(BACKBONES[backbone], input_px=input_px), images)
+    codes = backbone.codes(images)
+    everything = linear_candidates(backbone.extraction.card)
+    last = linear_candidates(backbone.extraction.card, layers=(backbone.extraction.card.taps[-1].name,), losses=("softmax",))
     folds = deal(y, groups, (1.0,) * OUTER, np.random.default_rng(seed))
     hits, chosen = {"chosen": np.zeros(len(y), bool), "last": np.zeros(len(y), bool)}, []
     for fold in range(OUTER):

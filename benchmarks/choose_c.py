@@ -76,8 +76,8 @@ def extract() -> tuple[np.ndarray, np.ndarray]:
     images, parts = table["image"].to_pylist(), []
     with torch.inference_mode():
         for begin in range(0, len(images), 64):
-            opened = [Image.open(io.BytesIO(data)).convert("RGB") for data in images[begin : begin + 64]]
-            parts.append(network(torch.stack([transform(image) for image in opened])).numpy())
+            backbone = [Image.open(io.BytesIO(data)).convert("RGB") for data in images[begin : begin + 64]]
+            parts.append(network(torch.stack([transform(image) for image in backbone])).numpy())
     return np.concatenate(parts), np.unique(table["label"].to_pylist(), return_inverse=True)[1]
 
 

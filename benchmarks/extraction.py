@@ -42,7 +42,7 @@ from PIL import Image
 
 from graftwork.backbones.engines import choose_engine, open_engine
 from graftwork.backbones.load import load
-from graftwork.codes.extract import Reading, extract
+from graftwork.codes.extract import ExtractionSettings, extract
 from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard
 from graftwork.images.imageset import hash_images
@@ -104,11 +104,11 @@ def network_row(architecture: str, folder: Path, images_folder: Path, rounds: in
     sample = np.stack([pixels(images.read(i), card.preprocess) for i in range(min(128, len(images)))])
     choice = choose_engine(card, lambda: sample)
     engine = open_engine(card, choice.name)
-    reading = Reading(card, choice.name)
+    extraction = ExtractionSettings(card, choice.name)
 
     def ours() -> int:
         with tempfile.TemporaryDirectory() as store:
-            return len(extract(images, reading, lambda: engine, Store(Path(store))).digests)
+            return len(extract(images, extraction, lambda: engine, Store(Path(store))).digests)
 
     def decode() -> int:
         with ThreadPoolExecutor(2) as pool:
@@ -177,13 +177,13 @@ def codes_seconds(card: BackboneCard, data: Path, cache: Path) -> dict[str, floa
     images = read_images(data)
     hash_images(images)
     sample = np.stack([pixels(images.read(i), card.preprocess) for i in range(128)])
-    reading = Reading(card, choose_engine(card, lambda: sample).name)
+    extraction = ExtractionSettings(card, choose_engine(card, lambda: sample).name)
     store = Store(cache / "fresh")
     layers = [tap.name for tap in card.taps]
 
     def obtain() -> float:
         begin = time.perf_counter()
-        extract(images, reading, functools.partial(open_engine, card, reading.engine), store).of(layers)
+        extract(images, extraction, functools.partial(open_engine, card, extraction.engine), store).of(layers)
         return time.perf_counter() - begin
 
     first, later = obtain(), [obtain() for _ in range(5)]

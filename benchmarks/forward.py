@@ -32,7 +32,7 @@ from datasets import SHARED, path_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from graftwork.backbones.batches import gathered
-from graftwork.backbones.catalogue import find_card, with_reading
+from graftwork.backbones.catalogue import find_card, with_pooling
 from graftwork.backbones.engines import candidates, choose_engine, open_engine, worst_error
 from graftwork.backbones.load import load
 from graftwork.backbones.openvino_engine import has_bf16
@@ -147,7 +147,7 @@ def relu(name: str = "squeezenet1_1.mxnet_in1k", data: str = "trashnet") -> list
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     rows = []
     for how in ("after", "before"):
-        read = with_reading(card, relu=how)
+        read = with_pooling(card, relu=how)
         for layer, codes in gathered(open_engine(read, candidates()[0]).stream([stack])).items():
             best = max(
                 cross_val_score(

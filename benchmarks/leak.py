@@ -21,10 +21,10 @@ from graftwork.core.plans import linear_candidates
 from graftwork.core.splits import deal, joined_groups
 from graftwork.core.trials import Task
 from graftwork.images.check import check
-from graftwork.images.look import look_at
+from graftwork.images.measurements import measure_images
 from graftwork.images.read import read_images
 from graftwork.tournament import run_trials
-from graftwork.verbs.reading import Asked, open_backbone
+from graftwork.steps.backbones import ExtractionOptions, open_backbone
 
 RESULTS = Path(__file__).parent / "results" / "leak.json"
 WEIGHTS = SHARED / "weights" / "mobilenetv2_100.tv_in1k.safetensors"
@@ -46,11 +46,11 @@ def main() -> None:
     table = SHARED / "datasets" / "gtsrb.parquet"
     images = read_images(table, "track")
     truth = np.unique(images.groups, return_inverse=True)[1]
-    looks = look_at(images)
-    nameless = check(read_images(table), looks)
-    opened = open_backbone(Asked(str(WEIGHTS)), images)
-    codes = opened.codes(images)
-    candidate = linear_candidates(opened.reading.card, layers=(opened.reading.card.taps[-1].name,), losses=("softmax",))
+    measurements = measure_images(images)
+    nameless = check(read_images(table), measurements)
+    backbone = open_backbone(ExtractionOptions(str(WEIGHTS)), images)
+    codes = backbone.codes(images)
+    candidate = linear_candidates(backbone.extraction.card, layers=(backbone.extraction.card.taps[-1].name,), losses=("softmax",))
 
     def reads(groups: np.ndarray) -> Score:
         folds = deal(images.labels, groups, (1.0,) * 5, np.random.default_rng(0))
@@ -58,13 +58,13 @@ def main() -> None:
         trial = next(run_trials(candidate, lambda _: codes, task))
         return score("accuracy", images.labels, trial.probabilities, groups, seed=0)
 
-    ways = {"random": np.arange(len(images)), "tracks (the truth)": truth, "near-copies": nameless.groups}
+    ways = {"random": np.arange(len(images)), "tracks (the truth)": truth, "near-duplicates": nameless.groups}
     if nameless.series is not None:
         ways["series found without names"] = joined_groups(len(images), nameless.series, nameless.groups)
     with tempfile.TemporaryDirectory() as folder:
         write_files(Path(folder))
         named = read_images(folder)
-        proposed = check(named, look_at(named)).proposals
+        proposed = check(named, measure_images(named)).proposals
     found = {}
     for name, groups in ways.items():
         figure = reads(groups)

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 from graftwork.core.splits import make_split
 from graftwork.model.novelty import RATE, fit_novelty
-from graftwork.verbs.prepare import look_and_check
-from graftwork.verbs.reading import Asked, open_backbone
+from graftwork.steps.prepare import check_images
+from graftwork.steps.backbones import ExtractionOptions, open_backbone
 
 RESULTS = Path(__file__).parent / "results" / "novelty.json"
 
@@ -28,10 +28,10 @@ def main() -> None:
     own, p_values, models = {}, {}, {}
     codes = {}
     for name in SETS:
-        looked = look_and_check(path_of(name), group_by=GROUPS.get(name))
-        opened = open_backbone(Asked("efficientnet_lite0"), looked.images)
-        codes[name] = opened.codes(looked.images).of([opened.reading.card.taps[-1].name])
-        split = make_split(looked.images.labels, looked.groups, seed=0)
+        checked = check_images(path_of(name), group_by=GROUPS.get(name))
+        backbone = open_backbone(ExtractionOptions("efficientnet_lite0"), checked.images)
+        codes[name] = backbone.codes(checked.images).of([backbone.extraction.card.taps[-1].name])
+        split = make_split(checked.images.labels, checked.groups, seed=0)
         models[name] = fit_novelty(codes[name][split.develop], split.folds, seed=0)
         p_values[name] = models[name].p_values(codes[name][split.test])
         own[name] = {

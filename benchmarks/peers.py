@@ -4,7 +4,7 @@
 
 Needs fastai in the interpreter that runs it; it is no dependency of graftwork.
 
-The ImageNet MobileNetV2 of ``../shared``; the cells of ``strategies.py`` (groups and near-copies on one side, at least
+The ImageNet MobileNetV2 of ``../shared``; the cells of ``strategies.py`` (groups and near-duplicates on one side, at least
 100 test images). One system after the other, on the same files:
 
 - ``fastai``: ``vision_learner`` on timm's network, Adam, batches of 32, 2 workers, item ``Resize`` to twice the input
@@ -77,7 +77,7 @@ class Files:
 
 def written(at: Cell, root: Path) -> Files:
     """Write a cell's images, undecoded, into ``root/train`` and ``root/test``."""
-    images = at.looked.images
+    images = at.checked.images
 
     def write(part: str, rows: np.ndarray) -> tuple[Path, ...]:
         paths = []
@@ -92,7 +92,7 @@ def written(at: Cell, root: Path) -> Files:
     return Files(
         train=write("train", at.rows),
         train_y=at.y[at.rows],
-        train_groups=at.looked.groups[at.rows],
+        train_groups=at.checked.groups[at.rows],
         test=write("test", at.test),
         test_y=at.y[at.test],
         test_digests=tuple(str(images.digests[row]) for row in at.test),
@@ -267,7 +267,7 @@ def line_of(name: str, size: str, seed: int, px: int) -> dict[str, Any] | None:
         limit = found["fastai"].seconds
         found["tutorial"] = tutorial(files, px, limit, seed)
         found["graftwork"] = own(files, name, px, seed, time_limit=limit)
-        layer = at.opened.reading.card.taps[-1].name
+        layer = at.backbone.extraction.card.taps[-1].name
         found["linear probe"] = own(
             files, name, px, seed, strategy="linear", layer=layer, loss="softmax", time_limit=None
         )  # fmt: skip

@@ -11,16 +11,16 @@ with stages, so this cut is made here by hand). Batches of 32, AdamW. In turns, 
   usual layout through everything, backward through the tail. Frozen modules take no gradient and are in eval mode,
   which is faster than what most tutorials leave them in;
 - ``through``: graftwork's loop, the same cut, passing through the whole network in every epoch;
-- ``kept``: graftwork's loop on the activations of 8 fixed views, computed before and not counted.
+- ``kept``: graftwork's loop on the activations of 8 cached augmentations, computed before and not counted.
 
 Each round times one epoch of each, after an epoch that is not counted. Ours end with a checkpoint, as in a run; what
 writing it takes is told beside. Medians of the rounds; ratios are medians of the rounds' own ratios. Operation counts
 (torch's counter, forward, one image) allow through / kept = (whole + 2 tail) / (3 tail).
 
 Accuracy: cells of ``strategies.py`` with the ImageNet MobileNetV2 at 96 px and its recipe, cut where graftwork cuts
-first; trained on kept activations (``kept``), and through the network on the very same fixed views, decoded again in
+first; trained on cached activations (``kept``), and through the network on the very same cached augmentations, decoded again in
 every epoch (``through``). Rounding alone sends two trainings apart, so a third one tells how far: ``again`` passes
-through the network, too, with float32 below the cut, as the kept activations were computed (it tells nothing where the
+through the network, too, with float32 below the cut, as the cached activations were computed (it tells nothing where the
 loop trains in float32 anyway).
 Writes ``benchmarks/results/prefix.KIND.json``, KIND being the processor's; parts that were not run stay as they were,
 and a cell of the accuracy that is there is not computed again.
@@ -51,15 +51,15 @@ from strategies import cell, linear
 from torch import nn
 
 from graftwork.backbones.load import load
-from graftwork.codes.extract import LayerCodes, Reading, extract
+from graftwork.codes.extract import LayerCodes, ExtractionSettings, extract
 from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard, Tap
 from graftwork.core.plans import Recipe, linear_candidates
-from graftwork.core.recipes import FIXED_VIEWS, cut_layers, recipe
-from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network, maps_card, watched_calls
-from graftwork.finetune.loop import Student, Told, margins, train, trains_in_bf16
-from graftwork.finetune.rates import parameter_groups, stages
-from graftwork.finetune.sources import Maps, Pixels, Source
+from graftwork.core.recipes import CACHED_AUGMENTATIONS, cut_layers, recipe
+from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network, activations_card, watched_calls
+from graftwork.finetune.loop import Classifier, Told, margins, train, trains_in_bf16
+from graftwork.finetune.learning_rates import parameter_groups, stages
+from graftwork.finetune.sources import CachedActivations, Pixels, Source
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.pixels import normalise
 from graftwork.images.read import read_images
@@ -116,15 +116,15 @@ class Kept:
 
 
 def kept(card: BackboneCard, cuts: Sequence[Cut], images: ImageSet, folder: Path) -> LayerCodes:
-    """The activations of all images in ``FIXED_VIEWS`` views."""
+    """The activations of all images in ``CACHED_AUGMENTATIONS`` views."""
     taps = [Tap(cut.layer, 0.5, int(np.prod(cut.shape)), pool="none", relu=True) for cut in cuts]
-    reading = Reading(dataclasses.replace(card, taps=tuple(taps)), "eager", views=FIXED_VIEWS)
-    return extract(images, reading, lambda: Kept(card, cuts), Store(folder))
+    extraction = ExtractionSettings(dataclasses.replace(card, taps=tuple(taps)), "eager", views=CACHED_AUGMENTATIONS)
+    return extract(images, extraction, lambda: Kept(card, cuts), Store(folder))
 
 
 def student_at(
     card: BackboneCard, cut: Cut, head: tuple[np.ndarray, np.ndarray], plan: Recipe, *, through: bool
-) -> tuple[Student, list[dict[str, Any]]]:
+) -> tuple[Classifier, list[dict[str, Any]]]:
     """A student and its optimiser's groups, as ``finetune.tune`` makes them, at any cut."""
     body = last_layer_network(load(card), card)
     stage_of = stages(body, card)
@@ -133,8 +133,8 @@ def student_at(
         freeze(body.network, cut)
     else:
         trained = Tail(body, cut, card.preprocess.input_px)
-    student = Student(trained, *head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return student, parameter_groups(trained, student.head, stage_of, plan)
+    classifier = Classifier(trained, *head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return classifier, parameter_groups(trained, classifier.head, stage_of, plan)
 
 
 # --- seconds
@@ -182,15 +182,15 @@ def peers_epoch(card: BackboneCard, cut: Cut, images: ImageSet) -> Callable[[], 
 
 def own_epoch(card: BackboneCard, cut: Cut, images: ImageSet, source: Source, *, through: bool) -> tuple[float, float]:
     """Seconds of the second epoch of graftwork's loop, and those of the checkpoint in it."""
-    plan = Recipe(cut.layer, epochs=2, batch_size=BATCH, fixed_views=0 if through else FIXED_VIEWS)
+    plan = Recipe(cut.layer, epochs=2, batch_size=BATCH, cached_augmentations=0 if through else CACHED_AUGMENTATIONS)
     classes, width = len(images.classes), card.taps[-1].channels
     weight = np.random.default_rng(0).normal(0, 0.01, (classes, width)).astype(np.float32)
-    student, groups = student_at(card, cut, (weight, np.zeros(classes, np.float32)), plan, through=through)
+    classifier, groups = student_at(card, cut, (weight, np.zeros(classes, np.float32)), plan, through=through)
     everything = np.arange(len(images))
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         train(
-            student, groups, source, everything, images.labels, plan, class_weight=None, held_out=everything[:0],
+            classifier, groups, source, everything, images.labels, plan, class_weight=None, held_out=everything[:0],
             seed=0, checkpoint=Path(folder) / "checkpoint", told=Told(progress=lambda *_: ends.append(time.perf_counter())),
         )  # fmt: skip
         last_checkpoint = time.perf_counter() - ends[1]
@@ -214,17 +214,17 @@ def seconds_rows(architecture: str, folder: Path, rounds: int) -> list[dict[str,
     px = card.preprocess.input_px
     cuts = [find_cut(network, card, "layer3"), last_block_cut(network, px)]
     begin = time.perf_counter()
-    maps = kept(card, cuts, images, folder / "codes")
-    print(f"{architecture}: activations in {FIXED_VIEWS} views, {time.perf_counter() - begin:.0f} s", flush=True)
-    return [seconds_row(architecture, card, cut, images, maps, rounds) for cut in cuts]
+    activations = kept(card, cuts, images, folder / "codes")
+    print(f"{architecture}: activations in {CACHED_AUGMENTATIONS} views, {time.perf_counter() - begin:.0f} s", flush=True)
+    return [seconds_row(architecture, card, cut, images, activations, rounds) for cut in cuts]
 
 
 def seconds_row(
-    architecture: str, card: BackboneCard, cut: Cut, images: ImageSet, maps: LayerCodes, rounds: int
+    architecture: str, card: BackboneCard, cut: Cut, images: ImageSet, activations: LayerCodes, rounds: int
 ) -> dict[str, Any]:
     peers = peers_epoch(card, cut, images)
     pixels = Pixels(images, card.preprocess, "crop", seed=0)
-    ours = Maps(maps, cut.layer, seed=0)
+    ours = CachedActivations(activations, cut.layer, seed=0)
     peers()
     seconds: dict[str, list[float]] = {"peers": [], "through": [], "kept": []}
     checkpoints = []
@@ -264,13 +264,13 @@ def seconds_row(
 # --- accuracy
 
 
-class FixedViews(Pixels):
-    """Each image decoded in the view of which ``Maps`` would give the kept activations."""
+class CachedAugmentations(Pixels):
+    """Each image decoded in the view of which ``Maps`` would give the cached activations."""
 
     def _view(self, epoch: int | None, image: int) -> View | None:
         if epoch is None:
             return None
-        fixed = views(FIXED_VIEWS, seed=0)
+        fixed = views(CACHED_AUGMENTATIONS, seed=0)
         return fixed[int(np.random.default_rng([self._seed, epoch, image]).integers(len(fixed)))]
 
 
@@ -293,33 +293,33 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
     at = cell(name, BACKBONE, size, seed)
     if at is None:
         return None
-    card, images = at.opened.reading.card, at.looked.images
+    card, images = at.backbone.extraction.card, at.checked.images
     layer = cut_layers(card)[0]
     cut = find_cut(load(card), card, layer)
     plan = recipe(len(at.rows), layer)
     _, found = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
-    codes = at.opened.codes(images).take(at.rows).of([card.taps[-1].name])
+    codes = at.backbone.codes(images).take(at.rows).of([card.taps[-1].name])
     C = found.chosen.details["C"]
     head = refit(codes, at.y[at.rows], n_classes=len(images.classes), loss="softmax", C=C)
-    through = FixedViews(images, card.preprocess, "crop", seed)
+    through = CachedAugmentations(images, card.preprocess, "crop", seed)
     right, seconds = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        reading = dataclasses.replace(at.opened.reading, card=maps_card(card, cut), views=FIXED_VIEWS)
+        extraction = dataclasses.replace(at.backbone.extraction, card=activations_card(card, cut), views=CACHED_AUGMENTATIONS)
         begin = time.perf_counter()
-        maps = dataclasses.replace(at.opened, store=Store(Path(folder))).read_as(reading).codes(images)
+        activations = dataclasses.replace(at.backbone, store=Store(Path(folder))).with_extraction(extraction).codes(images)
         activations = time.perf_counter() - begin
-        sources: dict[str, Source] = {"kept": Maps(maps, layer, seed), "through": through, "again": through}
+        sources: dict[str, Source] = {"kept": CachedActivations(activations, layer, seed), "through": through, "again": through}
         for how, source in sources.items():
             begin = time.perf_counter()
-            student, groups = student_at(card, cut, head, plan, through=how != "kept")
+            classifier, groups = student_at(card, cut, head, plan, through=how != "kept")
             if how == "again":
-                in_float32(student.body.network, cut)  # type: ignore[arg-type]
+                in_float32(classifier.body.network, cut)  # type: ignore[arg-type]
             train(
-                student, groups, source, at.rows, at.y, plan, class_weight=None, held_out=at.rows[:0],
+                classifier, groups, source, at.rows, at.y, plan, class_weight=None, held_out=at.rows[:0],
                 seed=seed, checkpoint=None, told=Told(),
             )  # fmt: skip
             seconds[how] = round(time.perf_counter() - begin, 1)
-            right[how] = at.right(margins(student, source, at.test))
+            right[how] = at.right(margins(classifier, source, at.test))
     row = {
         "set": name,
         "backbone": BACKBONE,

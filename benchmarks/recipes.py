@@ -36,9 +36,9 @@ from graftwork.backbones.load import load
 from graftwork.core.plans import Recipe, linear_candidates
 from graftwork.core.recipes import recipe
 from graftwork.finetune.cut import last_layer_network
-from graftwork.finetune.loop import Student, Told, margins, train
+from graftwork.finetune.loop import Classifier, Told, margins, train
 from graftwork.finetune.sources import source_of
-from graftwork.fit import Tuning, tune_fold
+from graftwork.fit import FineTuneContext, tune_fold
 from graftwork.linear.cross_validate import refit
 
 RESULTS = Path(__file__).parent / "results" / "recipes.jsonl"
@@ -70,8 +70,8 @@ class LowRank(nn.Module):
 
 def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
     """Margins of the images to test, of a network to which low-rank matrices were added and trained."""
-    card, images, y = at.opened.reading.card, at.looked.images, at.y
-    codes = at.opened.codes(images)
+    card, images, y = at.backbone.extraction.card, at.checked.images, at.y
+    codes = at.backbone.codes(images)
     head = refit(
         codes.take(at.rows).of([card.taps[-1].name]), y[at.rows], n_classes=len(images.classes), loss="softmax", C=C
     )
@@ -83,21 +83,21 @@ def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
         if pointwise or isinstance(module, nn.Linear):
             parametrize.register_parametrization(module, "weight", LowRank(module.weight))
             module.parametrizations.weight.original.requires_grad_(False)
-    student = Student(body, *head).to(memory_format=torch.channels_last)
-    groups = [{"params": [p for p in student.parameters() if p.requires_grad], "lr": plan.lr}]
+    classifier = Classifier(body, *head).to(memory_format=torch.channels_last)
+    groups = [{"params": [p for p in classifier.parameters() if p.requires_grad], "lr": plan.lr}]
     source = source_of(plan, images, card.preprocess, None, at.seed)
     train(
-        student, groups, source, at.rows, y, plan, class_weight=None, held_out=at.test[:0], seed=at.seed, checkpoint=None,
+        classifier, groups, source, at.rows, y, plan, class_weight=None, held_out=at.test[:0], seed=at.seed, checkpoint=None,
         told=Told(),
     )  # fmt: skip
-    return margins(student, source, at.test)
+    return margins(classifier, source, at.test)
 
 
 def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:
     """Recipe, right or wrong of each test image, and what is to be said of it."""
-    card = at.opened.reading.card
+    card = at.backbone.extraction.card
     _, found = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
-    C, codes = found.chosen.details["C"], at.opened.codes(at.looked.images)
+    C, codes = found.chosen.details["C"], at.backbone.codes(at.checked.images)
     plan = recipe(len(at.rows))
     plans = {name: dataclasses.replace(plan, **changed) for name, changed in CHANGES.items()}
     plans |= {name: dataclasses.replace(plan, epochs=round(share * plan.epochs)) for name, share in SHORTER.items()}
@@ -106,9 +106,9 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
             continue
         begin = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            tuning = Tuning(at.looked.images, lambda *_: codes, Path(folder), 10_000, at.seed, print)
+            tuning = FineTuneContext(at.checked.images, lambda *_: codes, Path(folder), 10_000, at.seed, print)
             (tuned,) = tune_fold(
-                asked, C, codes, at.y, len(at.looked.images.classes), at.rows, at.test, keeps=(1.0,), balanced=False,
+                asked, C, codes, at.y, len(at.checked.images.classes), at.rows, at.test, alphas=(1.0,), balanced=False,
                 tuning=tuning, checkpoint=Path(folder) / "none",
             )  # fmt: skip
         told = {"seconds": round(time.perf_counter() - begin, 1), "epochs": len(tuned.curve)}

@@ -23,13 +23,13 @@ from graftwork.core.fitted import probabilities
 from graftwork.core.plans import Linear, linear_candidates
 from graftwork.core.splits import deal
 from graftwork.fit import fit
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.search import Found, Rules, search
+from graftwork.listener import Listener
+from graftwork.steps.search import SearchResult, Rules, search
 
 RESULTS = Path(__file__).parent / "results" / "selection.jsonl"
 
 
-def picks(found: Found, y: np.ndarray) -> dict[str, int]:
+def picks(found: SearchResult, y: np.ndarray) -> dict[str, int]:
     """Which trial each rule takes."""
     rows = [trial.probabilities for trial in found.trials]
     wrong = np.array([(p.argmax(axis=1) != y).mean() for p in rows])
@@ -51,8 +51,8 @@ def picks(found: Found, y: np.ndarray) -> dict[str, int]:
 
 def row(at: Cell) -> dict[str, float]:
     """Per cent right of the images to test, by rule."""
-    codes, candidates = at.opened.codes(at.looked.images), linear_candidates(at.opened.reading.card)
-    y, groups, classes = at.y[at.rows], at.looked.groups[at.rows], at.looked.images.classes
+    codes, candidates = at.backbone.codes(at.checked.images), linear_candidates(at.backbone.extraction.card)
+    y, groups, classes = at.y[at.rows], at.checked.groups[at.rows], at.checked.images.classes
     folds = deal(y, groups, (1.0,) * min(5, int(np.bincount(y).min())), np.random.default_rng(at.seed))
     found = search(
         Rules(candidates, classes, "accuracy", balanced=False, seed=at.seed), lambda _: codes.take(at.rows), y, folds,

@@ -9,7 +9,7 @@ half of it (WiSE-FT); with ``--scratch`` also the same network from random weigh
 graftwork's; ``recipes.py`` tries others.
 
 Cells come in order of priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and is not
-computed again. Images of one group (patient, smear, drawing) and near-copies are never on both sides.
+computed again. Images of one group (patient, smear, drawing) and near-duplicates are never on both sides.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from machine import describe
 
 from graftwork.core.fitted import probabilities
 from graftwork.core.plans import Candidate, linear_candidates, recipe_of
-from graftwork.core.recipes import HALFWAY, tuning_candidates
+from graftwork.core.recipes import WISE_FT_ALPHA, fine_tuning_candidates
 from graftwork.core.splits import deal, make_split
-from graftwork.fit import Tuning, fit, tune_fold
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.prepare import Looked, look_and_check
-from graftwork.verbs.reading import Asked, Opened, open_backbone
-from graftwork.verbs.search import Found, Rules, search
+from graftwork.fit import FineTuneContext, fit, tune_fold
+from graftwork.listener import Listener
+from graftwork.steps.prepare import CheckedImages, check_images
+from graftwork.steps.backbones import ExtractionOptions, Backbone, open_backbone
+from graftwork.steps.search import SearchResult, Rules, search
 
 RESULTS = Path(__file__).parent / "results" / "strategies.jsonl"
 SETS = ("rsscn7", "trashnet", "pacs-sketch", "hymenoptera", "digits", "neu-steel", "cells", "xray", "dogcat")
@@ -52,36 +52,36 @@ FEWEST_TESTED = 100
 class Cell:
     """Images to train on, and all others."""
 
-    looked: Looked
-    opened: Opened
+    checked: CheckedImages
+    backbone: Backbone
     rows: np.ndarray
     test: np.ndarray
     seed: int
 
     @property
     def y(self) -> np.ndarray:
-        return self.looked.images.labels
+        return self.checked.images.labels
 
     def right(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(rows.argmax(axis=1) == self.y[self.test])
 
 
 @functools.cache
-def looked_at(name: str) -> Looked:
-    return look_and_check(path_of(name), group_by=GROUPS.get(name))
+def looked_at(name: str) -> CheckedImages:
+    return check_images(path_of(name), group_by=GROUPS.get(name))
 
 
 @functools.cache
-def opened_for(name: str, backbone: str) -> Opened:
+def opened_for(name: str, backbone: str) -> Backbone:
     path = SHARED / "weights" / f"{backbone}.tv_in1k.safetensors"
-    asked = Asked(str(path) if path.exists() else backbone, input_px=BACKBONES[backbone])
+    asked = ExtractionOptions(str(path) if path.exists() else backbone, input_px=BACKBONES[backbone])
     return open_backbone(asked, looked_at(name).images)
 
 
 def cell(name: str, backbone: str, size: str, seed: int) -> Cell | None:
     """None where fewer than ``FEWEST_TESTED`` images or classes with too few would be left."""
-    looked = looked_at(name)
-    y, groups = looked.images.labels, looked.groups
+    checked = looked_at(name)
+    y, groups = checked.images.labels, checked.groups
     fraction = max(0.2, 1.1 * FEWEST_TESTED / len(y))
     split = make_split(y, groups, seed=seed, test_fraction=fraction, n_folds=2)
     rows = split.develop
@@ -89,15 +89,15 @@ def cell(name: str, backbone: str, size: str, seed: int) -> Cell | None:
         order = np.random.default_rng([seed, 1]).permutation(rows)
         rows = np.sort(np.concatenate([order[y[order] == c][: int(size)] for c in np.unique(y)]))
     test = np.flatnonzero(~np.isin(groups, groups[rows]))
-    return Cell(looked, opened_for(name, backbone), rows, test, seed) if len(test) >= FEWEST_TESTED else None
+    return Cell(checked, opened_for(name, backbone), rows, test, seed) if len(test) >= FEWEST_TESTED else None
 
 
-def linear(at: Cell, candidates: tuple[Candidate, ...], views: int = 1) -> tuple[np.ndarray, Found]:
-    opened = at.opened.viewed(views)
-    codes = opened.codes(at.looked.images)
-    y, groups = at.y[at.rows], at.looked.groups[at.rows]
+def linear(at: Cell, candidates: tuple[Candidate, ...], views: int = 1) -> tuple[np.ndarray, SearchResult]:
+    backbone = at.backbone.viewed(views)
+    codes = backbone.codes(at.checked.images)
+    y, groups = at.y[at.rows], at.checked.groups[at.rows]
     folds = deal(y, groups, (1.0,) * min(5, int(np.bincount(y).min())), np.random.default_rng(at.seed))
-    rules = Rules(candidates, at.looked.images.classes, "accuracy", balanced=False, seed=at.seed)
+    rules = Rules(candidates, at.checked.images.classes, "accuracy", balanced=False, seed=at.seed)
     found = search(
         rules, lambda _: codes.take(at.rows), y, folds, groups, features={}, costs=[1.0] * len(candidates), listener=Listener()
     )  # fmt: skip
@@ -109,13 +109,13 @@ Row = tuple[str, np.ndarray, float, dict[str, Any]]
 """Strategy, right or wrong of each test image, seconds, and what was chosen."""
 
 
-def on_last_layer(at: Cell) -> tuple[np.ndarray, Found]:
-    card = at.opened.reading.card
+def on_last_layer(at: Cell) -> tuple[np.ndarray, SearchResult]:
+    card = at.backbone.extraction.card
     return linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
 
 
 def linear_rows(at: Cell) -> Iterator[Row]:
-    card = at.opened.reading.card
+    card = at.backbone.extraction.card
     begin = time.perf_counter()
     last, _ = on_last_layer(at)
     yield "linear, last layer", at.right(last), time.perf_counter() - begin, {}
@@ -129,32 +129,32 @@ def linear_rows(at: Cell) -> Iterator[Row]:
 
 
 def tuned_rows(at: Cell, scratch: bool) -> Iterator[Row]:
-    card = at.opened.reading.card
+    card = at.backbone.extraction.card
     _, found_last = on_last_layer(at)
-    codes = at.opened.codes(at.looked.images)
+    codes = at.backbone.codes(at.checked.images)
     with tempfile.TemporaryDirectory() as folder:
-        tuning = Tuning(
-            images=at.looked.images,
-            read=lambda images, reading: at.opened.read_as(reading).codes(images),
+        tuning = FineTuneContext(
+            images=at.checked.images,
+            read=lambda images, extraction: at.backbone.with_extraction(extraction).codes(images),
             folder=Path(folder),
             store_mb=10_000,
             seed=at.seed,
             say=print,
         )
-        highest, *_, whole = tuning_candidates(card, len(at.rows), scratch=False)
-        *_, random = tuning_candidates(card, len(at.rows), scratch=True)
+        highest, *_, whole = fine_tuning_candidates(card, len(at.rows), scratch=False)
+        *_, random = fine_tuning_candidates(card, len(at.rows), scratch=True)
         for candidate in (highest, whole, random) if scratch else (highest, whole):
             plan = recipe_of(candidate)
-            keeps = (1.0, HALFWAY) if plan.start == "pretrained" else (1.0,)
+            alphas = (1.0, WISE_FT_ALPHA) if plan.start == "pretrained" else (1.0,)
             begin = time.perf_counter()
             tuned = tune_fold(
                 plan, found_last.chosen.details["C"], codes, at.y,
-                len(at.looked.images.classes), at.rows, at.test, keeps=keeps, balanced=False,
+                len(at.checked.images.classes), at.rows, at.test, alphas=alphas, balanced=False,
                 tuning=tuning, checkpoint=Path(folder) / "none",
             )  # fmt: skip
             seconds = time.perf_counter() - begin
-            for keep, result in zip(keeps, tuned, strict=True):
-                label = dataclasses.replace(plan, keep=keep).label
+            for alpha, result in zip(alphas, tuned, strict=True):
+                label = dataclasses.replace(plan, alpha=alpha).label
                 yield label, at.right(result.margins), seconds, {"epochs": plan.epochs}
 
 

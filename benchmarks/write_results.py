@@ -156,12 +156,12 @@ def choose_c(found: Any) -> list[str]:
     return [*lines, machine(found["machine"]), ""]
 
 
-def near_copies() -> list[str]:
-    found = read("near_copies.json")
+def near_duplicates() -> list[str]:
+    found = read("near_duplicates.json")
     if not found:
         return []
     lines = [
-        "## Near-copies: found, and falsely grouped",
+        "## Near-duplicates: found, and falsely grouped",
         "",
         "| set | images | falsely grouped | largest group | recall by kind of copy |",
         "|---|---|---|---|---|",
@@ -549,7 +549,7 @@ LAST, WINS = "linear, last layer", "linear, layer that wins"
 
 def kind(strategy: str) -> str:
     """A strategy without the name of the layer above which it tunes."""
-    half = strategy.endswith("0.5 of the way")
+    half = strategy.endswith("WiSE-FT alpha 0.5")
     if strategy.startswith("tuned above"):
         return "tuned above, half" if half else "tuned above"
     if strategy.startswith("all layers tuned"):
@@ -625,7 +625,7 @@ def peers(cells: Any) -> list[str]:
 
 def prefix(found: Any) -> list[str]:
     lines = [
-        "## Kept activations: seconds per epoch above a cut, 224 px, 400 JPEGs",
+        "## Cached activations: seconds per epoch above a cut, 224 px, 400 JPEGs",
         "",
         "| network | frozen up to | bytes an image | peers' loop | ours through the network | kept | times peers (asked 3) | "
         "share of what counts allow (asked 0.8) |",
@@ -646,7 +646,7 @@ def prefix(found: Any) -> list[str]:
 def prefix_accuracy(rows: list[Any]) -> list[str]:
     lines = [
         f"Accuracy above {rows[0]['frozen_to']} of {rows[0]['backbone']} at {rows[0]['input_px']} px, in points beside training "
-        "through the network on the same fixed views (95 % interval, cells as units; asked: within 0.5); rounding alone: "
+        "through the network on the same cached augmentations (95 % interval, cells as units; asked: within 0.5); rounding alone: "
         "through the network again, with float32 below the cut.",
         "",
         "| a class | cells | test | through, % | kept | rounding alone | images read otherwise: kept | rounding alone |",
@@ -695,7 +695,7 @@ def by_processor(name: str, part: Callable[[Any], list[str]]) -> list[str]:
 
 def main() -> None:
     parts = [
-        accuracy(), leak(), novelty(), by_processor("choose_c", choose_c), near_copies(), by_processor("forward", forward),
+        accuracy(), leak(), novelty(), by_processor("choose_c", choose_c), near_duplicates(), by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands), strategies(), selection(), recipes(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
     ]  # fmt: skip

@@ -6,13 +6,18 @@
     ├── UsageError      (ValueError)   the arguments do not fit together          exit 2
     ├── DataError       (ValueError)   the images or labels cannot be used        exit 1
     ├── BackboneError   (ValueError)   a pretrained network cannot be used        exit 1
-    ├── TrainingError   (ValueError)   a training went astray                     exit 1
+    ├── TrainingError   (ValueError)   a training diverged                        exit 1
     ├── ModelError      (ValueError)   a run or model folder cannot be used       exit 1
     └── StorageError    (OSError)      something cannot be written or read back   exit 1
 
 A message says what must hold, what was found, and what to do next. Anything else that escapes is a
 defect of graftwork and keeps its traceback.
 """
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class GraftError(Exception):
@@ -45,3 +50,9 @@ class ModelError(GraftError, ValueError):
 
 class StorageError(GraftError, OSError):
     """Something that cannot be written, or cannot be read back whole."""
+
+
+def did_you_mean(name: str, known: Iterable[str], most: int = 2) -> str:
+    """Return `` (did you mean a or b?)``, the names nearest to a wrong one; empty where none is near."""
+    near = difflib.get_close_matches(name, list(known), most)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

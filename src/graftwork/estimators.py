@@ -24,14 +24,14 @@ from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
 from graftwork.images.memory import from_arrays
 from graftwork.images.read import from_paths
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.reading import Asked, open_backbone
-from graftwork.verbs.search import Found, linear_rules, search
+from graftwork.listener import Listener
+from graftwork.steps.backbones import ExtractionOptions, open_backbone
+from graftwork.steps.search import SearchResult, linear_rules, search
 
 Pool = Literal["average", "max"]
 
 
-class _ReadsImages(BaseEstimator):  # type: ignore[misc]
+class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
     """What both estimators do with X."""
 
     def _images(self, X: ArrayLike) -> ImageSet:
@@ -53,7 +53,7 @@ class _ReadsImages(BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-class CodesTransformer(TransformerMixin, _ReadsImages):  # type: ignore[misc]
+class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
     """CNN codes of images at one or several layers.
 
     Parameters
@@ -93,9 +93,9 @@ class CodesTransformer(TransformerMixin, _ReadsImages):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Open the network; nothing is learned from the images."""
         images = self._images(X)
-        asked = Asked(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
+        asked = ExtractionOptions(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
         self.opened_ = open_backbone(asked, images)
-        self.layers_ = layer_names(self.opened_.reading.card, self.layers)
+        self.layers_ = layer_names(self.opened_.extraction.card, self.layers)
         self.n_features_in_ = np.asarray(X).shape[1]
         return self
 
@@ -106,7 +106,7 @@ class CodesTransformer(TransformerMixin, _ReadsImages):  # type: ignore[misc]
         return np.asarray(codes, np.float32)
 
 
-class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
+class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc]
     """The linear classifier that cross-validation chooses among layers, losses and C.
 
     Parameters are those of :func:`graftwork.train`.
@@ -162,7 +162,7 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_[0]}")
-        asked = Asked(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
+        asked = ExtractionOptions(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
         self.opened_ = open_backbone(asked, images)
         codes = self.opened_.codes(images)
         found = self._search(codes, numbers)
@@ -186,8 +186,8 @@ class TransferClassifier(ClassifierMixin, _ReadsImages):  # type: ignore[misc]
         rows = self.predict_proba(X)
         return np.asarray(self.classes_[rows.argmax(axis=1)])
 
-    def _search(self, codes: LayerCodes, y: NDArray[np.integer]) -> Found:
-        cards = [self.opened_.reading.card]
+    def _search(self, codes: LayerCodes, y: NDArray[np.integer]) -> SearchResult:
+        cards = [self.opened_.extraction.card]
         rules = linear_rules(
             cards,
             tuple(map(str, self.classes_)),

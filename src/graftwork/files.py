@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and the place where kept work lies."""
+"""Writing files whole or not at all; where the cache lies, and the home of what cannot be computed again."""
 
 from __future__ import annotations
 
@@ -15,24 +15,36 @@ from typing import Any, Literal, TypeVar, get_args
 from graftwork.errors import StorageError
 
 CACHE_VARIABLE = "GRAFTWORK_CACHE"
-Kept = Literal["backbones", "codes", "engines", "looks"]
-KEPT: tuple[Kept, ...] = get_args(Kept)
-"""The folders of kept work, all of which can be computed again; whatever else lies beside them is not theirs."""
+HOME_VARIABLE = "GRAFTWORK_HOME"
+CacheKind = Literal["backbones", "codes", "engines", "measurements"]
+CACHE_KINDS: tuple[CacheKind, ...] = get_args(CacheKind)
+"""The folders of the cache, all of which can be computed again; whatever else lies beside them is not graftwork's."""
 
 Record = TypeVar("Record")
 
 
-def cache_folder() -> Path:
-    """Return where codes, looks at images and engine choices are kept: ``$GRAFTWORK_CACHE`` or the system's place."""
+def cache_root() -> Path:
+    """Return where everything lies that can be computed again: ``$GRAFTWORK_CACHE`` or the system's place."""
     import platformdirs
 
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("graftwork", appauthor=False))
 
 
-def kept_folder(name: Kept) -> Path:
-    """Return where one kind of kept work lies."""
-    return cache_folder() / name
+def cache_folder(kind: CacheKind) -> Path:
+    """Return where one kind of what can be computed again lies."""
+    return cache_root() / kind
+
+
+def home_folder() -> Path:
+    """Return where everything lies that cannot be computed again: ``$GRAFTWORK_HOME`` or the system's place.
+
+    The ledger of looks at test images lies here; clearing the cache leaves it alone.
+    """
+    import platformdirs
+
+    chosen = os.environ.get(HOME_VARIABLE)
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_data_dir("graftwork", appauthor=False))
 
 
 @contextlib.contextmanager
@@ -88,8 +100,8 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_kept(path: Path, kind: type[Record]) -> Record | None:
-    """Return what a JSON file in the cache holds; None where it is not there or damaged, so that it is made anew."""
+def read_cached(path: Path, kind: type[Record]) -> Record | None:
+    """Return what a JSON file in the cache holds; None where it is missing or damaged, so that it is made again."""
     import cattrs
 
     try:
@@ -129,5 +141,5 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         why = error.strerror or str(error)
         raise StorageError(
-            f"{path} must be writable, but: {why}; free some space or choose another place (-o, {CACHE_VARIABLE})"
+            f"{path} must be writable, but: {why}; free some space or choose another place (-o, {CACHE_VARIABLE}, {HOME_VARIABLE})"
         ) from error

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.codes.extract import LayerCodes, Reading
+from graftwork.codes.extract import ExtractionSettings, LayerCodes
+from graftwork.core.arrays import Ints
 from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Fitted, Head
-from graftwork.core.plans import Candidate, Linear, Recipe, all_the_way
+from graftwork.core.plans import Candidate, Linear, Recipe, training_of
 from graftwork.core.trials import Trial
 from graftwork.errors import UsageError
 from graftwork.files import sha256_of, whole_file
@@ -21,9 +22,7 @@ from graftwork.images.imageset import ImageSet
 from graftwork.linear.cross_validate import refit
 
 if TYPE_CHECKING:
-    from graftwork.finetune.tune import Tuned
-
-Ints = NDArray[np.integer]
+    from graftwork.finetune.tune import FineTuned
 
 
 CodesOf = Callable[[Candidate], LayerCodes]
@@ -31,22 +30,22 @@ CodesOf = Callable[[Candidate], LayerCodes]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Tuning:
+class FineTuneContext:
     """What a fine-tuning needs beside codes and labels."""
 
     images: ImageSet
-    read: Callable[[ImageSet, Reading], LayerCodes]
+    read: Callable[[ImageSet, ExtractionSettings], LayerCodes]
     """Codes, or activations, of images in a reading; computed where the store lacks them."""
     folder: Path
     """Where checkpoints and moved weights are written."""
     store_mb: float
-    """What kept activations may take; above it a training passes through the whole network in every epoch."""
+    """What cached activations may take; above it a training passes through the whole network in every epoch."""
     seed: int
     say: Callable[[str], None]
 
     def place(self, candidate: Candidate, C: float) -> Path:
         """Where a fine-tuning that begins at the linear model of ``C`` keeps what it has."""
-        return self.folder / f"{all_the_way(candidate).key}-C{C:g}"
+        return self.folder / f"{training_of(candidate).key}-C{C:g}"
 
 
 def class_weights(y: Ints, n_classes: int, balanced: bool) -> NDArray[np.float64] | None:
@@ -64,7 +63,7 @@ def fit(
     classes: tuple[str, ...],
     *,
     balanced: bool,
-    tuning: Tuning | None = None,
+    tuning: FineTuneContext | None = None,
 ) -> Fitted:
     """Fit a trial's candidate again on all images (n,) of its codes, with what its cross-validation fixed.
 
@@ -73,7 +72,7 @@ def fit(
     TrainingError
         When a fine-tuning goes astray.
     """
-    candidate, reading = trial.candidate, codes.reading
+    candidate, extraction = trial.candidate, codes.extraction
     match candidate.plan:
         case Linear(loss, normalise):
             weight, bias = refit(
@@ -86,30 +85,30 @@ def fit(
                 sample_weight=class_weights(y, len(classes), balanced),
             )
             head = Head(weight, bias, classes, trial.details["temperature"])
-            by_name = {tap.name: tap for tap in reading.card.taps}
+            by_name = {tap.name: tap for tap in extraction.card.taps}
             return Fitted(
-                card=reading.card,
+                card=extraction.card,
                 taps=tuple(by_name[name] for name in candidate.taps),
                 head=head,
-                engine=reading.engine,
+                engine=extraction.engine,
                 normalise="l2" if normalise == "l2" else "none",
-                views=reading.views,
-                code_dtype=reading.dtype,
+                views=extraction.views,
+                code_dtype=extraction.dtype,
             )
         case Recipe() as plan:
             if tuning is None:
                 raise UsageError("a fine-tuning can only be fitted where its images are; use `train`")
             everything = np.arange(len(y))
-            training = dataclasses.replace(plan, keep=1.0, patience=None, stop_at=round(trial.details["epochs"]))
+            training = dataclasses.replace(plan, alpha=1.0, patience=None, stop_at=round(trial.details["epochs"]))
             C = trial.details["C"]
             tuned = tune_fold(
                 training, C, codes, y, len(classes), everything, everything[:0],
-                keeps=(plan.keep,), balanced=balanced, tuning=tuning,
+                alphas=(plan.alpha,), balanced=balanced, tuning=tuning,
                 checkpoint=tuning.place(candidate, C) / "fit",
             )[0]  # fmt: skip
-            card = _tuned_card(reading.card, tuned, tuning.folder / f"{candidate.key}.safetensors")
+            card = _tuned_card(extraction.card, tuned, tuning.folder / f"{candidate.key}.safetensors")
             head = Head(*tuned.head, classes, trial.details["temperature"])
-            return Fitted(card=card, taps=card.taps, head=head, engine=reading.engine, code_dtype="float32")
+            return Fitted(card=card, taps=card.taps, head=head, engine=extraction.engine, code_dtype="float32")
 
 
 def tune_fold(
@@ -121,13 +120,13 @@ def tune_fold(
     rows: Ints,
     held_out: Ints,
     *,
-    keeps: Sequence[float],
+    alphas: Sequence[float],
     balanced: bool,
-    tuning: Tuning,
+    tuning: FineTuneContext,
     checkpoint: Path,
-    fits: Callable[[float], bool] = lambda seconds: True,
+    enough_time: Callable[[float], bool] = lambda seconds: True,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Tuned, ...]:
+) -> tuple[FineTuned, ...]:
     """Fine-tune on some rows from the linear model on those rows, and read the others.
 
     Parameters
@@ -142,7 +141,7 @@ def tune_fold(
     from graftwork.finetune.loop import Told
     from graftwork.finetune.tune import tune
 
-    card = codes.reading.card
+    card = codes.extraction.card
     head = refit(
         codes.take(rows).of([card.taps[-1].name]),
         y[rows],
@@ -161,46 +160,46 @@ def tune_fold(
         y,
         head,
         plan,
-        maps=kept_activations(plan, codes.reading, tuning),
+        activations=cached_activations(plan, codes.extraction, tuning),
         rows=rows,
         held_out=held_out,
-        keeps=keeps,
+        alphas=alphas,
         class_weight=weights,
         seed=tuning.seed,
         checkpoint=checkpoint,
-        told=Told(fits=fits, progress=progress, say=tuning.say),
+        told=Told(enough_time=enough_time, progress=progress, say=tuning.say),
     )
 
 
-def kept_activations(plan: Recipe, reading: Reading, tuning: Tuning) -> LayerCodes | None:
+def cached_activations(plan: Recipe, extraction: ExtractionSettings, tuning: FineTuneContext) -> LayerCodes | None:
     """Activations of the images at the cut, in the plan's views; None where it keeps none."""
-    from graftwork.finetune.cut import maps_card
+    from graftwork.finetune.cut import activations_card
     from graftwork.finetune.tune import cut_of
 
-    if plan.freeze_to is None or not plan.fixed_views:
+    if plan.freeze_to is None or not plan.cached_augmentations:
         return None
-    card = maps_card(reading.card, cut_of(reading.card, plan.freeze_to))
-    return tuning.read(tuning.images, dataclasses.replace(reading, card=card, views=plan.fixed_views))
+    card = activations_card(extraction.card, cut_of(extraction.card, plan.freeze_to))
+    return tuning.read(tuning.images, dataclasses.replace(extraction, card=card, views=plan.cached_augmentations))
 
 
-def within_disk(plan: Recipe, reading: Reading, tuning: Tuning) -> Recipe:
-    """Return a plan with as many fixed views as the disk may hold; without, epochs pass through the whole network."""
+def within_disk(plan: Recipe, extraction: ExtractionSettings, tuning: FineTuneContext) -> Recipe:
+    """Return a plan with as many cached augmentations as the disk may hold; without, epochs pass through the whole network."""
     from graftwork.finetune.tune import cut_of
 
-    if plan.freeze_to is None or not plan.fixed_views:
+    if plan.freeze_to is None or not plan.cached_augmentations:
         return plan
-    size_mb = cut_of(reading.card, plan.freeze_to).bytes_per_image * len(tuning.images) / 1e6
-    views = min(plan.fixed_views, int(tuning.store_mb / size_mb))
-    if views < plan.fixed_views:
+    size_mb = cut_of(extraction.card, plan.freeze_to).bytes_per_image * len(tuning.images) / 1e6
+    views = min(plan.cached_augmentations, int(tuning.store_mb / size_mb))
+    if views < plan.cached_augmentations:
         instead = f"{views} views are kept" if views else "every epoch passes through the whole network"
         tuning.say(
-            f"activations at {plan.freeze_to} would take {plan.fixed_views} x {size_mb:.0f} MB, more than the store "
+            f"activations at {plan.freeze_to} would take {plan.cached_augmentations} x {size_mb:.0f} MB, more than the store "
             f"may hold; {instead}"
         )
-    return dataclasses.replace(plan, fixed_views=views)
+    return dataclasses.replace(plan, cached_augmentations=views)
 
 
-def _tuned_card(card: BackboneCard, tuned: Tuned, path: Path) -> BackboneCard:
+def _tuned_card(card: BackboneCard, tuned: FineTuned, path: Path) -> BackboneCard:
     """Write the moved weights, and return the card of the network that they make."""
     from safetensors.numpy import save
 

@@ -12,19 +12,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import Cost
 from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.plans import Candidate, Linear, Recipe, labels_of, recipe_of
-from graftwork.core.recipes import HALFWAY
+from graftwork.core.recipes import WISE_FT_ALPHA
 from graftwork.core.trials import Baseline, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError, UsageError
 from graftwork.files import whole_file, write_json
-from graftwork.fit import CodesOf, Tuning, class_weights, kept_activations, tune_fold
+from graftwork.fit import CodesOf, FineTuneContext, cached_activations, class_weights, tune_fold
 from graftwork.linear.cross_validate import cross_validate
 from graftwork.linear.temperature import fit_temperature
-
-Ints = NDArray[np.integer]
-Floats = NDArray[np.floating]
 
 SURVIVORS = 0.5
 """Share of the fine-tunings that go on after the first fold (successive halving)."""
@@ -93,16 +91,16 @@ class _Entry:
     """A fine-tuning in the tournament, and what it has shown so far."""
 
     candidate: Candidate
-    tuning: Tuning
+    tuning: FineTuneContext
     """Its seed, and where it is kept on disk."""
-    keeps: tuple[float, ...]
+    alphas: tuple[float, ...]
     margins: dict[float, Floats]
     """(n, k) by share of the way; NaN where not run."""
     curves: list[tuple[tuple[float, float], ...]] = dataclasses.field(default_factory=list)
     fold_seconds: float = 0.0
     """Of the slowest fold yet."""
     seconds: float = 0.0
-    ended: Ended = "cut short"
+    ended: Ended = "interrupted"
     state: str = "waiting"
     """What it is doing, for people."""
     seed_margins: list[dict[float, Floats]] = dataclasses.field(default_factory=list)
@@ -127,7 +125,7 @@ class Tournament:
         task: Task,
         *,
         start: Mapping[str, float],
-        tuning: Tuning,
+        tuning: FineTuneContext,
         clock: Clock,
         fits: int = 1,
         on_change: Callable[[Sequence[Standing]], None] = lambda standings: None,
@@ -154,15 +152,15 @@ class Tournament:
         try:
             self._compete(entries, exhaustive)
             for repeat in range(1, repeats):
-                self._repeat([entry for entry in entries if entry.ended == "whole"], repeat)
+                self._repeat([entry for entry in entries if entry.ended == "completed"], repeat)
         except KeyboardInterrupt:
             self._tuning.say("stopped; going on with the best so far")
         return [trial for entry in entries if entry.curves for trial in self._trials(entry)]
 
     @property
-    def astray(self) -> tuple[Candidate, ...]:
+    def diverged(self) -> tuple[Candidate, ...]:
         """Those whose loss was no number any more; in the first fold, they leave no trial."""
-        return tuple(entry.candidate for entry in self._entries if entry.ended == "went astray")
+        return tuple(entry.candidate for entry in self._entries if entry.ended == "diverged")
 
     def _compete(self, entries: list[_Entry], exhaustive: bool) -> None:
         order = {entry.candidate.key: number for number, entry in enumerate(entries)}
@@ -175,20 +173,20 @@ class Tournament:
                     key=lambda entry: (self._loss(entry), order[entry.candidate.key]),
                 )
                 for entry in ranked[int(np.ceil(SURVIVORS * len(ranked))) :]:
-                    entry.ended = "dropped early"
+                    entry.ended = "eliminated"
                     self._tell(entry, "dropped early: others are ahead")
-            running = [entry for entry in running if entry.ended != "dropped early"]
+            running = [entry for entry in running if entry.ended != "eliminated"]
         for entry in running:
-            entry.ended = "whole"
+            entry.ended = "completed"
         for fold in np.unique(self._task.folds)[1:]:
             before = [({k: v.copy() for k, v in entry.margins.items()}, len(entry.curves)) for entry in running]
-            if not all(self._run_fold(entry, int(fold), running) or entry.ended == "went astray" for entry in running):
+            if not all(self._run_fold(entry, int(fold), running) or entry.ended == "diverged" for entry in running):
                 for entry, (margins, curves) in zip(running, before, strict=True):
                     entry.margins = margins  # a fold that not all have run compares nothing
                     del entry.curves[curves:]
                 self._tuning.say(f"the time limit leaves {fold} of {self._task.n_folds} folds to fine-tunings")
                 return
-            running = [entry for entry in running if entry.ended == "whole"]
+            running = [entry for entry in running if entry.ended == "completed"]
 
     def _repeat(self, entries: Sequence[_Entry], repeat: int) -> None:
         """Run entries with another seed, as far as the time allows whole runs."""
@@ -196,7 +194,7 @@ class Tournament:
         tuning = dataclasses.replace(self._tuning, seed=self._tuning.seed + repeat, folder=folder)
         for entry in entries:
             again = dataclasses.replace(self._entry(entry.candidate, tuning), fold_seconds=entry.fold_seconds)
-            folds = np.unique(self._task.folds[~np.isnan(entry.margins[entry.keeps[0]][:, 0])])
+            folds = np.unique(self._task.folds[~np.isnan(entry.margins[entry.alphas[0]][:, 0])])
             if not all(self._run_fold(again, int(fold), entries) for fold in folds):
                 return
             entry.seed_margins.append(again.margins)
@@ -208,13 +206,13 @@ class Tournament:
         place = entry.tuning.place(entry.candidate, self._start[entry.candidate.backbone]) / f"fold-{fold}"
         state = f"fold {fold + 1} of {self._task.n_folds}"
         self._tell(entry, state)
-        kept = _read_fold(place, entry.keeps)
+        kept = _load_fold(place, entry.alphas)
         begin = time.perf_counter()
         if kept is None:
             reserve = self._refit * max([other.fold_seconds for other in all_entries], default=0.0)
             if entry.fold_seconds + reserve > self._clock.left():
                 return False
-            kept_activations(entry.plan, self._codes_of(entry.candidate).reading, entry.tuning)
+            cached_activations(entry.plan, self._codes_of(entry.candidate).extraction, entry.tuning)
             entry.seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
             begin = time.perf_counter()
             gave = self._tuned(entry, rows, held_out, place, state)
@@ -222,9 +220,9 @@ class Tournament:
                 return False
             margins, curve, epochs = gave
             kept = (margins, curve, (time.perf_counter() - begin) * len(curve) / max(epochs, 1))
-            _keep_fold(place, *kept)
-        for keep, values in kept[0].items():
-            entry.margins[keep][held_out] = values
+            _save_fold(place, *kept)
+        for alpha, values in kept[0].items():
+            entry.margins[alpha][held_out] = values
         entry.curves.append(kept[1])
         entry.fold_seconds = max(entry.fold_seconds, kept[2])
         entry.seconds += kept[2]
@@ -236,10 +234,10 @@ class Tournament:
         self._on_change([self._standing(each) for each in self._entries])
 
     def _standing(self, entry: _Entry) -> Standing:
-        margins, folds = entry.margins[entry.keeps[0]], self._task.n_folds
+        margins, folds = entry.margins[entry.alphas[0]], self._task.n_folds
         ran = ~np.isnan(margins[:, 0])
         done = len(np.unique(self._task.folds[ran]))
-        going = entry.ended not in ("dropped early", "went astray") and entry.fold_seconds > 0
+        going = entry.ended not in ("eliminated", "diverged") and entry.fold_seconds > 0
         return Standing(
             self._labels[entry.candidate.key],
             entry.state,
@@ -269,7 +267,7 @@ class Tournament:
             codes, C = self._codes_of(entry.candidate), self._start[entry.candidate.backbone]
             found = tune_fold(
                 entry.plan, C, codes, self._task.y, self._task.n_classes, rows, held_out,
-                keeps=entry.keeps, balanced=self._task.balanced, tuning=entry.tuning, checkpoint=place / "checkpoint",
+                alphas=entry.alphas, balanced=self._task.balanced, tuning=entry.tuning, checkpoint=place / "checkpoint",
                 fits=fits, progress=progress,
             )  # fmt: skip
         except OutOfTimeError:
@@ -277,29 +275,29 @@ class Tournament:
             return None
         except TrainingError as error:
             self._tuning.say(f"{entry.candidate.label}: dropped, {error}")
-            entry.ended = "went astray"
+            entry.ended = "diverged"
             return None
-        return {k: tuned.margins for k, tuned in zip(entry.keeps, found, strict=True)}, found[0].curve, len(epochs)
+        return {k: tuned.margins for k, tuned in zip(entry.alphas, found, strict=True)}, found[0].curve, len(epochs)
 
     def _loss(self, entry: _Entry) -> float:
         """Of the metric on the folds that were run, at the better share of the way."""
-        return min(self._loss_of(entry.margins[keep]) for keep in entry.keeps)
+        return min(self._loss_of(entry.margins[alpha]) for alpha in entry.alphas)
 
     def _loss_of(self, margins: Floats) -> float:
         ran = ~np.isnan(margins[:, 0])
         y, found = self._task.y[ran], margins[ran].astype(np.float64)
         return mean_loss(self._task.metric, y, softmax(found, fit_temperature(found, y)))
 
-    def _entry(self, candidate: Candidate, tuning: Tuning) -> _Entry:
-        keeps = (1.0,) if recipe_of(candidate).start == "random" else (1.0, HALFWAY)
-        empty = {keep: np.full((len(self._task.y), self._task.n_classes), np.nan, np.float32) for keep in keeps}
-        return _Entry(candidate, tuning, keeps, empty)
+    def _entry(self, candidate: Candidate, tuning: FineTuneContext) -> _Entry:
+        alphas = (1.0,) if recipe_of(candidate).start == "random" else (1.0, WISE_FT_ALPHA)
+        empty = {alpha: np.full((len(self._task.y), self._task.n_classes), np.nan, np.float32) for alpha in alphas}
+        return _Entry(candidate, tuning, alphas, empty)
 
     def _trials(self, entry: _Entry) -> Iterator[Trial]:
         longest = min(len(curve) for curve in entry.curves)
         curve = np.mean([curve[:longest] for curve in entry.curves], axis=0)
-        for keep in entry.keeps:
-            margins = entry.margins[keep]
+        for alpha in entry.alphas:
+            margins = entry.margins[alpha]
             ran = ~np.isnan(margins[:, 0])
             if not ran.any():
                 continue
@@ -307,7 +305,7 @@ class Tournament:
             rows = np.full_like(margins, np.nan)
             rows[ran] = softmax(margins[ran], temperature)
             yield Trial(
-                dataclasses.replace(entry.candidate, plan=dataclasses.replace(entry.plan, keep=keep)),
+                dataclasses.replace(entry.candidate, plan=dataclasses.replace(entry.plan, alpha=alpha)),
                 rows,
                 Cost(entry.seconds),
                 {
@@ -317,29 +315,29 @@ class Tournament:
                 },
                 entry.ended,
                 tuple((float(a), float(b)) for a, b in curve),
-                tuple(self._loss_of(of[keep]) for of in (entry.margins, *entry.seed_margins))
+                tuple(self._loss_of(of[alpha]) for of in (entry.margins, *entry.seed_margins))
                 if entry.seed_margins
                 else (),
             )
 
 
-def _keep_fold(
+def _save_fold(
     place: Path, margins: Mapping[float, Floats], curve: Sequence[tuple[float, float]], seconds: float
 ) -> None:
     """Write what a fold gave; with ``fold.json`` it is whole."""
     with whole_file(place / "margins.npz") as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{f"keep {keep:g}": values for keep, values in margins.items()})
+        np.savez(file, allow_pickle=False, **{f"keep {alpha:g}": values for alpha, values in margins.items()})
     write_json(place / "fold.json", {"seconds": seconds, "curve": [list(point) for point in curve]})
 
 
-def _read_fold(
-    place: Path, keeps: Sequence[float]
+def _load_fold(
+    place: Path, alphas: Sequence[float]
 ) -> tuple[dict[float, Floats], tuple[tuple[float, float], ...], float] | None:
     """Return what an earlier run of the same fold gave; None where there is none, or it is broken."""
     try:
         told = json.loads((place / "fold.json").read_text(encoding="utf-8"))
         with np.load(place / "margins.npz", allow_pickle=False) as saved:
-            margins = {keep: saved[f"keep {keep:g}"] for keep in keeps}
+            margins = {alpha: saved[f"keep {alpha:g}"] for alpha in alphas}
         curve = tuple((float(a), float(b)) for a, b in told["curve"])
         return margins, curve, float(told["seconds"])
     except (OSError, ValueError, KeyError, TypeError, EOFError):

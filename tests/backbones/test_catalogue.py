@@ -21,7 +21,7 @@ from graftwork.backbones.catalogue import (
     recommended,
     with_input,
     with_layers,
-    with_reading,
+    with_pooling,
 )
 from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import batchnorm_statistics, load
@@ -285,8 +285,8 @@ def test_some_layers_by_name(tiny_card: Callable[..., BackboneCard]) -> None:
 
 def test_reading_before_the_relu_shows_in_the_card(tiny_card: Callable[..., BackboneCard]) -> None:
     card = tiny_card()
-    assert not any(tap.relu for tap in with_reading(card, relu="before").taps)
-    assert with_reading(card, relu="after") == with_reading(card) == card
+    assert not any(tap.relu for tap in with_pooling(card, relu="before").taps)
+    assert with_pooling(card, relu="after") == with_pooling(card) == card
 
 
 def test_a_transformer_takes_another_input(tiny_card: Callable[..., BackboneCard]) -> None:

@@ -130,15 +130,15 @@ def test_without_openvino_plain_torch_runs(
 
 
 def test_two_cards_never_share_a_graph(tiny_card: Callable[..., BackboneCard]) -> None:
-    from graftwork.backbones.catalogue import with_input, with_layers, with_reading
+    from graftwork.backbones.catalogue import with_input, with_layers, with_pooling
 
     card = tiny_card()
     others = [
         card,
         with_input(card, input_px=64),
         with_layers(card, ["pooled"]),
-        with_reading(card, pool="max"),
-        with_reading(card, relu="before"),
+        with_pooling(card, pool="max"),
+        with_pooling(card, relu="before"),
         tiny_card("test_convnext"),
     ]
     assert len({engines._graph(other) for other in others}) == len(others)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from graftwork.backbones.catalogue import with_reading
+from graftwork.backbones.catalogue import with_pooling
 from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard, Preprocess
@@ -50,7 +50,7 @@ def test_the_last_layer_is_what_the_classifier_reads(tiny_card: Callable[..., Ba
 
 def test_before_the_relu_is_the_same_before_it_was_thresholded(tiny_card: Callable[..., BackboneCard]) -> None:
     card = tiny_card("test_byobnet")
-    after, before = codes_of(card), codes_of(with_reading(card, relu="before"))
+    after, before = codes_of(card), codes_of(with_pooling(card, relu="before"))
     assert all(tap.relu for tap in card.taps)
     for name in after:
         assert float(after[name].min()) >= 0
@@ -63,7 +63,7 @@ def test_nothing_is_thresholded_where_the_network_does_not(tiny_card: Callable[.
     card = tiny_card("test_vit")
     as_is = codes_of(card)
     for relu in ("before", "after"):
-        other = codes_of(with_reading(card, relu=relu))
+        other = codes_of(with_pooling(card, relu=relu))
         assert all(torch.equal(as_is[name], other[name]) for name in as_is)
     assert all(float(codes.min()) < 0 for codes in as_is.values())
 
@@ -85,12 +85,12 @@ def test_side_by_side_relus_are_read_before_too() -> None:
 
 def test_max_pooling_where_there_is_an_extent(tiny_card: Callable[..., BackboneCard]) -> None:
     card = tiny_card("test_byobnet")
-    average, largest = codes_of(card), codes_of(with_reading(card, pool="max"))
+    average, largest = codes_of(card), codes_of(with_pooling(card, pool="max"))
     for name in average:
         assert bool((largest[name] >= average[name] - 1e-6).all())
     assert not torch.equal(average["stages.0"], largest["stages.0"])
     token = tiny_card("test_vit")
-    assert with_reading(token, pool="max").taps == token.taps  # a class token is one vector
+    assert with_pooling(token, pool="max").taps == token.taps  # a class token is one vector
 
 
 def test_a_relu_inside_a_function_cannot_be_read_before() -> None:

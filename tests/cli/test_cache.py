@@ -77,5 +77,5 @@ def test_a_budget_drops_the_codes_unused_for_longest_and_names_them(cache: Path,
 
 def test_every_folder_of_kept_work_has_its_name_in_one_place() -> None:
     sources = Path(graftwork.__file__).parent.rglob("*.py")
-    beside = {path.name for path in sources if re.search(r"cache_folder\(\) */ *", path.read_text(encoding="utf-8"))}
+    beside = {path.name for path in sources if re.search(r"cache_root\(\) */ *", path.read_text(encoding="utf-8"))}
     assert beside == {"files.py", "ledger.py"}

@@ -7,7 +7,7 @@ from graftwork.cli.show import show_comparison, show_findings, verdict_table
 from graftwork.core.choose import Row, Verdict
 from graftwork.core.facts import Cost
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.core.stats import share
 from graftwork.core.trials import Trial
 from graftwork.verbs.compare import Comparison
@@ -19,11 +19,11 @@ def test_what_the_clock_cut_is_not_called_worse():
     rows = (Row(linear.label, 0.9, 0.8, 0.95, 0, 0, 0, False), Row(tuned.label, 0.5, 0.4, 0.6, 0.4, 0.3, 0.5, True))
     verdict = Verdict("accuracy", 0, 0, "only one", "it was the only candidate", rows)
     nothing = np.zeros((0, 2), np.float32)
-    trials = [Trial(linear, nothing, Cost(0.4), {}), Trial(tuned, nothing, Cost(61.5), {}, "cut short")]
+    trials = [Trial(linear, nothing, Cost(0.4), {}), Trial(tuned, nothing, Cost(61.5), {}, "interrupted")]
     console = Console(file=io.StringIO(), width=120)
     console.print(verdict_table(verdict, trials))
     line = next(line for line in console.file.getvalue().splitlines() if "all layers tuned" in line)
-    assert [cell.strip() for cell in line.strip("│").split("│")][3:] == ["cut short", "61.5"]
+    assert [cell.strip() for cell in line.strip("│").split("│")][3:] == ["interrupted", "61.5"]
 
 
 def test_findings_name_a_few_images_each_on_one_line(capsys):

@@ -107,9 +107,9 @@ def test_the_budget_drops_what_was_unused_for_longest_but_not_what_is_used(tmp_p
     later.space({"weights": "u"})
     time.sleep(0.02)
     later.space({"weights": "v"})
-    dropped = later.keep_budget()
+    dropped = later.enforce_budget()
     assert dropped == [spaces[2].folder]
-    assert store.keep_budget() == []  # all that is left was opened there
+    assert store.enforce_budget() == []  # all that is left was opened there
 
 
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path, monkeypatch):

@@ -19,11 +19,11 @@ from graftwork.core.recipes import recipe
 from graftwork.finetune import loop
 from graftwork.finetune.cut import find_cut
 from graftwork.finetune.loop import Told
-from graftwork.finetune.tune import Tuned, tune
+from graftwork.finetune.tune import FineTuned, tune
 from graftwork.images.read import read_images
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
-Run = Callable[..., Tuned]
+Run = Callable[..., FineTuned]
 Tensors = dict[str, NDArray[Any]]
 
 
@@ -45,11 +45,11 @@ def run(request: pytest.FixtureRequest, folder: Path) -> Run:
     }
     plan = dataclasses.replace(plans[request.param], epochs=4, batch_size=7, lr=3e-3)
 
-    def tuned(checkpoint: Path | None = None) -> Tuned:
+    def tuned(checkpoint: Path | None = None) -> FineTuned:
         head = np.zeros((len(images.classes), card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
         rows, held_out = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
         return tune(
-            card, images, images.labels, head, plan, maps=None, rows=rows, held_out=held_out, keeps=(1.0,),
+            card, images, images.labels, head, plan, activations=None, rows=rows, held_out=held_out, alphas=(1.0,),
             class_weight=None, seed=0, checkpoint=checkpoint, told=Told(),
         )[0]  # fmt: skip
 
@@ -82,10 +82,10 @@ class KilledError(Exception):
 
 def test_a_kill_leaves_no_trace(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed = run()
-    keep, epochs = loop._keep, []
+    alpha, epochs = loop._keep, []
 
     def killed(*given: Any) -> None:
-        keep(*given)
+        alpha(*given)
         epochs.append(len(given[-1]))
         if epochs == [1, 2]:
             raise KilledError

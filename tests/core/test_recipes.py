@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
-from graftwork.core.recipes import layer_to_freeze, recipe, tuning_candidates
+from graftwork.core.recipes import layer_to_freeze, recipe, fine_tuning_candidates
 from graftwork.errors import BackboneError, UsageError
 
 DEPTHS = {"stem": 0.1, "layer1": 0.3, "layer2": 0.55, "layer3": 0.9, "pooled": 1.0}
@@ -57,7 +57,7 @@ def test_freezing_nothing_says_what_to_do(asked: str) -> None:
 
 
 def test_candidates_are_cut_where_it_was_asked() -> None:
-    (candidate,) = tuning_candidates(CARD, 100, freeze_to="60%")
+    (candidate,) = fine_tuning_candidates(CARD, 100, freeze_to="60%")
     assert candidate.layer == "layer2"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from graftwork.core.plans import Candidate, Recipe
 from graftwork.core.recipes import Expected, folds_to_judge, worth_trying
 
-PARTIAL = Candidate("net", ("last",), Recipe("stage", epochs=10, fixed_views=8))
+PARTIAL = Candidate("net", ("last",), Recipe("stage", epochs=10, cached_augmentations=8))
 FULL = Candidate("net", ("last",), Recipe(None, epochs=10))
 SCRATCH = Candidate("net", ("last",), Recipe(None, epochs=40, start="random"))
 EVERY = (FULL, SCRATCH, PARTIAL)
@@ -34,7 +34,7 @@ def test_the_refit_is_kept_time_for() -> None:
 def test_too_few_epochs_are_not_tried() -> None:
     half = 5 * 10 / 8 + (1 + REFIT) * 5  # of their five views, too
     (shortest,) = worth_trying(EVERY, EXPECTED, half, refit=REFIT)
-    assert (shortest.plan.epochs, shortest.plan.fixed_views) == (5, 5)
+    assert (shortest.plan.epochs, shortest.plan.cached_augmentations) == (5, 5)
     assert worth_trying(EVERY, EXPECTED, half - 0.1, refit=REFIT) == ()
 
 

@@ -17,7 +17,7 @@ from graftwork.backbones.catalogue import find_card
 from graftwork.core.recipes import recipe
 from graftwork.finetune import loop
 from graftwork.finetune.loop import Told
-from graftwork.finetune.tune import Tuned, tune
+from graftwork.finetune.tune import FineTuned, tune
 from graftwork.images.read import read_images
 
 BATCH = 11
@@ -35,7 +35,7 @@ def in_float32() -> Iterator[None]:
         AcceleratorState._reset_state()
 
 
-def run(folder: Path, checkpoint: Path | None) -> Tuned:
+def run(folder: Path, checkpoint: Path | None) -> FineTuned:
     """Fine-tune the backbone of a folder on its images."""
     card = find_card(str(folder / "test_efficientnet.safetensors"))
     images = read_images(folder / "images")
@@ -43,14 +43,14 @@ def run(folder: Path, checkpoint: Path | None) -> Tuned:
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     with in_float32():
         (found,) = tune(
-            card, images, images.labels, head, plan, maps=None, rows=np.arange(0, 60, 2),
-            held_out=np.arange(1, 60, 2), keeps=(1.0,), class_weight=np.array([0.5, 1.0, 2.0], np.float32), seed=0,
+            card, images, images.labels, head, plan, activations=None, rows=np.arange(0, 60, 2),
+            held_out=np.arange(1, 60, 2), alphas=(1.0,), class_weight=np.array([0.5, 1.0, 2.0], np.float32), seed=0,
             checkpoint=checkpoint, told=Told(),
         )  # fmt: skip
     return found
 
 
-def arrays(found: Tuned) -> dict[str, np.ndarray]:
+def arrays(found: FineTuned) -> dict[str, np.ndarray]:
     """What can be compared."""
     return {
         **found.body,

@@ -19,7 +19,7 @@ from graftwork.backbones.load import batchnorm_statistics, load
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.batchnorm import measure_statistics
-from graftwork.finetune.cut import Tail, find_cut, last_layer_network, maps_card
+from graftwork.finetune.cut import Tail, find_cut, last_layer_network, activations_card
 from graftwork.finetune.loop import Told
 from graftwork.finetune.tune import tune
 from graftwork.images.imageset import ImageSet
@@ -89,11 +89,11 @@ def test_a_tail_measures_what_is_there(folded: BackboneCard, images: ImageSet) -
     network = load(folded)
     cut = find_cut(network, folded, folded.taps[1].name)
     inputs = shown(images, folded)
-    maps = codes_network(copy.deepcopy(network), maps_card(folded, cut))(inputs)[0].detach()
+    activations = codes_network(copy.deepcopy(network), activations_card(folded, cut))(inputs)[0].detach()
     tail = Tail(last_layer_network(network, folded), cut, folded.preprocess.input_px)
-    expected = tail(maps)[0].detach()
-    measure_statistics(tail, maps.split(17))
-    torch.testing.assert_close(tail(maps)[0].detach(), expected, rtol=1e-3, atol=1e-4)
+    expected = tail(activations)[0].detach()
+    measure_statistics(tail, activations.split(17))
+    torch.testing.assert_close(tail(activations)[0].detach(), expected, rtol=1e-3, atol=1e-4)
     measured = [norm for norm in norms(tail) if "weight" in norm._parameters]
     assert measured
     assert all(float(norm.get_buffer("running_mean").abs().max()) > 0 for norm in measured)
@@ -106,7 +106,7 @@ def test_a_tuned_network_stands_training_mode(folded: BackboneCard, images: Imag
     head = np.zeros((3, folded.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     rows = np.arange(len(images))
     (none, tuned) = tune(
-        folded, images, images.labels, head, recipe, maps=None, rows=rows, held_out=rows, keeps=(0.0, 1.0),
+        folded, images, images.labels, head, recipe, activations=None, rows=rows, held_out=rows, alphas=(0.0, 1.0),
         class_weight=None, seed=0, checkpoint=None, told=Told(),
     )  # fmt: skip
     before = load(folded)
@@ -139,8 +139,8 @@ def test_real_statistics_are_left_alone(tmp_path: Path, images: ImageSet) -> Non
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     rows = np.arange(len(images))
     (found,) = tune(
-        card, images, images.labels, head, dataclasses.replace(Recipe(None, 1), batch_size=16), maps=None, rows=rows,
-        held_out=rows[:0], keeps=(1.0,), class_weight=None, seed=0, checkpoint=None, told=Told(),
+        card, images, images.labels, head, dataclasses.replace(Recipe(None, 1), batch_size=16), activations=None, rows=rows,
+        held_out=rows[:0], alphas=(1.0,), class_weight=None, seed=0, checkpoint=None, told=Told(),
     )  # fmt: skip
     before = load(card).state_dict()
     assert all(np.array_equal(found.body[name], before[name].numpy()) for name in before if "running_" in name)

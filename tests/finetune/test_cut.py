@@ -15,7 +15,7 @@ from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
-from graftwork.finetune.cut import Tail, find_cut, last_layer_network, maps_card
+from graftwork.finetune.cut import Tail, find_cut, last_layer_network, activations_card
 
 RandomCard = Callable[[str], BackboneCard]
 
@@ -43,10 +43,10 @@ def test_cut_at_every_layer_gives_the_same_codes(
     assert layers
     for layer in layers:
         cut = find_cut(network, card, layer)
-        maps = codes_network(copy.deepcopy(network), maps_card(card, cut))(pixels)[0].detach()
-        assert maps.shape == (3, cut.bytes_per_image // 2)
+        activations = codes_network(copy.deepcopy(network), activations_card(card, cut))(pixels)[0].detach()
+        assert activations.shape == (3, cut.bytes_per_image // 2)
         tail = Tail(last_layer_network(copy.deepcopy(network), card), cut, px)
-        codes = tail(maps)[0]
+        codes = tail(activations)[0]
         assert float((codes.detach() - expected).norm() / expected.norm()) < 1e-4
         codes.sum().backward()
         below = [
@@ -66,7 +66,7 @@ def test_what_is_kept_at_a_cut_does_not_depend_on_how_codes_are_read(random_card
     network = load(card)
     layer = next(tap.name for tap in card.taps if tap.relu and tap.depth < 1)
     kept = [
-        codes_network(copy.deepcopy(network), maps_card(one, find_cut(network, one, layer)))(pixels)[0].detach()
+        codes_network(copy.deepcopy(network), activations_card(one, find_cut(network, one, layer)))(pixels)[0].detach()
         for one in (card, before)
     ]
     assert kept[0].min() == 0
@@ -84,10 +84,10 @@ def test_a_copy_of_a_tail_reads_what_the_copy_is_given(random_card: RandomCard) 
     network = load(card)
     cut = find_cut(network, card, card.taps[1].name)
     tail = Tail(last_layer_network(network, card), cut, card.preprocess.input_px)
-    maps = torch.rand(3, cut.bytes_per_image // 2)
-    expected = tail(maps)[0].detach()
+    activations = torch.rand(3, cut.bytes_per_image // 2)
+    expected = tail(activations)[0].detach()
     other = copy.deepcopy(tail)
-    torch.testing.assert_close(other(maps)[0].detach(), expected)
+    torch.testing.assert_close(other(activations)[0].detach(), expected)
     with torch.no_grad():
         next(p for p in other.parameters() if p.ndim > 1).zero_()
-    torch.testing.assert_close(tail(maps)[0].detach(), expected)
+    torch.testing.assert_close(tail(activations)[0].detach(), expected)

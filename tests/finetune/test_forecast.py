@@ -14,5 +14,5 @@ def test_kept_activations_take_less_than_passing_through_the_network(
 ) -> None:
     card = random_card("resnet10t")
     whole = forecast(card, Recipe(None, epochs=1, batch_size=16), 3)
-    kept = forecast(card, Recipe("layer3", epochs=1, batch_size=16, fixed_views=4), 3)
+    kept = forecast(card, Recipe("layer3", epochs=1, batch_size=16, cached_augmentations=4), 3)
     assert 0 < kept < whole

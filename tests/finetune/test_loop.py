@@ -20,7 +20,7 @@ from graftwork.errors import TrainingError
 from graftwork.finetune import loop
 from graftwork.finetune.cut import find_cut
 from graftwork.finetune.loop import OutOfTimeError, Told
-from graftwork.finetune.tune import Tuned, tune
+from graftwork.finetune.tune import FineTuned, tune
 from graftwork.images.read import read_images
 from graftwork.testing import write_tiny_images
 
@@ -29,12 +29,12 @@ RECIPE = Recipe(freeze_to=None, epochs=3, batch_size=8, lr=3e-3)
 
 
 @pytest.fixture
-def tuned(random_card: RandomCard, tmp_path: Path) -> Callable[..., Tuned]:
+def tuned(random_card: RandomCard, tmp_path: Path) -> Callable[..., FineTuned]:
     """Fine-tune a tiny network on tiny images, from a head of zeros."""
     card = random_card("test_efficientnet")
     images = read_images(write_tiny_images(tmp_path / "images"))
 
-    def run(recipe: Recipe = RECIPE, **other: Any) -> Tuned:
+    def run(recipe: Recipe = RECIPE, **other: Any) -> FineTuned:
         width, k = card.taps[-1].channels, len(images.classes)
         head = np.zeros((k, width), np.float32), np.zeros(k, np.float32)
         rows, held_out = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
@@ -49,13 +49,13 @@ def tuned(random_card: RandomCard, tmp_path: Path) -> Callable[..., Tuned]:
     return run
 
 
-def test_loss_falls_and_the_images_left_out_are_read_better(tuned: Callable[..., Tuned]) -> None:
+def test_loss_falls_and_the_images_left_out_are_read_better(tuned: Callable[..., FineTuned]) -> None:
     found = tuned(dataclasses.replace(RECIPE, epochs=8))
     assert found.curve[-1][0] < 0.7 * found.curve[0][0]
     assert found.curve[-1][1] < found.curve[0][1]
 
 
-def test_law_3_nothing_below_the_cut_moves_by_a_bit(tuned: Callable[..., Tuned]) -> None:
+def test_law_3_nothing_below_the_cut_moves_by_a_bit(tuned: Callable[..., FineTuned]) -> None:
     card = tuned.card
     layer = card.taps[-3].name
     network = load(card)
@@ -70,7 +70,7 @@ def test_law_3_nothing_below_the_cut_moves_by_a_bit(tuned: Callable[..., Tuned])
     assert moved
 
 
-def test_statistics_of_batch_norm_do_not_move(tuned: Callable[..., Tuned]) -> None:
+def test_statistics_of_batch_norm_do_not_move(tuned: Callable[..., FineTuned]) -> None:
     before = {name: value.numpy() for name, value in load(tuned.card).state_dict().items()}
     found = tuned()
     statistics = [name for name in before if "running_" in name]
@@ -79,7 +79,7 @@ def test_statistics_of_batch_norm_do_not_move(tuned: Callable[..., Tuned]) -> No
 
 
 def test_patience_stops_a_training_that_reads_the_images_left_out_no_better(
-    tuned: Callable[..., Tuned], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., FineTuned], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = iter([3.0, 2.0, 2.5, 2.5, 1.0])
     monkeypatch.setattr(loop, "_log_loss", lambda *given: next(watched))
@@ -99,20 +99,20 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_killed_training_goes_on_as_if_it_had_not_been(
-    tuned: Callable[..., Tuned], tmp_path: Path, epoch: int, monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., FineTuned], tmp_path: Path, epoch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = tuned()
-    keep = loop._keep
+    alpha = loop._keep
 
-    def killed(folder: Any, student: Any, optimiser: Any, recipe: Any, curve: Any) -> None:
-        keep(folder, student, optimiser, recipe, curve)
+    def killed(folder: Any, classifier: Any, optimiser: Any, recipe: Any, curve: Any) -> None:
+        alpha(folder, classifier, optimiser, recipe, curve)
         if len(curve) == epoch:
             raise KilledError
 
     monkeypatch.setattr(loop, "_keep", killed)
     with pytest.raises(KilledError):
         tuned(checkpoint=tmp_path / "checkpoint")
-    monkeypatch.setattr(loop, "_keep", keep)
+    monkeypatch.setattr(loop, "_keep", alpha)
     again = tuned(checkpoint=tmp_path / "checkpoint")
     assert again.curve == undisturbed.curve
     np.testing.assert_array_equal(again.margins, undisturbed.margins)
@@ -120,7 +120,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize("file", ["state.safetensors", "progress.json"])
-def test_a_truncated_checkpoint_is_passed_over(tuned: Callable[..., Tuned], tmp_path: Path, file: str) -> None:
+def test_a_truncated_checkpoint_is_passed_over(tuned: Callable[..., FineTuned], tmp_path: Path, file: str) -> None:
     undisturbed = tuned(checkpoint=tmp_path / "checkpoint")
     path = tmp_path / "checkpoint" / file
     path.write_bytes(path.read_bytes()[:-40])
@@ -129,61 +129,61 @@ def test_a_truncated_checkpoint_is_passed_over(tuned: Callable[..., Tuned], tmp_
 
 
 def test_halfway_lies_between_the_linear_model_and_the_tuned_one(tuned: Callable[..., Any]) -> None:
-    none, half, whole = tuned(keeps=(0.0, 0.5, 1.0))
+    none, half, whole = tuned(alphas=(0.0, 0.5, 1.0))
     name = next(name for name in whole.body if not np.array_equal(none.body[name], whole.body[name]))
     np.testing.assert_allclose(half.body[name], (none.body[name] + whole.body[name]) / 2, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(none.head[0], 0)
 
 
-def test_a_loss_that_is_no_number_is_said_with_what_to_do(tuned: Callable[..., Tuned]) -> None:
+def test_a_loss_that_is_no_number_is_said_with_what_to_do(tuned: Callable[..., FineTuned]) -> None:
     with pytest.raises(TrainingError, match=r"lower --lr from 1e\+30"):
         tuned(dataclasses.replace(RECIPE, lr=1e30))
 
 
-def test_one_step_that_goes_astray_is_said_too(tuned: Callable[..., Tuned]) -> None:
+def test_one_step_that_goes_astray_is_said_too(tuned: Callable[..., FineTuned]) -> None:
     recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=512, lr=1e30)
     with pytest.raises(TrainingError, match="give a lower --lr"):
         tuned(recipe)
 
 
-def test_any_seed_that_numpy_takes_will_do(tuned: Callable[..., Tuned]) -> None:
+def test_any_seed_that_numpy_takes_will_do(tuned: Callable[..., FineTuned]) -> None:
     assert len(tuned(dataclasses.replace(RECIPE, epochs=1), seed=20_261_125).curve) == 1
 
 
-def test_no_time_is_noticed_after_the_first_steps(tuned: Callable[..., Tuned]) -> None:
+def test_no_time_is_noticed_after_the_first_steps(tuned: Callable[..., FineTuned]) -> None:
     asked = []
 
-    def fits(seconds: float) -> bool:
+    def enough_time(seconds: float) -> bool:
         asked.append(seconds)
         return False
 
     with pytest.raises(OutOfTimeError):
-        tuned(told=Told(fits=fits))
+        tuned(told=Told(enough_time=enough_time))
     assert len(asked) == 1
     assert asked[0] > 0
 
 
 def test_a_batch_that_does_not_fit_is_taken_in_pieces(
-    tuned: Callable[..., Tuned], monkeypatch: pytest.MonkeyPatch
+    tuned: Callable[..., FineTuned], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with in_float32():
         whole = tuned()
-    forward = loop.Student.forward
+    forward = loop.Classifier.forward
     said: list[str] = []
 
-    def small_memory(self: loop.Student, inputs: torch.Tensor) -> torch.Tensor:
+    def small_memory(self: loop.Classifier, inputs: torch.Tensor) -> torch.Tensor:
         if self.training is False and torch.is_grad_enabled() and len(inputs) > 4:
             raise RuntimeError("CUDA out of memory.")
         return forward(self, inputs)
 
-    monkeypatch.setattr(loop.Student, "forward", small_memory)
+    monkeypatch.setattr(loop.Classifier, "forward", small_memory)
     with in_float32():
         pieces = tuned(told=Told(say=said.append))
     assert said == ["a batch of 8 images does not fit into memory; it is taken in 2 pieces"]
     np.testing.assert_allclose(pieces.margins, whole.margins, rtol=0.02, atol=0.02)
 
 
-def test_from_scratch_starts_from_random_weights(tuned: Callable[..., Tuned]) -> None:
+def test_from_scratch_starts_from_random_weights(tuned: Callable[..., FineTuned]) -> None:
     before = {name: value.numpy() for name, value in load(tuned.card).state_dict().items()}
     found = tuned(
         dataclasses.replace(RECIPE, start="random", epochs=1), seed=5
@@ -196,8 +196,8 @@ def test_from_scratch_starts_from_random_weights(tuned: Callable[..., Tuned]) ->
 def test_rates_rise_and_fall_and_none_is_lost() -> None:
     weight = torch.nn.Parameter(torch.zeros(1))
     optimiser = torch.optim.SGD([{"params": [weight], "lr": 2.0}])
-    student = loop.Student(torch.nn.Identity(), np.zeros((2, 1), np.float32), np.zeros(2, np.float32))
-    step = loop._Step(Accelerator(), student, optimiser, RECIPE, 40, None, print)
+    classifier = loop.Classifier(torch.nn.Identity(), np.zeros((2, 1), np.float32), np.zeros(2, np.float32))
+    step = loop._Step(Accelerator(), classifier, optimiser, RECIPE, 40, None, print)
     rates = []
     for number in range(1, 41):
         step._schedule.step_update(number)
@@ -208,7 +208,7 @@ def test_rates_rise_and_fall_and_none_is_lost() -> None:
     assert 0 < rates[-1] < 0.01
 
 
-def test_one_schedule_spans_all_epochs(tuned: Callable[..., Tuned], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_schedule_spans_all_epochs(tuned: Callable[..., FineTuned], monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = []
     take = loop._Step.__call__
 

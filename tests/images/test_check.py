@@ -8,17 +8,17 @@ import pytest
 from pictures import encoded, paint, picture, png16, tiff16, write
 from PIL import Image
 
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.core.splits import make_split
 from graftwork.errors import DataError
 from graftwork.images.check import Problems, check, straddling
-from graftwork.images.look import look_at
+from graftwork.images.measurements import measure_images
 from graftwork.images.read import read_images
 
 
 def checked(folder: Path, **options) -> tuple[Problems, dict[str, Finding]]:
     images = read_images(folder)
-    problems = check(images, look_at(images), **options)
+    problems = check(images, measure_images(images), **options)
     return problems, {finding.code: finding for finding in problems.findings}
 
 
@@ -128,7 +128,7 @@ def test_a_given_test_part_is_never_changed(tmp_path: Path) -> None:
     write(folder / "train" / "cat" / "leak.png", encoded(picture(51, (80, 60)).resize((70, 50)), "PNG"))  # of val/cat/1
     write(folder / "train" / "dog" / "copy.jpg", paint(60, (80, 60)))  # val/dog/0.jpg
     images = read_images(folder)
-    problems = check(images, look_at(images), input_px=64)
+    problems = check(images, measure_images(images), input_px=64)
     found = {finding.code: finding for finding in problems.findings}
     kept = images.take(problems.usable)
     assert (kept.parts == "test").sum() == 8
@@ -142,7 +142,7 @@ def test_a_given_test_part_is_never_changed(tmp_path: Path) -> None:
 def test_told_groups_across_the_given_split(tmp_path: Path) -> None:
     folder = presplit(tmp_path / "data")
     images = read_images(folder, group_by=r"^(0)\.jpg")
-    found = {f.code: f for f in check(images, look_at(images), input_px=64).findings}
+    found = {f.code: f for f in check(images, measure_images(images), input_px=64).findings}
     assert found["G109"].examples == ("train/cat/0.jpg", "train/dog/0.jpg")
 
 
@@ -155,7 +155,7 @@ def test_a_large_group_of_copies_is_a_warning(folder: Path) -> None:
     assert np.bincount(problems.groups).max() == 6
 
 
-def test_near_copies_with_different_labels_are_named(folder: Path) -> None:
+def test_near_duplicates_with_different_labels_are_named(folder: Path) -> None:
     write(folder / "dog" / "copy.jpg", paint(0, quality=50))
     _, found = checked(folder, input_px=64)
     assert found["G106"].examples == ("cat/0.jpg = dog/copy.jpg",)
@@ -181,21 +181,21 @@ def test_sizes_depth_pages_and_imbalance(folder: Path) -> None:
 
 def test_a_likely_group_that_straddles_the_split_is_a_warning(sets: Path) -> None:
     images = read_images(sets / "cells")
-    looks = look_at(images)
+    measurements = measure_images(images)
     alone = make_split(images.labels, np.arange(len(images)), seed=0)
-    (finding,) = straddling(images, looks, alone)
+    (finding,) = straddling(images, measurements, alone)
     assert finding.do == r"--group-by '^(BloodImage_\d+)_'"
     assert finding.severity == "warning"
     told = read_images(sets / "cells", group_by=r"^(BloodImage_\d+)_")
     together = make_split(told.labels, np.unique(told.groups, return_inverse=True)[1], seed=0)
-    assert straddling(told, looks, together) == ()
+    assert straddling(told, measurements, together) == ()
     folds = make_split(images.labels, np.arange(len(images)), seed=0, test_fraction=0)  # nested cross-validation
-    (finding,) = straddling(images, looks, folds)
+    (finding,) = straddling(images, measurements, folds)
     assert finding.severity == "warning"
     assert 0 < finding.count <= len(images)
     groups = np.unique(told.groups, return_inverse=True)[1]
-    assert straddling(images, looks, make_split(told.labels, groups, seed=0, test_fraction=0)) == ()
-    assert straddling(dataclasses.replace(told, groups=None), looks, together) == ()
+    assert straddling(images, measurements, make_split(told.labels, groups, seed=0, test_fraction=0)) == ()
+    assert straddling(dataclasses.replace(told, groups=None), measurements, together) == ()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from PIL import Image
 
 from graftwork.errors import UsageError
 from graftwork.images.check import check
-from graftwork.images.look import look_at
-from graftwork.images.nearcopies import near_copies
+from graftwork.images.measurements import measure_images
+from graftwork.images.near_duplicates import near_duplicates
 from graftwork.images.read import read_images
 from graftwork.images.series import find_series
 
@@ -19,8 +19,8 @@ from graftwork.images.series import find_series
 def test_tracks_of_traffic_signs_are_mostly_found(shared: Path) -> None:
     images = read_images(shared / "datasets" / "gtsrb.parquet")
     some = images.take(np.flatnonzero(images.labels < 12))
-    looks = look_at(some)
-    series = find_series(looks, some.labels, near_copies(looks, some.labels))
+    measurements = measure_images(some)
+    series = find_series(measurements, some.labels, near_duplicates(measurements, some.labels))
     track = np.unique(some.columns["track"], return_inverse=True)[1]
     of_track, together = track[:, None] == track, series[:, None] == series
     n, both = len(track), (of_track & together).sum()
@@ -28,10 +28,10 @@ def test_tracks_of_traffic_signs_are_mostly_found(shared: Path) -> None:
     assert (both - n) / (together.sum() - n) > 0.58
 
 
-def test_no_series_without_near_copies(sets: Path) -> None:
+def test_no_series_without_near_duplicates(sets: Path) -> None:
     images = read_images(sets / "dogcat")
-    looks = look_at(images)
-    assert find_series(looks, images.labels, near_copies(looks, images.labels)) is None
+    measurements = measure_images(images)
+    assert find_series(measurements, images.labels, near_duplicates(measurements, images.labels)) is None
 
 
 def test_mere_copies_make_no_series(sets: Path, tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_mere_copies_make_no_series(sets: Path, tmp_path: Path) -> None:
         image = Image.open(io.BytesIO(original.read(i)))
         write(tmp_path / f"{original.names[i]}.copy.jpg", encoded(image, "JPEG", quality=50))
     images = read_images(tmp_path)
-    looks = look_at(images)
-    near = near_copies(looks, images.labels)
-    series = find_series(looks, images.labels, near)
+    measurements = measure_images(images)
+    near = near_duplicates(measurements, images.labels)
+    series = find_series(measurements, images.labels, near)
     assert abs(len(np.unique(series)) - len(np.unique(near.groups))) <= 6
 
 
@@ -52,14 +52,14 @@ def test_mere_copies_make_no_series(sets: Path, tmp_path: Path) -> None:
 def test_a_finding_unless_groups_are_told(shared: Path, told: bool) -> None:
     images = read_images(shared / "datasets" / "gtsrb.parquet", group_by="track" if told else None)
     some = images.take(np.flatnonzero(images.labels < 6))
-    problems = check(some, look_at(some))
+    problems = check(some, measure_images(some))
     assert (problems.series is None) == told
     assert ("G118" in {finding.code for finding in problems.findings}) != told
     if told:
         with pytest.raises(UsageError, match="--group-by series needs images that come in series"):
-            check(some, look_at(some), join_series=True)
+            check(some, measure_images(some), join_series=True)
     else:
-        joined = check(some, look_at(some), join_series=True)
+        joined = check(some, measure_images(some), join_series=True)
         assert joined.series is None
         assert "G118" not in {finding.code for finding in joined.findings}
         assert len(np.unique(joined.groups)) < len(np.unique(problems.groups))

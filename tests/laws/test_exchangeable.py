@@ -14,7 +14,7 @@ from graftwork.core.splits import deal
 from graftwork.core.trials import Trial
 from graftwork.images.memory import from_arrays
 from graftwork.linear.cross_validate import cross_validate
-from graftwork.verbs.reading import Asked, open_backbone
+from graftwork.steps.backbones import ExtractionOptions, open_backbone
 
 SEEDS = 100
 ALLOWED = 9
@@ -31,8 +31,8 @@ def codes(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
         patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.mktemp("cache")))
         grey = (load_digits().images[: 4 * IMAGES] * 15.9).astype(np.uint8)
         images = from_arrays(np.repeat(np.kron(grey, np.ones((4, 4), np.uint8))[..., None], 3, axis=3))
-        opened = open_backbone(Asked("efficientnet_lite0", input_px=32), images)
-        values = opened.codes(images).of(["blocks.2"]).astype(np.float64)
+        backbone = open_backbone(ExtractionOptions("efficientnet_lite0", input_px=32), images)
+        values = backbone.codes(images).of(["blocks.2"]).astype(np.float64)
     return np.asarray(PCA(WIDTH, whiten=True, random_state=0).fit_transform(values))
 
 

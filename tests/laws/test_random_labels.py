@@ -11,9 +11,9 @@ from graftwork.core.plans import linear_candidates
 from graftwork.core.rules import result_findings
 from graftwork.core.splits import deal
 from graftwork.images.memory import from_arrays
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.reading import Asked, Opened, open_backbone
-from graftwork.verbs.search import Rules, search
+from graftwork.listener import Listener
+from graftwork.steps.backbones import ExtractionOptions, Backbone, open_backbone
+from graftwork.steps.search import Rules, search
 
 SEEDS = 200
 ALLOWED = SEEDS * 5 // 100
@@ -21,21 +21,21 @@ IMAGES = 90
 
 
 @pytest.fixture(scope="module")
-def codes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Opened, LayerCodes]:
+def codes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Backbone, LayerCodes]:
     """Codes of real images at every layer of the embedded default."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.mktemp("cache")))
         grey = (load_digits().images[:IMAGES] * 15.9).astype(np.uint8)
         images = from_arrays(np.repeat(np.kron(grey, np.ones((4, 4), np.uint8))[..., None], 3, axis=3))
-        opened = open_backbone(Asked("efficientnet_lite0", input_px=32), images)
-        return opened, opened.codes(images)
+        backbone = open_backbone(ExtractionOptions("efficientnet_lite0", input_px=32), images)
+        return backbone, backbone.codes(images)
 
 
-def claims(codes: tuple[Opened, LayerCodes], seed: int, labels: np.ndarray) -> bool:
+def claims(codes: tuple[Backbone, LayerCodes], seed: int, labels: np.ndarray) -> bool:
     """Whether a whole search, every layer and their concatenation, is said to beat the majority class."""
-    opened, values = codes
+    backbone, values = codes
     groups = np.arange(IMAGES)
-    candidates = linear_candidates(opened.reading.card, losses=("softmax",))
+    candidates = linear_candidates(backbone.extraction.card, losses=("softmax",))
     folds = deal(labels, groups, (1.0,) * 3, np.random.default_rng(seed))
     rules = Rules(candidates, ("a", "b"), "accuracy", balanced=False, seed=seed)
     found = search(
@@ -45,11 +45,11 @@ def claims(codes: tuple[Opened, LayerCodes], seed: int, labels: np.ndarray) -> b
     return not any(finding.code == "G302" for finding in findings)
 
 
-def test_labels_at_random_are_rarely_said_to_beat_the_majority_class(codes: tuple[Opened, LayerCodes]) -> None:
+def test_labels_at_random_are_rarely_said_to_beat_the_majority_class(codes: tuple[Backbone, LayerCodes]) -> None:
     labels = [np.random.default_rng([8, seed]).permutation(np.arange(IMAGES) % 2) for seed in range(SEEDS)]
     claimed = [seed for seed in range(SEEDS) if claims(codes, seed, labels[seed])]
     assert len(claimed) <= ALLOWED, claimed
 
 
-def test_true_labels_are_said_to_beat_it(codes: tuple[Opened, LayerCodes]) -> None:
+def test_true_labels_are_said_to_beat_it(codes: tuple[Backbone, LayerCodes]) -> None:
     assert claims(codes, 0, (load_digits().target[:IMAGES] < 5).astype(int))

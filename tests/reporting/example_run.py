@@ -24,8 +24,8 @@ from graftwork.core.choose import choose, resampled_losses, score_interval
 from graftwork.core.facts import BackboneCard, Cost, DatasetFacts, Preprocess, Tap
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss, softmax
 from graftwork.core.plans import Candidate, Linear, Recipe, cost_to_use
-from graftwork.core.record import CodesMap, ImageTable, Run, TestScore
-from graftwork.core.rules import Finding
+from graftwork.core.record import Projection, ImageTable, Run, TestScore
+from graftwork.core.findings import Finding
 from graftwork.core.splits import Split, make_split
 from graftwork.core.trials import Baseline, Trial
 
@@ -184,7 +184,7 @@ def example_run(
         baselines=baselines,
         verdict=verdict,
         test=test,
-        codes_map=CodesMap(
+        projection=Projection(
             "PCA", np.arange(n), PCA(2, random_state=0).fit_transform(codes["blocks.1"]).astype(np.float32)
         ),
         stage_seconds={"read and check images": 0.8, "codes": 2.9, "linear fits": 4.4, "refit": 0.3, "report": 0.9},
@@ -195,14 +195,14 @@ def tuned_trials(
     pixels: np.ndarray, y: np.ndarray, folds: np.ndarray, taps: tuple[str, ...], k: int
 ) -> list[tuple[Trial, object]]:
     """Fine-tunings as a tournament leaves them: whole, halfway, dropped early, cut short, and from scratch."""
-    cut = {"fixed_views": 8}
+    cut = {"cached_augmentations": 8}
     plans = [
-        (Recipe(taps[1], 12, **cut), "hinge", 84.0, "whole", 5),
-        (Recipe(taps[1], 12, **cut, keep=0.5), "neighbours", 84.0, "whole", 5),
-        (Recipe(taps[0], 12, **cut), "neighbours", 131.0, "whole", 5),
-        (Recipe(taps[2], 12, **cut), "neighbours", 13.0, "dropped early", 1),
-        (Recipe(None, 12), "forest", 61.5, "cut short", 2),
-        (Recipe(None, 48, lr=2e-3, start="random"), "neighbours", 310.0, "whole", 5),
+        (Recipe(taps[1], 12, **cut), "hinge", 84.0, "completed", 5),
+        (Recipe(taps[1], 12, **cut, alpha=0.5), "neighbours", 84.0, "completed", 5),
+        (Recipe(taps[0], 12, **cut), "neighbours", 131.0, "completed", 5),
+        (Recipe(taps[2], 12, **cut), "neighbours", 13.0, "eliminated", 1),
+        (Recipe(None, 12), "forest", 61.5, "interrupted", 2),
+        (Recipe(None, 48, lr=2e-3, start="random"), "neighbours", 310.0, "completed", 5),
     ]
     found = []
     for plan, loss, seconds, ended, ran in plans:

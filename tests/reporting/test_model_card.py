@@ -44,8 +44,8 @@ def test_a_refit_on_every_image_says_whose_the_score_is():
 
 def test_several_looks_are_told():
     run = example_run()
-    looked = dataclasses.replace(run, test=dataclasses.replace(run.test, look=4))
-    assert "looked at 4 times" in model_card(looked)
+    checked = dataclasses.replace(run, test=dataclasses.replace(run.test, look=4))
+    assert "looked at 4 times" in model_card(checked)
 
 
 def test_names_that_are_markup_are_text_in_the_card():

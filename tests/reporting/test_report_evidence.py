@@ -4,7 +4,7 @@ import numpy as np
 from example_run import example_run
 
 from graftwork.core.metrics import doubtful_labels
-from graftwork.core.rules import PAIR, Finding
+from graftwork.core.findings import PAIR, Finding
 from graftwork.core.splits import make_split
 from graftwork.reporting import evidence
 from graftwork.reporting.colours import TOKENS
@@ -27,7 +27,7 @@ def test_mistakes_are_wrong_test_images_the_surest_first():
 
 def test_hits_are_right_and_the_least_sure_first():
     run = example_run(n=240)
-    picks = evidence.least_sure_hits(run)
+    picks = evidence.least_confident_hits(run)
     hit = run.test.probabilities.argmax(axis=1) == run.test.y
     assert [p.label_probability for p in picks] == sorted(run.test.probabilities.max(axis=1)[hit])[: len(picks)]
     assert all(p.other_probability <= p.label_probability for p in picks)
@@ -47,35 +47,35 @@ def test_every_image_that_a_section_shows_is_asked_for_once():
     run = example_run(n=240, flip=20)
     wanted = images_to_show(run).tolist()
     assert len(wanted) == len(set(wanted))
-    shown = [*evidence.mistakes(run), *evidence.least_sure_hits(run), *evidence.doubts(run)[0]]
+    shown = [*evidence.mistakes(run), *evidence.least_confident_hits(run), *evidence.doubts(run)[0]]
     assert {p.row for p in shown} <= set(wanted)
     named = [rows for f in run.findings for _, rows in evidence.example_rows(run, f)]
     assert {row for rows in named for row in rows} <= set(wanted)
     assert () in named  # a file that could not be read has no row
-    assert set(evidence.on_map(run).tolist()) <= set(wanted)
-    assert len(evidence.on_map(run)) == evidence.ON_MAP
+    assert set(evidence.on_projection(run).tolist()) <= set(wanted)
+    assert len(evidence.on_projection(run)) == evidence.ON_PROJECTION
     assert wanted == images_to_show(run).tolist()
 
 
 def test_both_images_of_a_pair_are_shown():
     run = example_run()
     one, other = run.images.names[:2]
-    alike = Finding("G106", "warning", "near-copies with different labels", "", examples=(one, f"{one}{PAIR}{other}"))
+    alike = Finding("G106", "warning", "near-duplicates with different labels", "", examples=(one, f"{one}{PAIR}{other}"))
     assert [rows for _, rows in evidence.example_rows(run, alike)] == [(0,), (0, 1)]
 
 
 def test_no_map_asks_for_no_thumbnails_of_it():
-    run = dataclasses.replace(example_run(), codes_map=None)
-    assert evidence.on_map(run).size == 0
+    run = dataclasses.replace(example_run(), projection=None)
+    assert evidence.on_projection(run).size == 0
 
 
 def test_an_image_is_never_read_by_a_model_fitted_on_it():
     run = example_run(n=240)
-    predicted, sureness = evidence.predictions(run)
+    predicted, confidence = evidence.predictions(run)
     rows = run.trials[run.verdict.chosen].probabilities
     assert (predicted[run.develop] == rows.argmax(axis=1)).all()
     assert (predicted[run.test.rows] == run.test.probabilities.argmax(axis=1)).all()
-    assert (sureness[run.develop] == rows.max(axis=1)).all()
+    assert (confidence[run.develop] == rows.max(axis=1)).all()
 
 
 def test_the_split_has_the_name_it_had_in_the_run():

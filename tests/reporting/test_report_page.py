@@ -255,7 +255,7 @@ def test_a_run_with_nothing_optional_renders():
         run,
         baselines=(),
         findings=(),
-        codes_map=None,
+        projection=None,
         test=None,
         settings={"final": None},
         verdict=dataclasses.replace(run.verdict, baselines=(), images_to_settle=None),

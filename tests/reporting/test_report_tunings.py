@@ -1,4 +1,4 @@
-"""What the report says of fine-tunings: curves, cuts, the table and its sentence, fixed views, the model card."""
+"""What the report says of fine-tunings: curves, cuts, the table and its sentence, cached augmentations, the model card."""
 
 import dataclasses
 
@@ -40,7 +40,7 @@ def test_a_run_without_fine_tunings_has_neither_curves_nor_cuts():
     page = Page(bare(example_run()))
     assert "learning" not in page.held("charts")
     assert "cuts" not in page.held("charts")
-    assert "fixed view" not in page.text
+    assert "cached augmentation" not in page.text
 
 
 def test_every_training_has_its_curve_once(run):
@@ -128,8 +128,8 @@ def test_every_candidate_stands_in_the_table_with_how_it_ended(run):
     assert cut[1].endswith(f"on {run.trials[position(run, 'all layers tuned')].run.sum()} images")
     assert cut[5] == "61.5"
     ended = [run.trials[position(run, row[0])].ended for row in table[1 : 1 + len(run.trials)]]
-    assert ended[-2:] != ["whole", "whole"]
-    assert set(ended[:-2]) == {"whole"}
+    assert ended[-2:] != ["completed", "completed"]
+    assert set(ended[:-2]) == {"completed"}
 
 
 def candidates(run):
@@ -170,7 +170,7 @@ def test_one_sentence_says_what_won_and_what_the_others_would_have_cost(run):
 
 
 def test_a_rival_that_was_dropped_early_is_told_on_the_folds_that_it_ran(run):
-    keep = [i for i, t in enumerate(run.trials) if isinstance(t.candidate.plan, Linear) or t.ended == "dropped early"]
+    keep = [i for i, t in enumerate(run.trials) if isinstance(t.candidate.plan, Linear) or t.ended == "eliminated"]
     verdict = dataclasses.replace(run.verdict, rows=tuple(run.verdict.rows[i] for i in keep))
     trials = [run.trials[i] for i in keep]
     assert "on the folds that it ran" in words.stakes(verdict, trials)
@@ -178,26 +178,26 @@ def test_a_rival_that_was_dropped_early_is_told_on_the_folds_that_it_ran(run):
 
 def test_fixed_views_are_told_where_there_were_any(run):
     sentence = (
-        "While the network was tuned above blocks.1, blocks.0 or blocks.2, each image was seen in 8 fixed views, drawn "
+        "While the network was tuned above blocks.1, blocks.0 or blocks.2, each image was seen in 8 cached augmentations, drawn "
         "once: what lies below was computed for these alone, and no epoch drew others."
     )
     assert sentence in Page(bare(run)).text
-    unseen = choosing(run, "tuned above blocks.1", fixed_views=0)
-    assert words.fixed_views([words.chosen(unseen).candidate]) == ""
+    unseen = choosing(run, "tuned above blocks.1", cached_augmentations=0)
+    assert words.cached_augmentations([words.chosen(unseen).candidate]) == ""
 
 
 def test_the_card_of_a_tuned_model_says_what_moved(run):
     card = model_card(choosing(run, "tuned above blocks.1"))
     assert "example:random-filters, tuned above blocks.1; fine-tuning of 12 epochs at a rate of 0.001, from" in card
     assert "as it came up to blocks.1, itself included; what lies above it" in card
-    assert "each image was seen in 8 fixed views" in card
+    assert "each image was seen in 8 cached augmentations" in card
     assert "only the linear classifier was fitted" not in card
     assert "sha256 of its weights before they were tuned" in card
-    halfway = model_card(choosing(run, "tuned above blocks.1, 0.5 of the way"))
-    assert "0.5 of the way from the pretrained to the tuned" in halfway
-    whole = model_card(choosing(run, "tuned above blocks.1", freeze_to=None, fixed_views=0))
+    halfway = model_card(choosing(run, "tuned above blocks.1, WiSE-FT alpha 0.5"))
+    assert "WiSE-FT alpha 0.5 from the pretrained to the tuned" in halfway
+    whole = model_card(choosing(run, "tuned above blocks.1", freeze_to=None, cached_augmentations=0))
     assert "Every layer of the network" in whole
-    assert "fixed view" not in whole
+    assert "cached augmentation" not in whole
     scratch = model_card(choosing(run, "from scratch"))
     assert "nothing of its pretrained weights is left" in scratch
     assert "from random weights" in scratch

@@ -54,7 +54,7 @@ def test_every_candidate_is_told_why():
         if row.beaten:
             assert told[i] == "dropped: significantly worse than the best"
     assert sum(text.startswith("chosen") for text in told) == 1
-    cut = dataclasses.replace(run.trials[0], ended="cut short")
+    cut = dataclasses.replace(run.trials[0], ended="interrupted")
     assert words.fate(run.verdict, (cut, *run.trials[1:]), 0).endswith("not run to its end, which says nothing of it")
 
 

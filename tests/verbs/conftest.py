@@ -9,7 +9,7 @@ import pytest
 
 from graftwork.core.record import Run
 from graftwork.testing import write_tiny_backbone, write_tiny_images
-from graftwork.verbs.listener import Listener
+from graftwork.listener import Listener
 
 SMALL = {"strategy": "linear", "backbone": "efficientnet_lite0", "input_px": 32, "loss": "softmax"}
 """Fast settings."""

@@ -108,14 +108,14 @@ def test_a_model_fitted_on_every_image_was_trained_on_those_that_tested_it(
         graftwork.evaluate(run.folder, tiny)
 
 
-def test_where_looks_are_no_longer_kept_near_copies_are_not_looked_for_and_that_is_said(
+def test_where_looks_are_no_longer_kept_near_duplicates_are_not_looked_for_and_that_is_said(
     first: Run, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graft
 ) -> None:
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "empty"))
     found = graftwork.evaluate(first.folder, mixed)
     assert (found.exact, found.near) == (EXACT, None)
     assert found.fresh.images == FRESH + NEAR
-    assert "near-copies of training images were not looked for" in graft("evaluate", first.folder, mixed).out
+    assert "near-duplicates of training images were not looked for" in graft("evaluate", first.folder, mixed).out
 
 
 def test_a_class_that_the_model_does_not_know_is_named(first: Run, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import graftwork
 from graftwork.testing import tiny_image
-from graftwork.verbs import reading
+from graftwork.verbs import extraction
 
 NEW = 10
 
@@ -39,13 +39,13 @@ def passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Images that each engine was given that was opened; nothing is kept from before."""
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
     given: list[int] = []
-    open_engine = reading.open_engine
+    open_engine = extraction.open_engine
 
-    def opened(*arguments: object) -> Counted:
+    def backbone(*arguments: object) -> Counted:
         given.append(0)
         return Counted(open_engine(*arguments), given)
 
-    monkeypatch.setattr(reading, "open_engine", opened)
+    monkeypatch.setattr(extraction, "open_engine", backbone)
     return given
 
 
@@ -78,9 +78,9 @@ def test_ten_new_images_cost_ten_passes_to_train_and_a_second_run_costs_none(
 ) -> None:
     first = graftwork.train(tiny, output=tmp_path / "first", **random_network)
     assert sum(passes) == 60
-    graftwork.train(more, output=tmp_path / "second", like=first.folder, **random_network)
+    graftwork.train(more, output=tmp_path / "second", split_from=first.folder, **random_network)
     assert sum(passes) == 60 + NEW
-    graftwork.train(more, output=tmp_path / "again", like=first.folder, metric="log-loss", **random_network)
+    graftwork.train(more, output=tmp_path / "again", split_from=first.folder, metric="log-loss", **random_network)
     graftwork.extract(more, output=tmp_path / "codes.npz", backbone=random_network["backbone"])
     graftwork.probe(more, backbone=random_network["backbone"])
     assert sum(passes) == 60 + NEW

@@ -36,12 +36,12 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     real = io.open
 
     def of(name: str) -> None:
-        def opened(file: object, mode: str = "r", *rest: object, **named: object) -> object:
+        def backbone(file: object, mode: str = "r", *rest: object, **named: object) -> object:
             if set(mode) & set("wax+") and name in str(file):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
             return real(file, mode, *rest, **named)
 
-        monkeypatch.setattr(io, "open", opened)
+        monkeypatch.setattr(io, "open", backbone)
 
     return of
 

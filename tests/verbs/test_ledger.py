@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graftwork.verbs.ledger import count_look
-from graftwork.verbs.listener import Listener
+from graftwork.steps.ledger import count_look
+from graftwork.listener import Listener
 
 
 @pytest.mark.parametrize("damage", [b"{", b"", b"[]", b"null", b'{"a": 3}', b'["a"]', b"\xff\xfe", b"7", b'"x"'])

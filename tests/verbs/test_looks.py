@@ -10,16 +10,16 @@ import pytest
 import graftwork
 from graftwork import files
 from graftwork.core.record import Run
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.runfolder import read_run
-from graftwork.verbs.ledger import count_look
-from graftwork.verbs.listener import Listener
+from graftwork.steps.ledger import count_look
+from graftwork.listener import Listener
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which nothing was looked at; codes and all else that is kept costs nothing there."""
-    cache, shared = tmp_path / "cache", Path(files.cache_folder())
+    cache, shared = tmp_path / "cache", Path(files.cache_root())
     cache.mkdir()
     for name in files.KEPT:
         (shared / name).mkdir(parents=True, exist_ok=True)

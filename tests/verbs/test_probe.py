@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import graftwork
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.verbs.probe import Probe
 
 

@@ -18,8 +18,8 @@ from graftwork.errors import DataError
 from graftwork.runfolder import read_run
 from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
 from graftwork.verbs import shifted
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.reading import Networks
+from graftwork.listener import Listener
+from graftwork.steps.backbones import Backbones
 
 pytestmark = pytest.mark.xdist_group("tuning")
 
@@ -94,7 +94,7 @@ def test_one_training_serves_all_shares_of_the_way(
     assert not steps.taken["fit"]
     half = run.trials[run.verdict.chosen].candidate.plan
     assert isinstance(half, Recipe)
-    assert half.keep == 0.5
+    assert half.alpha == 0.5
 
 
 def test_the_clock_knows_of_the_images_from_there(
@@ -102,11 +102,11 @@ def test_the_clock_knows_of_the_images_from_there(
 ) -> None:
     asked: list[int] = []
 
-    def forecast(networks: Networks, backbone: str, images: int) -> float:
+    def forecast(backbones: Backbones, backbone: str, images: int) -> float:
         asked.append(images)
         return 0.0
 
-    monkeypatch.setattr(Networks, "forecast_seconds", forecast)
+    monkeypatch.setattr(Backbones, "forecast_seconds", forecast)
     backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
     settings = {"backbone": str(backbone), "folds": 3, "loss": "softmax", "time_limit": "1s"}
     graftwork.train(tiny, output=tmp_path / "run", **settings)

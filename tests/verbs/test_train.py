@@ -57,7 +57,7 @@ def test_a_whole_run_is_left_alone_and_a_killed_one_goes_on(tiny, tmp_path, smal
 
 
 def test_two_runs_never_write_into_one_folder(tmp_path, monkeypatch):
-    from graftwork.verbs.output import claimed
+    from graftwork.steps.output import claimed
 
     monkeypatch.chdir(tmp_path)
     with claimed(None, "pets", {"seed": 0}) as one:
@@ -89,11 +89,11 @@ def test_series_that_are_all_one_leave_the_run_alone():
 
     from graftwork.verbs import train as story
 
-    prepared = SimpleNamespace(
+    split_images = SimpleNamespace(
         series=np.zeros(20, int), y=np.repeat([0, 1], 10), develop_groups=np.arange(20),
         split=SimpleNamespace(develop=np.arange(20), folds=np.arange(20) % 5),
     )  # fmt: skip
-    assert story._score_with_series_apart(SimpleNamespace(seed=0), None, None, prepared) == ()
+    assert story._score_with_series_apart(SimpleNamespace(seed=0), None, None, split_images) == ()
 
 
 def test_a_seed_below_nothing_is_refused(tiny, tmp_path, small):
@@ -102,7 +102,7 @@ def test_a_seed_below_nothing_is_refused(tiny, tmp_path, small):
 
 
 def test_a_lifted_limit_is_typed(run):
-    from graftwork.verbs.output import command
+    from graftwork.steps.output import command
 
     assert "--time-limit none" in command("train", {**run.settings, "time_limit": None})
     assert "--time-limit" not in command("train", run.settings)
@@ -193,7 +193,7 @@ def test_like_keeps_every_image_on_its_side(run, tiny, tmp_path, small):
     shutil.copytree(tiny, more)
     for i in range(30):
         Image.fromarray(tiny_image(i % 3, 900 + i)).save(more / ["ant", "bee", "cat"][i % 3] / f"new-{i}.png")
-    second = train(more, output=tmp_path / "second", like=run.folder, **small)
+    second = train(more, output=tmp_path / "second", split_from=run.folder, **small)
     side = dict(zip(second.images.digests, second.images.parts, strict=True))
     for digest, part in zip(run.images.digests, run.images.parts, strict=True):
         assert side[digest] == part

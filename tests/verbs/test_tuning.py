@@ -19,7 +19,7 @@ from graftwork.finetune import loop
 from graftwork.reporting.page import render
 from graftwork.runfolder import read_run
 from graftwork.testing import write_tiny_backbone, write_tiny_images
-from graftwork.verbs.clock import Clock, parse_seconds
+from graftwork.clock import Clock, parse_seconds
 
 pytestmark = pytest.mark.xdist_group("tuning")
 
@@ -37,7 +37,7 @@ def tuned_run(settings: dict[str, object], tiny: Path, tmp_path_factory: pytest.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         # far above every other, so that a tuned network is chosen
-        return graftwork.train(tiny, output=tmp_path_factory.mktemp("runs") / "tuned", worth=0, lr=3e-3, **settings)
+        return graftwork.train(tiny, output=tmp_path_factory.mktemp("runs") / "tuned", tolerance=0, lr=3e-3, **settings)
 
 
 def test_every_candidate_stands_in_the_record(tuned_run: Run) -> None:
@@ -46,21 +46,21 @@ def test_every_candidate_stands_in_the_record(tuned_run: Run) -> None:
     assert any(isinstance(plan, Linear) for plan in plans)
     assert any(trial.candidate.views > 1 for trial in tuned_run.trials)
     assert {plan.freeze_to is None for plan in recipes} == {True, False}
-    assert {plan.keep for plan in recipes} == {0.5, 1.0}
+    assert {plan.alpha for plan in recipes} == {0.5, 1.0}
     assert len(tuned_run.verdict.rows) == len(tuned_run.trials)
     assert read_run(Path(tuned_run.folder)).verdict == tuned_run.verdict
 
 
 def test_halving_drops_some_and_runs_others_on_all_folds(tuned_run: Run) -> None:
     recipes = [trial for trial in tuned_run.trials if isinstance(trial.candidate.plan, Recipe)]
-    whole = [trial for trial in recipes if trial.ended == "whole"]
-    dropped = [trial for trial in recipes if trial.ended == "dropped early"]
+    whole = [trial for trial in recipes if trial.ended == "completed"]
+    dropped = [trial for trial in recipes if trial.ended == "eliminated"]
     assert whole
     assert dropped
     assert all(trial.run.all() for trial in whole)
     assert all(0 < trial.run.mean() < 0.5 for trial in dropped)
     assert all(len(trial.curve) == 2 for trial in recipes)
-    assert tuned_run.trials[tuned_run.verdict.chosen].ended == "whole"
+    assert tuned_run.trials[tuned_run.verdict.chosen].ended == "completed"
 
 
 def test_report_shows_every_fine_tuning(tuned_run: Run) -> None:
@@ -100,7 +100,7 @@ def _choose_tuned(choose):  # type: ignore[no-untyped-def]
 
     def chosen(trials, *rest, **named):  # type: ignore[no-untyped-def]
         verdict = choose(trials, *rest, **named)
-        whole = [j for j, t in enumerate(trials) if isinstance(t.candidate.plan, Recipe) and t.ended == "whole"]
+        whole = [j for j, t in enumerate(trials) if isinstance(t.candidate.plan, Recipe) and t.ended == "completed"]
         return dataclasses.replace(verdict, chosen=whole[0])
 
     return chosen
@@ -119,10 +119,10 @@ def test_a_killed_tournament_goes_on_to_the_same_end(
     kill_at: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    keep, epochs = loop._keep, []
+    alpha, epochs = loop._keep, []
 
     def killed(*given: object) -> None:
-        keep(*given)  # type: ignore[arg-type]
+        alpha(*given)  # type: ignore[arg-type]
         epochs.append(given)
         if len(epochs) == kill_at:
             raise KilledError
@@ -131,7 +131,7 @@ def test_a_killed_tournament_goes_on_to_the_same_end(
     asked = {**settings, "worth": 0, "lr": 3e-3}
     with pytest.raises(KilledError):
         graftwork.train(tiny, output=tmp_path / "run", **asked)
-    monkeypatch.setattr(loop, "_keep", keep)
+    monkeypatch.setattr(loop, "_keep", alpha)
     again = graftwork.train(tiny, output=tmp_path / "run", **asked)
     assert again.verdict == tuned_run.verdict
     assert again.test is not None
@@ -147,9 +147,9 @@ def test_a_killed_run_goes_on_with_the_views_it_had_decided_on(
     def killed(*given: object) -> None:
         raise KilledError
 
-    keep = loop._keep
+    alpha = loop._keep
     asked = {**settings, "time_limit": "1h"}
-    for views, end in ((3, killed), (5, keep)):  # the second start has less time, or more
+    for views, end in ((3, killed), (5, alpha)):  # the second start has less time, or more
         monkeypatch.setattr(tuning, "_views_within_time", lambda *given, views=views: views)
         monkeypatch.setattr(loop, "_keep", end)
         if end is killed:
@@ -177,7 +177,7 @@ def test_a_loss_that_explodes_leaves_the_others(
     settings: dict[str, object], tiny: Path, tmp_path: Path, listener
 ) -> None:
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "lr": 1e30})
-    assert run.trials[run.verdict.chosen].ended == "whole"
+    assert run.trials[run.verdict.chosen].ended == "completed"
     assert any("the loss must stay a number" in line for line in listener.said)
     (said,) = [finding for finding in run.findings if finding.code == "G310"]
     assert said.count == 3
@@ -187,40 +187,40 @@ def test_a_loss_that_explodes_leaves_the_others(
 
 def prepared_and_opened(settings: dict[str, object], tiny: Path):  # type: ignore[no-untyped-def]
     """What a run has before it searches: its images, and its network."""
-    from graftwork.verbs.listener import Listener
-    from graftwork.verbs.prepare import prepare
-    from graftwork.verbs.reading import Asked, open_networks
+    from graftwork.listener import Listener
+    from graftwork.steps.prepare import prepare
+    from graftwork.steps.backbones import ExtractionOptions, open_networks
 
     given = {"test": 0.2, "folds": 3, "group_by": None, "like": None, "seed": 0, "listener": Listener()}
-    prepared = prepare(tiny, **given)  # type: ignore[arg-type]
-    asked = Asked(str(settings["backbone"]))
-    return prepared, open_networks([asked.backbone], asked, prepared.develop, intensity_range=None, listener=Listener())
+    split_images = prepare(tiny, **given)  # type: ignore[arg-type]
+    asked = ExtractionOptions(str(settings["backbone"]))
+    return split_images, open_networks([asked.backbone], asked, split_images.develop, intensity_range=None, listener=Listener())
 
 
 def test_a_fold_is_kept_by_all_that_it_depends_on(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
     import dataclasses
 
-    from graftwork.verbs.listener import Listener
-    from graftwork.verbs.tuning import Wanted, tuning_for
+    from graftwork.listener import Listener
+    from graftwork.steps.compete import FineTuneOptions, fine_tune_context
 
-    prepared, networks = prepared_and_opened(settings, tiny)
+    split_images, backbones = prepared_and_opened(settings, tiny)
 
-    def folder(prepared=prepared, networks=networks, balanced=False):  # type: ignore[no-untyped-def]
+    def folder(split_images=split_images, backbones=backbones, balanced=False):  # type: ignore[no-untyped-def]
         kept = {"balanced": balanced, "seed": 0, "listener": Listener()}
-        return tuning_for(prepared, networks, Wanted(), tmp_path, **kept).folder
+        return fine_tune_context(split_images, backbones, FineTuneOptions(), tmp_path, **kept).folder
 
-    images = prepared.images
+    images = split_images.images
     swapped = images.labels.copy()
-    swapped[prepared.split.develop[:2]] = swapped[prepared.split.develop[:2]][::-1] + 1
-    other = dataclasses.replace(prepared, images=dataclasses.replace(images, labels=swapped % 3))
-    (name,) = networks.opened
-    opened = networks.opened[name]
-    card = dataclasses.replace(opened.reading.card, weights_sha256="another")
+    swapped[split_images.split.develop[:2]] = swapped[split_images.split.develop[:2]][::-1] + 1
+    other = dataclasses.replace(split_images, images=dataclasses.replace(images, labels=swapped % 3))
+    (name,) = backbones.backbone
+    backbone = backbones.backbone[name]
+    card = dataclasses.replace(backbone.extraction.card, weights_sha256="another")
     again = dataclasses.replace(
-        networks, opened={name: dataclasses.replace(opened, reading=dataclasses.replace(opened.reading, card=card))}
+        backbones, backbone={name: dataclasses.replace(backbone, extraction=dataclasses.replace(backbone.extraction, card=card))}
     )
     assert folder() == folder()
-    assert len({folder(), folder(other), folder(networks=again), folder(balanced=True)}) == 4
+    assert len({folder(), folder(other), folder(backbones=again), folder(balanced=True)}) == 4
 
 
 def test_fine_tunings_start_at_the_c_of_standardised_codes(
@@ -304,14 +304,14 @@ def test_what_reading_took_forecasts_further_reading(
 
     pixels, seconds = extract.pixels, 0.02
     slowly = 0.5 * seconds / (os.cpu_count() or 1)
-    _, networks = prepared_and_opened(settings, tiny)
-    ((name, opened),) = networks.opened.items()
-    candidate = linear_candidates(opened.reading.card)[0]
-    networks.codes(candidate)
-    assert networks.forecast_seconds(name, 1000) < 1000 * slowly
+    _, backbones = prepared_and_opened(settings, tiny)
+    ((name, backbone),) = backbones.backbone.items()
+    candidate = linear_candidates(backbone.extraction.card)[0]
+    backbones.codes(candidate)
+    assert backbones.forecast_seconds(name, 1000) < 1000 * slowly
     monkeypatch.setattr(extract, "pixels", lambda *given: (time.sleep(seconds), pixels(*given))[1])
-    networks.codes(dataclasses.replace(candidate, views=5))
-    assert networks.forecast_seconds(name, 1000) > 1000 * slowly
+    backbones.codes(dataclasses.replace(candidate, views=5))
+    assert backbones.forecast_seconds(name, 1000) > 1000 * slowly
     _, again = prepared_and_opened(settings, tiny)
     again.codes(candidate)
     assert not again._took  # all were kept
@@ -320,8 +320,8 @@ def test_what_reading_took_forecasts_further_reading(
 
 def test_several_networks_compete_and_each_is_named(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
     other = write_tiny_backbone(tmp_path, architecture="test_byobnet", seed=9)
-    networks = [str(settings["backbone"]), str(other)]
-    run = graftwork.train(tiny, output=tmp_path / "run", **{**settings, "backbone": networks, "time_limit": "1s"})
+    backbones = [str(settings["backbone"]), str(other)]
+    run = graftwork.train(tiny, output=tmp_path / "run", **{**settings, "backbone": backbones, "time_limit": "1s"})
     assert len(run.cards) == 2
     assert {trial.candidate.backbone for trial in run.trials} == {card.name for card in run.cards}
     assert run.card.name == run.trials[run.verdict.chosen].candidate.backbone
@@ -365,8 +365,8 @@ def test_a_run_is_ranked_among_those_of_its_own_length_only(
     for trial in run.trials:
         if isinstance(trial.candidate.plan, Recipe):
             ended[trial.candidate.plan.start].add(trial.ended)
-    assert ended["random"] == {"whole"}
-    assert ended["pretrained"] == {"whole", "dropped early"}
+    assert ended["random"] == {"completed"}
+    assert ended["pretrained"] == {"completed", "eliminated"}
 
 
 def test_one_that_goes_astray_in_a_later_fold_leaves_the_others_whole(
@@ -376,18 +376,18 @@ def test_one_that_goes_astray_in_a_later_fold_leaves_the_others_whole(
 
     tune_fold, calls = tournament.tune_fold, []
 
-    def astray(plan: Recipe, *given: object, **named: object) -> object:
+    def diverged(plan: Recipe, *given: object, **named: object) -> object:
         calls.append(plan)
         if plan.freeze_to is None and [p.freeze_to for p in calls].count(None) == 2:
             raise TrainingError("the loss must stay a number, but was nan in epoch 1; lower --lr from 1")
         return tune_fold(plan, *given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tournament, "tune_fold", astray)
+    monkeypatch.setattr(tournament, "tune_fold", diverged)
     run = graftwork.train(tiny, output=tmp_path / "run", exhaustive=True, **settings)
     ended = {trial.candidate.layer: trial for trial in run.trials if isinstance(trial.candidate.plan, Recipe)}
-    assert ended["the input"].ended == "went astray"
+    assert ended["the input"].ended == "diverged"
     assert 0 < ended["the input"].run.mean() < 0.5
-    assert {trial.ended for name, trial in ended.items() if name != "the input"} == {"whole"}
+    assert {trial.ended for name, trial in ended.items() if name != "the input"} == {"completed"}
     assert all(trial.run.all() for name, trial in ended.items() if name != "the input")
 
 
@@ -405,8 +405,8 @@ def test_where_the_clock_leaves_some_folds_the_chosen_linear_one_stands_for_all(
     monkeypatch.setattr(Tournament, "_run_fold", short)
     run = graftwork.train(tiny, output=tmp_path / "run", **settings)
     linear = [trial for trial in run.trials if isinstance(trial.candidate.plan, Linear) and trial.candidate.views == 1]
-    assert sorted({trial.ended for trial in linear}) == ["another stood for it", "whole"]
-    assert sum(trial.ended == "whole" for trial in linear) == 1
+    assert sorted({trial.ended for trial in linear}) == ["represented", "completed"]
+    assert sum(trial.ended == "completed" for trial in linear) == 1
     assert run.verdict.images is not None
     assert run.verdict.images < len(run.y)
     assert "stood for it here" in render(run, None)
@@ -431,7 +431,7 @@ def test_a_small_disk_keeps_fewer_views_or_none_and_says_so(
         monkeypatch.setenv("GRAFTWORK_CACHE_MB", str(budget_mb))
         run = graftwork.train(tiny, output=tmp_path / str(budget_mb), **asked)
         plans = [trial.candidate.plan for trial in run.trials if isinstance(trial.candidate.plan, Recipe)]
-        assert {plan.fixed_views for plan in plans} == {views}
+        assert {plan.cached_augmentations for plan in plans} == {views}
     said = [line for line in listener.said if "more than the store may hold" in line]
     assert "every epoch passes through the whole network" in said[-1]
     assert "1 views are kept" in said[0]
@@ -441,10 +441,10 @@ def test_a_small_disk_keeps_fewer_views_or_none_and_says_so(
 def test_the_first_ctrl_c_goes_on_with_the_best_so_far(
     settings: dict[str, object], tiny: Path, tmp_path: Path, listener, stop_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep, epochs = loop._keep, []
+    alpha, epochs = loop._keep, []
 
     def stopped(*given: object) -> None:
-        keep(*given)  # type: ignore[arg-type]
+        alpha(*given)  # type: ignore[arg-type]
         epochs.append(given)
         if len(epochs) == stop_at:
             raise KeyboardInterrupt

@@ -22,7 +22,7 @@ from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
 from graftwork.backbones.weights import PICKLES, weights_file
 from graftwork.core.facts import Aspect, BackboneCard, BatchnormStatistics, Intensity, Preprocess, Relu, Tap, digest_of
 from graftwork.errors import BackboneError
-from graftwork.files import kept_folder, read_kept, sha256_of, write_json
+from graftwork.files import cache_folder, read_cached, sha256_of, write_json
 
 EMBEDDED = "efficientnet_lite0"
 """The network whose weights come with the installation."""
@@ -35,7 +35,7 @@ _DATA_TERMS = "data_terms"
 
 
 @dataclasses.dataclass(frozen=True)
-class _ReadFromNetwork:
+class _Description:
     """The fields of a card that only the network tells, as they are kept."""
 
     taps: tuple[Tap, ...]
@@ -139,7 +139,7 @@ def layer_names(card: BackboneCard, layers: str) -> tuple[str, ...]:
     return tuple(tap.name for tap in card.taps)
 
 
-def with_reading(
+def with_pooling(
     card: BackboneCard, *, pool: Literal["average", "max"] = "average", relu: Relu = "auto"
 ) -> BackboneCard:
     """Return the card with its layers read in another way.
@@ -189,9 +189,9 @@ def _complete(card: BackboneCard) -> BackboneCard:
     path = weights_file(card)
     card = dataclasses.replace(card, weights_sha256=checksum or sha256_of(path))
     key = digest_of([_DESCRIPTION_VERSION, dataclasses.asdict(card)])
-    kept = kept_folder("backbones") / f"{key}.json"
-    names = [field.name for field in dataclasses.fields(_ReadFromNetwork)]
-    known = read_kept(kept, _ReadFromNetwork)
+    kept = cache_folder("backbones") / f"{key}.json"
+    names = [field.name for field in dataclasses.fields(_Description)]
+    known = read_cached(kept, _Description)
     if known is not None:
         return dataclasses.replace(card, **{name: getattr(known, name) for name in names})
     from graftwork.backbones.describe import described

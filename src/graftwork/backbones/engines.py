@@ -26,7 +26,7 @@ from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Prec
 from graftwork.backbones.openvino_import import core
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.errors import BackboneError
-from graftwork.files import kept_folder, read_kept, whole_folder, write_json
+from graftwork.files import cache_folder, read_cached, whole_folder, write_json
 
 AGREE = 0.02
 """Law: relative error of the centred codes against float32, at most, on the worst image and layer."""
@@ -82,8 +82,8 @@ def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -
     """
     machine = _machine()
     key = digest_of([_identity(card), machine])
-    kept = kept_folder("engines") / f"{key}.json"
-    known = read_kept(kept, EngineChoice)
+    kept = cache_folder("engines") / f"{key}.json"
+    known = read_cached(kept, EngineChoice)
     if known is not None:
         return known
     sample = _distinct(pixels())[:_SAMPLE]
@@ -224,7 +224,7 @@ def _torch_engine(card: BackboneCard, device: str, precision: str) -> Engine:
 
 def _graph(card: BackboneCard) -> Path:
     """The folder of a network's graph in the cache, made when it is not there."""
-    folder = kept_folder("engines") / digest_of(_identity(card))
+    folder = cache_folder("engines") / digest_of(_identity(card))
     if not (folder / GRAPH_FILE).is_file():
         from graftwork.backbones.convert import save_graph, to_graph
         from graftwork.backbones.graph import codes_network

@@ -66,7 +66,7 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Seen:
+class _ModuleOutput:
     """What one module gave in the watched pass."""
 
     name: str
@@ -84,10 +84,10 @@ class _Seen:
 class _Pass:
     """A watched forward pass."""
 
-    trunk: tuple[_Seen, ...]
+    trunk: tuple[_ModuleOutput, ...]
     """In the order of execution, up to the classifier."""
-    leaves: dict[str, _Seen]
-    final: _Seen
+    leaves: dict[str, _ModuleOutput]
+    final: _ModuleOutput
     """What the network's own classifier reads."""
 
 
@@ -160,9 +160,9 @@ class _Watcher:
     """Notes what the modules of a network give while it runs once."""
 
     def __init__(self, network: nn.Module) -> None:
-        self.trunk: dict[str, _Seen] = {}
-        self.leaves: dict[str, _Seen] = {}
-        self.final: _Seen | None = None
+        self.trunk: dict[str, _ModuleOutput] = {}
+        self.leaves: dict[str, _ModuleOutput] = {}
+        self.final: _ModuleOutput | None = None
         self._network = network
         self._trunk_names = {name for name, _ in _trunk(network)}
         self._classifier = classifier_name(network)
@@ -176,14 +176,14 @@ class _Watcher:
             handles.append(module.register_forward_hook(functools.partial(self._after, name)))
         return handles
 
-    def note(self, name: str, value: Any) -> _Seen | None:
+    def note(self, name: str, value: Any) -> _ModuleOutput | None:
         """Return what is to be known of a tensor; None for other things, and for shapes that are no code."""
         if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3, 4):
             return None
         layout = _layout(self._network, value)
         pool = _own_pool(self._network, layout)
         code = pooled(value.detach(), layout, pool, prefix_tokens(self._network))[0].clone()
-        return _Seen(name, tuple(value.shape[1:]), value.grad_fn, self._convolutions, layout, code)
+        return _ModuleOutput(name, tuple(value.shape[1:]), value.grad_fn, self._convolutions, layout, code)
 
     def _before(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if name == self._classifier:
@@ -265,10 +265,10 @@ def _own_pool(network: nn.Module, layout: Layout) -> Pool:
     return "token" if layout == "tokens" and by_token else "average"
 
 
-def _stage_ends(seen: _Pass) -> list[_Seen]:
+def _stage_ends(seen: _Pass) -> list[_ModuleOutput]:
     total = seen.final.convolutions
-    run: list[_Seen] = []
-    ends: list[_Seen] = []
+    run: list[_ModuleOutput] = []
+    ends: list[_ModuleOutput] = []
     begin = 0
     for entry in (*_changes(seen.trunk), None):
         if entry is not None and (not run or not _cuts(run[-1], entry, total)):
@@ -281,9 +281,9 @@ def _stage_ends(seen: _Pass) -> list[_Seen]:
     return ends
 
 
-def _changes(trunk: Sequence[_Seen]) -> Iterator[_Seen]:
+def _changes(trunk: Sequence[_ModuleOutput]) -> Iterator[_ModuleOutput]:
     """What makes a value: dropout and identities hand on what they were given, pooling only gathers it."""
-    previous: _Seen | None = None
+    previous: _ModuleOutput | None = None
     for entry in trunk:
         handed_on = previous is not None and entry.operation is previous.operation
         gathered = previous is not None and _is_pooling(entry) and entry.convolutions == previous.convolutions
@@ -292,23 +292,23 @@ def _changes(trunk: Sequence[_Seen]) -> Iterator[_Seen]:
         previous = entry
 
 
-def _is_pooling(entry: _Seen) -> bool:
+def _is_pooling(entry: _ModuleOutput) -> bool:
     return entry.operation is not None and any(word in entry.operation.name() for word in ("Pool2D", "MeanBackward"))
 
 
-def _cuts(previous: _Seen, entry: _Seen, total: int) -> bool:
+def _cuts(previous: _ModuleOutput, entry: _ModuleOutput, total: int) -> bool:
     if entry.shape != previous.shape:
         return True
     alone = entry.layout == "vector" or total <= _SHALLOW
     return alone and entry.convolutions > previous.convolutions
 
 
-def _split(run: Sequence[_Seen], begin: int, total: int) -> list[_Seen]:
+def _split(run: Sequence[_ModuleOutput], begin: int, total: int) -> list[_ModuleOutput]:
     """The end of a run, and points at even depths within one that is long."""
     end = run[-1]
     span = end.convolutions - begin
     pieces = max(1, round(_STAGES_OF_ONE_SHAPE * span / total)) if total > _SHALLOW else 1
-    ends: list[_Seen] = []
+    ends: list[_ModuleOutput] = []
     for piece in range(1, pieces):
         reached = [entry for entry in run if entry.convolutions <= begin + span * piece / pieces]
         if reached and reached[-1] not in ends and reached[-1].convolutions > begin:
@@ -316,12 +316,12 @@ def _split(run: Sequence[_Seen], begin: int, total: int) -> list[_Seen]:
     return [*ends, end]
 
 
-def _is_stem(end: _Seen, seen: _Pass) -> bool:
+def _is_stem(end: _ModuleOutput, seen: _Pass) -> bool:
     total = seen.final.convolutions
     return total > _SHALLOW and (end.convolutions == 1 or end.convolutions < _STEM_DEPTH * total)
 
 
-def _names(network: nn.Module, seen: _Pass, ends: Sequence[_Seen]) -> list[str]:
+def _names(network: nn.Module, seen: _Pass, ends: Sequence[_ModuleOutput]) -> list[str]:
     """Each end is named for the largest container that lies wholly in its stage and ends with it."""
     order = {entry.name: i for i, entry in enumerate(seen.trunk)}
     names = []
@@ -339,12 +339,12 @@ def _names(network: nn.Module, seen: _Pass, ends: Sequence[_Seen]) -> list[str]:
     return names
 
 
-def _same_code(end: _Seen, final: _Seen) -> bool:
+def _same_code(end: _ModuleOutput, final: _ModuleOutput) -> bool:
     return end.code.shape == final.code.shape and torch.allclose(end.code, final.code, rtol=1e-4, atol=1e-6)
 
 
 def _point(
-    network: nn.Module, seen: _Pass, entry: _Seen, name: str, side: Literal["input", "output"] = "output"
+    network: nn.Module, seen: _Pass, entry: _ModuleOutput, name: str, side: Literal["input", "output"] = "output"
 ) -> Point:
     relus = _relus_of(entry.operation)
     tap = Tap(

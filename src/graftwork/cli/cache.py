@@ -7,7 +7,7 @@ import shutil
 import click
 
 from graftwork.codes.store import Store
-from graftwork.files import KEPT, cache_folder, kept_folder, size_mb
+from graftwork.files import KEPT, cache_folder, cache_root, size_mb
 
 
 @click.command("cache", short_help="Show, clear or limit what is kept on disk.")
@@ -20,12 +20,12 @@ def command(clear: bool, budget_mb: float | None) -> None:
     """
     if clear:
         for name in KEPT:
-            if kept_folder(name).exists():
-                shutil.rmtree(kept_folder(name))  # the ledger of looks at test sets lies beside them, and stays
+            if cache_folder(name).exists():
+                shutil.rmtree(cache_folder(name))  # the ledger of looks at test sets lies beside them, and stays
     if budget_mb is not None:
-        for dropped in Store(budget_mb=budget_mb).keep_budget():
+        for dropped in Store(budget_mb=budget_mb).enforce_budget():
             click.echo(f"dropped {dropped}")
-    sizes = {name: size_mb(kept_folder(name)) for name in KEPT if kept_folder(name).exists()}
-    click.echo(f"{cache_folder()}: {sum(sizes.values()):,.0f} MB")
+    sizes = {name: size_mb(cache_folder(name)) for name in KEPT if cache_folder(name).exists()}
+    click.echo(f"{cache_root()}: {sum(sizes.values()):,.0f} MB")
     for name, size in sizes.items():
         click.echo(f"  {name}: {size:,.0f} MB")

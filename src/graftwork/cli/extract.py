@@ -17,7 +17,7 @@ from graftwork.cli.terminal import Terminal
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="FILE.parquet or FILE.npz."
 )
 @options.backbone_option
-@options.reading_options
+@options.extraction_options
 @click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to read.")
 @click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
 @options.quiet_option

@@ -60,7 +60,7 @@ backbones_option = click.option(
     help="A timm or torchvision name, a .safetensors file, or auto; given several times, all compete.",
 )
 
-reading_options = together(
+extraction_options = together(
     click.option("--aspect", type=click.Choice(["crop", "pad", "stretch"]), help="How an oblong image becomes square."),
     click.option(
         "--input-px", type=click.IntRange(min=16), metavar="N", help="Side of the network's input, in pixels."
@@ -85,7 +85,7 @@ reading_options = together(
     ),
 )
 
-tuning_options = together(
+fine_tune_options = together(
     click.option(
         "--freeze-to", metavar="LAYER|N|P%", help="Tune what lies above this layer, in place of the usual cuts."
     ),
@@ -109,7 +109,7 @@ tuning_options = together(
     click.option("--augment", type=click.Choice(["none", "crop"])),
 )
 
-judge_options = together(
+judging_options = together(
     click.option(
         "--metric",
         type=click.Choice(["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]),

@@ -14,9 +14,9 @@ from graftwork.cli.terminal import Terminal
 @click.command("probe", short_help="Accuracy of every layer, on the develop part.")
 @options.data_argument
 @options.backbone_option
-@options.reading_options
+@options.extraction_options
 @click.option("--loss", type=click.Choice(["auto", "softmax", "svm"]), default="softmax", show_default=True)
-@options.judge_options
+@options.judging_options
 @options.split_options
 @options.group_option
 @click.option("--on", type=click.Choice(["develop", "all"]), default="develop", show_default=True)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
     from graftwork.core.metrics import Metric
     from graftwork.core.record import Run
-    from graftwork.core.rules import Finding
+    from graftwork.core.findings import Finding
     from graftwork.core.stats import Share
     from graftwork.core.trials import Trial
     from graftwork.model.load import Prediction
-    from graftwork.verbs.check import Checked
+    from graftwork.verbs.check import CheckResult
     from graftwork.verbs.compare import Comparison
     from graftwork.verbs.evaluate import Evaluation
     from graftwork.verbs.probe import Probe
@@ -90,7 +90,7 @@ def _name(name: str) -> Text:
 
 
 def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
-    """Every candidate and every cheap row; validation, selected."""
+    """Every candidate and every baseline; validation, selected."""
     table = Table(title="out of fold (validation, selected)", title_justify="left")
     table.add_column("candidate")
     table.add_column(verdict.metric, justify="right")
@@ -99,7 +99,7 @@ def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
     table.add_column("seconds", justify="right")
     for number, (row, trial) in enumerate(zip(verdict.rows, trials, strict=True)):
         mark = "chosen" if number == verdict.chosen else "best" if number == verdict.best else ""
-        if trial.ended == "cut short":  # how far it was then says nothing of it
+        if trial.ended == "interrupted":  # how far it was then says nothing of it
             mark = trial.ended
         _add(table, verdict.metric, row, mark, f"{trial.cost.fit_seconds:.1f}")
     table.add_section()
@@ -236,7 +236,7 @@ def show_evaluation(found: Evaluation, *, at_least: float | None, as_json: bool)
                 highlight=False,
             )
     if found.near is None:
-        console.print("near-copies of training images were not looked for: what was measured on them is gone")
+        console.print("near-duplicates of training images were not looked for: what was measured on them is gone")
     table = Table()
     for title in ("class", "recall", "95 %", "precision", "95 %", "images"):
         table.add_column(title, justify="left" if title == "class" else "right")
@@ -251,7 +251,7 @@ def show_evaluation(found: Evaluation, *, at_least: float | None, as_json: bool)
         )
 
 
-def show_check(found: Checked, *, as_json: bool) -> None:
+def show_check(found: CheckResult, *, as_json: bool) -> None:
     """Print counts and findings."""
     if as_json:
         _print_json(found)

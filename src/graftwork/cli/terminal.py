@@ -23,7 +23,7 @@ from rich.text import Text
 
 from graftwork.cli.lines import one_line
 from graftwork.core.trials import Standing
-from graftwork.verbs.listener import Listener
+from graftwork.listener import Listener
 
 PLAIN_EVERY_SECONDS = 10.0
 

@@ -17,11 +17,11 @@ from graftwork.cli.terminal import Terminal
 @options.strategy_option
 @options.time_limit_option
 @options.backbones_option
-@options.reading_options
+@options.extraction_options
 @click.option("--layer", default="auto", show_default=True, metavar="auto|all|NAME", help="Where the network is read.")
-@options.tuning_options
+@options.fine_tune_options
 @click.option("--loss", type=click.Choice(["auto", "softmax", "svm"]), default="auto", show_default=True)
-@options.judge_options
+@options.judging_options
 @click.option(
     "--worth", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Points a cheaper model is forgiven."
 )

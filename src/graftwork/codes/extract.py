@@ -41,7 +41,7 @@ class Engine(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class ExtractionSettings:
     """One way to compute codes: everything they depend on, but for the image."""
 
     card: BackboneCard
@@ -67,7 +67,7 @@ class Reading:
 class LayerCodes:
     """The codes of some images at every layer of a reading, gathered from the store when asked for."""
 
-    reading: Reading
+    extraction: ExtractionSettings
     spaces: tuple[Space, ...]
     """One a view; the codes of several views are averaged."""
     digests: tuple[str, ...]
@@ -78,7 +78,7 @@ class LayerCodes:
 
     def take(self, indices: NDArray[np.integer]) -> LayerCodes:
         """Return the codes of some of the images, in the order of ``indices``."""
-        return LayerCodes(self.reading, self.spaces, tuple(self.digests[i] for i in indices))
+        return LayerCodes(self.extraction, self.spaces, tuple(self.digests[i] for i in indices))
 
     def _of_one(self, layer: str) -> Codes:
         if len(self.spaces) == 1:
@@ -90,7 +90,7 @@ class LayerCodes:
 
 def extract(
     images: ImageSet,
-    reading: Reading,
+    extraction: ExtractionSettings,
     engine: Callable[[], Engine],
     store: Store,
     *,
@@ -112,9 +112,9 @@ def extract(
     StorageError
         When the store cannot be written.
     """
-    layers = [tap.name for tap in reading.card.taps]
-    kinds = views(reading.views, seed=0)
-    spaces = [store.space(reading.key(view)) for view in kinds]
+    layers = [tap.name for tap in extraction.card.taps]
+    kinds = views(extraction.views, seed=0)
+    spaces = [store.space(extraction.key(view)) for view in kinds]
     for space in spaces:
         space.verify(layers)
         store.damaged += space.damaged
@@ -127,38 +127,38 @@ def extract(
         if not len(rows):
             continue
         made = made or engine()
-        for written in _fill(space, images, rows, reading, view, made):
+        for written in _fill(space, images, rows, extraction, view, made):
             done += written
             if progress is not None:
                 progress(done, total)
     if total:
-        store.keep_budget()
-    return LayerCodes(reading, tuple(spaces), tuple(digests))
+        store.enforce_budget()
+    return LayerCodes(extraction, tuple(spaces), tuple(digests))
 
 
 def _fill(
     space: Space,
     images: ImageSet,
     rows: NDArray[np.intp],
-    reading: Reading,
+    extraction: ExtractionSettings,
     view: View | None,
     engine: Engine,
 ) -> Iterator[int]:
     """Compute the codes of ``rows`` and write them shard by shard; yield the images done at each step."""
     held: list[Mapping[str, NDArray[np.float32]]] = []
     begin = 0
-    limit = _shard_images(reading)
+    limit = _shard_images(extraction)
     try:
-        for codes in engine.stream(_decoded(images, rows, reading, view)):
+        for codes in engine.stream(_decoded(images, rows, extraction, view)):
             held.append(codes)
             if sum(map(_height, held)) >= limit:
-                begin = _write(space, images, rows, begin, held, reading.dtype)
+                begin = _write(space, images, rows, begin, held, extraction.dtype)
                 held = []
             yield _height(codes)
     finally:
         # what was computed before a failure or Ctrl-C is kept
         if held:
-            _write(space, images, rows, begin, held, reading.dtype)
+            _write(space, images, rows, begin, held, extraction.dtype)
 
 
 def _write(
@@ -184,14 +184,14 @@ def _rounded(values: Sequence[NDArray[np.float32]], dtype: Dtype) -> Codes:
 
 
 def _decoded(
-    images: ImageSet, rows: NDArray[np.intp], reading: Reading, view: View | None
+    images: ImageSet, rows: NDArray[np.intp], extraction: ExtractionSettings, view: View | None
 ) -> Iterator[NDArray[np.uint8]]:
     """(1, px, px, 3) pixels of each image in order, decoded by as many threads as there are cores."""
     workers = os.cpu_count() or 1
     waiting: deque[Future[NDArray[np.uint8]]] = deque()
 
     def decode(i: int) -> NDArray[np.uint8]:
-        return pixels(images.read(i), reading.card.preprocess, view, images.names[i])[None]
+        return pixels(images.read(i), extraction.card.preprocess, view, images.names[i])[None]
 
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
@@ -210,7 +210,7 @@ def _height(codes: Mapping[str, NDArray[np.float32]]) -> int:
     return len(next(iter(codes.values())))
 
 
-def _shard_images(reading: Reading) -> int:
-    width = sum(tap.channels for tap in reading.card.taps)
-    by_size = int(SHARD_MB * 1e6 / (width * np.dtype(reading.dtype).itemsize))
+def _shard_images(extraction: ExtractionSettings) -> int:
+    width = sum(tap.channels for tap in extraction.card.taps)
+    by_size = int(SHARD_MB * 1e6 / (width * np.dtype(extraction.dtype).itemsize))
     return max(1, min(by_size, 8 * SHARD_IMAGES))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.facts import digest_of
-from graftwork.files import kept_folder, size_mb, whole_folder, write_json
+from graftwork.files import cache_folder, size_mb, whole_folder, write_json
 
 Codes = NDArray[np.floating]
 
@@ -176,7 +176,7 @@ class Store:
     """All spaces in one folder, within a budget of disk."""
 
     def __init__(self, folder: Path | None = None, budget_mb: float | None = None) -> None:
-        self.folder = folder if folder is not None else kept_folder("codes")
+        self.folder = folder if folder is not None else cache_folder("codes")
         self.budget_mb = float(os.environ.get("GRAFTWORK_CACHE_MB", BUDGET_MB)) if budget_mb is None else budget_mb
         self.damaged = 0
         """Shards that extractions dropped since they did not hold what was written."""
@@ -188,7 +188,7 @@ class Store:
         self._opened.add(space.folder)
         return space
 
-    def keep_budget(self) -> list[Path]:
+    def enforce_budget(self) -> list[Path]:
         """Drop the spaces unused for longest until the rest is within the budget; what was opened here stays."""
         spaces = [p for p in self.folder.glob("*/") if not p.name.startswith(".")] if self.folder.exists() else []
         sizes = {p: size_mb(p) for p in spaces}

@@ -1,4 +1,4 @@
-"""Facts: what was measured or is known, before anything is advised or intended."""
+"""Facts: what was measured or is known, before anything is advised or intended; and the words they are told in."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import hashlib
 import json
 from typing import Any, Literal
 
+Metric = Literal["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]
+Pool = Literal["average", "max"]
+"""How a layer with a spatial extent becomes one vector."""
 Aspect = Literal["crop", "pad", "stretch"]
 Intensity = Literal["dataset", "dtype", "image"]
 Interpolation = Literal["bicubic", "bilinear"]
@@ -45,10 +48,10 @@ class Preprocess:
 
 @dataclasses.dataclass(frozen=True)
 class Tap:
-    """A named point where the body of a network is read; users see it as a *layer*."""
+    """A named point of a network at which codes are taken; users see it as a *layer*."""
 
     name: str
-    """Dotted path of the module whose output is read, as ``named_modules`` prints it; ``pooled`` for the input of
+    """Dotted path of the module whose output is taken, as ``named_modules`` prints it; ``pooled`` for the input of
     the network's own classifier."""
     depth: float
     """Share of the forward pass below this point, 0 to 1; taps are listed by rising depth."""
@@ -82,17 +85,7 @@ class BackboneCard:
     batchnorm_statistics: BatchnormStatistics = "unknown"
     """``identity`` (mean 0, variance 1, as converters leave them): right as it is, useless once trained further."""
     top1_on_photos: float | None = None
-    """Share of the 1,000 photos (one of each ImageNet class) that the card reads right; guards preprocessing."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What a trial took, and what its model takes."""
-
-    fit_seconds: float
-    predict_ms_per_image: float | None = None
-    size_mb: float | None = None
-    device: str = "cpu"
+    """Top-1 accuracy on the 1,000 photos (one of each ImageNet class); guards preprocessing."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Metric = Literal["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]
-METRICS: tuple[str, ...] = get_args(Metric)
-
-Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
+from graftwork.core.arrays import Floats, Ints
+from graftwork.core.facts import Metric
 
 
 def weighted_loss(metric: Metric, y: Ints, probabilities: Floats, weights: Floats) -> NDArray[np.float64]:

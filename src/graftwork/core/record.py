@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.choose import Score, Verdict
+from graftwork.core.arrays import Ints
+from graftwork.core.choose import Verdict
 from graftwork.core.facts import BackboneCard, DatasetFacts
-from graftwork.core.metrics import Metric
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
+from graftwork.core.scoring import Score
 from graftwork.core.trials import Baseline, Trial
 
-SCHEMA_VERSION = 1
-
-Ints = NDArray[np.integer]
+SCHEMA_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +34,15 @@ class ImageTable:
     groups: tuple[int, ...]
 
 
+HowTested = Literal["held-out test", "given test part", "nested cross-validation"]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class TestScore:
-    """What the chosen model reads on images that no choice and no weight depended on."""
+    """The chosen model's score on images that no choice and no weight depended on."""
 
-    metric: Metric
-    value: float
-    low: float
-    high: float
-    interval: str
-    """How it was computed: ``exact (Clopper-Pearson)`` or ``bootstrap over N groups``."""
-    how: str
-    """``held-out test``, ``given test`` or ``nested cross-validation``."""
+    score: Score
+    how: HowTested
     rows: Ints
     """(n_test,) rows of the run's image table."""
     y: Ints
@@ -54,8 +50,8 @@ class TestScore:
     probabilities: NDArray[np.float32]
     """(n_test, k)."""
     look: int = 1
-    """How many times these images have been looked at by runs on this machine, this one included: of the image that
-    was looked at most."""
+    """How many times these images have been looked at by runs on this machine, this one included: the count of the
+    image with the highest one."""
     seen: int = 0
     """How many of these images other runs had looked at before."""
 
@@ -67,20 +63,20 @@ class TestScore:
 
 @dataclasses.dataclass(frozen=True)
 class Shift:
-    """What images of the place where the model will be used told."""
+    """What images of the target domain, where the model will be used, said."""
 
     folder: str
     verdict: Verdict
-    """On the half that helped to choose; one row a finalist."""
+    """On the half that helped to choose; one row per finalist."""
     score: Score
     """Of the chosen one on the other half."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CodesMap:
-    """A two-dimensional picture of the chosen layer's codes."""
+class Projection:
+    """The codes of the chosen layer in two dimensions."""
 
-    method: str
+    method: Literal["t-SNE", "PCA"]
     rows: Ints
     """(m,) rows of the run's image table."""
     xy: NDArray[np.float32]
@@ -99,6 +95,7 @@ class Run:
     command: str
     """What to type to do it again."""
     settings: dict[str, Any]
+    """What the user decided, by the names of ``train``'s arguments."""
     engine: str
     seed: int
     classes: tuple[str, ...]
@@ -116,7 +113,7 @@ class Run:
     baselines: tuple[Baseline, ...]
     verdict: Verdict
     test: TestScore | None
-    codes_map: CodesMap | None
+    projection: Projection | None
     stage_seconds: dict[str, float]
     """Wall-clock seconds of each stage, in order."""
     shift: Shift | None = None

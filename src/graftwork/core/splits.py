@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-Ints = NDArray[np.integer]
+from graftwork.core.arrays import Ints
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
+from graftwork.core.arrays import Floats, Ints
 
 LEVEL = 0.95
 

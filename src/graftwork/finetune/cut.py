@@ -81,7 +81,7 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
     return Cut(layer, name, shape, tuple(below), shapes_below, points[layer].tap.relu)
 
 
-def maps_card(card: BackboneCard, cut: Cut) -> BackboneCard:
+def activations_card(card: BackboneCard, cut: Cut) -> BackboneCard:
     """The card whose only codes are the activations at a cut, one after the other, as they are."""
     tap = next(tap for tap in card.taps if tap.name == cut.layer)
     size = int(torch.Size(cut.shape).numel())
@@ -102,16 +102,16 @@ class Tail(nn.Module):
         # a method of the module itself, so that a copy of the tail hands on what the copy was given
         _replace(self._given, types.MethodType(_hand_on, self._given))
 
-    def forward(self, maps: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, activations: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Codes of the last layer, as ``CodesNetwork`` gives them."""
-        given = maps.reshape(len(maps), *self._shape)
+        given = activations.reshape(len(activations), *self._shape)
         if given.ndim == 4:  # the gradient of a depthwise convolution is four times slower in the other layout
             given = given.contiguous(memory_format=torch.channels_last)
-        self._given.maps = given
+        self._given.activations = given
         try:
-            codes = self.body.codes(self._blank.to(maps.device).expand(len(maps), -1, -1, -1))
+            codes = self.body.codes(self._blank.to(activations.device).expand(len(activations), -1, -1, -1))
         finally:
-            del self._given.maps
+            del self._given.activations
         return codes
 
 
@@ -121,7 +121,7 @@ def last_layer_network(network: nn.Module, card: BackboneCard) -> CodesNetwork:
 
 
 def _hand_on(module: nn.Module, *_: Any, **__: Any) -> Any:
-    return module.maps
+    return module.activations
 
 
 def _nothing(shape: tuple[int, ...], value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:

@@ -12,7 +12,7 @@ from graftwork.backbones.load import load, untrained
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import Tail, find_cut, last_layer_network
-from graftwork.finetune.loop import Student, accelerated
+from graftwork.finetune.loop import Classifier, accelerated
 from graftwork.finetune.tune import freeze
 
 STEPS = 3
@@ -34,18 +34,18 @@ def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> float:
     inputs = torch.randint(0, 256, (plan.batch_size, px, px, 3), dtype=torch.uint8)
     if plan.freeze_to is not None:
         cut = find_cut(network, card, plan.freeze_to)
-        if plan.fixed_views:
+        if plan.cached_augmentations:
             trained = Tail(body, cut, px)
             inputs = torch.rand(plan.batch_size, cut.bytes_per_image // 2)
         else:
             freeze(network, cut)
     head = np.zeros((n_classes, card.taps[-1].channels), np.float32), np.zeros(n_classes, np.float32)
-    student = Student(trained, *head)
-    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
+    classifier = Classifier(trained, *head)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
     accelerator = accelerated()
-    student = accelerator.prepare_model(student, evaluation_mode=True)
+    classifier = accelerator.prepare_model(classifier, evaluation_mode=True)
     inputs = inputs.to(accelerator.device)
-    moving = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    moving = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(moving, lr=0.0)
     targets = torch.zeros(plan.batch_size, dtype=torch.long, device=accelerator.device)
     seconds = []
@@ -53,7 +53,7 @@ def forecast(card: BackboneCard, plan: Recipe, n_classes: int) -> float:
         begin = time.perf_counter()
         optimiser.zero_grad(set_to_none=True)
         with accelerator.autocast():
-            loss = nn.functional.cross_entropy(student(inputs).float(), targets)
+            loss = nn.functional.cross_entropy(classifier(inputs).float(), targets)
         accelerator.backward(loss)
         optimiser.step()
         float(loss.detach())  # a GPU has done the step when it can say so

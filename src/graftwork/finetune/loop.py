@@ -20,12 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import nn
 
+from graftwork.core.arrays import Ints
 from graftwork.core.plans import Recipe
 from graftwork.errors import TrainingError
 from graftwork.files import whole_folder, write_json
 from graftwork.finetune.sources import Source, shuffled
-
-Ints = NDArray[np.integer]
 
 WARMUP = 0.1
 """Share of the steps in which the rates rise; then they fall along a half cosine to nothing."""
@@ -40,7 +39,7 @@ class OutOfTimeError(Exception):
     """The seconds that are left do not reach to the end of this training."""
 
 
-class Student(nn.Module):
+class Classifier(nn.Module):
     """A body that gives codes and a linear head on them."""
 
     def __init__(self, body: nn.Module, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
@@ -61,14 +60,14 @@ class Student(nn.Module):
 class Told:
     """What a loop tells, and asks, while it runs."""
 
-    fits: Callable[[float], bool] = lambda seconds: True
+    enough_time: Callable[[float], bool] = lambda seconds: True
     """Whether so many seconds, to the end of this training, can be had; asked once, after the first steps."""
     progress: Callable[[int, int], None] = lambda done, total: None
     say: Callable[[str], None] = lambda text: None
 
 
 def train(
-    student: Student,
+    classifier: Classifier,
     groups: Sequence[Mapping[str, Any]],
     source: Source,
     rows: Ints,
@@ -113,17 +112,17 @@ def train(
     workers = accelerator.num_processes
     mine = slice(accelerator.process_index, None, workers)
     # placed, not wrapped: a step sums the gradients of all processes itself
-    student = accelerator.prepare_model(student, evaluation_mode=True)
+    classifier = accelerator.prepare_model(classifier, evaluation_mode=True)
     optimiser = create_optimizer_v2([dict(group) for group in groups], "adamw", lr=recipe.lr)
     steps = len(shuffled(rows, recipe.batch_size, seed, 0, workers))
-    step = _Step(accelerator, student, optimiser, recipe, recipe.epochs * steps, class_weight, told.say)
-    curve = _resume(checkpoint, student, optimiser, recipe)
+    step = _Step(accelerator, classifier, optimiser, recipe, recipe.epochs * steps, class_weight, told.say)
+    curve = _resume(checkpoint, classifier, optimiser, recipe)
     labels = torch.from_numpy(np.asarray(y, np.int64))
     timed: list[float] = []  # a step
     for epoch in range(len(curve), recipe.stop_at or recipe.epochs):
         if not _all_say(accelerator, not _stalls(curve, recipe.patience)):
             break
-        student.train(recipe.start == "random")
+        classifier.train(recipe.start == "random")
         set_seed((1000 * seed + epoch) % 2**32)  # what NumPy takes
         batches = shuffled(rows, recipe.batch_size, seed, epoch, workers)
         shares = [batch[mine] for batch in batches]
@@ -141,23 +140,25 @@ def train(
             begin = time.perf_counter()
             if len(timed) == TIMED_STEPS + 1:
                 left = (recipe.epochs * steps - number) * float(np.median(timed[1:])) * 1.1
-                if not _all_say(accelerator, told.fits(left)):
+                if not _all_say(accelerator, told.enough_time(left)):
                     raise OutOfTimeError
-        curve.append((total / len(rows), _log_loss(student, source, held_out, y)))
+        curve.append((total / len(rows), _log_loss(classifier, source, held_out, y)))
         told.progress(epoch + 1, recipe.epochs)
-        _keep(checkpoint if accelerator.is_main_process else None, student, optimiser, recipe, curve)
+        _keep(checkpoint if accelerator.is_main_process else None, classifier, optimiser, recipe, curve)
     accelerator.wait_for_everyone()  # a checkpoint is whole before anyone goes on
-    student.eval()
+    classifier.eval()
     return curve
 
 
-def margins(student: Student, source: Source, rows: Ints) -> NDArray[np.float32]:
+def margins(classifier: Classifier, source: Source, rows: Ints) -> NDArray[np.float32]:
     """(len(rows), k) margins of images as they are."""
-    student.eval()
-    device = next(student.parameters()).device
+    classifier.eval()
+    device = next(classifier.parameters()).device
     with torch.inference_mode():
-        found = [student(inputs.to(device)).float().cpu().numpy() for inputs in source.stream(in_batches(rows), None)]
-    return np.concatenate(found) if found else np.zeros((0, student.head.out_features), np.float32)
+        found = [
+            classifier(inputs.to(device)).float().cpu().numpy() for inputs in source.stream(in_batches(rows), None)
+        ]
+    return np.concatenate(found) if found else np.zeros((0, classifier.head.out_features), np.float32)
 
 
 def in_batches(rows: Ints) -> list[Ints]:
@@ -189,7 +190,7 @@ class _Step:
     def __init__(
         self,
         accelerator: Accelerator,
-        student: Student,
+        classifier: Classifier,
         optimiser: torch.optim.Optimizer,
         recipe: Recipe,
         steps: int,
@@ -198,7 +199,7 @@ class _Step:
     ) -> None:
         from timm.scheduler.cosine_lr import CosineLRScheduler
 
-        self._accelerator, self._student, self._optimiser, self._say = accelerator, student, optimiser, say
+        self._accelerator, self._classifier, self._optimiser, self._say = accelerator, classifier, optimiser, say
         weight = None if class_weight is None else torch.from_numpy(class_weight).to(accelerator.device)
         self._loss_of = nn.CrossEntropyLoss(weight, reduction="sum", label_smoothing=recipe.label_smoothing)
         warmup = round(WARMUP * steps)  # counted from 1 to one after the last, so that no step stands still
@@ -215,7 +216,7 @@ class _Step:
         self._schedule.step_update(number)
         device = self._accelerator.device
         loss = self._summed(self._backward(inputs.to(device), targets.to(device), whole))
-        nn.utils.clip_grad_norm_(self._student.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(self._classifier.parameters(), CLIP)
         self._optimiser.step()
         return loss
 
@@ -226,7 +227,7 @@ class _Step:
                 total = 0.0
                 for part, wanted in zip(inputs.chunk(self._pieces), targets.chunk(self._pieces), strict=True):
                     with self._accelerator.autocast():
-                        loss = self._loss_of(self._student(part).float(), wanted) / whole
+                        loss = self._loss_of(self._classifier(part).float(), wanted) / whole
                     self._accelerator.backward(loss)
                     total += float(loss.detach())
                 return total
@@ -242,7 +243,7 @@ class _Step:
         """Sum the gradients, and the loss, over all processes."""
         if self._accelerator.num_processes == 1:
             return loss
-        gradients = [p.grad for p in self._student.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self._classifier.parameters() if p.grad is not None]
         mine = torch.cat([gradients[0].new_tensor([loss]), *(gradient.reshape(-1) for gradient in gradients)])
         sums = self._accelerator.reduce(mine, "sum")
         for gradient, values in zip(gradients, sums[1:].split([g.numel() for g in gradients]), strict=True):
@@ -262,25 +263,25 @@ def _all_say(accelerator: Accelerator, yes: bool) -> bool:
     return bool(agree == accelerator.num_processes)
 
 
-def _log_loss(student: Student, source: Source, rows: Ints, y: Ints) -> float:
+def _log_loss(classifier: Classifier, source: Source, rows: Ints, y: Ints) -> float:
     if not len(rows):
         return float("nan")
-    found = torch.from_numpy(margins(student, source, rows))
+    found = torch.from_numpy(margins(classifier, source, rows))
     loss = float(nn.functional.cross_entropy(found, torch.from_numpy(np.asarray(y[rows], np.int64))))
     if not math.isfinite(loss):
         raise TrainingError(f"the loss on images left out must stay a number, but was {loss}; give a lower --lr")
     return loss
 
 
-def _moving(student: Student) -> Iterator[tuple[str, torch.Tensor]]:
+def _moving(classifier: Classifier) -> Iterator[tuple[str, torch.Tensor]]:
     """Everything that training may change: parameters with a gradient, and buffers."""
-    yield from ((name, parameter) for name, parameter in student.named_parameters() if parameter.requires_grad)
-    yield from student.named_buffers()
+    yield from ((name, parameter) for name, parameter in classifier.named_parameters() if parameter.requires_grad)
+    yield from classifier.named_buffers()
 
 
 def _keep(
     folder: Path | None,
-    student: Student,
+    classifier: Classifier,
     optimiser: torch.optim.Optimizer,
     recipe: Recipe,
     curve: Sequence[tuple[float, float]],
@@ -288,7 +289,7 @@ def _keep(
     """Write a checkpoint, whole or not at all: tensors and JSON, never a pickle."""
     if folder is None:
         return
-    tensors = {name: value.detach().cpu().contiguous() for name, value in _moving(student)}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in _moving(classifier)}
     for number, moments in optimiser.state_dict()["state"].items():
         for key, value in moments.items():
             tensors[f"optimiser.{number}.{key}"] = torch.as_tensor(value).cpu().contiguous()
@@ -298,7 +299,7 @@ def _keep(
 
 
 def _resume(
-    folder: Path | None, student: Student, optimiser: torch.optim.Optimizer, recipe: Recipe
+    folder: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer, recipe: Recipe
 ) -> list[tuple[float, float]]:
     """Go on from a checkpoint of the same recipe; one that is missing, broken or another's is passed over."""
     if folder is None or not (folder / "progress.json").is_file():
@@ -308,7 +309,7 @@ def _resume(
         tensors = load((folder / "state.safetensors").read_bytes())  # nothing of the file stays mapped: it is replaced
     except (OSError, ValueError, SafetensorError):
         return []
-    here = dict(_moving(student))
+    here = dict(_moving(classifier))
     if told.get("recipe") != dataclasses.asdict(recipe) or here.keys() - tensors.keys():
         return []
     with torch.no_grad():

@@ -17,13 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes
+from graftwork.core.arrays import Ints
 from graftwork.core.facts import Preprocess
 from graftwork.core.plans import Recipe
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
 from graftwork.images.views import View, random_view
-
-Ints = NDArray[np.integer]
 
 
 class Source(Protocol):
@@ -56,7 +55,7 @@ class Pixels:
         return random_view(np.random.default_rng([self._seed, epoch, image]))
 
 
-class Maps:
+class CachedActivations:
     """Activations at a cut that were kept: (b, values) float32; in each epoch an image is seen in one of its views."""
 
     def __init__(self, codes: LayerCodes, layer: str, seed: int) -> None:
@@ -93,10 +92,12 @@ def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int, processes: int 
     return batches
 
 
-def source_of(recipe: Recipe, images: ImageSet, preprocess: Preprocess, maps: LayerCodes | None, seed: int) -> Source:
-    """Return where a recipe's batches come from: kept activations where there are any."""
-    if maps is not None and recipe.freeze_to is not None:
-        return Maps(maps, recipe.freeze_to, seed)
+def source_of(
+    recipe: Recipe, images: ImageSet, preprocess: Preprocess, activations: LayerCodes | None, seed: int
+) -> Source:
+    """Return where a recipe's batches come from: cached activations where there are any."""
+    if activations is not None and recipe.freeze_to is not None:
+        return CachedActivations(activations, recipe.freeze_to, seed)
     return Pixels(images, preprocess, recipe.augment, seed)
 
 

@@ -16,24 +16,24 @@ from torch import nn
 from graftwork.backbones.load import batchnorm_statistics, load, untrained
 from graftwork.backbones.taps import classifier_name
 from graftwork.codes.extract import LayerCodes
+from graftwork.core.arrays import Ints
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.errors import TrainingError
 from graftwork.finetune.batchnorm import measure_statistics
 from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network
-from graftwork.finetune.loop import Student, Told, in_batches, margins, train
-from graftwork.finetune.rates import parameter_groups, stages
+from graftwork.finetune.learning_rates import parameter_groups, stages
+from graftwork.finetune.loop import Classifier, Told, in_batches, margins, train
 from graftwork.finetune.sources import source_of
 from graftwork.images.imageset import ImageSet
 
-Ints = NDArray[np.integer]
 WATCHED = 4
 """Of the images left out at most one for so many trained on is read after each epoch: enough for a curve."""
 LinearHead = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Tuned:
+class FineTuned:
     """What a fine-tuning leaves behind at one share of the way (``Recipe.keep``)."""
 
     head: LinearHead
@@ -58,15 +58,15 @@ def tune(
     head: LinearHead,
     recipe: Recipe,
     *,
-    maps: LayerCodes | None,
+    activations: LayerCodes | None,
     rows: Ints,
     held_out: Ints,
-    keeps: Sequence[float],
+    alphas: Sequence[float],
     class_weight: NDArray[np.float32] | None,
     seed: int,
     checkpoint: Path | None,
     told: Told,
-) -> tuple[Tuned, ...]:
+) -> tuple[FineTuned, ...]:
     """Fine-tune on some images, and read the others; one result for each share of the way in ``keeps``.
 
     Parameters
@@ -90,22 +90,22 @@ def tune(
     trained: nn.Module = body
     if recipe.freeze_to is not None:
         cut = find_cut(body.network, card, recipe.freeze_to)
-        if maps is not None:
+        if activations is not None:
             trained = Tail(body, cut, card.preprocess.input_px)
         else:
             freeze(body.network, cut)
     classifier = classifier_name(body.network)
     if classifier is not None:  # of the classes of old: it runs, and nothing reads it
         body.network.get_submodule(classifier).requires_grad_(False)
-    student = Student(trained, *((np.zeros_like(part) for part in head) if scratch else head))
-    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
-    source = source_of(recipe, images, card.preprocess, maps, seed)
+    classifier = Classifier(trained, *((np.zeros_like(part) for part in head) if scratch else head))
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
+    source = source_of(recipe, images, card.preprocess, activations, seed)
     if folded:
         measure_statistics(trained, source.stream(in_batches(rows), None))
-    before = _weights(student)
+    before = _weights(classifier)
     curve = train(
-        student,
-        parameter_groups(trained, student.head, stage_of, recipe),
+        classifier,
+        parameter_groups(trained, classifier.head, stage_of, recipe),
         source,
         rows,
         y,
@@ -116,20 +116,20 @@ def tune(
         checkpoint=checkpoint,
         told=told,
     )
-    after = _weights(student)
+    after = _weights(classifier)
     found = []
-    for keep in keeps:
+    for alpha in alphas:
         with torch.no_grad():
-            for name, parameter in student.named_parameters():
+            for name, parameter in classifier.named_parameters():
                 start = before[name].to(parameter.device)  # taken before the student was placed
-                parameter.copy_(torch.lerp(start, after[name], keep))
+                parameter.copy_(torch.lerp(start, after[name], alpha))
         own = {name: tensor.detach().cpu().numpy().copy() for name, tensor in body.network.state_dict().items()}
         whole = {name: tensor.numpy() for name, tensor in load(card).state_dict().items()} | own
-        weight, bias = (p.detach().cpu().numpy().copy() for p in (student.head.weight, student.head.bias))
-        rows_found = margins(student, source, held_out)
+        weight, bias = (p.detach().cpu().numpy().copy() for p in (classifier.head.weight, classifier.head.bias))
+        rows_found = margins(classifier, source, held_out)
         if not np.isfinite(rows_found).all():
             raise TrainingError(f"margins must be numbers, but some were not; lower --lr from {recipe.lr:g}")
-        found.append(Tuned((weight, bias), whole, rows_found, tuple(curve)))
+        found.append(FineTuned((weight, bias), whole, rows_found, tuple(curve)))
     return tuple(found)
 
 
@@ -145,5 +145,5 @@ def freeze(network: nn.Module, cut: Cut) -> None:
                 parameter.requires_grad_(False)
 
 
-def _weights(student: Student) -> dict[str, torch.Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in student.named_parameters()}
+def _weights(classifier: Classifier) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in classifier.named_parameters()}

@@ -1,7 +1,7 @@
 """What is wrong with a set of images, judged from one look at each; no image is opened here.
 
-Codes: G101 unreadable, G102 wrong suffix, G103 exact copies, G104 exact copies with different labels, G105 near-copies,
-G106 near-copies with different labels, G107 a large part is near-copies of one another, G108 copies across given parts,
+Codes: G101 unreadable, G102 wrong suffix, G103 exact copies, G104 exact copies with different labels, G105 near-duplicates,
+G106 near-duplicates with different labels, G107 a large part is near-duplicates of one another, G108 copies across given parts,
 G109 told groups across given parts, G110 likely groups, G111 tiny, G112 huge, G113 imbalance, G114 more than 8 bits,
 G115 pages or frames, G116 classes of one image, G117 one class only, G118 likely series, G119 colours of 16 bits; G201
 likely groups across a split. G121 to G129 come from reading.
@@ -16,17 +16,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.rules import PAIR, Finding, Severity
+from graftwork.core.arrays import Ints
+from graftwork.core.findings import PAIR, Finding, Severity
 from graftwork.core.splits import Split, joined_groups
 from graftwork.errors import DataError, UsageError
 from graftwork.images.groups import Proposal, partition, propose_groups
 from graftwork.images.imageset import ImageSet
 from graftwork.images.listing import EXAMPLES, few
-from graftwork.images.look import NARROWED, Looks, intensity_range
-from graftwork.images.nearcopies import NearCopies, near_copies
+from graftwork.images.measurements import NARROWED, Measurements, intensity_range
+from graftwork.images.near_duplicates import NearDuplicates, near_duplicates
 from graftwork.images.series import find_series
 
-Ints = NDArray[np.integer]
 Marks = NDArray[np.bool_]
 
 HUGE_TIMES = 4
@@ -59,9 +59,9 @@ class Problems:
     usable: Ints
     """Indices of images that can be read and whose label is not contradicted by an exact copy."""
     groups: Ints
-    """(len(usable),) what stays on one side: told groups, exact copies and near-copies, joined."""
-    near: NearCopies
-    """Near-copies among the usable images, exact ones included."""
+    """(len(usable),) what stays on one side: told groups, exact copies and near-duplicates, joined."""
+    near: NearDuplicates
+    """Near-duplicates among the usable images, exact ones included."""
     proposals: tuple[Proposal, ...]
     """Likely groups that were not told."""
     series: Ints | None
@@ -69,7 +69,7 @@ class Problems:
     series."""
 
 
-def check(images: ImageSet, looks: Looks, *, input_px: int = 224, join_series: bool = False) -> Problems:
+def check(images: ImageSet, measurements: Measurements, *, input_px: int = 224, join_series: bool = False) -> Problems:
     """Judge a set of images before any training.
 
     Parameters
@@ -84,17 +84,17 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224, join_series: b
     UsageError
         When series are to be joined and there are none.
     """
-    if not looks.readable.any():
+    if not measurements.readable.any():
         raise DataError(
             f"at least one image of {images.root} must be readable, but none of {len(images)} is: "
-            f"{images.names[0]} {looks.error[0]}"
+            f"{images.names[0]} {measurements.error[0]}"
         )
-    torn = _torn(images, looks)
-    usable = np.flatnonzero(looks.readable & ~torn)
+    conflicting = _conflicting(images, measurements)
+    usable = np.flatnonzero(measurements.readable & ~conflicting)
     if not len(usable):
         raise DataError(f"every image of {images.root} is there with two labels: correct them")
-    kept, seen = images.take(usable), looks.take(usable)
-    near = near_copies(seen, kept.labels)
+    kept, seen = images.take(usable), measurements.take(usable)
+    near = near_duplicates(seen, kept.labels)
     copies = joined_groups(len(kept), partition(kept.digests), near.groups)
     groups = copies if kept.groups is None else joined_groups(len(kept), copies, partition(kept.groups))
     proposals = propose_groups(kept, seen)
@@ -105,10 +105,10 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224, join_series: b
             raise UsageError(f"--group-by {SERIES} needs images that come in series, but none seem to; leave it out")
         groups, series, told_of = joined_groups(len(kept), groups, series), None, []
     findings = [
-        *_unreadable(images, looks),
-        *_wrong_suffix(images, looks),
+        *_unreadable(images, measurements),
+        *_wrong_suffix(images, measurements),
         *_exact(kept),
-        *_torn_finding(images, torn),
+        *_conflicting_finding(images, conflicting),
         *_near(kept, near, copies),
         *_across_parts(kept, copies),
         *_proposed(proposals),
@@ -122,10 +122,10 @@ def check(images: ImageSet, looks: Looks, *, input_px: int = 224, join_series: b
     return Problems(tuple(findings), usable, groups, near, proposals, series)
 
 
-def straddling(images: ImageSet, looks: Looks, split: Split) -> tuple[Finding, ...]:
+def straddling(images: ImageSet, measurements: Measurements, split: Split) -> tuple[Finding, ...]:
     """Warnings about likely groups, not told, that stand on both sides of a split."""
     found = []
-    for proposal in propose_groups(images, looks):
+    for proposal in propose_groups(images, measurements):
         number = partition(proposal.groups)
         judged = split.test if len(split.test) else split.develop  # without a test part the folds test
         both = (
@@ -164,22 +164,22 @@ def _names(images: ImageSet, marked: Marks | Ints) -> list[str]:
     return [images.names[i] for i in index]
 
 
-def _unreadable(images: ImageSet, looks: Looks) -> list[Finding]:
-    names = _names(images, ~looks.readable)
+def _unreadable(images: ImageSet, measurements: Measurements) -> list[Finding]:
+    names = _names(images, ~measurements.readable)
     if not names:
         return []
-    first = int(np.flatnonzero(~looks.readable)[0])
+    first = int(np.flatnonzero(~measurements.readable)[0])
     because = (
         f"{len(names)} of {len(images)} images cannot be decoded and are left out; the first, {names[0]}, "
-        f"{looks.error[first]}"
+        f"{measurements.error[first]}"
     )
     found = _finding("G101", "warning", "unreadable images", because, "replace or remove them", names)
     return [dataclasses.replace(found, examples=tuple(names[:MOST_NAMED]))]
 
 
-def _wrong_suffix(images: ImageSet, looks: Looks) -> list[Finding]:
+def _wrong_suffix(images: ImageSet, measurements: Measurements) -> list[Finding]:
     wrong = []
-    for name, format in zip(images.names, looks.format.tolist(), strict=True):
+    for name, format in zip(images.names, measurements.format.tolist(), strict=True):
         suffix = os.path.splitext(name)[1].lower()
         if format in _SUFFIXES and "#" not in suffix and suffix not in _SUFFIXES[format]:
             wrong.append(f"{name} ({format})")
@@ -189,20 +189,20 @@ def _wrong_suffix(images: ImageSet, looks: Looks) -> list[Finding]:
     return [_finding("G102", "note", "wrong suffixes", because, "rename them for other programs' sake", wrong)]
 
 
-def _torn(images: ImageSet, looks: Looks) -> Marks:
+def _conflicting(images: ImageSet, measurements: Measurements) -> Marks:
     """(n,) exact copies with different labels; those in a given test part stay, since it is never changed."""
     digest = partition(images.digests)
     labels_of = np.unique(np.stack([digest, images.labels]), axis=1)[0]
-    torn = (np.bincount(labels_of) > 1)[digest] & looks.readable
-    return np.asarray(torn if images.parts is None else torn & (images.parts != "test"), np.bool_)
+    conflicting = (np.bincount(labels_of) > 1)[digest] & measurements.readable
+    return np.asarray(conflicting if images.parts is None else conflicting & (images.parts != "test"), np.bool_)
 
 
-def _torn_finding(images: ImageSet, torn: Marks) -> list[Finding]:
-    if not torn.any():
+def _conflicting_finding(images: ImageSet, conflicting: Marks) -> list[Finding]:
+    if not conflicting.any():
         return []
     digest = partition(images.digests)
-    order = np.flatnonzero(torn)[np.argsort(digest[torn], kind="stable")]
-    because = f"{int(torn.sum())} images are exact copies of images with another label, and are left out"
+    order = np.flatnonzero(conflicting)[np.argsort(digest[conflicting], kind="stable")]
+    because = f"{int(conflicting.sum())} images are exact copies of images with another label, and are left out"
     names = _names(images, order)
     return [_finding("G104", "warning", "one image, two labels", because, "correct their labels", names)]
 
@@ -222,30 +222,32 @@ def _pairs(images: ImageSet, pairs: Ints) -> list[str]:
     return [f"{images.names[a]}{PAIR}{images.names[b]}" for a, b in pairs]
 
 
-def _near(images: ImageSet, near: NearCopies, copies: Ints) -> list[Finding]:
+def _near(images: ImageSet, near: NearDuplicates, copies: Ints) -> list[Finding]:
     found: list[Finding] = []
     alike = np.unique(near.pairs)
     if len(alike):
         because = (
-            f"{len(alike)} of {len(images)} images have a near-copy (likeness {near.threshold:.2f} or more); "
-            "near-copies stand on one side of every split"
+            f"{len(alike)} of {len(images)} images have a near-duplicate (likeness {near.threshold:.2f} or more); "
+            "near-duplicates stand on one side of every split"
         )
-        found.append(_finding("G105", "note", "near-copies", because, "", _pairs(images, near.pairs), len(alike)))
+        found.append(_finding("G105", "note", "near-duplicates", because, "", _pairs(images, near.pairs), len(alike)))
     one, other = images.labels[near.pairs].T
-    torn = near.pairs[one != other]
-    if len(torn):
-        because = f"{len(torn)} pairs of near-copies have different labels: one label may be wrong"
-        pairs = _pairs(images, torn)
-        found.append(_finding("G106", "warning", "near-copies with different labels", because, "look at them", pairs))
+    conflicting = near.pairs[one != other]
+    if len(conflicting):
+        because = f"{len(conflicting)} pairs of near-duplicates have different labels: one label may be wrong"
+        pairs = _pairs(images, conflicting)
+        found.append(
+            _finding("G106", "warning", "near-duplicates with different labels", because, "look at them", pairs)
+        )
     size = np.bincount(copies)
     if size.max() > max(2, LARGE_SHARE * len(images)):
         largest = copies == int(size.argmax())
         because = (
-            f"{int(size.max())} of {len(images)} images hang together as near-copies, and all stand on one side: "
+            f"{int(size.max())} of {len(images)} images hang together as near-duplicates, and all stand on one side: "
             "frames of one film, or pictures too alike to tell"
         )
         names = _names(images, largest)
-        found.append(_finding("G107", "warning", "one large group of near-copies", because, "look at them", names))
+        found.append(_finding("G107", "warning", "one large group of near-duplicates", because, "look at them", names))
     return found
 
 
@@ -298,8 +300,8 @@ def _evidence_in_words(proposal: Proposal) -> str:
     )
 
 
-def _sizes(images: ImageSet, looks: Looks, input_px: int) -> list[Finding]:
-    shorter = np.minimum(looks.width, looks.height)
+def _sizes(images: ImageSet, measurements: Measurements, input_px: int) -> list[Finding]:
+    shorter = np.minimum(measurements.width, measurements.height)
     found = []
     tiny = shorter < input_px / 4
     if tiny.any():
@@ -321,19 +323,23 @@ def _sizes(images: ImageSet, looks: Looks, input_px: int) -> list[Finding]:
     return found
 
 
-def _depth(images: ImageSet, looks: Looks) -> list[Finding]:
-    deep = looks.bits > 8
+def _depth(images: ImageSet, measurements: Measurements) -> list[Finding]:
+    deep = measurements.bits > 8
     if not deep.any():
         return []
-    limits = intensity_range(looks if images.parts is None else looks.take(np.flatnonzero(images.parts != "test")))
+    limits = intensity_range(
+        measurements if images.parts is None else measurements.take(np.flatnonzero(images.parts != "test"))
+    )
     range_ = f"{limits[0]:g} to {limits[1]:g}" if limits else "taken from images to develop on"
     because = f"{int(deep.sum())} of {len(images)} images; all are read with one intensity range ({range_})"
     do = "--intensity dtype|image for another one"
     return [_finding("G114", "note", "more than 8 bits a channel", because, do, _names(images, deep))]
 
 
-def _narrowed(images: ImageSet, looks: Looks) -> list[Finding]:
-    narrowed = np.char.endswith(looks.mode, NARROWED) & (looks.bits == 8)  # not I;16, which is read in full
+def _narrowed(images: ImageSet, measurements: Measurements) -> list[Finding]:
+    narrowed = np.char.endswith(measurements.mode, NARROWED) & (
+        measurements.bits == 8
+    )  # not I;16, which is read in full
     if not narrowed.any():
         return []
     because = (
@@ -344,11 +350,13 @@ def _narrowed(images: ImageSet, looks: Looks) -> list[Finding]:
     return [_finding("G119", "warning", "colours of 16 bits", because, do, _names(images, narrowed))]
 
 
-def _pages(images: ImageSet, looks: Looks) -> list[Finding]:
-    several = looks.frames > 1
+def _pages(images: ImageSet, measurements: Measurements) -> list[Finding]:
+    several = measurements.frames > 1
     if not several.any():
         return []
-    because = f"{int(several.sum())} files hold up to {int(looks.frames.max())} pages or frames; the first one is read"
+    because = (
+        f"{int(several.sum())} files hold up to {int(measurements.frames.max())} pages or frames; the first one is read"
+    )
     return [_finding("G115", "note", "several pages or frames", because, "", _names(images, several))]
 
 

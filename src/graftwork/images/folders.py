@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.errors import DataError
 from graftwork.images.listing import Listing, few, kind_of, note
 from graftwork.images.sources import Files
@@ -32,7 +32,7 @@ class Walk:
     others: list[Place] = dataclasses.field(default_factory=list)
     """Files that no image suffix marks."""
     hidden: int = 0
-    seen_again: list[str] = dataclasses.field(default_factory=list)
+    visited_again: list[str] = dataclasses.field(default_factory=list)
     """Links to folders that were entered already: loops end here."""
     dead_links: list[str] = dataclasses.field(default_factory=list)
     tops: list[str] = dataclasses.field(default_factory=list)
@@ -45,9 +45,9 @@ class Walk:
             kinds = Counter(os.path.splitext(place[-1])[1].lower() or "no suffix" for place in self.others)
             because = "not image files: " + few([f"{count} {kind}" for kind, count in kinds.most_common()])
             found.append(note("G125", "files left aside", because, examples=["/".join(p) for p in self.others]))
-        if self.seen_again:
+        if self.visited_again:
             because = "links to folders that were read already (a loop, or a second way in) are not followed"
-            found.append(_warning("G126", "links not followed", because, self.seen_again))
+            found.append(_warning("G126", "links not followed", because, self.visited_again))
         if self.dead_links:
             because = "links to files that do not exist"
             found.append(_warning("G127", "dead links", because, self.dead_links))
@@ -81,7 +81,7 @@ def walk(root: Path) -> Walk:
         try:
             about = os.stat(root.joinpath(*place))
             if (about.st_dev, about.st_ino) in seen:
-                found.seen_again.append("/".join(place))
+                found.visited_again.append("/".join(place))
                 continue
             seen.add((about.st_dev, about.st_ino))
             with os.scandir(root.joinpath(*place)) as entries:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.images.imageset import ImageSet
-from graftwork.images.look import Looks, layout, light
+from graftwork.images.measurements import Measurements, layout, light
 from graftwork.images.read import first_capture
 
 Ints = NDArray[np.int64]
@@ -54,12 +54,12 @@ class Proposal:
         return f"{self.n_groups} groups of {self.typical_size}: `--group-by '{self.group_by}'`"
 
 
-def propose_groups(images: ImageSet, looks: Looks, seed: int = 0) -> tuple[Proposal, ...]:
+def propose_groups(images: ImageSet, measurements: Measurements, seed: int = 0) -> tuple[Proposal, ...]:
     """Likely groups, columns first, then the best founded; none where names, folders and columns tell nothing.
 
     Groups that the user told already are not proposed again.
     """
-    judge = _Judge(images, looks, seed)
+    judge = _Judge(images, measurements, seed)
     found = [*_from_columns(images, judge), *_from_folders(images, judge), *_from_names(images, judge)]
     told = None if images.groups is None else partition(images.groups)
     kept: dict[bytes, Proposal] = {}
@@ -73,11 +73,11 @@ def propose_groups(images: ImageSet, looks: Looks, seed: int = 0) -> tuple[Propo
 class _Judge:
     """Whether a partition is of plausible size, and whether its groups are more alike than their classes."""
 
-    def __init__(self, images: ImageSet, looks: Looks, seed: int) -> None:
+    def __init__(self, images: ImageSet, measurements: Measurements, seed: int) -> None:
         self._n = len(images)
         self._labels = images.labels
         self._seed = seed
-        self._looks = looks
+        self._looks = measurements
         self._light: NDArray[np.float32] | None = None  # computed for the first candidate; most sets have none
 
     def plausible(self, number: Ints) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.errors import DataError
 
 Progress = Callable[[int, int], None]

@@ -11,7 +11,7 @@ from graftwork.images.imageset import ImageSet, Source
 from graftwork.images.listing import few
 
 
-class _Both:
+class _Concatenated:
     """The rows of one source, then those of another."""
 
     def __init__(self, first: Source, second: Source, offset: int) -> None:
@@ -52,7 +52,7 @@ def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
         images,
         names=(*images.names, *_fresh_names(images, test)),
         labels=np.concatenate([images.labels, number[test.labels]]),
-        source=_Both(images.source, test.source, offset),
+        source=_Concatenated(images.source, test.source, offset),
         rows=np.concatenate([images.rows, test.rows + offset]),
         groups=_groups(images, test),
         parts=np.array(["develop"] * len(images) + ["test"] * len(test), np.str_),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.errors import DataError
 from graftwork.images.imageset import UNLABELLED, ImageSet, Source
 
@@ -145,17 +145,19 @@ def duplicate_rows(listing: Listing) -> Listing:
         labels_of.setdefault(name, set()).add(label)
     if len(labels_of) == len(listing.names):
         return listing
-    torn = [name for name, labels in labels_of.items() if len(labels) > 1]
+    conflicting = [name for name, labels in labels_of.items() if len(labels) > 1]
     notes = list(listing.notes)
     repeated = [name for name, count in Counter(listing.names).items() if count > 1 and len(labels_of[name]) == 1]
     if repeated:
         because = f"{len(repeated)} images are listed more than once; one row of each is used"
         notes.append(note("G121", "duplicate rows", because, "remove the repeated rows", repeated))
-    if torn:
-        because = f"{len(torn)} images are listed with two labels, and which one holds is unknown: they are left out"
-        found = note("G122", "one image, two labels", because, "correct the table", torn)
+    if conflicting:
+        because = (
+            f"{len(conflicting)} images are listed with two labels, and which one holds is unknown: they are left out"
+        )
+        found = note("G122", "one image, two labels", because, "correct the table", conflicting)
         notes.append(dataclasses.replace(found, severity="warning"))
-    seen = set(torn)
+    seen = set(conflicting)
     keep = [i for i, name in enumerate(listing.names) if not (name in seen or seen.add(name))]  # type: ignore[func-returns-value]
     rows = listing.rows or range(len(listing.names))
     return dataclasses.replace(

@@ -61,7 +61,7 @@ def open_image(data: bytes, name: str) -> Image.Image:
         raise DataError(f"{name} must not unpack to more pixels than is safe, but: {error}") from error
     except BROKEN as error:
         raise DataError(f"{name} must be an image, but its {len(data)} bytes are none that can be read") from error
-    if _misread(image):
+    if _misinterpreted(image):
         raise DataError(f"{name} must not hold 16 bits a colour plane by plane: save it as PNG, or with 8 bits")
     return image
 
@@ -175,7 +175,7 @@ def narrowed(image: Image.Image) -> bool:
     return bits(image) == 8 and _SIXTEEN.search(str(getattr(image, "tile", [])[:1])) is not None
 
 
-def _misread(image: Image.Image) -> bool:
+def _misinterpreted(image: Image.Image) -> bool:
     """Whether an opened TIFF holds 16 bits a channel plane by plane: Pillow takes each plane for one of 8 bits."""
     told = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
     if bits(image) > 8 or max(told) <= 8 or len(image.getbands()) == 1:

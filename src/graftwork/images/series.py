@@ -1,6 +1,6 @@
 """Series: images taken one after the other (frames of a film, shots of one object) where no name tells.
 
-Near-copies alone do not find them: of the ten frames of a track the first and the last are not one picture. But
+Near-duplicates alone do not find them: of the ten frames of a track the first and the last are not one picture. But
 each is one picture with the next, so images are linked by *whom they are most alike to* rather than by how much.
 The grouping is meant for a second, pessimistic figure beside the first one, not for the split itself.
 """
@@ -10,50 +10,50 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.images.look import Looks, layout, light
-from graftwork.images.nearcopies import NearCopies, components
+from graftwork.images.measurements import Measurements, layout, light
+from graftwork.images.near_duplicates import NearDuplicates, components
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 
 LEAST_SHARE = 0.05
-"""Series are looked for where at least this share of the images has a near-copy."""
+"""Series are looked for where at least this share of the images has a near-duplicate."""
 _NEIGHBOURS = 5
 _SHARED = 2
 _LOOSENESS = 0.99
-"""Linked images are as alike as this share of the near-copies: where these are all exact, nothing else is linked."""
+"""Linked images are as alike as this share of the near-duplicates: where these are all exact, nothing else is linked."""
 
 
-def find_series(looks: Looks, labels: Ints, near: NearCopies) -> Ints | None:
-    """(n,) the series of each image, near-copies included; None where too few near-copies point to any.
+def find_series(measurements: Measurements, labels: Ints, near: NearDuplicates) -> Ints | None:
+    """(n,) the series of each image, near-duplicates included; None where too few near-duplicates point to any.
 
     Two images of a class are linked when each is among the other's five most alike and they have two more of these in
     common (chains that hang on one link break); one that is linked to none joins the image it is most alike to. All
-    that only where they are about as alike as near-copies are here. Alike is what stands where (16 px) and how it is
+    that only where they are about as alike as near-duplicates are here. Alike is what stands where (16 px) and how it is
     lit, with equal weight.
 
     On traffic signs filmed in tracks of ten, 71 % of the pairs of a track are found, and of the pairs put together
-    66 % are of one track (``benchmarks/near_copies.py``).
+    66 % are of one track (``benchmarks/near_duplicates.py``).
     """
     alike = np.unique(near.pairs)
     pairs = near.pairs[labels[near.pairs[:, 0]] == labels[near.pairs[:, 1]]]
-    if len(alike) < LEAST_SHARE * len(looks) or not len(pairs):
+    if len(alike) < LEAST_SHARE * len(measurements) or not len(pairs):
         return None
-    describe = _Description(looks, labels)
+    describe = _Description(measurements, labels)
     apart = np.square(describe(pairs[:, 0]) - describe(pairs[:, 1])).sum(axis=1)
     reach = float(np.quantile(apart, _LOOSENESS))
     links = [near.pairs]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         links.append(members[_links(describe(members), reach)])
-    return components(len(looks), np.concatenate(links))
+    return components(len(measurements), np.concatenate(links))
 
 
 class _Description:
     """Layout and light side by side, each scaled to a mean squared distance of 1 within a class."""
 
-    def __init__(self, looks: Looks, labels: Ints) -> None:
-        self._pixels16, self._light = looks.pixels16, light(looks, labels)
+    def __init__(self, measurements: Measurements, labels: Ints) -> None:
+        self._pixels16, self._light = measurements.pixels16, light(measurements, labels)
         spread = np.zeros(2)
         for label in np.unique(labels):
             members = np.flatnonzero(labels == label)

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Floats, Ints
 from graftwork.core.metrics import Metric, mean_loss, negative_log_likelihood, softmax
 from graftwork.core.plans import Loss, Normalise
 from graftwork.errors import DataError
 from graftwork.linear.descent import Point, descend, point_at
 from graftwork.linear.design import Design, prepare
-from graftwork.linear.losses import Floats, Ints, Losses
+from graftwork.linear.losses import Losses
 from graftwork.linear.solver import check_arguments, fit_linear, settle_absent, zero_weights
 from graftwork.linear.temperature import fit_temperature
 from graftwork.linear.threads import one_blas_thread

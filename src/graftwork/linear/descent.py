@@ -12,8 +12,9 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Floats
 from graftwork.linear.design import Design
-from graftwork.linear.losses import Floats, Losses
+from graftwork.linear.losses import Losses
 
 _MEMORY = 10
 _REFACTORISE = 4.0

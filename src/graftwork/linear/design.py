@@ -10,9 +10,9 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import DTypeLike, NDArray
 
+from graftwork.core.arrays import Floats
 from graftwork.core.plans import Loss, Normalise
 from graftwork.errors import DataError
-from graftwork.linear.losses import Floats
 from graftwork.linear.threads import share, threads
 
 Result = TypeVar("Result")
@@ -60,7 +60,7 @@ class Design:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
+class StandardisedDesign:
     """A design and the way back to the codes it was made from."""
 
     design: Design
@@ -88,7 +88,7 @@ def prepare(
     normalise: Normalise | None,
     sample_weight: Floats | None = None,
     dtype: DTypeLike = np.float32,
-) -> Prepared:
+) -> StandardisedDesign:
     """Read codes (n, d) of any float type into a design of ``dtype``.
 
     Parameters
@@ -113,7 +113,7 @@ def prepare(
         blocks = (np.concatenate([inner, np.ones((1, n), inner.dtype)]),)
     penalty = np.ones(len(blocks[0]), blocks[0].dtype)
     penalty[-1] = loss == "svm"
-    return Prepared(Design(blocks, penalty, _gram(blocks, sample_weight)), shift, scale, basis)
+    return StandardisedDesign(Design(blocks, penalty, _gram(blocks, sample_weight)), shift, scale, basis)
 
 
 def each_block(blocks: tuple[Floats, ...], work: Callable[[Floats, slice], Result]) -> list[Result]:

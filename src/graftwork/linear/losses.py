@@ -13,11 +13,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Floats, Ints
 from graftwork.core.plans import Loss
 from graftwork.linear.threads import share
-
-Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
 
 _BLOCK_VALUES = 1 << 17
 Result = TypeVar("Result")

@@ -13,11 +13,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
+from graftwork.core.arrays import Floats, Ints
 from graftwork.core.plans import Loss, Normalise
 from graftwork.errors import DataError, UsageError
 from graftwork.linear.descent import Point, descend, point_at
 from graftwork.linear.design import Design, prepare
-from graftwork.linear.losses import Floats, Ints, Losses
+from graftwork.linear.losses import Losses
 from graftwork.linear.threads import one_blas_thread
 
 _PATH_DECADES = 8

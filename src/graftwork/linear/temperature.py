@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graftwork.linear.losses import Floats, Ints
+from graftwork.core.arrays import Floats, Ints
 
 _LEAST, _MOST = 1e-4, 1e4
 _STEPS = 50

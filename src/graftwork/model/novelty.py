@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from graftwork.core.arrays import Floats
 
 NEIGHBOURS = 5
 RATE = 0.01

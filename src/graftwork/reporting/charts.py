@@ -12,12 +12,11 @@ from bokeh.layouts import column
 from bokeh.models import BasicTicker, ColumnDataSource, FixedTicker, HoverTool, PlainText, Range1d
 from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
-from numpy.typing import NDArray
 
 from graftwork.core.choose import Verdict
 from graftwork.core.metrics import Calibration, calibration, confusion
 from graftwork.core.plans import Recipe
-from graftwork.core.record import CodesMap, Run
+from graftwork.core.record import Projection, Run
 from graftwork.core.stats import clopper_pearson
 from graftwork.core.trials import Trial
 from graftwork.reporting import words
@@ -31,8 +30,6 @@ NAMED_TICKS = 40
 COUNTED_CELLS = 20
 """Up to so many classes have their counts written into the confusion matrix."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
-
-Floats = NDArray[np.floating]
 
 
 def _plain(**options: Any) -> figure:
@@ -66,7 +63,7 @@ def _ticks(axis: Any, names: Mapping[float, str], length: int) -> None:
 
 
 def layer_chart(verdict: Verdict, trials: Sequence[Trial]) -> UIElement:
-    """Accuracy of the linear classifiers by layer with intervals, the cheap rows as lines."""
+    """Accuracy of the linear classifiers by layer with intervals, the baselines as lines."""
     at, series = layer_axis(trials), linear_series(trials)
     left, right = -0.6, max(at.values()) + 0.6
     plot = _scores(verdict, [i for mine in series.values() for i in mine], left, right)
@@ -134,7 +131,7 @@ def learning_chart(curves: Mapping[str, Trial]) -> UIElement:
 
 
 def _scores(verdict: Verdict, shown: Sequence[int], left: float, right: float) -> figure:
-    """An empty chart of scores that holds these candidates, the cheap rows as lines across it."""
+    """An empty chart of scores that holds these candidates, the baselines as lines across it."""
     scale = _scale(verdict)
     low, high = (scale * edge for edge in score_range(verdict, shown))
     plot = _plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
@@ -238,16 +235,16 @@ def confusion_chart(run: Run) -> UIElement:
     return plot
 
 
-def map_chart(run: Run, codes_map: CodesMap, thumbnails: Mapping[int, str]) -> UIElement:
+def projection_chart(run: Run, projection: Projection, thumbnails: Mapping[int, str]) -> UIElement:
     """The codes in two dimensions, coloured by class, mistakes ringed; ``thumbnails`` are data URIs by row."""
-    rows, given = codes_map.rows, labels(run)[codes_map.rows]
-    everywhere, sureness = predictions(run)
+    rows, given = projection.rows, labels(run)[projection.rows]
+    everywhere, confidence = predictions(run)
     predicted = everywhere[rows]
     wrong = (predicted >= 0) & (predicted != given)
     source = ColumnDataSource(
         {
-            "x": codes_map.xy[:, 0],
-            "y": codes_map.xy[:, 1],
+            "x": projection.xy[:, 0],
+            "y": projection.xy[:, 1],
             "class": given,
             "colour": [class_colour(int(c)) for c in given],
             "marker": [marker_of(int(c)) for c in given],
@@ -255,7 +252,7 @@ def map_chart(run: Run, codes_map: CodesMap, thumbnails: Mapping[int, str]) -> U
             "ring": np.where(wrong, 0.9, 0.0),
             "name": [words.one_line(run.images.names[r]) for r in rows],
             "label": [words.one_line(run.images.labels[r]) for r in rows],
-            "reading": [_reading(run, int(c), float(s)) for c, s in zip(predicted, sureness[rows], strict=True)],
+            "reading": [_reading(run, int(c), float(s)) for c, s in zip(predicted, confidence[rows], strict=True)],
             "thumbnail": [f'<img src="{thumbnails[r]}" width="96" alt="">' if r in thumbnails else "" for r in rows],
         },
         name="map",
@@ -281,10 +278,10 @@ def map_chart(run: Run, codes_map: CodesMap, thumbnails: Mapping[int, str]) -> U
     return plot
 
 
-def _reading(run: Run, predicted: int, sureness: float) -> str:
+def _reading(run: Run, predicted: int, confidence: float) -> str:
     if predicted < 0:
         return "not judged"
-    return f"read as {words.one_line(run.classes[predicted])} ({words.sure(sureness)})"
+    return f"read as {words.one_line(run.classes[predicted])} ({words.sure(confidence)})"
 
 
 def calibration_chart(run: Run) -> UIElement:

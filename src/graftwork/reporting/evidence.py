@@ -7,19 +7,18 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Ints
 from graftwork.core.metrics import Calibration, calibration, doubtful_labels, softmax
 from graftwork.core.record import Run
-from graftwork.core.rules import PAIR, Finding
+from graftwork.core.findings import PAIR, Finding
 from graftwork.core.splits import Split
 
-Ints = NDArray[np.integer]
-
-MISTAKES, HITS, DOUBTS, EXAMPLES, ON_MAP = 24, 12, 24, 6, 160
+MISTAKES, HITS, DOUBTS, EXAMPLES, ON_PROJECTION = 24, 12, 24, 6, 160
 """At most so many thumbnails of each kind (EXAMPLES: for each finding)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Judged:
+class ScoredImages:
     """Images with the probability rows of a model that was not fitted on them."""
 
     rows: Ints
@@ -37,7 +36,7 @@ class Judged:
         return np.asarray(self.probabilities.argmax(axis=1))
 
     @property
-    def sureness(self) -> NDArray[np.float32]:
+    def confidence(self) -> NDArray[np.float32]:
         """(m,) probability of the predicted class."""
         return np.asarray(self.probabilities.max(axis=1))
 
@@ -56,32 +55,32 @@ class Pick:
     other_probability: float
 
 
-def out_of_fold(run: Run) -> Judged:
+def out_of_fold(run: Run) -> ScoredImages:
     """The develop images of the folds that were run, with the chosen candidate's out-of-fold rows."""
     trial = run.trials[run.verdict.chosen]
-    return Judged(run.develop[trial.run], run.y[trial.run], trial.probabilities[trial.run], tested=False)
+    return ScoredImages(run.develop[trial.run], run.y[trial.run], trial.probabilities[trial.run], tested=False)
 
 
-def judged(run: Run) -> Judged:
+def judged(run: Run) -> ScoredImages:
     """The tested images, or the develop images out of fold where nothing was tested."""
     if run.test is None:
         return out_of_fold(run)
-    return Judged(run.test.rows, run.test.y, run.test.probabilities, tested=True)
+    return ScoredImages(run.test.rows, run.test.y, run.test.probabilities, tested=True)
 
 
 def mistakes(run: Run, limit: int = MISTAKES) -> list[Pick]:
     """The most confident mistakes, the most confident first."""
     images = judged(run)
     wrong = np.flatnonzero(images.predicted != images.y)
-    return _picks(images, wrong[np.argsort(-images.sureness[wrong], kind="stable")][:limit], images.predicted)
+    return _picks(images, wrong[np.argsort(-images.confidence[wrong], kind="stable")][:limit], images.predicted)
 
 
-def least_sure_hits(run: Run, limit: int = HITS) -> list[Pick]:
+def least_confident_hits(run: Run, limit: int = HITS) -> list[Pick]:
     """The hits that were nearly missed, the least sure first."""
     images = judged(run)
     right = np.flatnonzero(images.predicted == images.y)
     second = np.argsort(images.probabilities, axis=1)[:, -2]
-    return _picks(images, right[np.argsort(images.sureness[right], kind="stable")][:limit], second)
+    return _picks(images, right[np.argsort(images.confidence[right], kind="stable")][:limit], second)
 
 
 def doubts(run: Run, limit: int = DOUBTS) -> tuple[list[Pick], int]:
@@ -93,7 +92,7 @@ def doubts(run: Run, limit: int = DOUBTS) -> tuple[list[Pick], int]:
     return _picks(images, doubtful.rows[:limit], suggested), len(doubtful.rows)
 
 
-def _picks(images: Judged, positions: Ints, other: Ints) -> list[Pick]:
+def _picks(images: ScoredImages, positions: Ints, other: Ints) -> list[Pick]:
     return [
         Pick(
             row=int(images.rows[i]),
@@ -120,10 +119,10 @@ def example_rows(run: Run, finding: Finding) -> list[tuple[str, tuple[int, ...]]
 def predictions(run: Run) -> tuple[Ints, NDArray[np.float32]]:
     """Class (-1 where none) and its probability for every row of the image table, never by a model fitted on it."""
     n = len(run.images.names)
-    predicted, sureness = np.full(n, -1), np.zeros(n, np.float32)
+    predicted, confidence = np.full(n, -1), np.zeros(n, np.float32)
     for images in (out_of_fold(run), judged(run)):
-        predicted[images.rows], sureness[images.rows] = images.predicted, images.sureness
-    return predicted, sureness
+        predicted[images.rows], confidence[images.rows] = images.predicted, images.confidence
+    return predicted, confidence
 
 
 def labels(run: Run) -> Ints:
@@ -132,11 +131,11 @@ def labels(run: Run) -> Ints:
     return np.array([index.get(label, -1) for label in run.images.labels])
 
 
-def on_map(run: Run, limit: int = ON_MAP) -> Ints:
+def on_projection(run: Run, limit: int = ON_PROJECTION) -> Ints:
     """Rows of the map that get a thumbnail: up to half of them wrong ones, the rest drawn at random."""
-    if run.codes_map is None:
+    if run.projection is None:
         return np.zeros(0, int)
-    rows = np.random.default_rng(run.seed).permutation(run.codes_map.rows)
+    rows = np.random.default_rng(run.seed).permutation(run.projection.rows)
     predicted, _ = predictions(run)
     wrong = (predicted[rows] >= 0) & (predicted[rows] != labels(run)[rows])
     first = rows[wrong][: limit // 2]
@@ -146,8 +145,8 @@ def on_map(run: Run, limit: int = ON_MAP) -> Ints:
 def images_to_show(run: Run) -> Ints:
     """Rows of the image table that the report wants a thumbnail of, the most wanted first, none twice."""
     named = [row for f in run.findings for _, rows in example_rows(run, f) for row in rows]
-    picks = [*mistakes(run), *doubts(run)[0], *least_sure_hits(run)]
-    wanted = [*(pick.row for pick in picks), *named, *on_map(run).tolist()]
+    picks = [*mistakes(run), *doubts(run)[0], *least_confident_hits(run)]
+    wanted = [*(pick.row for pick in picks), *named, *on_projection(run).tolist()]
     return np.array(list(dict.fromkeys(wanted)), dtype=np.int64)
 
 

@@ -14,7 +14,7 @@ SERIES = (
 )  # fmt: skip
 """Colour and shape of each classifier."""
 DASHES = ("dotted", "dashed", "dotdash")
-"""Line of each cheap row."""
+"""Line of each baseline."""
 
 
 def linear_series(trials: Sequence[Trial]) -> dict[str, list[int]]:
@@ -51,7 +51,7 @@ def layer_axis(trials: Sequence[Trial]) -> dict[str, float]:
 
 
 def score_range(verdict: Verdict, shown: Sequence[int]) -> tuple[float, float]:
-    """Scores that a chart shows: every interval of these candidates, and the cheap rows that are not far away."""
+    """Scores that a chart shows: every interval of these candidates, and the baselines that are not far away."""
     low, high = min(verdict.rows[i].low for i in shown), max(verdict.rows[i].high for i in shown)
     reach = 0.6 * (high - low) + 0.02
     near = [r.score for r in verdict.baselines if low - reach < r.score < high + reach]

@@ -87,8 +87,8 @@ def _charts(run: Run, pictures: dict[int, str]) -> dict[str, UIElement]:
         "calibration": charts.calibration_chart(run),
         "seconds": charts.seconds_chart(run.stage_seconds),
     }
-    if run.codes_map is not None:
-        drawn["map"] = charts.map_chart(run, run.codes_map, pictures)
+    if run.projection is not None:
+        drawn["map"] = charts.projection_chart(run, run.projection, pictures)
     return drawn
 
 
@@ -99,7 +99,7 @@ def _layers(verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneC
         "images": verdict.images or len(trials[0].probabilities),
         "candidates": tables.candidate_rows(verdict, trials, cards),
         "stakes": words.stakes(verdict, trials),
-        "fixed_views": words.fixed_views([trial.candidate for trial in trials]),
+        "cached_augmentations": words.cached_augmentations([trial.candidate for trial in trials]),
         "layers": tables.scores_legend(verdict, linear_series(trials)),
         "cuts": tables.scores_legend(verdict, cuts) if cuts else None,
         "curves": tables.series_legend(trainings(trials)),
@@ -121,7 +121,7 @@ def _sections(run: Run) -> dict[str, Any]:
         "confusions": tables.frequent_confusions(run),
         "judged": judged,
         "mistakes": evidence.mistakes(run),
-        "hits": evidence.least_sure_hits(run),
+        "hits": evidence.least_confident_hits(run),
         "doubts": doubts,
         "doubts_in_all": doubts_in_all,
         "legend": tables.class_legend(run),

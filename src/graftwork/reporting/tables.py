@@ -45,7 +45,7 @@ class Strip:
 
 
 def strips(run: Run) -> list[Strip]:
-    """The test score, the chosen candidate's validation score and the cheap rows on one scale."""
+    """The test score, the chosen candidate's validation score and the baselines on one scale."""
     metric, judgement = run.verdict.metric, run.verdict
     rows = [judgement.rows[judgement.chosen], *judgement.baselines]
     top = 1.0 if metric != "log-loss" else 1.05 * max([r.high for r in rows] + ([run.test.high] if run.test else []))
@@ -65,13 +65,13 @@ def _strip(row: Row, name: str, metric: Metric, top: float) -> Strip:
 def candidate_rows(
     verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneCard]
 ) -> list[dict[str, Cell | str | bool]]:
-    """Every candidate, the best score first, after them those judged on fewer images; then the cheap rows."""
+    """Every candidate, the best score first, after them those judged on fewer images; then the baselines."""
     order = sorted(range(len(trials)), key=lambda i: (on_fewer(verdict, trials, i), verdict.rows[i].deficit))
     rows = [_candidate_row(verdict, trials, cards, i) for i in order]
     nothing = Cell("", -1)
     for row in sorted(verdict.baselines, key=lambda r: r.deficit):
         rows.append({**_score_cells(verdict, row), "c": nothing, "seconds": nothing, "use": nothing, "on": "",
-                     "fate": "a cheap row", "chosen": False, "cheap": True})  # fmt: skip
+                     "fate": "a baseline", "chosen": False, "cheap": True})  # fmt: skip
     return rows
 
 

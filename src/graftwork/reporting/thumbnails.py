@@ -19,7 +19,7 @@ def embedded_thumbnails(run: Run, folder: Path | None) -> dict[int, str]:
     if folder is None:
         return {}
     room = ROOM_MB * 1e6
-    mapped = set(evidence.on_map(run).tolist())
+    mapped = set(evidence.on_projection(run).tolist())
     found: dict[int, str] = {}
     for row in evidence.images_to_show(run).tolist():
         uri = _data_uri(folder, run.images.digests[row])

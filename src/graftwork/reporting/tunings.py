@@ -21,7 +21,7 @@ def trainings(trials: Sequence[Trial]) -> dict[str, Trial]:
     for trial in trials:
         plan = trial.candidate.plan
         if isinstance(plan, Recipe) and trial.curve:
-            found.setdefault(dataclasses.replace(trial.candidate, plan=dataclasses.replace(plan, keep=1.0)), trial)
+            found.setdefault(dataclasses.replace(trial.candidate, plan=dataclasses.replace(plan, alpha=1.0)), trial)
     if not found:
         return {}
     labels = labels_of(list(found))

@@ -186,11 +186,11 @@ def compared(run: Run) -> int:
 
 
 ENDED: dict[Ended, str] = {
-    "whole": "whole",
-    "another stood for it": "on all folds another linear one was chosen, and stood for it here",
-    "dropped early": "dropped early: others were ahead on the folds that were run",
-    "went astray": "went astray: its loss was no number any more; a lower --lr may mend it",
-    "cut short": "cut short: not run to its end, which says nothing of it",
+    "completed": "completed",
+    "represented": "on all folds another linear one was chosen, and stood for it here",
+    "eliminated": "dropped early: others were ahead on the folds that were run",
+    "diverged": "went astray: its loss was no number any more; a lower --lr may mend it",
+    "interrupted": "cut short: not run to its end, which says nothing of it",
 }
 """How a trial ended, and what follows from that."""
 
@@ -200,12 +200,12 @@ def fate(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
     row, ended = judged.rows[position], trials[position].ended
     if position == judged.chosen:
         return "chosen: reads best" if position == judged.best else "chosen: the cheapest that nothing clearly beats"
-    if ended != "whole":
+    if ended != "completed":
         return ENDED[ended]
     if row.beaten:
         return "dropped: significantly worse than the best"
-    if row.deficit > judged.worth:
-        return f"dropped: more than {gap(judged.metric, judged.worth)} {points(judged.metric)} behind the best"
+    if row.deficit > judged.tolerance:
+        return f"dropped: more than {gap(judged.metric, judged.tolerance)} {points(judged.metric)} behind the best"
     return "dropped: no clear gain over the chosen, which costs no more"
 
 
@@ -216,7 +216,7 @@ def stakes(judged: Verdict, trials: Sequence[Trial]) -> str:
     for i, trial in enumerate(trials):
         if (kind := _kind(trial)) != _kind(won):
             rivals[kind] = min(
-                rivals.get(kind, i), i, key=lambda j: (trials[j].ended != "whole", judged.rows[j].deficit)
+                rivals.get(kind, i), i, key=lambda j: (trials[j].ended != "completed", judged.rows[j].deficit)
             )
     label = one_line(judged.rows[judged.chosen].label)
     text = f"Chosen is {label}, tried in {seconds(won.cost.fit_seconds)}: {one_line(judged.because)}."
@@ -236,12 +236,10 @@ def _kind(trial: Trial) -> str:
 def _stake(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
     trial, row, won = trials[position], judged.rows[position], judged.rows[judged.chosen]
     took = f"{one_line(row.label)} took {seconds(trial.cost.fit_seconds)}"
-    if trial.ended == "cut short":
+    if trial.ended == "interrupted":
         return f"{took} until it was cut short, which says nothing of it"
     behind = gap(judged.metric, abs(row.deficit - won.deficit))
-    where = (
-        " on the folds that it ran" if trial.ended in ("dropped early", "went astray") and not trial.run.all() else ""
-    )
+    where = " on the folds that it ran" if trial.ended in ("eliminated", "diverged") and not trial.run.all() else ""
     if not float(behind):
         return f"{took} and read the same{where}"
     which = "worse" if row.deficit > won.deficit else "better"
@@ -296,18 +294,20 @@ def body(candidate: Candidate) -> str:
         else f"The network is as it came up to {one_line(plan.freeze_to)}, itself included; what lies above it and the "
         "linear classifier on its last layer were tuned"
     )
-    share = "" if plan.keep == 1 else f" The weights stand {plan.keep:g} of the way from the pretrained to the tuned."
-    return f"{what}, from the pretrained weights.{share} {fixed_views([candidate])}".strip()
+    share = "" if plan.alpha == 1 else f" The weights stand {plan.alpha:g} of the way from the pretrained to the tuned."
+    return f"{what}, from the pretrained weights.{share} {cached_augmentations([candidate])}".strip()
 
 
-def fixed_views(candidates: Sequence[Candidate]) -> str:
+def cached_augmentations(candidates: Sequence[Candidate]) -> str:
     """Which augmentation was fixed by keeping activations, as a sentence; empty where none was."""
-    plans = [c.plan for c in candidates if isinstance(c.plan, Recipe) and c.plan.fixed_views and c.plan.freeze_to]
+    plans = [
+        c.plan for c in candidates if isinstance(c.plan, Recipe) and c.plan.cached_augmentations and c.plan.freeze_to
+    ]
     if not plans:
         return ""
-    counts = sorted({plan.fixed_views for plan in plans})
+    counts = sorted({plan.cached_augmentations for plan in plans})
     layers = dict.fromkeys(one_line(plan.freeze_to or "") for plan in plans)
-    views = f"{_any_of(map(str, counts))} fixed view{'' if counts == [1] else 's'}, drawn once"
+    views = f"{_any_of(map(str, counts))} cached augmentation{'' if counts == [1] else 's'}, drawn once"
     return (
         f"While the network was tuned above {_any_of(layers)}, each image was seen in {views}: what lies below was "
         "computed for these alone, and no epoch drew others."

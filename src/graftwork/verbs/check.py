@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from graftwork.core.rules import Finding
-from graftwork.verbs.listener import Listener, Stages
-from graftwork.verbs.prepare import INPUT_PX, look_and_check
+from graftwork.core.findings import Finding
+from graftwork.listener import Listener, Stages
+from graftwork.steps.prepare import INPUT_PX, check_images
 
 
 @dataclasses.dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """What came in, and what was found."""
 
     images: int
@@ -26,7 +26,7 @@ class Checked:
 
 def check(
     data: str | Path, *, group_by: str | None = None, input_px: int = INPUT_PX, listener: Listener | None = None
-) -> Checked:
+) -> CheckResult:
     """Find unreadable files, duplicates, leaks, likely groups and odd images.
 
     Parameters
@@ -41,8 +41,8 @@ def check(
     """
     stages = Stages(listener or Listener())
     with stages.stage("images"):
-        looked = look_and_check(data, group_by=group_by, input_px=input_px, listener=stages.listener)
-    images = looked.images
+        checked = check_images(data, group_by=group_by, input_px=input_px, listener=stages.listener)
+    images = checked.images
     count = np.bincount(images.labels[images.labels >= 0], minlength=len(images.classes))
     parts = {} if images.parts is None else {p: int((images.parts == p).sum()) for p in ("develop", "test")}
-    return Checked(len(images), dict(zip(images.classes, map(int, count), strict=True)), parts, looked.findings)
+    return CheckResult(len(images), dict(zip(images.classes, map(int, count), strict=True)), parts, checked.findings)

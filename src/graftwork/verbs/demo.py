@@ -9,7 +9,7 @@ import numpy as np
 
 from graftwork.core.record import Run
 from graftwork.files import whole_folder
-from graftwork.verbs.listener import Listener
+from graftwork.listener import Listener
 from graftwork.verbs.train import train
 
 INPUT_PX = 96

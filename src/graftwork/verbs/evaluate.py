@@ -8,20 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Ints
 from graftwork.core.choose import Score, score
 from graftwork.core.metrics import confusion
 from graftwork.core.record import Run
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import DataError
-from graftwork.images.look import joined, recall_looks
-from graftwork.images.nearcopies import near_copies
+from graftwork.images.measurements import cached_measurements, joined
+from graftwork.images.near_duplicates import near_duplicates
+from graftwork.listener import Listener, Stages
 from graftwork.model.load import CHUNK, Model, load
 from graftwork.runfolder import read_run
-from graftwork.verbs.listener import Listener, Stages
-from graftwork.verbs.prepare import Looked, look_and_check
-
-Ints = NDArray[np.integer]
+from graftwork.steps.prepare import CheckedImages, check_images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Evaluation:
     exact: int
     """Images that are files that the model was trained on."""
     near: int | None
-    """Images that are near-copies of such; None where the training images' looks are no longer kept."""
+    """Images that are near-duplicates of such; None where the training images' looks are no longer kept."""
     classes: tuple[str, ...]
     recall: tuple[Share, ...]
     precision: tuple[Share, ...]
@@ -58,21 +57,21 @@ def evaluate(
     record = read_run(Path(run))
     model = load(run)
     with stages.stage("images"):
-        looked = look_and_check(data, group_by=group_by, listener=stages.listener)
-        y = looked.numbers(model.classes)
+        checked = check_images(data, group_by=group_by, listener=stages.listener)
+        y = checked.numbers(model.classes)
     with stages.stage("training images"):
         trained = _trained_on(record)
-        exact = np.isin(looked.images.digests, trained)
-        near = _near(looked, exact, trained)
+        exact = np.isin(checked.images.digests, trained)
+        near = _near(checked, exact, trained)
     with stages.stage("predict"):
-        rows = _probabilities(looked, model, stages.listener)
+        rows = _probabilities(checked, model, stages.listener)
     old = exact | near if near is not None else exact
     if old.all():
         raise DataError(f"{data} must hold images that the model was not trained on, but it was trained on all of them")
     fresh = np.flatnonzero(~old)
 
     def score_of(inside: Ints) -> Score:
-        groups = looked.groups[inside]
+        groups = checked.groups[inside]
         return score(record.verdict.metric, y[inside], rows[inside], groups, seed=record.seed)
 
     recall, precision = recall_and_precision(confusion(y[fresh], rows[fresh].argmax(axis=1), len(model.classes)))
@@ -84,7 +83,7 @@ def evaluate(
         classes=model.classes,
         recall=recall,
         precision=precision,
-        findings=looked.findings,
+        findings=checked.findings,
     )
 
 
@@ -94,19 +93,21 @@ def _trained_on(run: Run) -> list[str]:
     return [digest for digest, part in zip(run.images.digests, run.images.parts, strict=True) if part in parts]
 
 
-def _near(looked: Looked, exact: NDArray[np.bool_], trained: list[str]) -> NDArray[np.bool_] | None:
-    """(n,) images with a near-copy among those that the model was trained on."""
-    before = recall_looks(trained)
+def _near(checked: CheckedImages, exact: NDArray[np.bool_], trained: list[str]) -> NDArray[np.bool_] | None:
+    """(n,) images with a near-duplicate among those that the model was trained on."""
+    before = cached_measurements(trained)
     if before is None:
         return None
-    found = near_copies(joined(looked.looks, before), np.concatenate([looked.images.labels, np.full(len(before), -1)]))
+    found = near_duplicates(
+        joined(checked.measurements, before), np.concatenate([checked.images.labels, np.full(len(before), -1)])
+    )
     groups = found.groups
-    n = len(looked.images)
+    n = len(checked.images)
     return np.asarray(np.isin(groups[:n], groups[n:]) | exact)
 
 
-def _probabilities(looked: Looked, model: Model, listener: Listener) -> NDArray[np.float32]:
-    images = looked.images
+def _probabilities(checked: CheckedImages, model: Model, listener: Listener) -> NDArray[np.float32]:
+    images = checked.images
     rows = np.empty((len(images), len(model.classes)), np.float32)
     for begin in range(0, len(images), CHUNK):
         inside = range(begin, min(begin + CHUNK, len(images)))

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from graftwork.backbones.catalogue import layer_names
 from graftwork.codes.extract import Dtype, LayerCodes
 from graftwork.core.facts import Aspect, Intensity, Relu
-from graftwork.core.rules import Finding
+from graftwork.core.findings import Finding
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
 from graftwork.images.imageset import ImageSet
-from graftwork.verbs.listener import Listener, Stages
-from graftwork.verbs.prepare import look_and_check
-from graftwork.verbs.reading import Asked, open_backbone
+from graftwork.listener import Listener, Stages
+from graftwork.steps.backbones import ExtractionOptions, open_backbone
+from graftwork.steps.prepare import check_images
 
 ROWS_AT_A_TIME = 4096
 
 
 @dataclasses.dataclass(frozen=True)
-class Extracted:
+class ExtractedCodes:
     """What was written where, and what was found on the way."""
 
     path: Path
@@ -50,7 +50,7 @@ def extract(
     views: int = 1,
     dtype: Dtype = "float16",
     listener: Listener | None = None,
-) -> Extracted:
+) -> ExtractedCodes:
     """Write the codes of images at layers, from one forward pass each; what the store holds is not computed again.
 
     Parameters
@@ -73,16 +73,18 @@ def extract(
         raise UsageError(f"-o must end in .parquet or .npz, got {target.name}; name the file so")
     stages = Stages(listener or Listener())
     with stages.stage("images"):
-        looked = look_and_check(data, listener=stages.listener)
+        checked = check_images(data, listener=stages.listener)
     with stages.stage("backbone"):
-        asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views, dtype)
-        opened = open_backbone(asked, looked.images, intensity_range=looked.intensity_range, listener=stages.listener)
-        names = layer_names(opened.reading.card, layers)
+        asked = ExtractionOptions(backbone, aspect, input_px, intensity, pool, relu, views, dtype)
+        backbone = open_backbone(
+            asked, checked.images, intensity_range=checked.intensity_range, listener=stages.listener
+        )
+        names = layer_names(backbone.extraction.card, layers)
     with stages.stage("codes"):
-        codes = opened.codes(looked.images, stages.listener.progress)
+        codes = backbone.codes(checked.images, stages.listener.progress)
     with stages.stage("write"), whole_file(target) as part:
-        (_write_parquet if target.suffix == ".parquet" else _write_npz)(part, looked.images, codes, names)
-    return Extracted(target, len(looked.images), (*looked.findings, *opened.findings))
+        (_write_parquet if target.suffix == ".parquet" else _write_npz)(part, checked.images, codes, names)
+    return ExtractedCodes(target, len(checked.images), (*checked.findings, *backbone.findings))
 
 
 def _labels(images: ImageSet) -> list[str | None]:

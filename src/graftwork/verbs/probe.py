@@ -14,11 +14,11 @@ from graftwork.core.metrics import Metric
 from graftwork.core.plans import Loss, Normalise
 from graftwork.core.rules import Finding, result_findings
 from graftwork.core.trials import Trial
-from graftwork.verbs.ledger import count_look
-from graftwork.verbs.listener import Listener, Stages
-from graftwork.verbs.prepare import prepare
-from graftwork.verbs.reading import Asked, open_backbone
-from graftwork.verbs.search import linear_rules, search
+from graftwork.listener import Listener, Stages
+from graftwork.steps.backbones import ExtractionOptions, open_backbone
+from graftwork.steps.ledger import count_look
+from graftwork.steps.prepare import prepare
+from graftwork.steps.search import linear_rules, search
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ def probe(
     folds: int = 5,
     seed: int = 0,
     test: str | Path | float = 0.2,
-    like: str | Path | None = None,
+    split_from: str | Path | None = None,
     group_by: str | None = None,
     on: Literal["develop", "all"] = "develop",
     listener: Listener | None = None,
@@ -73,27 +73,27 @@ def probe(
     """
     stages = Stages(listener or Listener())
     with stages.stage("images"):
-        prepared = prepare(
+        split_images = prepare(
             data,
             test=test,
             folds=folds,
             group_by=group_by,
-            like=like,
+            split_from=split_from,
             seed=seed,
             input_px=input_px,
             listener=stages.listener,
         )
         if on == "all":
-            count_look(list(map(str, prepared.images.digests)), "probe --on all", stages.listener)
-            prepared = prepared.all_develop(folds=folds, seed=seed)
+            count_look(list(map(str, split_images.images.digests)), "probe --on all", stages.listener)
+            split_images = split_images.all_develop(folds=folds, seed=seed)
     with stages.stage("backbone"):
-        asked = Asked(backbone, aspect, input_px, intensity, pool, relu, views)
-        opened = open_backbone(
-            asked, prepared.develop, intensity_range=prepared.intensity_range, listener=stages.listener
+        asked = ExtractionOptions(backbone, aspect, input_px, intensity, pool, relu, views)
+        backbone = open_backbone(
+            asked, split_images.develop, intensity_range=split_images.intensity_range, listener=stages.listener
         )
     rules = linear_rules(
-        [opened.reading.card],
-        prepared.images.classes,
+        [backbone.extraction.card],
+        split_images.images.classes,
         loss=loss,
         normalise=normalise,
         pool=pool,
@@ -103,28 +103,28 @@ def probe(
         seed=seed,
     )
     with stages.stage("codes"):
-        codes = opened.codes(prepared.develop, stages.listener.progress)
+        codes = backbone.codes(split_images.develop, stages.listener.progress)
     with stages.stage("candidates"):
         found = search(
             rules,
             lambda _: codes,
-            prepared.y,
-            prepared.split.folds,
-            prepared.develop_groups,
-            features=prepared.features,
+            split_images.y,
+            split_images.split.folds,
+            split_images.develop_groups,
+            features=split_images.features,
             costs=np.ones(len(rules.candidates)).tolist(),
             listener=stages.listener,
         )
     return Probe(
-        card=opened.reading.card,
+        card=backbone.extraction.card,
         verdict=found.verdict,
         trials=found.trials,
-        images=len(prepared.y),
+        images=len(split_images.y),
         on=on,
         findings=(
-            *prepared.findings,
-            *opened.findings,
-            *result_findings(found.verdict, found.trials, images=len(prepared.images), how_tested="none"),
+            *split_images.findings,
+            *backbone.findings,
+            *result_findings(found.verdict, found.trials, images=len(split_images.images), how_tested="none"),
         ),
         stage_seconds=stages.seconds,
     )

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.clock import Clock, parse_seconds
+from graftwork.core.arrays import Ints
 from graftwork.core.choose import score
 from graftwork.core.facts import Aspect, Intensity, Relu
 from graftwork.core.fitted import Fitted, probabilities
@@ -19,21 +21,18 @@ from graftwork.core.record import Run, TestScore
 from graftwork.core.rules import Finding, series_finding
 from graftwork.core.splits import deal, joined_groups
 from graftwork.core.trials import Trial
-from graftwork.fit import Tuning, fit
+from graftwork.fit import FineTuneContext, fit
+from graftwork.listener import Listener, Stages
+from graftwork.steps.backbones import Backbone, Backbones, ExtractionOptions, open_networks
+from graftwork.steps.compete import FineTuneOptions, compete, fine_tune_context
+from graftwork.steps.ledger import count_look
+from graftwork.steps.prepare import SplitImages, prepare
+from graftwork.steps.projection import projection
+from graftwork.steps.save import Outcome, save
+from graftwork.steps.search import Rules, SearchResult, linear_rules, nested_probabilities, search
+from graftwork.steps.shift import choose_for_target, load_target
 from graftwork.tournament import run_trials
 from graftwork.verbs import output as outputs
-from graftwork.verbs.clock import Clock, parse_seconds
-from graftwork.verbs.ledger import count_look
-from graftwork.verbs.listener import Listener, Stages
-from graftwork.verbs.maps import codes_map
-from graftwork.verbs.prepare import Prepared, prepare
-from graftwork.verbs.reading import Asked, Networks, Opened, open_networks
-from graftwork.verbs.save import Outcome, save
-from graftwork.verbs.search import Found, Rules, linear_rules, nested_probabilities, search
-from graftwork.verbs.shifted import choose_there, read_there
-from graftwork.verbs.tuning import Wanted, compete, tuning_for
-
-Ints = NDArray[np.integer]
 
 
 def train(
@@ -66,9 +65,9 @@ def train(
     class_weight: Literal["auto", "none", "balanced"] = "auto",
     folds: int = 5,
     seed: int = 0,
-    worth: float = 1.0,
+    tolerance: float = 1.0,
     test: str | Path | float = 0.2,
-    like: str | Path | None = None,
+    split_from: str | Path | None = None,
     shifted: str | Path | None = None,
     group_by: str | None = None,
     final: Literal["develop", "all"] = "develop",
@@ -138,28 +137,28 @@ def train(
     with outputs.claimed(output, Path(data).stem, settings) as folder:
         clock = Clock(limit_seconds, folder / outputs.CLOCK)
         with stages.stage("images"):
-            prepared = prepare(
+            split_images = prepare(
                 data,
                 test=test,
                 folds=folds,
                 group_by=group_by,
-                like=like,
+                split_from=split_from,
                 seed=seed,
                 input_px=input_px,
                 listener=stages.listener,
             )
-            there = read_there(shifted, prepared, group_by=group_by, seed=seed, listener=stages.listener)
+            there = load_target(shifted, split_images, group_by=group_by, seed=seed, listener=stages.listener)
         with stages.stage("backbone"):
-            networks = open_networks(
+            backbones = open_networks(
                 backbone,
-                Asked("", aspect, input_px, intensity, pool, relu, views),
-                prepared.develop,
-                intensity_range=prepared.intensity_range,
+                ExtractionOptions("", aspect, input_px, intensity, pool, relu, views),
+                split_images.develop,
+                intensity_range=split_images.intensity_range,
                 listener=stages.listener,
             )
         rules = linear_rules(
-            networks.cards,
-            prepared.images.classes,
+            backbones.cards,
+            split_images.images.classes,
             layer=layer,
             loss=loss,
             normalise=normalise,
@@ -168,62 +167,66 @@ def train(
             metric=metric,
             class_weight=class_weight,
             seed=seed,
-            worth=worth / 100,
+            tolerance=tolerance / 100,
         )
-        wanted = Wanted(
+        wanted = FineTuneOptions(
             freeze_to, scratch or None, exhaustive, repeats,
             epochs, batch_size, lr, layer_decay, patience, augment,
-            fits=2 if final == "all" else 1, also_read=there.readings if there is not None else 0,
+            n_refits=2 if final == "all" else 1, extra_images=there.n_extractions if there is not None else 0,
         )  # fmt: skip
-        tuning = tuning_for(
-            prepared, networks, wanted, folder, balanced=rules.balanced, seed=seed, listener=stages.listener
+        tuning = fine_tune_context(
+            split_images, backbones, wanted, folder, balanced=rules.balanced, seed=seed, listener=stages.listener
         )
         with stages.stage("codes"):
-            networks.read_for(rules.candidates)
+            backbones.extract_for(rules.candidates)
         with stages.stage("candidates"):
             found = search(
                 rules,
-                networks.codes,
-                prepared.y,
-                prepared.split.folds,
-                prepared.develop_groups,
-                features=prepared.features,
-                costs=[cost_to_use(candidate, networks.cards) for candidate in rules.candidates],
+                backbones.codes,
+                split_images.y,
+                split_images.split.folds,
+                split_images.develop_groups,
+                features=split_images.features,
+                costs=[cost_to_use(candidate, backbones.cards) for candidate in rules.candidates],
                 listener=stages.listener,
             )
-        doubts = _score_with_series_apart(rules, networks, found, prepared)
+        doubts = _score_with_series_apart(rules, backbones, found, split_images)
         if strategy == "auto" and test == "cv":
             stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
         elif strategy == "auto":
             with stages.stage("fine-tuning"):
-                found = compete(rules, found, networks, prepared, wanted, tuning, clock, stages.listener)
-        fit_develop = functools.partial(_fit, networks, prepared, rules, tuning)
+                found = compete(rules, found, backbones, split_images, wanted, tuning, clock, stages.listener)
+        fit_develop = functools.partial(_fit, backbones, split_images, rules, tuning)
         shift = None
         if there is not None:
             with stages.stage("shifted"):
-                found, shift = choose_there(rules, found, networks, there, fit_develop)
+                found, shift = choose_for_target(rules, found, backbones, there, fit_develop)
         with stages.stage("fit"):
-            fitted, opened = fit_develop(found.chosen), networks.of(found.chosen.candidate)
+            fitted, backbone = fit_develop(found.chosen), backbones.of(found.chosen.candidate)
         with stages.stage("test"):
             tested = (
-                _nested_score(rules, networks, prepared, folder, stages.listener)
+                _nested_score(rules, backbones, split_images, folder, stages.listener)
                 if test == "cv"
                 else _held_out_score(
-                    rules, opened.with_fitted(fitted), found, fitted, prepared, folder, stages.listener
+                    rules, backbone.with_fitted(fitted), found, fitted, split_images, folder, stages.listener
                 )
             )
         with stages.stage("map"):
-            codes = opened.with_fitted(fitted).codes(prepared.develop, stages.listener.progress)
-            picture = codes_map(codes.of(found.chosen.candidate.taps), prepared.split.develop, seed=seed)
+            codes = backbone.with_fitted(fitted).codes(split_images.develop, stages.listener.progress)
+            picture = projection(codes.of(found.chosen.candidate.taps), split_images.split.develop, seed=seed)
         with stages.stage("save"):
-            outcome = Outcome(prepared, networks, opened, rules, found, fitted, tested, picture, doubts, tuning, shift)
+            outcome = Outcome(
+                split_images, backbones, backbone, rules, found, fitted, tested, picture, doubts, tuning, shift
+            )
             return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
 
 
-def _fit(networks: Networks, prepared: Prepared, rules: Rules, tuning: Tuning, trial: Trial) -> Fitted:
+def _fit(
+    backbones: Backbones, split_images: SplitImages, rules: Rules, tuning: FineTuneContext, trial: Trial
+) -> Fitted:
     """Fit a trial's candidate on all images to develop on."""
-    codes = networks.codes(trial.candidate)
-    return fit(trial, codes, prepared.y, rules.classes, balanced=rules.balanced, tuning=tuning)
+    codes = backbones.codes(trial.candidate)
+    return fit(trial, codes, split_images.y, rules.classes, balanced=rules.balanced, tuning=tuning)
 
 
 def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -232,65 +235,71 @@ def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
 
 
-def _score_with_series_apart(rules: Rules, networks: Networks, found: Found, prepared: Prepared) -> tuple[Finding, ...]:
+def _score_with_series_apart(
+    rules: Rules, backbones: Backbones, found: SearchResult, split_images: SplitImages
+) -> tuple[Finding, ...]:
     """Where images seem to come in series, say what the chosen candidate reads when a series stays on one side."""
-    if prepared.series is None:
+    if split_images.series is None:
         return ()
-    rows = prepared.split.develop
-    series = joined_groups(len(rows), prepared.series[rows], prepared.develop_groups)
-    folds = deal(prepared.y, series, (1.0,) * len(np.unique(prepared.split.folds)), np.random.default_rng(rules.seed))
+    rows = split_images.split.develop
+    series = joined_groups(len(rows), split_images.series[rows], split_images.develop_groups)
+    folds = deal(
+        split_images.y, series, (1.0,) * len(np.unique(split_images.split.folds)), np.random.default_rng(rules.seed)
+    )
     if len(np.unique(folds)) < 2:  # all of one series: nothing can be kept apart
         return ()
-    trial = next(run_trials([found.chosen.candidate], networks.codes, rules.task(prepared.y, folds)))
-    apart = score(rules.metric, prepared.y, trial.probabilities, series, seed=rules.seed)
+    trial = next(run_trials([found.chosen.candidate], backbones.codes, rules.task(split_images.y, folds)))
+    apart = score(rules.metric, split_images.y, trial.probabilities, series, seed=rules.seed)
     return (series_finding(apart, found.verdict.rows[found.verdict.chosen], images=len(rows)),)
 
 
 def _held_out_score(
     rules: Rules,
-    opened: Opened,
-    found: Found,
+    backbone: Backbone,
+    found: SearchResult,
     fitted: Fitted,
-    prepared: Prepared,
+    split_images: SplitImages,
     folder: Path,
     listener: Listener,
 ) -> TestScore | None:
     """Open the test part, once, with the model that is fitted already."""
-    rows = prepared.split.test
+    rows = split_images.split.test
     if not len(rows):
         return None
-    images = prepared.images.take(rows)
-    codes = opened.codes(images).of(found.chosen.candidate.taps)
-    how = "given test part" if prepared.test_was_given else "held-out test"
-    return _score(rules, prepared, rows, probabilities(fitted, codes), how, folder, listener)
+    images = split_images.images.take(rows)
+    codes = backbone.codes(images).of(found.chosen.candidate.taps)
+    how = "given test part" if split_images.test_was_given else "held-out test"
+    return _score(rules, split_images, rows, probabilities(fitted, codes), how, folder, listener)
 
 
-def _nested_score(rules: Rules, networks: Networks, prepared: Prepared, folder: Path, listener: Listener) -> TestScore:
+def _nested_score(
+    rules: Rules, backbones: Backbones, split_images: SplitImages, folder: Path, listener: Listener
+) -> TestScore:
     """Test the whole procedure, choices included, with every image once."""
     rows = nested_probabilities(
         rules,
-        networks.codes,
-        prepared.y,
-        prepared.split.folds,
-        prepared.develop_groups,
-        costs=[cost_to_use(candidate, networks.cards) for candidate in rules.candidates],
+        backbones.codes,
+        split_images.y,
+        split_images.split.folds,
+        split_images.develop_groups,
+        costs=[cost_to_use(candidate, backbones.cards) for candidate in rules.candidates],
         listener=listener,
     )
-    return _score(rules, prepared, prepared.split.develop, rows, "nested cross-validation", folder, listener)
+    return _score(rules, split_images, split_images.split.develop, rows, "nested cross-validation", folder, listener)
 
 
 def _score(
     rules: Rules,
-    prepared: Prepared,
+    split_images: SplitImages,
     rows: Ints,
     probability_rows: NDArray[np.float32],
     how: str,
     folder: Path,
     listener: Listener,
 ) -> TestScore:
-    y = prepared.images.labels[rows]
-    found = score(rules.metric, y, probability_rows, prepared.split.groups[rows], seed=rules.seed)
-    look = count_look([prepared.images.digests[i] for i in rows], str(folder.resolve()), listener)
+    y = split_images.images.labels[rows]
+    found = score(rules.metric, y, probability_rows, split_images.split.groups[rows], seed=rules.seed)
+    look = count_look([split_images.images.digests[i] for i in rows], str(folder.resolve()), listener)
     return TestScore(
         metric=rules.metric,
         value=found.value,

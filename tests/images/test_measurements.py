@@ -9,7 +9,7 @@ from pictures import encoded, paint, picture, write
 from PIL import Image
 
 from graftwork.images import look
-from graftwork.images.look import WINDOWS, intensity_range, look_at, phash_windows
+from graftwork.images.measurements import WINDOWS, intensity_range, measure_images, phash_windows
 from graftwork.images.read import read_images
 
 
@@ -21,30 +21,30 @@ def test_facts_of_all_kinds_of_files(tmp_path: Path) -> None:
     write(tmp_path / "c.png", encoded(Image.fromarray(np.full((20, 10), 5000, np.uint16)), "PNG"))
     write(tmp_path / "d.png", b"nothing")
     write(tmp_path / "e.jpg", paint(2, (400, 300))[:3000])
-    looks = look_at(read_images(tmp_path))
-    assert looks.width.tolist() == [30, 40, 10, 0, 0]
-    assert looks.height.tolist() == [40, 30, 20, 0, 0]
-    assert looks.turned.tolist() == [True, False, False, False, False]
-    assert looks.frames.tolist() == [1, 3, 1, 0, 0]
-    assert looks.bits.tolist() == [8, 8, 16, 0, 0]
-    assert looks.format.tolist() == ["JPEG", "GIF", "PNG", "", ""]
-    assert looks.readable.tolist() == [True, True, True, False, False]
-    assert looks.error[3].startswith("must be an image")
-    assert looks.error[4].startswith("must be a whole image")
-    assert intensity_range(looks) == pytest.approx((5000, 5000))
+    measurements = measure_images(read_images(tmp_path))
+    assert measurements.width.tolist() == [30, 40, 10, 0, 0]
+    assert measurements.height.tolist() == [40, 30, 20, 0, 0]
+    assert measurements.turned.tolist() == [True, False, False, False, False]
+    assert measurements.frames.tolist() == [1, 3, 1, 0, 0]
+    assert measurements.bits.tolist() == [8, 8, 16, 0, 0]
+    assert measurements.format.tolist() == ["JPEG", "GIF", "PNG", "", ""]
+    assert measurements.readable.tolist() == [True, True, True, False, False]
+    assert measurements.error[3].startswith("must be an image")
+    assert measurements.error[4].startswith("must be a whole image")
+    assert intensity_range(measurements) == pytest.approx((5000, 5000))
 
 
 def test_a_second_look_opens_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = read_images(folder)
     told: list[tuple[int, int]] = []
-    first = look_at(images, tmp_path / "looks", lambda *progress: told.append(progress))
+    first = measure_images(images, tmp_path / "looks", lambda *progress: told.append(progress))
     assert told[-1] == (8, 8)
     assert [done for done, _ in told] == list(range(1, 9))
     write(folder / "cat" / "new.jpg", paint(77))
     opened = []
-    real = look.look_at_bytes
-    monkeypatch.setattr(look, "look_at_bytes", lambda data, name: opened.append(name) or real(data, name))
-    again = look_at(read_images(folder), tmp_path / "looks")
+    real = look.measure_image
+    monkeypatch.setattr(look, "measure_image", lambda data, name: opened.append(name) or real(data, name))
+    again = measure_images(read_images(folder), tmp_path / "looks")
     assert opened == ["cat/new.jpg"]
     old = [i for i, name in enumerate(read_images(folder).names) if name != "cat/new.jpg"]
     assert np.array_equal(again.take(old).hashes, first.hashes)
@@ -54,9 +54,9 @@ def test_a_second_look_opens_nothing(folder: Path, tmp_path: Path, monkeypatch: 
 
 def test_shards_give_the_same_as_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = read_images(folder)
-    whole = look_at(images, tmp_path / "one")
+    whole = measure_images(images, tmp_path / "one")
     monkeypatch.setattr(look, "_SHARD", 3)
-    parts = look_at(images, tmp_path / "many")
+    parts = measure_images(images, tmp_path / "many")
     assert len(list((tmp_path / "many").rglob("*.facts.npy"))) == 3
     assert np.array_equal(whole.colour, parts.colour)
     assert np.array_equal(whole.thumbnails[range(8)], parts.thumbnails[range(8)])
@@ -65,10 +65,10 @@ def test_shards_give_the_same_as_one(folder: Path, tmp_path: Path, monkeypatch: 
 @pytest.mark.parametrize("damage", ["facts", "thumbs"])
 def test_a_damaged_or_missing_half_is_looked_at_again(folder: Path, tmp_path: Path, damage: str) -> None:
     images = read_images(folder)
-    whole = look_at(images, tmp_path / "looks")
+    whole = measure_images(images, tmp_path / "looks")
     for path in (tmp_path / "looks").rglob(f"*.{damage}.npy"):
         path.write_bytes(path.read_bytes()[:200])
-    again = look_at(images, tmp_path / "looks")
+    again = measure_images(images, tmp_path / "looks")
     assert np.array_equal(whole.sharpness, again.sharpness)
 
 
@@ -78,11 +78,11 @@ def test_a_missing_file_is_not_remembered_as_broken(folder: Path, tmp_path: Path
     (folder / "cat" / "0.jpg").unlink()
     (folder / "dog" / "0.jpg").unlink()
     assert len(set(images.digests.tolist())) == 8  # two missing files are no copies of one another
-    looks = look_at(images, tmp_path / "looks")
-    assert not looks.readable[0]
-    assert "cannot be read" in looks.error[0]
+    measurements = measure_images(images, tmp_path / "looks")
+    assert not measurements.readable[0]
+    assert "cannot be read" in measurements.error[0]
     write(folder / "cat" / "0.jpg", there)
-    assert look_at(read_images(folder), tmp_path / "looks").readable.all()
+    assert measure_images(read_images(folder), tmp_path / "looks").readable.all()
 
 
 def test_windows_are_imagehash_of_the_parts() -> None:
@@ -104,6 +104,6 @@ def test_deep_images_share_one_range(tmp_path: Path) -> None:
     for i in range(20):
         values = rng.integers(1000, 1000 + 100 * (i + 1), (16, 16)).astype(np.uint16)
         write(tmp_path / f"{i}.png", encoded(Image.fromarray(values), "PNG"))
-    low, high = intensity_range(look_at(read_images(tmp_path)))
+    low, high = intensity_range(measure_images(read_images(tmp_path)))
     assert 1000 <= low < 1100
     assert 2600 < high <= 3000

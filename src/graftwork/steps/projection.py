@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.record import CodesMap
-
-Ints = NDArray[np.integer]
+from graftwork.core.arrays import Ints
+from graftwork.core.record import Projection
 
 MOST_IMAGES = 1000
 """A page with more dots is slow to draw and no easier to read."""
 
 
-def codes_map(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> CodesMap | None:
+def projection(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> Projection | None:
     """Place codes (n, d) in the plane: t-SNE of 50 principal components, or the first two where images are few.
 
     ``rows`` are the images' places in the run's table; at most 1,000 are drawn, by chance.
@@ -34,9 +33,9 @@ def codes_map(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> CodesMap
     parts = min(50, *values.shape)
     plane = PCA(parts, random_state=seed).fit_transform(values)
     if len(plane) < 30:
-        return CodesMap("PCA", rows, plane[:, :2].astype(np.float32))
+        return Projection("PCA", rows, plane[:, :2].astype(np.float32))
     # PCA orders the axes, so the first two are a good start; perplexity must stay below the number of images
     start = plane[:, :2] / plane[:, 0].std() * 1e-4
     tsne = TSNE(perplexity=min(30, len(plane) / 4), init=start.astype(np.float32), random_state=seed, max_iter=500)
     with threadpool_limits(1):  # it waits actively for its threads: on a busy machine two are ten times slower than one
-        return CodesMap("t-SNE", rows, tsne.fit_transform(plane).astype(np.float32))
+        return Projection("t-SNE", rows, tsne.fit_transform(plane).astype(np.float32))

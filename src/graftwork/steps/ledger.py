@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from graftwork.files import cache_folder, read_kept, write_json
-from graftwork.verbs.listener import Listener
+from graftwork.files import cache_root, read_cached, write_json
+from graftwork.listener import Listener
 
 _DIGITS = 16
 """Of an image's digest; enough to tell images apart."""
@@ -29,8 +29,8 @@ def count_look(digests: Sequence[str], run: str, listener: Listener) -> Look:
     Images are counted one by one: another division of the same images, or a test with all of them, looks at some again.
     A damaged record is moved aside, and the listener told: what it counted cannot be made again.
     """
-    path = cache_folder() / "looks-at-tests.json"
-    ledger = read_kept(path, dict[str, list[str]])
+    path = cache_root() / "looks-at-tests.json"
+    ledger = read_cached(path, dict[str, list[str]])
     if ledger is None:
         ledger = {}
         if path.exists():

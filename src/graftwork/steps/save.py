@@ -12,27 +12,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from graftwork.core.rules import Finding, result_findings
 from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.fitted import Fitted, probabilities
-from graftwork.core.record import CodesMap, ImageTable, Run, Shift, TestScore
-from graftwork.core.rules import Finding, result_findings
+from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
 from graftwork.files import whole_folder
-from graftwork.fit import Tuning, fit
+from graftwork.fit import FineTuneContext, fit
 from graftwork.images.pixels import decode
+from graftwork.listener import Stages
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
 from graftwork.reporting.page import images_to_show, model_card, write_report
 from graftwork.runfolder import write_run
+from graftwork.steps.backbones import Backbone, Backbones
+from graftwork.steps.compete import WORK
+from graftwork.steps.prepare import SplitImages
+from graftwork.steps.search import Rules, SearchResult
 from graftwork.verbs import output as outputs
-from graftwork.verbs.listener import Stages
-from graftwork.verbs.prepare import Prepared
-from graftwork.verbs.reading import Networks, Opened
-from graftwork.verbs.search import Found, Rules
-from graftwork.verbs.tuning import WORK
-
-Ints = NDArray[np.integer]
 
 THUMBNAIL_PX = 96
 SAMPLES = 4
@@ -43,18 +41,18 @@ _REPORTED = ("graftwork", "numpy", "openvino", "pillow", "scikit-learn", "scipy"
 class Outcome:
     """Everything that the run led to."""
 
-    prepared: Prepared
-    networks: Networks
-    opened: Opened
+    split_images: SplitImages
+    backbones: Backbones
+    backbone: Backbone
     """That of the chosen candidate."""
     rules: Rules
-    found: Found
+    found: SearchResult
     fitted: Fitted
     score: TestScore | None
-    picture: CodesMap | None
+    picture: Projection | None
     doubts: tuple[Finding, ...] = ()
     """What was found about the figures themselves on the way."""
-    tuning: Tuning | None = None
+    tuning: FineTuneContext | None = None
     shift: Shift | None = None
 
 
@@ -70,7 +68,7 @@ def save(
 ) -> Run:
     """Write the run's folder; ``run.json`` comes last, and the report after it can be rendered again."""
     run = _record(outcome, settings, stages, folder)
-    _write_thumbnails(run, outcome.prepared, folder / "thumbnails")
+    _write_thumbnails(run, outcome.split_images, folder / "thumbnails")
     _save_model(outcome, run, codes, folder / "model", final=final, slim=slim)
     write_run(run, folder)
     write_report(run, folder)
@@ -80,8 +78,8 @@ def save(
 
 
 def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: Path) -> Run:
-    prepared, found, split = outcome.prepared, outcome.found, outcome.prepared.split
-    images = prepared.images
+    split_images, found, split = outcome.split_images, outcome.found, outcome.split_images.split
+    images = split_images.images
     parts = np.full(len(images), "left out", dtype="<U8")
     parts[split.develop], parts[split.test] = "develop", "test"
     folds = np.full(len(images), -1)
@@ -94,14 +92,14 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         machine={"processor": platform.processor() or platform.machine(), "system": platform.platform()},
         command=outputs.command("train", settings),
         settings=settings,
-        engine=outcome.opened.reading.engine,
+        engine=outcome.backbone.extraction.engine,
         seed=outcome.rules.seed,
         classes=images.classes,
-        cards=outcome.networks.cards,
-        facts=prepared.facts,
+        cards=outcome.backbones.cards,
+        facts=split_images.facts,
         findings=(
-            *prepared.findings,
-            *outcome.networks.findings,
+            *split_images.findings,
+            *outcome.backbones.findings,
             *result_findings(found.verdict, found.trials, images=len(images), how_tested=how),
             *outcome.found.findings,
             *outcome.doubts,
@@ -116,12 +114,12 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
             groups=tuple(map(int, split.groups)),
         ),
         develop=split.develop,
-        y=prepared.y,
+        y=split_images.y,
         trials=found.trials,
         baselines=found.baselines,
         verdict=found.verdict,
         test=outcome.score,
-        codes_map=outcome.picture,
+        projection=outcome.picture,
         stage_seconds=dict(stages.seconds),
         shift=outcome.shift,
         folder=str(folder),
@@ -147,31 +145,31 @@ def _look_finding(score: TestScore | None) -> tuple[Finding, ...]:
 def _save_model(
     outcome: Outcome, run: Run, codes: LayerCodes, folder: Path, *, final: Literal["develop", "all"], slim: bool
 ) -> None:
-    prepared, found, fitted = outcome.prepared, outcome.found, outcome.fitted
+    split_images, found, fitted = outcome.split_images, outcome.found, outcome.fitted
     taps = found.chosen.candidate.taps
     belongs = "this model"
     develop_codes = codes.of(taps)
     if final == "all":
-        rows = np.concatenate([prepared.split.develop, prepared.split.test])
-        images = prepared.images.take(rows)
-        every = outcome.opened.codes(images)
-        y = prepared.images.labels[rows]
+        rows = np.concatenate([split_images.split.develop, split_images.split.test])
+        images = split_images.images.take(rows)
+        every = outcome.backbone.codes(images)
+        y = split_images.images.labels[rows]
         rules, tuning = outcome.rules, outcome.tuning
         if tuning is not None:
             tuning = dataclasses.replace(tuning, images=images, folder=tuning.folder / "all")
         fitted = fit(found.chosen, every, y, rules.classes, balanced=rules.balanced, tuning=tuning)
-        develop_codes = outcome.opened.with_fitted(fitted).codes(prepared.develop).of(taps)
+        develop_codes = outcome.backbone.with_fitted(fitted).codes(split_images.develop).of(taps)
         belongs = "the model before it was fitted again on every image"
-    moved = fitted.card != outcome.opened.reading.card
-    shipped = outcome.opened.with_fitted(fitted)
+    moved = fitted.card != outcome.backbone.extraction.card
+    shipped = outcome.backbone.with_fitted(fitted)
     write_model(
         folder,
         fitted,
         body=None if slim and not moved else shipped.body(),  # moved weights are nowhere else
         write_engine=shipped.write_engine(fitted.taps),
         # codes of images that the network was trained on lie closer than those of new ones: no measure of distance
-        novelty=None if moved else fit_novelty(develop_codes, prepared.split.folds, seed=outcome.rules.seed),
-        samples=_samples(prepared, fitted, develop_codes),
+        novelty=None if moved else fit_novelty(develop_codes, split_images.split.folds, seed=outcome.rules.seed),
+        samples=_samples(split_images, fitted, develop_codes),
         readme=model_card(run),
         about={
             "trained_on": final,
@@ -194,22 +192,22 @@ def _told(score: TestScore, belongs: str) -> dict[str, Any]:
     }
 
 
-def _samples(prepared: Prepared, fitted: Fitted, codes: NDArray[np.floating]) -> list[Sample]:
+def _samples(split_images: SplitImages, fitted: Fitted, codes: NDArray[np.floating]) -> list[Sample]:
     """Return the first develop image of a few classes."""
     rows = probabilities(fitted, codes)
-    first = [int(np.flatnonzero(prepared.y == c)[0]) for c in np.unique(prepared.y)[:SAMPLES]]
-    images = prepared.develop
+    first = [int(np.flatnonzero(split_images.y == c)[0]) for c in np.unique(split_images.y)[:SAMPLES]]
+    images = split_images.develop
     return [Sample(images.names[i], images.read(i), rows[i]) for i in first]
 
 
-def _write_thumbnails(run: Run, prepared: Prepared, folder: Path) -> None:
+def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None:
     """Write the pictures that the report wants as small JPEG files named by digest."""
     from PIL import Image
 
     preprocess = run.card.preprocess
     with whole_folder(folder) as part:
         for row in images_to_show(run):
-            image = decode(prepared.images.read(row), preprocess, prepared.images.names[row])
+            image = decode(split_images.images.read(row), preprocess, split_images.images.names[row])
             image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
             if max(image.size) < THUMBNAIL_PX:  # a tiny image is shown in whole pixels, not blurred
                 scale = THUMBNAIL_PX // max(image.size)

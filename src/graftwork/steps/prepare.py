@@ -6,33 +6,31 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from graftwork.core.findings import Finding
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import DatasetFacts
-from graftwork.core.rules import Finding
 from graftwork.core.splits import Split, make_split
 from graftwork.errors import DataError, UsageError
 from graftwork.images.check import SERIES, check, straddling
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.join import with_test_part
-from graftwork.images.look import Looks, intensity_range, look_at
+from graftwork.images.measurements import Measurements, intensity_range, measure_images
 from graftwork.images.read import read_images, with_groups
+from graftwork.listener import Listener
 from graftwork.runfolder import read_run
-from graftwork.verbs.listener import Listener
-
-Ints = NDArray[np.integer]
-Floats = NDArray[np.floating]
 
 INPUT_PX = 224
 """Side of the input of most networks: what images are tiny or huge against, where none was asked for."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Looked:
+class CheckedImages:
     """Images that can be used, what was measured on each, and what was found."""
 
     images: ImageSet
-    looks: Looks
+    measurements: Measurements
     groups: Ints
     """(n,) what stays on one side: told groups, and copies exact or near."""
     findings: tuple[Finding, ...]
@@ -42,7 +40,7 @@ class Looked:
     @property
     def intensity_range(self) -> tuple[float, float] | None:
         """The one range of images of more than 8 bits."""
-        return intensity_range(self.looks)
+        return intensity_range(self.measurements)
 
     def numbers(self, classes: tuple[str, ...]) -> Ints:
         """(n,) indices into the classes of a model, matched by name.
@@ -65,7 +63,7 @@ class Looked:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared(Looked):
+class SplitImages(CheckedImages):
     """Looked at, and divided."""
 
     split: Split
@@ -89,44 +87,47 @@ class Prepared(Looked):
     @property
     def intensity_range(self) -> tuple[float, float] | None:
         """The one range of the develop images of more than 8 bits."""
-        return intensity_range(self.looks.take(self.split.develop))
+        return intensity_range(self.measurements.take(self.split.develop))
 
     @property
     def features(self) -> dict[str, Floats]:
-        """What the cheap rows are fitted on, of the develop images."""
-        looks = self.looks.take(self.split.develop)
-        return {"file facts": file_facts(looks), "16 x 16 pixels": looks.pixels16.reshape(len(looks), -1) / 255.0}
+        """What the baselines are fitted on, of the develop images."""
+        measurements = self.measurements.take(self.split.develop)
+        return {
+            "file facts": file_facts(measurements),
+            "16 x 16 pixels": measurements.pixels16.reshape(len(measurements), -1) / 255.0,
+        }
 
     @property
     def facts(self) -> DatasetFacts:
         """Counts of the develop images."""
-        looks, classes = self.looks.take(self.split.develop), self.images.classes
+        measurements, classes = self.measurements.take(self.split.develop), self.images.classes
         groups = len(np.unique(self.develop_groups))
         return DatasetFacts(
             images=len(self.y),
             classes=classes,
             per_class=tuple(map(int, np.bincount(self.y, minlength=len(classes)))),
             groups=groups if groups < len(self.y) else None,
-            median_width_px=int(np.median(looks.width)),
-            median_height_px=int(np.median(looks.height)),
-            formats=_counts(looks.format),
-            modes=_counts(looks.mode),
+            median_width_px=int(np.median(measurements.width)),
+            median_height_px=int(np.median(measurements.height)),
+            formats=_counts(measurements.format),
+            modes=_counts(measurements.mode),
         )
 
-    def all_develop(self, *, folds: int, seed: int) -> Prepared:
+    def all_develop(self, *, folds: int, seed: int) -> SplitImages:
         """Put the test images back among those to develop on."""
         split = make_split(self.images.labels, self.groups, seed=seed, test_fraction=0, n_folds=folds)
         return dataclasses.replace(self, split=split, test_was_given=False)
 
 
-def look_and_check(
+def check_images(
     data: str | Path,
     *,
     test: str | Path | None = None,
     group_by: str | None = None,
     input_px: int | None = None,
     listener: Listener | None = None,
-) -> Looked:
+) -> CheckedImages:
     """Read images, look at each, and leave out what cannot be used.
 
     Parameters
@@ -149,11 +150,11 @@ def look_and_check(
     if group_by is not None and not by_series:  # of both parts: what belongs together may lie in both
         images = with_groups(images, group_by)
     hash_images(images)
-    looks = look_at(images, progress=listener.progress)
-    problems = check(images, looks, input_px=input_px or INPUT_PX, join_series=by_series)
+    measurements = measure_images(images, progress=listener.progress)
+    problems = check(images, measurements, input_px=input_px or INPUT_PX, join_series=by_series)
     usable = problems.usable
     found = (*images.notes, *problems.findings)
-    return Looked(images.take(usable), looks.take(usable), problems.groups, found, problems.series)
+    return CheckedImages(images.take(usable), measurements.take(usable), problems.groups, found, problems.series)
 
 
 def prepare(
@@ -162,11 +163,11 @@ def prepare(
     test: str | Path | float,
     folds: int,
     group_by: str | None,
-    like: str | Path | None,
+    split_from: str | Path | None,
     seed: int,
     input_px: int | None = None,
     listener: Listener,
-) -> Prepared:
+) -> SplitImages:
     """Read, look, check and split; the same arguments give the same division.
 
     Raises
@@ -179,11 +180,11 @@ def prepare(
     if seed < 0:
         raise UsageError(f"--seed must be a whole number from 0 on, got {seed}; choose another")
     fraction, folder = _test(test)
-    looked = look_and_check(data, test=folder, group_by=group_by, input_px=input_px, listener=listener)
-    images = looked.images
+    checked = check_images(data, test=folder, group_by=group_by, input_px=input_px, listener=listener)
+    images = checked.images
     _require_labels(images, data)
     given = images.parts == "test" if images.parts is not None else None
-    if given is not None and like is not None:
+    if given is not None and split_from is not None:
         raise UsageError(f"--like keeps the split of another run, but {data} comes with a test part; leave out one")
     if given is not None and test == "cv":
         raise UsageError(
@@ -196,24 +197,26 @@ def prepare(
         )
     split = make_split(
         images.labels,
-        looked.groups,
+        checked.groups,
         seed=seed,
         test_fraction=fraction,
         n_folds=folds,
         given_test=given,
-        earlier_side=_earlier_sides(images, Path(like)) if like is not None else None,
+        earlier_side=_earlier_sides(images, Path(split_from)) if split_from is not None else None,
     )
     _require_develop(images, split, folds)
-    found = (*looked.findings, *straddling(images, looked.looks, split))
-    return Prepared(images, looked.looks, looked.groups, found, looked.series, split, given is not None)
+    found = (*checked.findings, *straddling(images, checked.measurements, split))
+    return SplitImages(images, checked.measurements, checked.groups, found, checked.series, split, given is not None)
 
 
-def file_facts(looks: Looks) -> Floats:
+def file_facts(measurements: Measurements) -> Floats:
     """(n, d) what can be known of files without seeing what they show: size, format, mean colour, sharpness."""
-    sizes = np.log(np.stack([looks.width, looks.height, looks.bytes], axis=1).clip(1))
-    names = [f"{f} {m}" for f, m in zip(looks.format, looks.mode, strict=True)]
+    sizes = np.log(np.stack([measurements.width, measurements.height, measurements.bytes], axis=1).clip(1))
+    names = [f"{f} {m}" for f, m in zip(measurements.format, measurements.mode, strict=True)]
     kinds = np.unique(names, return_inverse=True)[1]
-    return np.concatenate([sizes, np.eye(kinds.max() + 1)[kinds], looks.colour / 255, looks.sharpness[:, None]], axis=1)
+    return np.concatenate(
+        [sizes, np.eye(kinds.max() + 1)[kinds], measurements.colour / 255, measurements.sharpness[:, None]], axis=1
+    )
 
 
 def _test(test: str | Path | float) -> tuple[float, str | None]:

@@ -12,18 +12,26 @@ from graftwork.errors import UsageError
 from graftwork.files import write_json
 
 END_SECONDS = 8.0
-"""What comes after the search, but for reading images: twice what picture, model folder and report took."""
+"""Reserved for what comes after the search, except extraction: twice what projection, model folder and report took."""
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Clock:
-    """Counts the seconds of a run, those of an earlier start that was killed included."""
+    """Counts the seconds of a run, those of an earlier start that was killed included.
 
-    def __init__(self, limit_seconds: float, kept: Path) -> None:
+    Parameters
+    ----------
+    limit_seconds
+        Infinite where there is no limit.
+    file
+        Where the count is saved by ``save``, so that a run that is killed and started again goes on with it.
+    """
+
+    def __init__(self, limit_seconds: float, file: Path) -> None:
         self.reserve_seconds = END_SECONDS
-        """Put aside for what comes after the search: the test, the picture, the model folder and the report."""
-        self._limit, self._kept = limit_seconds, kept
-        self._before = _read(kept)
+        """Reserved for what comes after the search: the test, the projection, the model folder and the report."""
+        self._limit, self._file = limit_seconds, file
+        self._before = _saved_seconds(file)
         self._begin = time.monotonic()
 
     @property
@@ -37,9 +45,12 @@ class Clock:
         return self._before + time.monotonic() - self._begin
 
     def left(self) -> float:
-        """Seconds until the limit, the reserve put aside; infinite without a limit."""
-        write_json(self._kept, {"active_seconds": self.seconds})
+        """Seconds until the limit, less the reserve; infinite without a limit."""
         return self._limit - self.reserve_seconds - self.seconds if self.runs_out else math.inf
+
+    def save(self) -> None:
+        """Write the active seconds to the file; called whenever something is done that a killed run keeps."""
+        write_json(self._file, {"active_seconds": self.seconds})
 
 
 def parse_seconds(text: str | float | None) -> float:
@@ -52,14 +63,14 @@ def parse_seconds(text: str | float | None) -> float:
     """
     if text is None or text == "none":
         return math.inf
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
-    if found is None or float(found[1]) <= 0:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", str(text))
+    if match is None or float(match[1]) <= 0:
         raise UsageError(f"--time-limit must be a time such as 90s, 10m, 2h or none, got {text}; 10m is the default")
-    return float(found[1]) * _UNITS[found[2]]
+    return float(match[1]) * _UNITS[match[2]]
 
 
-def _read(path: Path) -> float:
+def _saved_seconds(file: Path) -> float:
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["active_seconds"])
+        return float(json.loads(file.read_text(encoding="utf-8"))["active_seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import cattrs
+from graftwork.core.rules import diverged_finding, left_out_finding
 
+from graftwork.clock import Clock
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, digest_of
-from graftwork.core.plans import Candidate, Linear, all_the_way, cost_to_use, recipe_of
-from graftwork.core.recipes import Expected, folds_to_judge, tuning_candidates, worth_trying
-from graftwork.core.rules import astray_finding, left_out_finding
+from graftwork.core.plans import Candidate, Linear, cost_to_use, recipe_of, training_of
+from graftwork.core.recipes import Expected, fine_tuning_candidates, folds_to_judge, worth_trying
 from graftwork.core.trials import Task, Trial
 from graftwork.files import write_json
-from graftwork.fit import Tuning, within_disk
+from graftwork.fit import FineTuneContext, within_disk
+from graftwork.listener import Listener
+from graftwork.steps.backbones import Backbones
+from graftwork.steps.prepare import SplitImages
+from graftwork.steps.search import Rules, SearchResult
 from graftwork.tournament import REFIT, Tournament, run_trials
-from graftwork.verbs.clock import Clock
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.prepare import Prepared
-from graftwork.verbs.reading import Networks
-from graftwork.verbs.search import Found, Rules
 
 T = TypeVar("T")
 
@@ -34,12 +34,12 @@ WORK = "work"
 """Folder of a run for what a killed one goes on with; dropped when the run is whole."""
 MARGIN = 1.2
 """Seconds of an epoch of a fold in those of its steps: reading the images left out, and the machine's moods."""
-MAPS_SHARE = 0.5
+ACTIVATIONS_SHARE = 0.5
 """Share of the store's budget that the activations of all cuts may take."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class FineTuneOptions:
     """What a user can decide about fine-tuning; None leaves it to the recipe."""
 
     freeze_to: str | None = None
@@ -52,9 +52,9 @@ class Wanted:
     layer_decay: float | None = None
     patience: int | None = None
     augment: str | None = None
-    fits: int = 1
+    n_refits: int = 1
     """How often the chosen one is fitted in the end: on the develop part, and perhaps on every image."""
-    also_read: int = 0
+    extra_images: int = 0
     """Images that are read in the end beside those of the data: of the place where the model will be used."""
 
     def candidates(self, cards: Sequence[BackboneCard], images: int) -> tuple[Candidate, ...]:
@@ -67,7 +67,7 @@ class Wanted:
         found = [
             candidate
             for card in cards
-            for candidate in tuning_candidates(
+            for candidate in fine_tuning_candidates(
                 card,
                 images,
                 freeze_to=self.freeze_to,
@@ -77,38 +77,50 @@ class Wanted:
         ]
         plans = [dataclasses.replace(recipe_of(candidate), **chosen) for candidate in found]
         if self.augment == "none":  # then an image looks the same in every epoch
-            plans = [dataclasses.replace(plan, fixed_views=min(plan.fixed_views, 1)) for plan in plans]
+            plans = [
+                dataclasses.replace(plan, cached_augmentations=min(plan.cached_augmentations, 1)) for plan in plans
+            ]
         return tuple(dataclasses.replace(c, plan=plan) for c, plan in zip(found, plans, strict=True))
 
 
-def tuning_for(
-    prepared: Prepared,
-    networks: Networks,
-    wanted: Wanted,
+def fine_tune_context(
+    split_images: SplitImages,
+    backbones: Backbones,
+    wanted: FineTuneOptions,
     folder: Path,
     *,
     balanced: bool,
     seed: int,
     listener: Listener,
-) -> Tuning:
+) -> FineTuneContext:
     """Return what fine-tunings of the develop images need; what cannot be is said now, not after the search.
 
     Raises
     ------
     BackboneError, UsageError
-        As ``core.recipes.tuning_candidates``.
+        As ``core.recipes.fine_tuning_candidates``.
     """
-    candidates = wanted.candidates(networks.cards, len(prepared.y))
+    candidates = wanted.candidates(backbones.cards, len(split_images.y))
     cuts = sum(recipe_of(candidate).freeze_to is not None for candidate in candidates)
     # everything that a fold depends on but for the candidate, its C and what is drawn
-    cards = [[dataclasses.asdict(opened.reading.card), opened.reading.engine] for opened in networks.opened.values()]
-    digests = [str(digest) for digest in prepared.develop.digests]
-    given = [metadata.version("graftwork"), prepared.split.digest, digests, prepared.y.tolist(), cards, balanced]
-    return Tuning(
-        images=prepared.develop,
-        read=networks.read,
+    cards = [
+        [dataclasses.asdict(backbone.extraction.card), backbone.extraction.engine]
+        for backbone in backbones.backbone.values()
+    ]
+    digests = [str(digest) for digest in split_images.develop.digests]
+    given = [
+        metadata.version("graftwork"),
+        split_images.split.digest,
+        digests,
+        split_images.y.tolist(),
+        cards,
+        balanced,
+    ]
+    return FineTuneContext(
+        images=split_images.develop,
+        read=backbones.read,
         folder=folder / WORK / digest_of(given),
-        store_mb=MAPS_SHARE * networks.budget_mb / max(cuts, 1),
+        store_mb=ACTIVATIONS_SHARE * backbones.budget_mb / max(cuts, 1),
         seed=seed,
         say=listener.say,
     )
@@ -116,52 +128,52 @@ def tuning_for(
 
 def compete(
     rules: Rules,
-    found: Found,
-    networks: Networks,
-    prepared: Prepared,
-    wanted: Wanted,
-    tuning: Tuning,
+    found: SearchResult,
+    backbones: Backbones,
+    split_images: SplitImages,
+    wanted: FineTuneOptions,
+    tuning: FineTuneContext,
     clock: Clock,
     listener: Listener,
-) -> Found:
+) -> SearchResult:
     """Set fine-tunings and codes of several views beside the linear trials, and choose among all.
 
     The linear trials are taken as they are. Where the clock allows some folds only, the candidates are compared on
     their images, and of the linear ones only the chosen stands against them.
     """
     if clock.runs_out:  # the model reads all images once, and finalists those of a shifted place
-        last = len(prepared.images) + wanted.also_read
-        clock.reserve_seconds += max(networks.forecast_seconds(name, last) for name in networks.opened)
-    views = _once(tuning.folder / "views.json", int, lambda: _views_within_time(found, networks, prepared, clock))
-    trials = [*found.trials, *_several_views(views, rules, found, networks, prepared, listener)]
-    task = rules.task(prepared.y, prepared.split.folds)
+        last = len(split_images.images) + wanted.extra_images
+        clock.reserve_seconds += max(backbones.forecast_seconds(name, last) for name in backbones.backbone)
+    views = _once(tuning.folder / "views.json", int, lambda: _views_within_time(found, backbones, split_images, clock))
+    trials = [*found.trials, *_several_views(views, rules, found, backbones, split_images, listener)]
+    task = rules.task(split_images.y, split_images.split.folds)
     tournament = Tournament(
-        networks.codes,
+        backbones.codes,
         task,
-        start={card.name: _start(found, card, networks, task) for card in networks.cards},
-        fits=wanted.fits,
+        start={card.name: _start(found, card, backbones, task) for card in backbones.cards},
+        n_refits=wanted.n_refits,
         tuning=tuning,
         clock=clock,
         on_change=listener.candidates,
     )
 
     asked = [
-        dataclasses.replace(c, plan=within_disk(recipe_of(c), networks.of(c).reading, tuning))
-        for c in wanted.candidates(networks.cards, len(prepared.y))
+        dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, tuning))
+        for c in wanted.candidates(backbones.cards, len(split_images.y))
     ]
     candidates = _once(
         tuning.folder / "decided.json",
         tuple[Candidate, ...],
-        lambda: _within_time(asked, wanted, networks, task, prepared, clock, listener),
+        lambda: _within_time(asked, wanted, backbones, task, split_images, clock, listener),
     )
     tuned = tournament.run(candidates, exhaustive=wanted.exhaustive, repeats=wanted.repeats)
     if not candidates:
         listener.say("no fine-tuning fits into the time limit; the linear model stands")
-    known = {_without_length(candidate) for candidate in (*(trial.candidate for trial in tuned), *tournament.astray)}
+    known = {_without_length(candidate) for candidate in (*(trial.candidate for trial in tuned), *tournament.diverged)}
     unrun = [candidate for candidate in asked if _without_length(candidate) not in known]
-    if any(trial.ended == "whole" and not trial.run.all() for trial in tuned):
+    if any(trial.ended == "completed" and not trial.run.all() for trial in tuned):
         trials = [
-            dataclasses.replace(trial, ended="another stood for it")
+            dataclasses.replace(trial, ended="represented")
             if number < len(found.trials) and number != found.verdict.chosen
             else trial
             for number, trial in enumerate(trials)
@@ -169,26 +181,26 @@ def compete(
     trials = [*trials, *tuned]
     verdict = choose(
         trials,
-        [cost_to_use(trial.candidate, networks.cards) for trial in trials],
-        prepared.y,
-        prepared.develop_groups,
+        [cost_to_use(trial.candidate, backbones.cards) for trial in trials],
+        split_images.y,
+        split_images.develop_groups,
         rules.metric,
         seed=rules.seed,
         n_folds=task.n_folds,
-        worth=rules.worth,
+        tolerance=rules.tolerance,
         baselines=[(row.name, row.probabilities) for row in found.baselines],
     )
-    told = ((left_out_finding, unrun), (astray_finding, tournament.astray))
+    told = ((left_out_finding, unrun), (diverged_finding, tournament.diverged))
     findings = tuple(finding(concerned) for finding, concerned in told if concerned)
-    return Found(tuple(trials), found.baselines, verdict, findings)
+    return SearchResult(tuple(trials), found.baselines, verdict, findings)
 
 
 def _within_time(
     candidates: Sequence[Candidate],
-    wanted: Wanted,
-    networks: Networks,
+    wanted: FineTuneOptions,
+    backbones: Backbones,
     task: Task,
-    prepared: Prepared,
+    split_images: SplitImages,
     clock: Clock,
     listener: Listener,
 ) -> tuple[Candidate, ...]:
@@ -198,19 +210,19 @@ def _within_time(
     from graftwork.finetune.forecast import forecast
 
     expected = {}
-    n = len(prepared.y)
+    n = len(split_images.y)
     in_a_fold = n * (1 - 1 / task.n_folds)
     for candidate in candidates:
         if clock.left() <= 0:  # a slow machine has no time for the steps that tell how slow it is
             break
-        opened, plan = networks.of(candidate), recipe_of(candidate)
-        step_seconds = forecast(opened.reading.card, plan, task.n_classes)
+        backbone, plan = backbones.of(candidate), recipe_of(candidate)
+        step_seconds = forecast(backbone.extraction.card, plan, task.n_classes)
         expected[candidate.key] = Expected(
-            view=networks.forecast_seconds(candidate.backbone, n), epoch=MARGIN * in_a_fold * step_seconds
+            view=backbones.forecast_seconds(candidate.backbone, n), epoch=MARGIN * in_a_fold * step_seconds
         )
     folds = folds_to_judge(n, task.n_folds)
     timed = [candidate for candidate in candidates if candidate.key in expected]
-    entered = worth_trying(timed, expected, clock.left(), refit=wanted.fits * REFIT, folds=folds)
+    entered = worth_trying(timed, expected, clock.left(), refit=wanted.n_refits * REFIT, folds=folds)
     if entered:
         listener.say(
             f"fine-tunings that the time allows, first of all: {', '.join(c.label for c in entered)}; "
@@ -231,30 +243,32 @@ def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
 
 def _without_length(candidate: Candidate) -> Candidate:
     """The candidate, however long it runs and however far it goes: the clock may have shortened it."""
-    training = all_the_way(candidate)
-    return dataclasses.replace(training, plan=dataclasses.replace(recipe_of(training), epochs=0, fixed_views=0))
+    training = training_of(candidate)
+    return dataclasses.replace(
+        training, plan=dataclasses.replace(recipe_of(training), epochs=0, cached_augmentations=0)
+    )
 
 
-def _start(found: Found, card: BackboneCard, networks: Networks, task: Task) -> float:
+def _start(found: SearchResult, card: BackboneCard, backbones: Backbones, task: Task) -> float:
     """C of the softmax on a network's standardised last layer, where its fine-tunings begin."""
     last = Candidate(card.name, (card.taps[-1].name,), Linear("softmax", "standard"), input_px=card.preprocess.input_px)
     last = dataclasses.replace(last, pool=found.chosen.candidate.pool)
     tried = (trial for trial in found.trials if trial.candidate == last)
-    trial = next(tried, None) or next(run_trials([last], networks.codes, task))
+    trial = next(tried, None) or next(run_trials([last], backbones.codes, task))
     return trial.details["C"]
 
 
-def _views_within_time(found: Found, networks: Networks, prepared: Prepared, clock: Clock) -> int:
+def _views_within_time(found: SearchResult, backbones: Backbones, split_images: SplitImages, clock: Clock) -> int:
     """Return in how many views half of the time allows to read the images; 1 where it does not allow two."""
     if not clock.runs_out:
         return VIEWS
     chosen = found.chosen.candidate
-    view_seconds = networks.forecast_seconds(chosen.backbone, len(prepared.y) * chosen.views)
+    view_seconds = backbones.forecast_seconds(chosen.backbone, len(split_images.y) * chosen.views)
     return next((views for views in range(VIEWS, 1, -1) if views * view_seconds <= clock.left() / 2), 1)
 
 
 def _several_views(
-    views: int, rules: Rules, found: Found, networks: Networks, prepared: Prepared, listener: Listener
+    views: int, rules: Rules, found: SearchResult, backbones: Backbones, split_images: SplitImages, listener: Listener
 ) -> list[Trial]:
     """The chosen linear candidate on codes averaged over so many views."""
     if views == 1:
@@ -262,4 +276,4 @@ def _several_views(
         return []
     chosen = found.chosen.candidate
     candidate = dataclasses.replace(chosen, views=views * chosen.views)
-    return list(run_trials([candidate], networks.codes, rules.task(prepared.y, prepared.split.folds)))
+    return list(run_trials([candidate], backbones.codes, rules.task(split_images.y, split_images.split.folds)))

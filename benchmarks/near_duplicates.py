@@ -1,11 +1,11 @@
-"""How many near-copies are found, and how many distinct images are taken for one, on every real set.
+"""How many near-duplicates are found, and how many distinct images are taken for one, on every real set.
 
-    python benchmarks/near_copies.py [--sets cells,dogcat] [--copies 200]
+    python benchmarks/near_duplicates.py [--sets cells,dogcat] [--copies 200]
 
 Recall: copies of 200 images of a set (re-encoded, resized, cropped by up to 5 or 10 % of each side, all at once) are
 added to the set, each kind by itself; a copy is found when it stands in one group with its original. False: images of
 the untouched set that share a group with another one, less the pairs that a person has looked at and found to be one
-picture (``benchmarks/near_copies_seen.json``). Writes ``benchmarks/results/near_copies.json``.
+picture (``benchmarks/near_duplicates_seen.json``). Writes ``benchmarks/results/near_duplicates.json``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image
 
 from graftwork.images.imageset import ImageSet
-from graftwork.images.look import look_at
-from graftwork.images.nearcopies import near_copies
+from graftwork.images.measurements import measure_images
+from graftwork.images.near_duplicates import near_duplicates
 from graftwork.images.pixels import on_white, upright
 from graftwork.images.read import read_images
 from graftwork.images.series import find_series
@@ -98,17 +98,17 @@ def recall(images: ImageSet, kind: str, copies: int, folder: Path) -> float:
     chosen = rng.choice(len(images), min(copies, len(images)), replace=False)
     data = [images.read(i) for i in range(len(images))] + [copy_of(images.read(int(i)), kind, rng) for i in chosen]
     both = in_memory(data, np.concatenate([images.labels, images.labels[chosen]]))
-    groups = near_copies(look_at(both, folder), both.labels).groups
+    groups = near_duplicates(measure_images(both, folder), both.labels).groups
     exact = both.digests[len(images) :] == both.digests[chosen]
     return float(((groups[len(images) :] == groups[chosen]) | exact).mean())
 
 
 def false_share(images: ImageSet, name: str, folder: Path, seen: dict[str, list[list[str]]]) -> dict[str, object]:
     begin = time.perf_counter()
-    looks = look_at(images, folder)
-    looked = time.perf_counter()
-    found = near_copies(looks, images.labels)
-    seconds = time.perf_counter() - looked
+    measurements = measure_images(images, folder)
+    checked = time.perf_counter()
+    found = near_duplicates(measurements, images.labels)
+    seconds = time.perf_counter() - checked
     one_picture = {frozenset(pair) for pair in seen.get(name, [])}
     pairs = [tuple(images.names[i] for i in pair) for pair in found.pairs]
     wrong = [k for k, pair in enumerate(pairs) if frozenset(pair) not in one_picture]
@@ -121,7 +121,7 @@ def false_share(images: ImageSet, name: str, folder: Path, seen: dict[str, list[
         "images grouped %": round(100 * len(grouped) / len(images), 2),
         "falsely grouped %": round(100 * len(falsely) / len(images), 2),
         "largest group": int(np.bincount(found.groups).max()),
-        "seconds to look": round(looked - begin, 2),
+        "seconds to look": round(checked - begin, 2),
         "seconds to compare": round(seconds, 2),
         "unseen pairs": [[*pairs[k], round(float(found.likeness[k]), 3)] for k in wrong[:40]],
     }
@@ -131,14 +131,14 @@ def series_of_tracks(folder: Path) -> dict[str, object]:
     """What ``find_series`` makes of the traffic signs without their track column."""
     images = read_images(DATASETS / "gtsrb.parquet")
     track = np.unique(images.columns["track"], return_inverse=True)[1]
-    looks = look_at(images, folder)
-    near = near_copies(looks, images.labels)
-    series = find_series(looks, images.labels, near)
+    measurements = measure_images(images, folder)
+    near = near_duplicates(measurements, images.labels)
+    series = find_series(measurements, images.labels, near)
     of_track, together = track[:, None] == track, series[:, None] == series
     both = (of_track & together).sum() - len(track)
     return {
         "images": len(images),
-        "images with a near-copy": len(np.unique(near.pairs)),
+        "images with a near-duplicate": len(np.unique(near.pairs)),
         "series": int(series.max() + 1),
         "largest": int(np.bincount(series).max()),
         "pairs of a track found %": round(100 * both / (of_track.sum() - len(track)), 1),
@@ -150,9 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--copies", type=int, default=200)
-    parser.add_argument("-o", type=Path, default=HERE / "results" / "near_copies.json")
+    parser.add_argument("-o", type=Path, default=HERE / "results" / "near_duplicates.json")
     told = parser.parse_args()
-    seen_file = HERE / "near_copies_seen.json"
+    seen_file = HERE / "near_duplicates_seen.json"
     seen = json.loads(seen_file.read_text()) if seen_file.is_file() else {}
     rows: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as place:

@@ -1,4 +1,4 @@
-"""Near-copies: images that are one picture, encoded, resized or cropped differently.
+"""Near-duplicates: images that are one picture, encoded, resized or cropped differently.
 
 A perceptual hash nominates pairs (in bands of sampled bits, so that time grows with the number of images and
 not with its square); the correlation of their 64 px thumbnails, after one is laid over the other, confirms them;
@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from graftwork.images.look import THUMB_PX, WINDOWS, Looks
+from graftwork.images.measurements import THUMB_PX, WINDOWS, Measurements
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -35,13 +35,13 @@ TINY_PX = 24
 """Smaller images are a handful of blobs: laid over one another, any two of a kind agree in local contrast. They
 are compared as they lie, a little blurred, by plain correlation, and must agree all but exactly."""
 TINY_LIKENESS = 0.994
-_WORTH_A_CLOSER_LOOK = 0.6
+_REFINE_ABOVE = 0.6
 """At 32 px a pair that is less alike than this is not aligned at 64 px."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class NearCopies:
-    """Pairs of near-copies, and the threshold that made them such."""
+class NearDuplicates:
+    """Pairs of near-duplicates, and the threshold that made them such."""
 
     pairs: Ints
     """(m, 2) indices, the smaller first."""
@@ -52,7 +52,7 @@ class NearCopies:
 
     @property
     def groups(self) -> Ints:
-        """(n,) number of each image's group of near-copies; most are alone in theirs."""
+        """(n,) number of each image's group of near-duplicates; most are alone in theirs."""
         return components(self.n, self.pairs)
 
 
@@ -62,26 +62,26 @@ def components(n: int, pairs: Ints) -> Ints:
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def near_copies(looks: Looks, labels: Ints, seed: int = 0) -> NearCopies:
-    """Find the near-copies among n images.
+def near_duplicates(measurements: Measurements, labels: Ints, seed: int = 0) -> NearDuplicates:
+    """Find the near-duplicates among n images.
 
     Parameters
     ----------
     labels
         (n,) classes, -1 where unknown: they tell how alike images of different classes are here, nothing else.
     """
-    nominated = nominate(looks.hashes, looks.readable, seed)
-    pairs, likeness = _likeness(looks, nominated)
-    tiny = _tiny(looks, pairs)
+    nominated = nominate(measurements.hashes, measurements.readable, seed)
+    pairs, likeness = _likeness(measurements, nominated)
+    tiny = _tiny(measurements, pairs)
     threshold = judge(likeness[~tiny], *labels[pairs[~tiny]].T)
     confirmed = likeness >= np.where(tiny, TINY_LIKENESS, threshold)
-    return NearCopies(pairs[confirmed], likeness[confirmed], threshold, len(looks))
+    return NearDuplicates(pairs[confirmed], likeness[confirmed], threshold, len(measurements))
 
 
 def judge(likeness: Floats, one: Ints, other: Ints) -> float:
     """The likeness from which on a pair is one picture.
 
-    Images of different classes are not near-copies (but for a few wrong labels): so the threshold lies halfway
+    Images of different classes are not near-duplicates (but for a few wrong labels): so the threshold lies halfway
     between the likeness that one in a hundred of their nominated pairs reaches and 1, and within fixed bounds.
     """
     apart = likeness[(one != other) & (one >= 0) & (other >= 0)]
@@ -91,7 +91,7 @@ def judge(likeness: Floats, one: Ints, other: Ints) -> float:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Nominated:
+class CandidatePairs:
     """Pairs whose hashes agree: one image as a whole, the other in one of its windows. Each pair stands once."""
 
     whole: Ints
@@ -100,7 +100,7 @@ class Nominated:
     bits: Ints
 
 
-def nominate(hashes: NDArray[np.uint8], usable: NDArray[np.bool_], seed: int = 0) -> Nominated:
+def nominate(hashes: NDArray[np.uint8], usable: NDArray[np.bool_], seed: int = 0) -> CandidatePairs:
     """Pairs of images of which one resembles the other or a window of it, by their hashes.
 
     Of each image the ``_NEAREST`` resembling most are kept.
@@ -109,7 +109,7 @@ def nominate(hashes: NDArray[np.uint8], usable: NDArray[np.bool_], seed: int = 0
     n = len(index)
     if n < 2:
         none = np.zeros(0, np.int64)
-        return Nominated(none, none, none, none)
+        return CandidatePairs(none, none, none, none)
     words = np.ascontiguousarray(hashes[index]).view(np.uint64)[..., 0]  # (n, windows)
     rng = np.random.default_rng(seed)
     key_bits = int(np.clip(np.log2(n) + 1, 8, 20))
@@ -124,7 +124,7 @@ def nominate(hashes: NDArray[np.uint8], usable: NDArray[np.bool_], seed: int = 0
     first = order[np.flatnonzero(np.diff(pair[order], prepend=-1))]
     whole, part, window, bits = whole[first], part[first], window[first], bits[first]
     near = _rank_within(whole, bits) | _rank_within(part, bits)
-    return Nominated(index[whole[near]], index[part[near]], window[near], bits[near])
+    return CandidatePairs(index[whole[near]], index[part[near]], window[near], bits[near])
 
 
 def _keys(words: NDArray[np.uint64], chosen: Ints) -> NDArray[np.uint32]:
@@ -172,22 +172,22 @@ def _rank_within(image: Ints, bits: Ints) -> NDArray[np.bool_]:
     return near
 
 
-def _tiny(looks: Looks, pairs: Ints) -> NDArray[np.bool_]:
+def _tiny(measurements: Measurements, pairs: Ints) -> NDArray[np.bool_]:
     """(m,) pairs of which one image is too small for its local contrast to tell it from others."""
-    longer = np.maximum(looks.width, looks.height)[pairs]
+    longer = np.maximum(measurements.width, measurements.height)[pairs]
     return np.asarray(longer.min(axis=1) < TINY_PX, np.bool_)
 
 
-def _likeness(looks: Looks, nominated: Nominated) -> tuple[Ints, Floats]:
+def _likeness(measurements: Measurements, nominated: CandidatePairs) -> tuple[Ints, Floats]:
     """The pairs, the smaller index first, and how alike their thumbnails are."""
     pairs = np.stack([nominated.whole, nominated.part], axis=1)
     likeness = np.zeros(len(pairs), np.float32)
     boxes = WINDOWS[nominated.window].reshape(-1, 4)
-    tiny = _tiny(looks, pairs)
+    tiny = _tiny(measurements, pairs)
     for chosen in (np.flatnonzero(tiny), np.flatnonzero(~tiny)):
         for start in range(0, len(chosen), 256):
             block = chosen[start : start + 256]
-            whole, part = (_planes(looks.thumbnails[pairs[block, side]]) for side in (0, 1))
+            whole, part = (_planes(measurements.thumbnails[pairs[block, side]]) for side in (0, 1))
             if tiny[block[0]]:
                 likeness[block] = _correlation(_blurred(part, THUMB_PX / 16), _blurred(whole, THUMB_PX / 16))
             else:
@@ -217,7 +217,7 @@ def aligned_correlation(part: Floats, whole: Floats, boxes: NDArray[np.float64])
     for blur, steps in ((2.0, 4), (0.7, 3)):
         found = _slide(_blurred(grey, blur), _blurred(grey_whole, blur), found, steps)
     likeness = _compared(half, half_whole, found)
-    close = likeness > _WORTH_A_CLOSER_LOOK
+    close = likeness > _REFINE_ABOVE
     part, whole, found = part[close], whole[close], 2 * found[close]
     if len(part):
         found = _slide(_grey(part), _grey(whole), found, 2)

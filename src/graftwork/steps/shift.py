@@ -12,23 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from graftwork.core.rules import shift_finding, unlabelled_shift_finding
 
+from graftwork.core.arrays import Ints
 from graftwork.core.choose import choose, score
 from graftwork.core.fitted import Fitted, probabilities
-from graftwork.core.plans import Linear, Recipe, all_the_way, cost_to_use
+from graftwork.core.plans import Linear, Recipe, cost_to_use, training_of
 from graftwork.core.record import Shift
-from graftwork.core.rules import shift_finding, unlabelled_shift_finding
 from graftwork.core.splits import make_split
 from graftwork.core.trials import Trial
 from graftwork.errors import DataError, UsageError
 from graftwork.images.imageset import ImageSet
-from graftwork.verbs.listener import Listener
-from graftwork.verbs.prepare import Prepared, look_and_check
-from graftwork.verbs.reading import Networks
-from graftwork.verbs.search import Found, Rules
-
-Ints = NDArray[np.integer]
+from graftwork.listener import Listener
+from graftwork.steps.backbones import Backbones
+from graftwork.steps.prepare import SplitImages, check_images
+from graftwork.steps.search import Rules, SearchResult
 
 FEWEST_IMAGES = 20
 FINALISTS = 3
@@ -48,13 +46,13 @@ class There:
     to_test: Ints
 
     @property
-    def readings(self) -> int:
+    def n_extractions(self) -> int:
         """How many images are read to choose by them: each, by everyone that may be chosen."""
         return FINALISTS * len(self.images) if len(self.to_choose) else 0
 
 
-def read_there(
-    folder: str | Path | None, prepared: Prepared, *, group_by: str | None, seed: int, listener: Listener
+def load_target(
+    folder: str | Path | None, split_images: SplitImages, *, group_by: str | None, seed: int, listener: Listener
 ) -> There | None:
     """Read, check and halve the images of another place, if one was named; those that the data have are left out.
 
@@ -71,16 +69,16 @@ def read_there(
     if folder is None:
         return None
     try:
-        looked = look_and_check(folder, group_by=group_by, listener=listener)
+        checked = check_images(folder, group_by=group_by, listener=listener)
     except UsageError:
         listener.say(f"--group-by tells nothing of the images of {folder}: each is alone there")
-        looked = look_and_check(folder, listener=listener)
-    fresh = np.flatnonzero(~np.isin(looked.images.digests, prepared.images.digests))
-    images, groups = looked.images.take(fresh), looked.groups[fresh]
+        checked = check_images(folder, listener=listener)
+    fresh = np.flatnonzero(~np.isin(checked.images.digests, split_images.images.digests))
+    images, groups = checked.images.take(fresh), checked.groups[fresh]
     nothing = np.zeros(0, np.int64)
-    if len(images) and (looked.images.labels < 0).all():
+    if len(images) and (checked.images.labels < 0).all():
         return There(str(folder), images, images.labels, groups, nothing, nothing)
-    y = looked.numbers(prepared.images.classes)[fresh]
+    y = checked.numbers(split_images.images.classes)[fresh]
     if len(images) < FEWEST_IMAGES:
         raise DataError(
             f"--shifted must name at least {FEWEST_IMAGES} images that are not in the data, but {folder} holds "
@@ -95,9 +93,9 @@ def read_there(
     return There(str(folder), images, y, groups, halves.develop, halves.test)
 
 
-def choose_there(
-    rules: Rules, found: Found, networks: Networks, there: There, fit: Callable[[Trial], Fitted]
-) -> tuple[Found, Shift | None]:
+def choose_for_target(
+    rules: Rules, found: SearchResult, backbones: Backbones, there: There, fit: Callable[[Trial], Fitted]
+) -> tuple[SearchResult, Shift | None]:
     """Choose again, by half of the images from there, among the chosen linear trial and the best fine-tuning.
 
     Where they have no labels, nothing changes, and a finding says so.
@@ -115,21 +113,21 @@ def choose_there(
     for position in finalists:
         trial = found.trials[position]
         fitted = fit(trial)
-        codes = networks.of(trial.candidate).with_fitted(fitted).codes(there.images, networks.progress)
+        codes = backbones.of(trial.candidate).with_fitted(fitted).codes(there.images, backbones.progress)
         rows.append(probabilities(fitted, codes.of(trial.candidate.taps)))
     half = there.to_choose
     verdict = choose(
         [
-            dataclasses.replace(found.trials[position], probabilities=row[half], ended="whole")
+            dataclasses.replace(found.trials[position], probabilities=row[half], ended="completed")
             for position, row in zip(finalists, rows, strict=True)
         ],
-        [cost_to_use(found.trials[position].candidate, networks.cards) for position in finalists],
+        [cost_to_use(found.trials[position].candidate, backbones.cards) for position in finalists],
         there.y[half],
         there.groups[half],
         rules.metric,
         seed=rules.seed,
         n_folds=None,
-        worth=rules.worth,
+        tolerance=rules.tolerance,
     )
     tested = rows[verdict.chosen][there.to_test]
     y, groups = there.y[there.to_test], there.groups[there.to_test]
@@ -145,7 +143,7 @@ def choose_there(
     return dataclasses.replace(found, verdict=moved, findings=(*found.findings, said)), shift
 
 
-def _finalists(found: Found) -> list[int]:
+def _finalists(found: SearchResult) -> list[int]:
     """Positions of the linear trial that reads best, and of every share of the whole fine-tuning that does."""
 
     def deficit(position: int) -> float:
@@ -154,9 +152,9 @@ def _finalists(found: Found) -> list[int]:
     trials = dict(enumerate(found.trials))
     linear = min((p for p, trial in trials.items() if isinstance(trial.candidate.plan, Linear)), key=deficit)
     tuned = {
-        p: all_the_way(trial.candidate)
+        p: training_of(trial.candidate)
         for p, trial in trials.items()
-        if isinstance(trial.candidate.plan, Recipe) and trial.ended == "whole"
+        if isinstance(trial.candidate.plan, Recipe) and trial.ended == "completed"
     }
     best = min(tuned, key=deficit, default=None)
     return [linear, *(p for p, training in tuned.items() if best is not None and training == tuned[best])]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from graftwork.core.splits import make_split
 from graftwork.images.check import check
-from graftwork.images.look import look_at
-from graftwork.images.nearcopies import judge, near_copies, nominate
+from graftwork.images.measurements import measure_images
+from graftwork.images.near_duplicates import judge, near_duplicates, nominate
 from graftwork.images.read import read_images
 
 
@@ -43,7 +43,7 @@ def test_copies_are_found_and_distinct_images_are_not(sets: Path, tmp_path: Path
         image = Image.open(io.BytesIO(original.read(int(i)))).convert("RGB")
         write(tmp_path / f"{original.names[i]}.copy.png", COPIES[kind](image, rng))
     images = read_images(tmp_path)
-    groups = near_copies(look_at(images), images.labels).groups
+    groups = near_duplicates(measure_images(images), images.labels).groups
     place = {image: i for i, image in enumerate(images.names)}
     found = [groups[place[original.names[i]]] == groups[place[f"{original.names[i]}.copy.png"]] for i in chosen[:40]]
     assert np.mean(found) >= 0.95
@@ -55,7 +55,7 @@ def test_different_pictures_are_no_copies(tmp_path: Path) -> None:
     for i in range(60):
         write(tmp_path / f"{i}.jpg", paint(i, (80, 60)))
     images = read_images(tmp_path)
-    assert len(near_copies(look_at(images), images.labels).pairs) == 0
+    assert len(near_duplicates(measure_images(images), images.labels).pairs) == 0
 
 
 def test_colour_alone_makes_a_difference(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_colour_alone_makes_a_difference(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.jpg", encoded(Image.fromarray(picture), "JPEG", quality=70))
         write(tmp_path / f"{name}-blank.png", encoded(Image.new("RGB", (64, 64), colour), "PNG"))
     images = read_images(tmp_path)
-    found = near_copies(look_at(images), images.labels)
+    found = near_duplicates(measure_images(images), images.labels)
     assert {frozenset(images.names[i] for i in pair) for pair in found.pairs} == {
         frozenset({"red.png", "red.jpg"}),
         frozenset({"blue.png", "blue.jpg"}),
@@ -104,13 +104,13 @@ def test_frames_that_all_look_alike_do_not_explode() -> None:
     assert (np.bincount(np.concatenate([found.whole, found.part]), minlength=3000) > 0).all()
 
 
-def test_near_copies_stand_on_one_side_of_every_split(folder: Path) -> None:
+def test_near_duplicates_stand_on_one_side_of_every_split(folder: Path) -> None:
     for i in range(4):
         image = Image.open(folder / "cat" / f"{i}.jpg")
         write(folder / "cat" / f"{i}-small.png", encoded(image.resize((36, 27)), "PNG"))
     images = read_images(folder)
-    looks = look_at(images)
-    problems = check(images, looks)
+    measurements = measure_images(images)
+    problems = check(images, measurements)
     place = {name: i for i, name in enumerate(images.names)}
     for seed in range(20):
         split = make_split(images.labels, problems.groups, seed=seed, test_fraction=0.3, n_folds=2)

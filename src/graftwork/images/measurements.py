@@ -1,6 +1,6 @@
 """One look at every image: decoded once, small, and measured; kept on disk by the image's digest.
 
-This file measures; ``nearcopies``, ``groups`` and ``check`` judge what was measured and open no image.
+This file measures; ``near_duplicates``, ``groups`` and ``check`` judge what was measured and open no image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from graftwork.errors import DataError
-from graftwork.files import kept_folder, whole_file
+from graftwork.files import cache_folder, whole_file
 from graftwork.images.imageset import ImageSet, Progress, in_threads
 from graftwork.images.pixels import as_bytes, bits, intensity_tails, load, narrowed, on_white, open_image, upright
 
@@ -88,7 +88,7 @@ class Thumbnails:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Looks:
+class Measurements:
     """What one look at each of n images found; where ``error`` is not empty, the rest of the row is zero."""
 
     width: NDArray[np.int32]
@@ -129,23 +129,27 @@ class Looks:
         """(n,) images that can be decoded."""
         return np.asarray(self.error == "", np.bool_)
 
-    def take(self, indices: NDArray[np.integer] | Sequence[int]) -> Looks:
+    def take(self, indices: NDArray[np.integer] | Sequence[int]) -> Measurements:
         """The looks at ``indices``, in that order."""
         index = np.asarray(indices, np.int64)
         fields = [field.name for field in dataclasses.fields(self) if field.name != "thumbnails"]
-        return Looks(**{name: getattr(self, name)[index] for name in fields}, thumbnails=self.thumbnails.take(index))
+        return Measurements(
+            **{name: getattr(self, name)[index] for name in fields}, thumbnails=self.thumbnails.take(index)
+        )
 
 
-def joined(one: Looks, other: Looks) -> Looks:
+def joined(one: Measurements, other: Measurements) -> Measurements:
     """The looks at one set of images, then those at another."""
     fields = [field.name for field in dataclasses.fields(one) if field.name != "thumbnails"]
-    return Looks(
+    return Measurements(
         **{name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in fields},
         thumbnails=one.thumbnails.followed_by(other.thumbnails),
     )
 
 
-def look_at(images: ImageSet, folder: Path | None = None, progress: Progress | None = None, threads: int = 2) -> Looks:
+def measure_images(
+    images: ImageSet, folder: Path | None = None, progress: Progress | None = None, threads: int = 2
+) -> Measurements:
     """Look at every image, once in its life.
 
     Parameters
@@ -160,30 +164,30 @@ def look_at(images: ImageSet, folder: Path | None = None, progress: Progress | N
     StorageError
         When ``folder`` cannot be written to.
     """
-    kept = _Kept((folder or kept_folder("looks")) / _VERSION)
+    kept = _MeasurementCache((folder or cache_folder("looks")) / _VERSION)
     wanted, first = np.unique(images.digests.astype("S64"), return_index=True)
     new = np.sort(first[~np.isin(wanted, kept.digests())])
     for start in range(0, len(new), _SHARD):
-        kept.add(_looks_at(images, new[start : start + _SHARD], threads, progress, (start, len(new))))
-    return kept.looks(images.digests.astype("S64"))
+        kept.add(_measured(images, new[start : start + _SHARD], threads, progress, (start, len(new))))
+    return kept.measurements(images.digests.astype("S64"))
 
 
-def recall_looks(digests: Sequence[str], folder: Path | None = None) -> Looks | None:
+def cached_measurements(digests: Sequence[str], folder: Path | None = None) -> Measurements | None:
     """The looks at images that were looked at before, in that order; None where one of them is no longer kept."""
-    kept = _Kept((folder or kept_folder("looks")) / _VERSION)
+    kept = _MeasurementCache((folder or cache_folder("looks")) / _VERSION)
     wanted = np.asarray(digests, "S64")
-    return kept.looks(wanted) if np.isin(wanted, kept.digests()).all() else None
+    return kept.measurements(wanted) if np.isin(wanted, kept.digests()).all() else None
 
 
-def intensity_range(looks: Looks) -> tuple[float, float] | None:
+def intensity_range(measurements: Measurements) -> tuple[float, float] | None:
     """The one range of a data set's images of more than 8 bits; None where there are none.
 
     A percentile over the images, so that no single image stretches the range; to be taken from develop images.
     """
-    deep = looks.readable & (looks.bits > 8)
+    deep = measurements.readable & (measurements.bits > 8)
     if not deep.any():
         return None
-    low, high = np.percentile(looks.low[deep], 2), np.percentile(looks.high[deep], 98)
+    low, high = np.percentile(measurements.low[deep], 2), np.percentile(measurements.high[deep], 98)
     return float(low), float(max(high, low + 1e-6))
 
 
@@ -195,10 +199,10 @@ def layout(pixels16: NDArray[np.uint8]) -> NDArray[np.float32]:
     return small
 
 
-def light(looks: Looks, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+def light(measurements: Measurements, labels: NDArray[np.int64]) -> NDArray[np.float32]:
     """(n, <= 12) how images are lit, coloured and focused, less what their class explains, without correlation."""
-    spread = np.sort(looks.pixels16.reshape(len(looks), 256, 3), axis=1)[:, [12, 64, 128, 192, 243]]
-    facts = np.concatenate([spread.reshape(len(looks), -1), np.log1p(looks.sharpness)[:, None]], axis=1)
+    spread = np.sort(measurements.pixels16.reshape(len(measurements), 256, 3), axis=1)[:, [12, 64, 128, 192, 243]]
+    facts = np.concatenate([spread.reshape(len(measurements), -1), np.log1p(measurements.sharpness)[:, None]], axis=1)
     _, label = np.unique(labels, return_inverse=True)
     mean = np.stack([np.bincount(label, column) for column in facts.T], axis=1) / np.bincount(label)[:, None]
     facts -= mean[label]
@@ -239,7 +243,7 @@ def _windows_operator() -> NDArray[np.float64]:
     return np.concatenate(rows)
 
 
-def _looks_at(
+def _measured(
     images: ImageSet, indices: NDArray[np.int64], threads: int, progress: Progress | None, done: tuple[int, int]
 ) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
     facts = np.zeros(len(indices), _FACTS)
@@ -249,7 +253,7 @@ def _looks_at(
     def look(position: int) -> tuple[dict[str, Any], NDArray[np.uint8] | None]:
         index = int(indices[position])
         try:
-            return look_at_bytes(images.read(index), images.names[index])
+            return measure_image(images.read(index), images.names[index])
         except DataError as error:
             return {"error": str(error).removeprefix(f"{images.names[index]} ")[:160]}, None
 
@@ -263,7 +267,7 @@ def _looks_at(
     return facts, thumbs
 
 
-def look_at_bytes(data: bytes, name: str) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+def measure_image(data: bytes, name: str) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The facts about one image, and its (64, 64, 3) thumbnail.
 
     Raises
@@ -312,7 +316,7 @@ def _sharpness(grey: NDArray[np.float32]) -> float:
     return float(laplacian.std())
 
 
-class _Kept:
+class _MeasurementCache:
     """Looks on disk: pairs of files, each written whole, the small facts and the thumbnails of some images."""
 
     def __init__(self, folder: Path) -> None:
@@ -345,7 +349,7 @@ class _Kept:
                 np.lib.format.write_array(file, values, allow_pickle=False)
         self._open(self._folder / f"{name}.facts.npy")
 
-    def looks(self, digests: NDArray[np.bytes_]) -> Looks:
+    def measurements(self, digests: NDArray[np.bytes_]) -> Measurements:
         """The looks at images with these digests, in that order."""
         sizes = [len(facts) for facts in self._facts]
         shard = np.repeat(np.arange(len(sizes)), sizes)
@@ -361,4 +365,4 @@ class _Kept:
             for name, values in columns.items():
                 values[here] = facts[name][row[place[here]]]
         del columns["digest"]
-        return Looks(**columns, thumbnails=Thumbnails(self._thumbs, shard[place], row[place]))
+        return Measurements(**columns, thumbnails=Thumbnails(self._thumbs, shard[place], row[place]))

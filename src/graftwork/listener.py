@@ -1,4 +1,4 @@
-"""What a verb tells while it works, and what it took."""
+"""What long work tells while it goes on: one listener, from the verbs down to the training loop."""
 
 from __future__ import annotations
 
@@ -10,26 +10,30 @@ from graftwork.core.trials import Standing
 
 
 class Listener:
-    """Told what happens; says nothing itself. The command line prints, others may log."""
+    """Hears what happens and does nothing about it; the command line prints it, others may log it."""
 
     def stage(self, name: str) -> None:
         """A stage begins."""
 
     def progress(self, done: int, total: int) -> None:
-        """So much of the stage is done."""
+        """This much of the stage is done: images, candidates or epochs."""
 
     def candidates(self, standings: Sequence[Standing]) -> None:
-        """Where every candidate stands now, in the order in which they are to be shown."""
+        """Where every candidate of the tournament stands now, in the order in which to show them."""
 
     def say(self, text: str) -> None:
         """A line that a person should read."""
 
 
-class Stages:
-    """Tells a listener of each stage and keeps its wall-clock seconds."""
+SILENT = Listener()
+"""For work that nobody listens to."""
 
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
+
+class Stages:
+    """Tells a listener of each stage and measures its wall-clock seconds."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self.listener = listener or SILENT
         self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager

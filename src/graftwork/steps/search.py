@@ -7,23 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from graftwork.core.findings import Finding
 from numpy.typing import NDArray
 
 from graftwork.backbones.catalogue import layer_names
-from graftwork.core.choose import WORTH, Verdict, choose
+from graftwork.core.arrays import Floats, Ints
+from graftwork.core.choose import TOLERANCE, Verdict, choose
 from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import probabilities
 from graftwork.core.metrics import Metric
 from graftwork.core.plans import Candidate, Loss, Normalise, linear_candidates
-from graftwork.core.rules import Finding
 from graftwork.core.splits import deal
 from graftwork.core.trials import Baseline, Task, Trial
 from graftwork.fit import CodesOf, fit
+from graftwork.listener import Listener
 from graftwork.tournament import run_baselines, run_trials
-from graftwork.verbs.listener import Listener
-
-Ints = NDArray[np.integer]
-Floats = NDArray[np.floating]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Rules:
     balanced: bool
     """Classes weigh the same in fitting, however many images they have."""
     seed: int
-    worth: float = WORTH
+    tolerance: float = TOLERANCE
 
     def task(self, y: Ints, folds: Ints) -> Task:
         """Return what candidates are tried on, given classes and folds (n,) of images."""
@@ -55,7 +53,7 @@ def linear_rules(
     metric: Metric,
     class_weight: Literal["auto", "none", "balanced"],
     seed: int,
-    worth: float = WORTH,
+    tolerance: float = TOLERANCE,
 ) -> Rules:
     """Return the rules of a search for linear classifiers, as a user asks for it (``verbs.train``).
 
@@ -81,12 +79,12 @@ def linear_rules(
         metric=metric,
         balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
         seed=seed,
-        worth=worth,
+        tolerance=tolerance,
     )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """What a search leaves behind."""
 
     trials: tuple[Trial, ...]
@@ -111,7 +109,7 @@ def search(
     features: Mapping[str, Floats],
     costs: Sequence[float],
     listener: Listener,
-) -> Found:
+) -> SearchResult:
     """Try every candidate on the folds and choose; Ctrl-C stops trying and chooses among what was tried.
 
     Parameters
@@ -119,7 +117,7 @@ def search(
     y, folds, groups
         (n,) of the images to develop on.
     features
-        What the cheap rows are fitted on, by name; each (n, d).
+        What the baselines are fitted on, by name; each (n, d).
     costs
         What using each candidate takes.
     """
@@ -143,10 +141,10 @@ def search(
         rules.metric,
         seed=rules.seed,
         n_folds=task.n_folds,
-        worth=rules.worth,
+        tolerance=rules.tolerance,
         baselines=[(row.name, row.probabilities) for row in baselines],
     )
-    return Found(tuple(trials), baselines, verdict)
+    return SearchResult(tuple(trials), baselines, verdict)
 
 
 def nested_probabilities(

@@ -1,0 +1,64 @@
+"""How a number is written for people: the same in the terminal, the report, the model card and every finding."""
+
+from __future__ import annotations
+
+from graftwork.core.facts import Metric
+
+
+def percent(share: float) -> str:
+    """Return ``96.7`` for 0.967; a share below 1 is never written as ``100.0``, nor one above 0 as ``0.0``."""
+    for decimals in (1, 2, 3):
+        text = f"{100 * share:.{decimals}f}"
+        if share >= 1 or share <= 0 or 0 < float(text) < 100:
+            break
+    return text
+
+
+def probability(value: float) -> str:
+    """Return a probability of one class for one image, with its unit; no model is said to be certain."""
+    if value < 0.001:
+        return "<0.1 %"
+    if value > 0.999:
+        return ">99.9 %"
+    return f"{100 * value:.1f} %"
+
+
+def number(metric: Metric, value: float) -> str:
+    """Return a score without its unit."""
+    return f"{value:.3f}" if metric == "log-loss" else percent(value)
+
+
+def unit(metric: Metric) -> str:
+    """Return the unit of a score."""
+    return "nats" if metric == "log-loss" else "%"
+
+
+def figure(metric: Metric, value: float) -> str:
+    """Return a score with its unit."""
+    return f"{number(metric, value)} {unit(metric)}"
+
+
+def interval(metric: Metric, low: float, high: float) -> str:
+    """Return an interval of a score, without its unit."""
+    return f"{number(metric, low)} to {number(metric, high)}"
+
+
+def difference(metric: Metric, loss: float) -> str:
+    """Return a difference of two losses or scores, without its unit; nothing is written as ``-0.0``."""
+    text = f"{loss:.3f}" if metric == "log-loss" else f"{100 * loss:.1f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def difference_unit(metric: Metric) -> str:
+    """Return the unit of a difference: a point is a hundredth."""
+    return "nats" if metric == "log-loss" else "points"
+
+
+def points(metric: Metric, loss: float) -> str:
+    """Return a difference with its unit."""
+    return f"{difference(metric, loss)} {difference_unit(metric)}"
+
+
+def seconds(duration: float) -> str:
+    """Return a duration with its unit."""
+    return f"{duration:.1f} s" if duration < 100 else f"{duration:,.0f} s"

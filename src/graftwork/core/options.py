@@ -1,0 +1,93 @@
+"""What a user can decide, in four records: the settings of a run are these, and the command line takes from them
+which values there are and which one is the default.
+
+``None`` leaves a decision to graftwork, which prints and records what it decided.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
+from graftwork.core.plans import Augment, Loss, Normalise
+
+AUTO = "auto"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """Which images test, and how those to develop on are divided into folds."""
+
+    test: str | float = 0.2
+    """A share of the images, a folder or table of its own, or ``cv`` for nested cross-validation."""
+    folds: int = 5
+    seed: int = 0
+    """Where every draw begins."""
+    group_by: str | None = None
+    """A column of the table, a regular expression whose first capture in the name is the group, or ``series``."""
+    split_from: str | None = None
+    """Folder of an earlier run: every image that it had keeps its side of the split."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExtractionOptions:
+    """Which networks give codes, and how an image becomes their input."""
+
+    backbone: tuple[str, ...] = (AUTO,)
+    """Names or files; several compete."""
+    aspect: Aspect | None = None
+    input_px: int | None = None
+    intensity: Intensity = "dataset"
+    pool: Pool = "average"
+    relu: Relu = "auto"
+    views: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JudgingOptions:
+    """What is fitted on codes, and by what candidates are judged."""
+
+    layer: str = AUTO
+    """``auto`` tries every layer and all of them together."""
+    loss: Loss | Literal["auto"] = "auto"
+    normalise: Normalise = "standard"
+    metric: Metric = "accuracy"
+    class_weight: Literal["auto", "none", "balanced"] = "auto"
+    """``auto`` is ``balanced`` for balanced accuracy."""
+    tolerance: float = 1.0
+    """Points (hundredths of a nat for log loss) by which a cheaper candidate may be worse."""
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """The losses to try."""
+        return ("softmax", "svm") if self.loss == "auto" else (self.loss,)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether classes weigh the same in fitting, however many images they have."""
+        return self.class_weight == "balanced" or (self.class_weight == "auto" and self.metric == "balanced-accuracy")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineTuneOptions:
+    """What is tried beside linear classifiers, and what replaces the recipe's own values."""
+
+    strategy: Literal["auto", "linear"] = "auto"
+    time_limit: str | float | None = "10m"
+    freeze_to: str | None = None
+    scratch: bool = False
+    exhaustive: bool = False
+    repeats: int = 1
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    layer_decay: float | None = None
+    patience: int | None = None
+    augment: Augment | None = None
+
+    @property
+    def recipe_values(self) -> dict[str, int | float | str]:
+        """Fields of a recipe that the user has decided; the batch size is not one, for the learning rate follows it."""
+        values = {name: getattr(self, name) for name in ("epochs", "lr", "layer_decay", "patience", "augment")}
+        return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,192 @@
+"""What a run's results mean for the user: pure functions of the verdict, the trials and the test score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from graftwork.core.choose import Row, Verdict
+from graftwork.core.figures import figure, interval, points
+from graftwork.core.findings import Finding, finding
+from graftwork.core.plans import Candidate, labels_of
+from graftwork.core.scoring import Score
+from graftwork.core.trials import Trial
+
+SHORTCUT_POINTS = 3.0
+"""A baseline closer than this to the chosen candidate suggests a shortcut."""
+FEW_IMAGES = 1000
+EARLIER_LAYER_GAIN = 0.01
+"""Score that an earlier layer must gain on the last one to be worth telling."""
+
+
+def result_findings(verdict: Verdict, trials: Sequence[Trial], *, images: int, how_tested: str) -> tuple[Finding, ...]:
+    """Judge a verdict; each rule gives one finding or none.
+
+    Parameters
+    ----------
+    images
+        Number of all usable images, those of the test part included.
+    how_tested
+        ``TestScore.how``, or ``none``.
+    """
+    chosen = verdict.rows[verdict.chosen]
+    judged = (
+        _shortcut(verdict, chosen),
+        _no_better_than_majority(verdict, chosen),
+        _earlier_layer(verdict, trials),
+        _small_test(images, how_tested),
+        _seeds(verdict, trials),
+    )
+    return tuple(finding for finding in judged if finding is not None)
+
+
+def series_finding(grouped: Score, chosen: Row, *, images: int) -> Finding:
+    """G306: the validation score with every likely series inside one fold, beside the score of the run's own folds."""
+    metric = grouped.metric
+    return finding(
+        "G306",
+        f"when every likely series is kept inside one fold, the chosen classifier scores "
+        f"{figure(metric, grouped.value)} (95 % interval {interval(metric, grouped.low, grouped.high)}) instead of "
+        f"{figure(metric, chosen.score)}; series that cannot be recognised by their images would lower it further",
+        do="say which images belong together with `--group-by`; until then, trust the lower figure",
+        count=images,
+    )
+
+
+def target_finding(score: Score, *, folder: str, chosen: str) -> Finding:
+    """G307: what was chosen for the target domain, and its score there."""
+    metric = score.metric
+    return finding(
+        "G307",
+        f"{chosen} scores {figure(metric, score.value)} (95 % interval {interval(metric, score.low, score.high)}) on "
+        f"{score.images} images of {folder} that were not used for the choice. The other half of that folder chose "
+        "among the linear model, the fine-tuned network and their WiSE-FT average, because plain fine-tuning is known "
+        "to lose under a domain shift what it gains on the training domain (Kumar et al. 2022)",
+        count=score.images,
+    )
+
+
+def unlabelled_target_finding(*, folder: str, images: int) -> Finding:
+    """G311: images of the target domain that cannot choose, because they have no labels."""
+    return finding(
+        "G311",
+        f"{images} images of {folder} have no labels, so the choice was made on the training domain alone. Plain "
+        "fine-tuning is known to lose under a domain shift what it gains there; a linear model, LP-FT and WiSE-FT lose "
+        "less (Kumar et al. 2022, Wortsman et al. 2022)",
+        do="label some of them, one folder per class, and give the folder again: half will choose, half will test",
+        count=images,
+    )
+
+
+def repeated_look_finding(look: int, which: str) -> Finding:
+    """G305: these test images were looked at by earlier runs.
+
+    Parameters
+    ----------
+    which
+        ``TestScore.seen_in_words``.
+    """
+    return finding(
+        "G305",
+        f"this is look {look} at {which} on this machine; choosing between runs by their test score is choosing on "
+        "the test set",
+        do="choose by the validation scores, and keep the last test for the end",
+        count=look,
+    )
+
+
+def untried_finding(candidates: Sequence[Candidate]) -> Finding:
+    """G309: fine-tunings of which not even one fold was run, so that nothing is known of them."""
+    names = ", ".join(labels_of(candidates))
+    because = f"the time limit, or Ctrl-C, left not one fold to {names}; that says nothing of them"
+    return finding("G309", because, do="give a longer --time-limit, or none", count=len(candidates))
+
+
+def diverged_finding(candidates: Sequence[Candidate]) -> Finding:
+    """G310: fine-tunings whose loss became NaN or infinite."""
+    because = f"the loss of {', '.join(labels_of(candidates))} became NaN or infinite"
+    return finding("G310", because, do="give a lower --lr", count=len(candidates))
+
+
+def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:
+    """G301: a baseline that does not use the network scores nearly as high."""
+    if verdict.metric == "log-loss":
+        return None
+    near = [row for row in verdict.baselines if 100 * (chosen.score - row.score) < SHORTCUT_POINTS]
+    if not near:
+        return None
+    row = max(near, key=lambda r: r.score)
+    return finding(
+        "G301",
+        f"{row.label} alone scores {figure(verdict.metric, row.score)}, the chosen classifier "
+        f"{figure(verdict.metric, chosen.score)}",
+        do="look at how the classes were photographed or saved; test on images from another source with "
+        "`--test FOLDER`",
+    )
+
+
+def _no_better_than_majority(verdict: Verdict, chosen: Row) -> Finding | None:
+    """G302: the chosen classifier is not significantly better than always naming the largest class."""
+    majority = next((row for row in verdict.baselines if row.label == "majority class"), None)
+    if majority is None or majority.beaten:
+        return None
+    return finding(
+        "G302",
+        f"the difference between {chosen.label} and naming the largest class every time is not significant on these "
+        "images",
+        do="check the labels, and add images",
+    )
+
+
+def _earlier_layer(verdict: Verdict, trials: Sequence[Trial]) -> Finding | None:
+    """G303: the third situation of the CS231n note, whatever was chosen.
+
+    The best linear classifier on one layer is compared with the best on the same network's last layer.
+    """
+    if verdict.metric == "log-loss":
+        return None
+    linear = [j for j, trial in enumerate(trials) if trial.candidate.plan.kind == "linear"]
+    views = min((trials[j].candidate.views for j in linear), default=1)  # more were tried on the chosen layer alone
+    single = [j for j in linear if len(trials[j].candidate.taps) == 1 and trials[j].candidate.views == views]
+    if not single:
+        return None
+    best = max(single, key=lambda j: verdict.rows[j].score)
+    network = [j for j in single if trials[j].candidate.backbone == trials[best].candidate.backbone]
+    last = [j for j in network if trials[j].candidate.taps == trials[network[-1]].candidate.taps]
+    gain = verdict.rows[best].score - max(verdict.rows[j].score for j in last)
+    if best in last or gain < EARLIER_LAYER_GAIN:
+        return None
+    return finding(
+        "G303",
+        f"{verdict.rows[best].label} is {points(verdict.metric, gain)} above the last layer, out of fold: the images "
+        "differ from those that the network was trained on",
+    )
+
+
+def _small_test(images: int, how_tested: str) -> Finding | None:
+    """G304: with few images the test part is small, and its interval wide."""
+    if images >= FEW_IMAGES or how_tested != "held-out test":
+        return None
+    return finding(
+        "G304",
+        f"{images} images in all; nested cross-validation tests the procedure with every one of them",
+        do="add `--test cv`",
+    )
+
+
+def _seeds(verdict: Verdict, trials: Sequence[Trial]) -> Finding | None:
+    """G308: how much of a fine-tuning's score varies with the seed of training, and how much with the images."""
+    repeated = [j for j, trial in enumerate(trials) if trial.seed_losses]
+    if not repeated:
+        return None
+    j = min(repeated, key=lambda j: (j != verdict.chosen, verdict.rows[j].deficit))
+    row, losses = verdict.rows[j], np.array(trials[j].seed_losses)
+    unit, name = (1.0, "nats") if verdict.metric == "log-loss" else (100.0, "points")
+    return finding(
+        "G308",
+        f"the score of {row.label} has a standard deviation of {unit * losses.std(ddof=1):.2f} {name} over "
+        f"{len(losses)} seeds on the same folds, and of {unit * (row.high - row.low) / 3.92:.2f} over resamples of the "
+        "images",
+        count=len(losses),
+    )

@@ -1,0 +1,94 @@
+"""Which fine-tunings the time allows, and in which order they are tried: pure functions of forecasts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+from graftwork.core.plans import Candidate, Recipe, recipe_of
+
+FEWEST_JUDGED = 20
+"""Validation images below which nothing is tried: on fewer, any two candidates look alike or far apart by chance."""
+REFIT_FOLDS = 1.35
+"""Seconds of the refit on all develop images, as a multiple of one fold of five, with a margin."""
+SHORTEST = 0.5
+"""Share of its epochs that a shortened fine-tuning keeps; half of them cost 1.1 points on the mean of seven sets and up
+to 4.5 (``benchmarks/recipes.py``), as much as fine-tuning gains over the best linear model."""
+_FEWEST_EPOCHS = 4
+
+EXPECTED_POINTS = {"partial": 2.2, "full": 3.3, "scratch": -15.0}
+"""Gain over the best linear model by kind of fine-tuning, the mean over sizes of nine sets
+(``benchmarks/strategies.py``; 2.0 to 2.6 and 2.9 to 3.5 with any one set left out). It only orders what is tried."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Forecast:
+    """Seconds that parts of a fine-tuning are expected to take."""
+
+    view_seconds: float
+    """To cache the activations of all images in one augmented view."""
+    epoch_seconds: float
+    """One epoch of one fold."""
+
+    def once(self, plan: Recipe) -> float:
+        """Before the first fold."""
+        return self.view_seconds * plan.cached_augmentations
+
+    def fold(self, plan: Recipe) -> float:
+        """One fold, without what is done once."""
+        return self.epoch_seconds * plan.epochs
+
+
+def worth_trying(
+    candidates: Sequence[Candidate], forecasts: Mapping[str, Forecast], seconds: float, *, refit: float, folds: int = 1
+) -> tuple[Candidate, ...]:
+    """Return the fine-tunings whose first folds fit into the time, by expected gain per second.
+
+    Each takes from what those before it leave, and the longest of them must be fitted again on all images. Where not
+    even one fits, the first that can goes with fewer epochs.
+
+    Parameters
+    ----------
+    forecasts
+        Of each candidate by its key.
+    refit
+        Seconds of the refits, as a multiple of one fold.
+    folds
+        Number of folds that it takes to judge one candidate (``folds_to_judge``).
+    """
+
+    def takes(candidate: Candidate) -> float:
+        forecast, plan = forecasts[candidate.key], recipe_of(candidate)
+        return forecast.once(plan) + folds * forecast.fold(plan)
+
+    order = sorted(candidates, key=lambda c: -EXPECTED_POINTS[c.plan.kind] / max(takes(c), 1e-9))
+    entered: list[Candidate] = []
+    spent, longest = 0.0, 0.0
+    for candidate in order:
+        fold = forecasts[candidate.key].fold(recipe_of(candidate))
+        if spent + takes(candidate) + refit * max(longest, fold) <= seconds:
+            entered.append(candidate)
+            spent, longest = spent + takes(candidate), max(longest, fold)
+    shorter = (_shortened(candidate, forecasts[candidate.key], seconds, folds + refit) for candidate in order)
+    return tuple(entered) or tuple(filter(None, shorter))[:1]
+
+
+def folds_to_judge(images: int, n_folds: int) -> int:
+    """Return the number of folds that hold enough images to tell one candidate from another."""
+    return min(n_folds, math.ceil(FEWEST_JUDGED * n_folds / max(images, 1)))
+
+
+def _shortened(candidate: Candidate, forecast: Forecast, seconds: float, folds: float) -> Candidate | None:
+    """Return a fine-tuning with the largest number of epochs for which the folds fit; None where it is too small.
+
+    The number of cached augmentations is never above the number of epochs.
+    """
+    plan = recipe_of(candidate)
+    shorter = (
+        dataclasses.replace(plan, epochs=epochs, cached_augmentations=min(plan.cached_augmentations, epochs))
+        for epochs in range(plan.epochs, max(_FEWEST_EPOCHS, math.ceil(SHORTEST * plan.epochs)) - 1, -1)
+    )
+    fitting = (short for short in shorter if forecast.once(short) + folds * forecast.fold(short) <= seconds)
+    longest = next(fitting, None)
+    return None if longest is None else dataclasses.replace(candidate, plan=longest)
