@@ -1,9 +1,9 @@
-"""A network cut at a layer: what lies below is computed once, what lies above is trained.
+"""A network cut at a layer: what is below is computed once, what is above is trained.
 
-The cut needs no knowledge of a family, and no tracing. A watched forward pass tells which modules had finished when
-the layer gave its output; those become stubs that hand on nothing of the right shape, and the layer itself hands on
-the activations that were kept. What Python does between the modules runs as always, on nothing. So the part above
-runs exactly the code that the whole network runs.
+The cut needs no knowledge of a family of networks, and no tracing. One forward pass with hooks shows which modules had
+finished when the layer returned its output. Those become stubs that return zeros of the right shape, and the layer
+itself returns the cached activations. What Python does between the modules runs as always, on the zeros. So the part
+above the cut runs exactly the code that the whole network runs.
 """
 
 from __future__ import annotations
@@ -18,37 +18,63 @@ import torch
 from torch import nn
 
 from graftwork.backbones.graph import CodesNetwork, codes_network, watched_px
+from graftwork.backbones.load import load
 from graftwork.backbones.taps import find_points, one_thread
-from graftwork.core.facts import BackboneCard
+from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.errors import BackboneError
 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """Where a network is cut, and what passes there."""
+    """Where a network is cut, and the activations that pass there."""
 
     layer: str
     module: str
-    """Whose output it is."""
+    """Dotted path of the module whose output they are."""
     shape: tuple[int, ...]
     """Of the activations of one image."""
     below: tuple[str, ...]
-    """Modules that run wholly below the cut; none lies within another."""
+    """Modules that run entirely below the cut; none contains another."""
     shapes_below: tuple[tuple[int, ...], ...]
     relu: bool
-    """Whether the layer ends in a ReLU; what passes is what comes after it, however codes are read."""
+    """Whether the layer ends in a ReLU; activations are those after it, whatever codes are taken."""
+
+    @property
+    def values_per_image(self) -> int:
+        """Number of activations of one image."""
+        return int(torch.Size(self.shape).numel())
 
     @property
     def bytes_per_image(self) -> int:
-        """What the activations of one image take in half precision."""
-        return 2 * int(torch.Size(self.shape).numel())
+        """Size of the activations of one image in half precision."""
+        return 2 * self.values_per_image
 
 
 @dataclasses.dataclass
-class _Call:
+class ModuleCall:
+    """When a module returned in one forward pass, counted in returns of all modules, and the shape of its output."""
+
     first: int
     last: int
     shape: tuple[int, ...] | None
+
+
+def cut_of(card: BackboneCard, layer: str) -> Cut:
+    """Return the cut of a card's network above a layer; the network is loaded for it only once per process.
+
+    Raises
+    ------
+    BackboneError
+        As ``find_cut``, and when the network cannot be loaded.
+    """
+    key = digest_of([dataclasses.asdict(card), layer])
+    if key not in _CUTS:
+        _CUTS[key] = find_cut(load(card), card, layer)
+    return _CUTS[key]
+
+
+_CUTS: dict[str, Cut] = {}
+"""A cut is a fact of card and layer, and small; the network that shows it is not."""
 
 
 def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
@@ -60,18 +86,20 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
         When the network has no such layer, or has nothing above it to train.
     """
     points = {point.tap.name: point for point in find_points(network, watched_px(network, card))}
-    open_to = [
+    possible = [
         name
         for name, point in points.items()
         if point.tap.depth < 1 and len(point.sources) == 1 and point.sources[0].side == "output"
     ]
-    if layer not in open_to:
-        raise BackboneError(f"{card.name} can be frozen up to {', '.join(open_to)}, not up to {layer}; choose of these")
+    if layer not in possible:
+        raise BackboneError(
+            f"{card.name} can be frozen up to {', '.join(possible)}, not up to {layer}; choose of these"
+        )
     name = points[layer].sources[0].module
-    calls = watched_calls(network, card.preprocess.input_px)
+    calls = module_calls(network, card.preprocess.input_px)
     shape = calls[name].shape
     if shape is None:
-        raise BackboneError(f"the layer {layer} of {card.name} gives no tensor to keep; freeze up to another")
+        raise BackboneError(f"the layer {layer} of {card.name} gives no tensor to cache; freeze up to another")
     end = calls[name].last
     done = {other for other, call in calls.items() if call.last < end and call.shape is not None}
     within = {other for other in done if other.startswith(f"{name}.")}
@@ -82,14 +110,14 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
 
 
 def activations_card(card: BackboneCard, cut: Cut) -> BackboneCard:
-    """The card whose only codes are the activations at a cut, one after the other, as they are."""
+    """Return the card whose only codes are the activations at a cut, flattened and not pooled."""
     tap = next(tap for tap in card.taps if tap.name == cut.layer)
-    size = int(torch.Size(cut.shape).numel())
-    return dataclasses.replace(card, taps=(dataclasses.replace(tap, pool="none", relu=cut.relu, channels=size),))
+    whole = dataclasses.replace(tap, pool="none", relu=cut.relu, channels=cut.values_per_image)
+    return dataclasses.replace(card, taps=(whole,))
 
 
 class Tail(nn.Module):
-    """What lies above a cut: activations (n, values) in, the codes of the last layer out."""
+    """The part of a network above a cut: activations (n, values) in, the codes of the last layer out."""
 
     def __init__(self, body: CodesNetwork, cut: Cut, input_px: int) -> None:
         super().__init__()
@@ -97,50 +125,44 @@ class Tail(nn.Module):
         self._shape = cut.shape
         self._blank = torch.zeros(1, 3, input_px, input_px)
         for name, shape in zip(cut.below, cut.shapes_below, strict=True):
-            _replace(body.network.get_submodule(name), functools.partial(_nothing, shape))
-        self._given = body.network.get_submodule(cut.module)
-        # a method of the module itself, so that a copy of the tail hands on what the copy was given
-        _replace(self._given, types.MethodType(_hand_on, self._given))
+            _replace(body.network.get_submodule(name), functools.partial(_zeros, shape))
+        self._cut_module = body.network.get_submodule(cut.module)
+        # a method of the module itself, so that a copy of the tail returns what the copy was given
+        _replace(self._cut_module, types.MethodType(_activations_of, self._cut_module))
 
     def forward(self, activations: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Codes of the last layer, as ``CodesNetwork`` gives them."""
         given = activations.reshape(len(activations), *self._shape)
         if given.ndim == 4:  # the gradient of a depthwise convolution is four times slower in the other layout
             given = given.contiguous(memory_format=torch.channels_last)
-        self._given.activations = given
+        self._cut_module.activations = given
         try:
             codes = self.body.codes(self._blank.to(activations.device).expand(len(activations), -1, -1, -1))
         finally:
-            del self._given.activations
+            del self._cut_module.activations
         return codes
 
 
 def last_layer_network(network: nn.Module, card: BackboneCard) -> CodesNetwork:
-    """The network up to its last layer: pixels (n, px, px, 3) uint8 in, the codes that a head reads out."""
+    """Return the network up to its last layer: pixels (n, px, px, 3) uint8 in, the codes under a head out."""
     return codes_network(network, dataclasses.replace(card, taps=card.taps[-1:]))
 
 
-def _hand_on(module: nn.Module, *_: Any, **__: Any) -> Any:
-    return module.activations
+def freeze(network: nn.Module, cut: Cut) -> None:
+    """Stop the gradient of everything at or below the cut, and of what belongs to no module that runs above it."""
+    above = set(network.modules())
+    for name in (*cut.below, cut.module):
+        above -= set(network.get_submodule(name).modules())
+    root = network
+    for module in network.modules():
+        if module not in above or module is root:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
 
 
-def _nothing(shape: tuple[int, ...], value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-    """Something of a shape that takes no memory."""
-    return torch.zeros(1, device=value.device).expand(len(value), *shape)
-
-
-def _replace(module: nn.Module, forward: Callable[..., Any]) -> None:
-    """Let a module hand on something else; its weights go, what else it knows (the size of a grid) is still asked."""
-    for part in list(module.modules()):
-        part._parameters.clear()
-        part._buffers.clear()
-    module._modules.clear()
-    module.forward = forward
-
-
-def watched_calls(network: nn.Module, input_px: int) -> dict[str, _Call]:
-    """When each module ended its first and its last call in one forward pass, and what it gave."""
-    calls: dict[str, _Call] = {}
+def module_calls(network: nn.Module, input_px: int) -> dict[str, ModuleCall]:
+    """Return when each module returned for the first and the last time in one forward pass, and its output's shape."""
+    calls: dict[str, ModuleCall] = {}
     step = 0
 
     def note(name: str, output: Any) -> None:
@@ -148,12 +170,12 @@ def watched_calls(network: nn.Module, input_px: int) -> dict[str, _Call]:
         step += 1
         shape = tuple(output.shape[1:]) if isinstance(output, torch.Tensor) else None
         first = calls[name].first if name in calls else step
-        calls[name] = _Call(first, step, shape)
+        calls[name] = ModuleCall(first, step, shape)
 
-    def listener(name: str) -> Any:
+    def hook(name: str) -> Any:
         return lambda _, __, output: note(name, output)
 
-    handles = [module.register_forward_hook(listener(name)) for name, module in network.named_modules() if name]
+    handles = [module.register_forward_hook(hook(name)) for name, module in network.named_modules() if name]
     try:
         with torch.inference_mode(), one_thread():
             network(torch.zeros(1, 3, input_px, input_px))
@@ -161,6 +183,24 @@ def watched_calls(network: nn.Module, input_px: int) -> dict[str, _Call]:
         for handle in handles:
             handle.remove()
     return calls
+
+
+def _activations_of(module: nn.Module, *_: Any, **__: Any) -> Any:
+    return module.activations
+
+
+def _zeros(shape: tuple[int, ...], value: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    """Zeros of a shape that take no memory."""
+    return torch.zeros(1, device=value.device).expand(len(value), *shape)
+
+
+def _replace(module: nn.Module, forward: Callable[..., Any]) -> None:
+    """Give a module another ``forward`` and drop its weights; other attributes (the size of a grid) are still used."""
+    for part in list(module.modules()):
+        part._parameters.clear()
+        part._buffers.clear()
+    module._modules.clear()
+    module.forward = forward
 
 
 def _inside(name: str, others: set[str]) -> bool:

@@ -1,4 +1,4 @@
-"""How fast each weight may move: slower the lower it lies, and the head fastest."""
+"""The learning rate of each weight: lower for lower layers (layer decay), highest for the head."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ from graftwork.backbones.graph import CodesNetwork, watched_px
 from graftwork.backbones.taps import find_points
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
-from graftwork.finetune.cut import watched_calls
+from graftwork.finetune.cut import ModuleCall, module_calls
 
 
 def stages(body: CodesNetwork, card: BackboneCard) -> dict[str, int]:
-    """The stage of each parameter of a network: how many of its layers gave their output before it was used.
+    """Return the stage of each parameter of a network: the number of layers that had returned before it was used.
 
-    The layers are those that codes are read from, so that a rate falls with depth alike in every family.
+    The layers are those that give codes, so that learning rates decay with depth alike in every family of networks.
     """
     network = body.network
-    calls = watched_calls(network, card.preprocess.input_px)
+    calls = module_calls(network, card.preprocess.input_px)
     points = find_points(network, watched_px(network, card))
     ends = sorted(calls[p.sources[0].module].last for p in points[:-1] if p.sources[0].module in calls)
-    return {
-        name: sum(end < _used(name, calls) for end in ends) for name, _ in network.named_parameters()
-    }  # fmt: skip
+    return {name: sum(end < _used(name, calls) for end in ends) for name, _ in network.named_parameters()}
 
 
 def parameter_groups(
     body: nn.Module, head: nn.Module, stage_of: dict[str, int], recipe: Recipe
 ) -> list[dict[str, Any]]:
-    """Groups for an optimiser, each with its ``lr``, of parameters that ``requires_grad``.
+    """Return groups for an optimiser, each with its ``lr``, of the parameters that ``requires_grad``.
 
-    Vectors (biases, scales of norms) do not decay.
+    Vectors (biases, scales of normalisation layers) have no weight decay.
     """
     top = max(stage_of.values(), default=0)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -47,15 +45,14 @@ def parameter_groups(
     for name, parameter in body.named_parameters():
         if parameter.requires_grad:
             stage = stage_of.get(re.sub(r"^.*?network\.", "", name), 0)
-            lr = recipe.lr * recipe.layer_decay ** (top - stage)
-            add([parameter], lr)
+            add([parameter], recipe.lr * recipe.layer_decay ** (top - stage))
     add(head.parameters(), recipe.lr)
-    return [{"params": found, "lr": lr, "weight_decay": decay} for (lr, decay), found in groups.items()]
+    return [{"params": members, "lr": lr, "weight_decay": decay} for (lr, decay), members in groups.items()]
 
 
-def _used(name: str, calls: dict[str, Any]) -> int:
-    """When the module that owns a parameter, or the nearest around it, ran first; 0 where the network owns it."""
+def _used(name: str, calls: dict[str, ModuleCall]) -> int:
+    """When the module that owns a parameter, or the nearest around it, first returned; 0 where the network owns it."""
     module = name.rpartition(".")[0]
     while module and module not in calls:
         module = module.rpartition(".")[0]
-    return int(calls[module].first) if module else 0
+    return calls[module].first if module else 0

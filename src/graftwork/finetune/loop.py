@@ -1,4 +1,4 @@
-"""The one training loop: batches in, a moved network out; it can be killed after any epoch and goes on as it was."""
+"""The one training loop: batches in, a trained network out; it can be killed after any epoch and resumed."""
 
 from __future__ import annotations
 
@@ -24,86 +24,64 @@ from graftwork.core.arrays import Ints
 from graftwork.core.plans import Recipe
 from graftwork.errors import TrainingError
 from graftwork.files import whole_folder, write_json
-from graftwork.finetune.sources import Source, shuffled
+from graftwork.finetune.network import Classifier
+from graftwork.finetune.sources import Source, TrainingData, shuffled
+from graftwork.listener import SILENT, Listener
 
 WARMUP = 0.1
-"""Share of the steps in which the rates rise; then they fall along a half cosine to nothing."""
+"""Share of the steps in which the learning rates rise linearly; then they fall along a half cosine to 0."""
 CLIP = 1.0
-"""Largest norm of a step's gradient."""
-TIMED_STEPS = 3
-EVALUATED = 64
-"""Images a batch where nothing is trained."""
+"""Maximum norm of the gradient of a step."""
+MEASURED_STEPS = 3
+EVALUATION_BATCH = 64
+CURVE_SHARE = 4
+"""After each epoch the log loss is computed on one validation image for this number of training images: enough for a
+learning curve."""
 
 
 class OutOfTimeError(Exception):
-    """The seconds that are left do not reach to the end of this training."""
-
-
-class Classifier(nn.Module):
-    """A body that gives codes and a linear head on them."""
-
-    def __init__(self, body: nn.Module, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
-        super().__init__()
-        self.body = body
-        self.head = nn.Linear(weight.shape[1], weight.shape[0])
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
-            self.head.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Margins (b, k)."""
-        margins: torch.Tensor = self.head(self.body(inputs)[0])
-        return margins
-
-
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """What a loop tells, and asks, while it runs."""
-
-    enough_time: Callable[[float], bool] = lambda seconds: True
-    """Whether so many seconds, to the end of this training, can be had; asked once, after the first steps."""
-    progress: Callable[[int, int], None] = lambda done, total: None
-    say: Callable[[str], None] = lambda text: None
+    """The time limit does not allow the rest of this training."""
 
 
 def train(
     classifier: Classifier,
     groups: Sequence[Mapping[str, Any]],
     source: Source,
-    rows: Ints,
-    y: Ints,
+    data: TrainingData,
     recipe: Recipe,
     *,
-    class_weight: NDArray[np.float32] | None,
-    held_out: Ints,
-    seed: int,
     checkpoint: Path | None,
-    told: Told,
+    enough_time: Callable[[float], bool] = lambda seconds: True,
+    listener: Listener = SILENT,
 ) -> list[tuple[float, float]]:
-    """Train a student in place; return after each epoch the loss on ``rows`` and the log loss on ``held_out``.
+    """Train a classifier in place; return the learning curve.
 
-    With ``recipe.patience`` it stops early, where the images that are watched say so.
+    With ``recipe.patience`` training stops early, when the log loss on validation images has stopped falling.
 
     The body stays in eval mode unless it starts from random weights: batch norm keeps the statistics that came with the
-    weights, so what is frozen does not move by a bit, and small batches cannot spoil them.
+    weights, so that frozen layers do not change by a bit, and small batches cannot spoil the statistics.
 
     Parameters
     ----------
     groups
-        For the optimiser, each with its ``lr`` (``rates.parameter_groups``).
-    rows, held_out
-        Images to train on, and images to watch (none: NaN).
-    y
-        (n,) class indices of all images of the source.
+        For the optimiser, each with its ``lr`` (``learning_rates.parameter_groups``).
     checkpoint
-        A folder that is written after each epoch and read at the start.
+        A folder that is written after each epoch; training goes on from it where it exists.
+    enough_time
+        Whether this number of seconds is left, which is what the rest of the training takes; asked once, after the
+        first steps.
+
+    Returns
+    -------
+    After each epoch the training loss, and the log loss on some of the validation images (``CURVE_SHARE``; NaN where
+    there are none).
 
     Raises
     ------
     TrainingError
-        When the loss is no longer a number.
+        When the loss is NaN or infinite.
     OutOfTimeError
-        When ``told.fits`` says no.
+        When ``enough_time`` says no.
     """
     # timm can be imported once a network is loaded
     from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # public, not marked as such
@@ -114,17 +92,18 @@ def train(
     # placed, not wrapped: a step sums the gradients of all processes itself
     classifier = accelerator.prepare_model(classifier, evaluation_mode=True)
     optimiser = create_optimizer_v2([dict(group) for group in groups], "adamw", lr=recipe.lr)
-    steps = len(shuffled(rows, recipe.batch_size, seed, 0, workers))
-    step = _Step(accelerator, classifier, optimiser, recipe, recipe.epochs * steps, class_weight, told.say)
+    steps = len(shuffled(data.rows, recipe.batch_size, data.seed, 0, workers))
+    step = _Step(accelerator, classifier, optimiser, recipe, recipe.epochs * steps, data.class_weights, listener)
     curve = _resume(checkpoint, classifier, optimiser, recipe)
-    labels = torch.from_numpy(np.asarray(y, np.int64))
-    timed: list[float] = []  # a step
+    labels = torch.from_numpy(np.asarray(data.y, np.int64))
+    watched = data.validation[:: math.ceil(CURVE_SHARE * len(data.validation) / len(data.rows)) or 1]
+    step_seconds: list[float] = []
     for epoch in range(len(curve), recipe.stop_at or recipe.epochs):
-        if not _all_say(accelerator, not _stalls(curve, recipe.patience)):
+        if not _all_agree(accelerator, not _stalls(curve, recipe.patience)):
             break
         classifier.train(recipe.start == "random")
-        set_seed((1000 * seed + epoch) % 2**32)  # what NumPy takes
-        batches = shuffled(rows, recipe.batch_size, seed, epoch, workers)
+        set_seed((1000 * data.seed + epoch) % 2**32)  # what NumPy takes
+        batches = shuffled(data.rows, recipe.batch_size, data.seed, epoch, workers)
         shares = [batch[mine] for batch in batches]
         total = 0.0
         begin = time.perf_counter()
@@ -133,37 +112,37 @@ def train(
             loss = step(inputs, labels[share], len(batch), number)
             if not math.isfinite(loss):
                 raise TrainingError(
-                    f"the loss must stay a number, but was {loss} in epoch {epoch + 1}; lower --lr from {recipe.lr:g}"
+                    f"the loss must be finite, but was {loss} in epoch {epoch + 1}; lower --lr from {recipe.lr:g}"
                 )
             total += loss * len(batch)
-            timed.append(time.perf_counter() - begin)
+            step_seconds.append(time.perf_counter() - begin)
             begin = time.perf_counter()
-            if len(timed) == TIMED_STEPS + 1:
-                left = (recipe.epochs * steps - number) * float(np.median(timed[1:])) * 1.1
-                if not _all_say(accelerator, told.enough_time(left)):
+            if len(step_seconds) == MEASURED_STEPS + 1:
+                left = (recipe.epochs * steps - number) * float(np.median(step_seconds[1:])) * 1.1
+                if not _all_agree(accelerator, enough_time(left)):
                     raise OutOfTimeError
-        curve.append((total / len(rows), _log_loss(classifier, source, held_out, y)))
-        told.progress(epoch + 1, recipe.epochs)
-        _keep(checkpoint if accelerator.is_main_process else None, classifier, optimiser, recipe, curve)
+        curve.append((total / len(data.rows), _log_loss(classifier, source, watched, data.y)))
+        listener.progress(epoch + 1, recipe.epochs)
+        _save_checkpoint(checkpoint if accelerator.is_main_process else None, classifier, optimiser, recipe, curve)
     accelerator.wait_for_everyone()  # a checkpoint is whole before anyone goes on
     classifier.eval()
     return curve
 
 
 def margins(classifier: Classifier, source: Source, rows: Ints) -> NDArray[np.float32]:
-    """(len(rows), k) margins of images as they are."""
+    """(len(rows), k) margins of images without augmentation."""
     classifier.eval()
     device = next(classifier.parameters()).device
     with torch.inference_mode():
-        found = [
+        blocks = [
             classifier(inputs.to(device)).float().cpu().numpy() for inputs in source.stream(in_batches(rows), None)
         ]
-    return np.concatenate(found) if found else np.zeros((0, classifier.head.out_features), np.float32)
+    return np.concatenate(blocks) if blocks else np.zeros((0, classifier.head.out_features), np.float32)
 
 
 def in_batches(rows: Ints) -> list[Ints]:
-    """Images in order, in batches for a pass that trains nothing."""
-    return [rows[begin : begin + EVALUATED] for begin in range(0, len(rows), EVALUATED)]
+    """Images in order, in batches for evaluation."""
+    return [rows[begin : begin + EVALUATION_BATCH] for begin in range(0, len(rows), EVALUATION_BATCH)]
 
 
 def trains_in_bf16() -> bool:
@@ -177,14 +156,14 @@ def trains_in_bf16() -> bool:
 
 
 def accelerated() -> Accelerator:
-    """What places a training on what is there, in the precision that is fastest here."""
+    """Return what places a training on the devices of this machine, in the precision that is fastest here."""
     return Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
 
 
 class _Step:
-    """One step of the optimiser along the gradient of the mean loss over a batch, whatever share a process has of it.
+    """One step of the optimiser along the gradient of the mean loss over a batch, of which each process has a share.
 
-    A batch that does not fit into memory is taken in pieces, from then on.
+    Where a batch does not fit into memory, its gradient is accumulated over pieces, from then on.
     """
 
     def __init__(
@@ -195,39 +174,44 @@ class _Step:
         recipe: Recipe,
         steps: int,
         class_weight: NDArray[np.float32] | None,
-        say: Callable[[str], None],
+        listener: Listener,
     ) -> None:
         from timm.scheduler.cosine_lr import CosineLRScheduler
 
-        self._accelerator, self._classifier, self._optimiser, self._say = accelerator, classifier, optimiser, say
+        self._accelerator, self._classifier, self._optimiser, self._listener = (
+            accelerator,
+            classifier,
+            optimiser,
+            listener,
+        )
         weight = None if class_weight is None else torch.from_numpy(class_weight).to(accelerator.device)
         self._loss_of = nn.CrossEntropyLoss(weight, reduction="sum", label_smoothing=recipe.label_smoothing)
-        warmup = round(WARMUP * steps)  # counted from 1 to one after the last, so that no step stands still
+        warmup = round(WARMUP * steps)  # counted from 1 to one after the last, so that no step has a learning rate of 0
         self._schedule = CosineLRScheduler(
             optimiser, steps - warmup + 1, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False
         )
         self._pieces = 1
 
-    def __call__(self, inputs: torch.Tensor, targets: torch.Tensor, whole: int, number: int) -> float:
-        """Take step ``number``, from 1 on, on a share of a batch of ``whole`` images with classes (b,).
+    def __call__(self, inputs: torch.Tensor, targets: torch.Tensor, batch_size: int, number: int) -> float:
+        """Take step ``number``, counted from 1, on this process's share of a batch of ``batch_size`` images.
 
         Return the mean loss over the whole batch.
         """
         self._schedule.step_update(number)
         device = self._accelerator.device
-        loss = self._summed(self._backward(inputs.to(device), targets.to(device), whole))
+        loss = self._summed(self._backward(inputs.to(device), targets.to(device), batch_size))
         nn.utils.clip_grad_norm_(self._classifier.parameters(), CLIP)
         self._optimiser.step()
         return loss
 
-    def _backward(self, inputs: torch.Tensor, targets: torch.Tensor, whole: int) -> float:
+    def _backward(self, inputs: torch.Tensor, targets: torch.Tensor, batch_size: int) -> float:
         while True:
             try:
                 self._optimiser.zero_grad(set_to_none=True)
                 total = 0.0
-                for part, wanted in zip(inputs.chunk(self._pieces), targets.chunk(self._pieces), strict=True):
+                for part, labels in zip(inputs.chunk(self._pieces), targets.chunk(self._pieces), strict=True):
                     with self._accelerator.autocast():
-                        loss = self._loss_of(self._classifier(part).float(), wanted) / whole
+                        loss = self._loss_of(self._classifier(part).float(), labels) / batch_size
                     self._accelerator.backward(loss)
                     total += float(loss.detach())
                 return total
@@ -235,8 +219,9 @@ class _Step:
                 if not should_reduce_batch_size(error) or self._pieces >= len(inputs):
                     raise
                 self._pieces *= 2
-                self._say(
-                    f"a batch of {len(inputs)} images does not fit into memory; it is taken in {self._pieces} pieces"
+                self._listener.say(
+                    f"a batch of {len(inputs)} images does not fit into memory; its gradient is accumulated over "
+                    f"{self._pieces} pieces"
                 )
 
     def _summed(self, loss: float) -> float:
@@ -252,13 +237,13 @@ class _Step:
 
 
 def _stalls(curve: Sequence[tuple[float, float]], patience: int | None) -> bool:
-    """Whether the log loss on the images watched has not been lower for so many epochs."""
-    watched = [loss for _, loss in curve]
-    return patience is not None and bool(watched) and len(watched) - 1 - int(np.argmin(watched)) >= patience
+    """Whether the log loss on validation images has not fallen for ``patience`` epochs."""
+    losses = [loss for _, loss in curve]
+    return patience is not None and bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
 
 
-def _all_say(accelerator: Accelerator, yes: bool) -> bool:
-    """Whether all processes agree; none may stop alone."""
+def _all_agree(accelerator: Accelerator, yes: bool) -> bool:
+    """Whether all processes say yes; none may stop alone."""
     agree: torch.Tensor = accelerator.reduce(torch.tensor(int(yes), device=accelerator.device), "sum")
     return bool(agree == accelerator.num_processes)
 
@@ -266,10 +251,10 @@ def _all_say(accelerator: Accelerator, yes: bool) -> bool:
 def _log_loss(classifier: Classifier, source: Source, rows: Ints, y: Ints) -> float:
     if not len(rows):
         return float("nan")
-    found = torch.from_numpy(margins(classifier, source, rows))
-    loss = float(nn.functional.cross_entropy(found, torch.from_numpy(np.asarray(y[rows], np.int64))))
+    values = torch.from_numpy(margins(classifier, source, rows))
+    loss = float(nn.functional.cross_entropy(values, torch.from_numpy(np.asarray(y[rows], np.int64))))
     if not math.isfinite(loss):
-        raise TrainingError(f"the loss on images left out must stay a number, but was {loss}; give a lower --lr")
+        raise TrainingError(f"the loss on validation images must be finite, but was {loss}; give a lower --lr")
     return loss
 
 
@@ -279,7 +264,7 @@ def _moving(classifier: Classifier) -> Iterator[tuple[str, torch.Tensor]]:
     yield from classifier.named_buffers()
 
 
-def _keep(
+def _save_checkpoint(
     folder: Path | None,
     classifier: Classifier,
     optimiser: torch.optim.Optimizer,
@@ -301,19 +286,19 @@ def _keep(
 def _resume(
     folder: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer, recipe: Recipe
 ) -> list[tuple[float, float]]:
-    """Go on from a checkpoint of the same recipe; one that is missing, broken or another's is passed over."""
+    """Go on from a checkpoint of the same recipe; one that is missing, broken or of another recipe is ignored."""
     if folder is None or not (folder / "progress.json").is_file():
         return []
     try:
-        told = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
-        tensors = load((folder / "state.safetensors").read_bytes())  # nothing of the file stays mapped: it is replaced
+        saved = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+        tensors = load((folder / "state.safetensors").read_bytes())  # not memory-mapped: the file is replaced later
     except (OSError, ValueError, SafetensorError):
         return []
-    here = dict(_moving(classifier))
-    if told.get("recipe") != dataclasses.asdict(recipe) or here.keys() - tensors.keys():
+    own = dict(_moving(classifier))
+    if saved.get("recipe") != dataclasses.asdict(recipe) or own.keys() - tensors.keys():
         return []
     with torch.no_grad():
-        for name, value in here.items():
+        for name, value in own.items():
             value.copy_(tensors[name])
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
@@ -321,7 +306,7 @@ def _resume(
             _, number, key = name.split(".", 2)
             moments.setdefault(int(number), {})[key] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    return [(float(a), float("nan") if b is None else float(b)) for a, b in told["curve"]]
+    return [(float(a), float("nan") if b is None else float(b)) for a, b in saved["curve"]]
 
 
 def _json_curve(curve: Sequence[tuple[float, float]]) -> list[list[float | None]]:

@@ -1,15 +1,13 @@
 """Where a training loop takes its batches from: pixels, or activations that were computed before.
 
 What an image looks like in an epoch depends on the seed, the epoch and the image alone, so that a run that was killed
-goes on with what it would have seen.
+goes on with the batches that it would have had.
 """
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,35 +17,56 @@ from numpy.typing import NDArray
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.arrays import Ints
 from graftwork.core.facts import Preprocess
-from graftwork.core.plans import Recipe
+from graftwork.core.plans import Augment, Recipe
+from graftwork.images.decoding import prefetched
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
 from graftwork.images.views import View, random_view
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What one fine-tuning learns from, and what it is validated on."""
+
+    images: ImageSet
+    y: Ints
+    """(n,) class indices."""
+    rows: Ints
+    """Indices of the images to train on."""
+    validation: Ints
+    """Indices of the images to validate on; empty in the refit on all images."""
+    activations: LayerCodes | None
+    """Of all images at ``Recipe.freeze_to``, where they were cached; None runs the whole network."""
+    class_weights: NDArray[np.float32] | None
+    """(k,) weights in the loss."""
+    seed: int
 
 
 class Source(Protocol):
     """Gives the inputs of a network, batch by batch."""
 
     def stream(self, batches: Sequence[Ints], epoch: int | None) -> Iterator[torch.Tensor]:
-        """Inputs of each batch of images, as they look in an epoch; None: as they are when a model is used."""
+        """Yield the inputs of each batch of images, augmented as in an epoch; None: as they are in use."""
         ...
 
 
 class Pixels:
-    """Images decoded while the network works: (b, px, px, 3) uint8."""
+    """Images decoded while the network computes: (b, px, px, 3) uint8."""
 
-    def __init__(self, images: ImageSet, preprocess: Preprocess, augment: str, seed: int) -> None:
+    def __init__(self, images: ImageSet, preprocess: Preprocess, augment: Augment, seed: int) -> None:
         self._images, self._preprocess = images, preprocess
         self._augment, self._seed = augment, seed
 
     def stream(self, batches: Sequence[Ints], epoch: int | None) -> Iterator[torch.Tensor]:
-        """Yield batches in order; as many threads as cores decode ahead."""
+        """Yield batches in order, decoded ahead in threads."""
 
         def decode(image: int) -> NDArray[np.uint8]:
             view = self._view(epoch, image)
             return pixels(self._images.read(image), self._preprocess, view, self._images.names[image])
 
-        yield from _ahead(decode, batches)
+        decoded = prefetched(decode, (int(image) for batch in batches for image in batch))
+        for batch in batches:
+            yield torch.from_numpy(np.stack([next(decoded) for _ in batch]))
 
     def _view(self, epoch: int | None, image: int) -> View | None:
         if epoch is None or self._augment == "none":
@@ -56,13 +75,13 @@ class Pixels:
 
 
 class CachedActivations:
-    """Activations at a cut that were kept: (b, values) float32; in each epoch an image is seen in one of its views."""
+    """Cached activations at a cut: (b, values) float32; in each epoch one of the image's augmented views is drawn."""
 
     def __init__(self, codes: LayerCodes, layer: str, seed: int) -> None:
         self._codes, self._layer, self._seed = codes, layer, seed
 
     def stream(self, batches: Sequence[Ints], epoch: int | None) -> Iterator[torch.Tensor]:
-        """Yield batches in order, read from the store's mapped files."""
+        """Yield batches in order, from the store's memory-mapped files."""
         count = len(self._codes.spaces)
         for batch in batches:
             chosen = [0 if epoch is None else self._view(epoch, int(image), count) for image in batch]
@@ -79,10 +98,17 @@ class CachedActivations:
         return int(np.random.default_rng([self._seed, epoch, image]).integers(count))
 
 
-def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int, processes: int = 1) -> list[Ints]:
-    """The batches of an epoch: every image once, the last batch smaller.
+def source_of(recipe: Recipe, data: TrainingData, preprocess: Preprocess) -> Source:
+    """Return where a recipe's batches come from: cached activations where there are any, else pixels."""
+    if data.activations is not None and recipe.freeze_to is not None:
+        return CachedActivations(data.activations, recipe.freeze_to, data.seed)
+    return Pixels(data.images, preprocess, recipe.augment, data.seed)
 
-    Each process has at least two images of each batch; a last one with fewer joins the batch before.
+
+def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int, processes: int = 1) -> list[Ints]:
+    """Return the batches of an epoch: every image once, the last batch smaller.
+
+    Each process gets two images of each batch or more; a smaller last batch is joined to the one before.
     """
     order = np.random.default_rng([seed, epoch]).permutation(rows)
     batch_size = max(batch_size, 2 * processes)
@@ -90,33 +116,3 @@ def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int, processes: int 
     if len(batches) > 1 and len(batches[-1]) < 2 * processes:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
-
-
-def source_of(
-    recipe: Recipe, images: ImageSet, preprocess: Preprocess, activations: LayerCodes | None, seed: int
-) -> Source:
-    """Return where a recipe's batches come from: cached activations where there are any."""
-    if activations is not None and recipe.freeze_to is not None:
-        return CachedActivations(activations, recipe.freeze_to, seed)
-    return Pixels(images, preprocess, recipe.augment, seed)
-
-
-def _ahead(decode: Callable[[int], NDArray[np.uint8]], batches: Sequence[Ints]) -> Iterator[torch.Tensor]:
-    workers = os.cpu_count() or 1
-    waiting: deque[list[Future[NDArray[np.uint8]]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        try:
-            for batch in batches:
-                waiting.append([pool.submit(decode, int(image)) for image in batch])
-                if len(waiting) > 2:
-                    yield _joined(waiting.popleft())
-            while waiting:
-                yield _joined(waiting.popleft())
-        finally:
-            for futures in waiting:
-                for future in futures:
-                    future.cancel()
-
-
-def _joined(futures: Sequence[Future[NDArray[np.uint8]]]) -> torch.Tensor:
-    return torch.from_numpy(np.stack([future.result() for future in futures]))

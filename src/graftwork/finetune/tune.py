@@ -1,148 +1,109 @@
-"""One fine-tuning from end to end: a card, a linear head and images in; moved weights and margins out."""
+"""One fine-tuning from end to end: a card, a linear head and images in; fine-tuned weights and margins out."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from graftwork.backbones.load import batchnorm_statistics, load, untrained
-from graftwork.backbones.taps import classifier_name
-from graftwork.codes.extract import LayerCodes
-from graftwork.core.arrays import Ints
+from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.errors import TrainingError
 from graftwork.finetune.batchnorm import measure_statistics
-from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network
-from graftwork.finetune.learning_rates import parameter_groups, stages
-from graftwork.finetune.loop import Classifier, Told, in_batches, margins, train
-from graftwork.finetune.sources import source_of
-from graftwork.images.imageset import ImageSet
-
-WATCHED = 4
-"""Of the images left out at most one for so many trained on is read after each epoch: enough for a curve."""
-LinearHead = tuple[NDArray[np.float32], NDArray[np.float32]]
+from graftwork.finetune.learning_rates import parameter_groups
+from graftwork.finetune.loop import in_batches, margins, train
+from graftwork.finetune.network import Classifier, LinearHead, trainable
+from graftwork.finetune.sources import TrainingData, source_of
+from graftwork.listener import Listener
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FineTuned:
-    """What a fine-tuning leaves behind at one share of the way (``Recipe.keep``)."""
+    """What a fine-tuning leaves behind at one ``Recipe.alpha``."""
 
     head: LinearHead
-    """Weight (k, d) and bias (k,)."""
     body: dict[str, NDArray[Any]]
     """Every tensor of the network by name, frozen ones too."""
     margins: NDArray[np.float32]
-    """(len(held_out), k)."""
+    """(number of validation images, k)."""
     curve: tuple[tuple[float, float], ...]
-    """After each epoch, the loss on the images trained on and the log loss on those held out."""
+    """After each epoch, the training loss and the log loss on validation images."""
 
 
-def cut_of(card: BackboneCard, layer: str) -> Cut:
-    """Return the cut of a card's network above a layer; raises BackboneError as ``find_cut``."""
-    return find_cut(load(card), card, layer)
-
-
-def tune(
+def fine_tune(
     card: BackboneCard,
-    images: ImageSet,
-    y: Ints,
-    head: LinearHead,
     recipe: Recipe,
+    head: LinearHead,
+    data: TrainingData,
     *,
-    activations: LayerCodes | None,
-    rows: Ints,
-    held_out: Ints,
     alphas: Sequence[float],
-    class_weight: NDArray[np.float32] | None,
-    seed: int,
     checkpoint: Path | None,
-    told: Told,
+    enough_time: Callable[[float], bool],
+    listener: Listener,
 ) -> tuple[FineTuned, ...]:
-    """Fine-tune on some images, and read the others; one result for each share of the way in ``keeps``.
+    """Fine-tune a network, and compute the margins of the validation images; one result for each alpha.
 
     Parameters
     ----------
     head
-        The linear model on the codes of the last layer, fitted on ``rows`` alone; where training begins.
-    maps
-        Activations of ``images`` at ``recipe.freeze_to``, where they were kept; None passes through the whole network.
-    rows, held_out
-        Indices into ``images`` and ``y``.
+        The linear model on the codes of the last layer, fitted on the training images alone; where training begins.
+    checkpoint, enough_time
+        As ``loop.train``.
 
     Raises
     ------
     TrainingError, OutOfTimeError
-        As ``loop.train``; also when what is read is no number.
+        As ``loop.train``; also when margins are NaN or infinite.
     """
-    scratch = recipe.start == "random"
-    body = last_layer_network(untrained(card, seed) if scratch else load(card), card)
-    folded = not scratch and batchnorm_statistics(body.network) == "identity"
-    stage_of = stages(body, card)
-    trained: nn.Module = body
-    if recipe.freeze_to is not None:
-        cut = find_cut(body.network, card, recipe.freeze_to)
-        if activations is not None:
-            trained = Tail(body, cut, card.preprocess.input_px)
-        else:
-            freeze(body.network, cut)
-    classifier = classifier_name(body.network)
-    if classifier is not None:  # of the classes of old: it runs, and nothing reads it
-        body.network.get_submodule(classifier).requires_grad_(False)
-    classifier = Classifier(trained, *((np.zeros_like(part) for part in head) if scratch else head))
-    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
-    source = source_of(recipe, images, card.preprocess, activations, seed)
-    if folded:
-        measure_statistics(trained, source.stream(in_batches(rows), None))
+    cached = data.activations is not None
+    model = trainable(card, recipe, head, cached=cached, seed=data.seed)
+    classifier = model.classifier
+    source = source_of(recipe, data, card.preprocess)
+    if model.folded_batchnorm:
+        measure_statistics(classifier.body, source.stream(in_batches(data.rows), None))
     before = _weights(classifier)
     curve = train(
         classifier,
-        parameter_groups(trained, classifier.head, stage_of, recipe),
+        parameter_groups(classifier.body, classifier.head, model.stages, recipe),
         source,
-        rows,
-        y,
+        data,
         recipe,
-        class_weight=class_weight,
-        held_out=held_out[:: math.ceil(WATCHED * len(held_out) / len(rows)) or 1],
-        seed=seed,
         checkpoint=checkpoint,
-        told=told,
+        enough_time=enough_time,
+        listener=listener,
     )
     after = _weights(classifier)
-    found = []
+    results = []
     for alpha in alphas:
-        with torch.no_grad():
-            for name, parameter in classifier.named_parameters():
-                start = before[name].to(parameter.device)  # taken before the student was placed
-                parameter.copy_(torch.lerp(start, after[name], alpha))
-        own = {name: tensor.detach().cpu().numpy().copy() for name, tensor in body.network.state_dict().items()}
-        whole = {name: tensor.numpy() for name, tensor in load(card).state_dict().items()} | own
+        _interpolate(classifier, before, after, alpha)
         weight, bias = (p.detach().cpu().numpy().copy() for p in (classifier.head.weight, classifier.head.bias))
-        rows_found = margins(classifier, source, held_out)
-        if not np.isfinite(rows_found).all():
-            raise TrainingError(f"margins must be numbers, but some were not; lower --lr from {recipe.lr:g}")
-        found.append(FineTuned((weight, bias), whole, rows_found, tuple(curve)))
-    return tuple(found)
+        rows = margins(classifier, source, data.validation)
+        if not np.isfinite(rows).all():
+            raise TrainingError(f"margins must be finite, but some were NaN or infinite; lower --lr from {recipe.lr:g}")
+        results.append(FineTuned((weight, bias), _body(card, model.network.network), rows, tuple(curve)))
+    return tuple(results)
 
 
-def freeze(network: nn.Module, cut: Cut) -> None:
-    """Nothing at or below the cut takes a gradient; what belongs to no module that runs there stays as it is, too."""
-    above = set(network.modules())
-    for name in (*cut.below, cut.module):
-        above -= set(network.get_submodule(name).modules())
-    root = network
-    for module in network.modules():
-        if module not in above or module is root:
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
+@torch.no_grad()
+def _interpolate(
+    classifier: Classifier, before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], alpha: float
+) -> None:
+    """Set the weights to ``(1 - alpha) * before + alpha * after`` (WiSE-FT)."""
+    for name, parameter in classifier.named_parameters():
+        start = before[name].to(parameter.device)  # taken before the classifier was moved to its device
+        parameter.copy_(torch.lerp(start, after[name], alpha))
+
+
+def _body(card: BackboneCard, network: torch.nn.Module) -> dict[str, NDArray[Any]]:
+    """Every tensor of a network by name; those below a cut, which the trained part lacks, from the card's weights."""
+    own = {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+    return {name: tensor.numpy() for name, tensor in load(card).state_dict().items()} | own
 
 
 def _weights(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Which network, read where and how: what the user asked for becomes something that gives codes."""
+"""Which networks give codes, at which layers and how: a user's options become something that extracts."""
 
 from __future__ import annotations
 
@@ -8,45 +8,34 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from graftwork.core.findings import Finding
 from numpy.typing import NDArray
 
-from graftwork.backbones.catalogue import AUTO, auto_card, find_card, with_input, with_layers, with_pooling
-from graftwork.backbones.engines import EngineChoice, choose_engine, open_engine, save_graph_of
-from graftwork.codes.extract import Dtype, Engine, ExtractionSettings, LayerCodes, Progress, extract
+from graftwork.backbones.cards import with_input, with_layers, with_pooling
+from graftwork.backbones.catalogue import auto_card, find_card
+from graftwork.backbones.engines import Engine, EngineChoice, choose_engine, open_engine, save_graph_of
+from graftwork.codes.extract import LayerCodes, extract
+from graftwork.codes.settings import Dtype, ExtractionSettings
 from graftwork.codes.store import Store
-from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu, Tap
+from graftwork.core.facts import BackboneCard, Tap
+from graftwork.core.findings import Finding, finding
 from graftwork.core.fitted import Fitted
+from graftwork.core.options import AUTO, ExtractionOptions
 from graftwork.core.plans import Candidate
 from graftwork.errors import UsageError
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
-from graftwork.listener import Listener
+from graftwork.listener import SILENT, Listener
 
 SAMPLE = 128
-"""Images on which speed is measured."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ExtractionOptions:
-    """What a user can decide about reading a network; None leaves it to the card."""
-
-    backbone: str = AUTO
-    aspect: Aspect | None = None
-    input_px: int | None = None
-    intensity: Intensity = "dataset"
-    pool: Literal["average", "max"] = "average"
-    relu: Relu = "auto"
-    views: int = 1
-    dtype: Dtype = "float16"
+"""Number of images on which speed is measured."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Backbone:
-    """A network that is ready to be read; torch is imported and weights are loaded only when a code is missing."""
+    """A network that is ready to extract; torch is imported and weights are loaded only when a code is missing."""
 
     extraction: ExtractionSettings
     engine: Callable[[], Engine]
@@ -54,27 +43,31 @@ class Backbone:
     choice: EngineChoice
 
     @property
+    def card(self) -> BackboneCard:
+        """Its card, with the preprocessing and the layers in force."""
+        return self.extraction.card
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is worth knowing about it, and about the codes that were kept, as far as they have been asked for."""
-        return (*_card_findings(self.extraction.card), *_store_findings(self.store))
+        """Findings about it, and about the cached codes that were asked for so far."""
+        return (*_card_findings(self.card), *_store_findings(self.store))
 
-    def codes(self, images: ImageSet, progress: Progress | None = None) -> LayerCodes:
+    def codes(self, images: ImageSet, listener: Listener = SILENT) -> LayerCodes:
         """Return the codes of images at every layer, computed where the store lacks them."""
-        return extract(images, self.extraction, self.engine, self.store, progress=progress)
+        return extract(images, self.extraction, self.engine, self.store, listener=listener)
 
-    def viewed(self, views: int) -> Backbone:
-        """Return the same network read in so many views."""
+    def with_views(self, views: int) -> Backbone:
+        """Return the same network with codes averaged over this number of views."""
         return self.with_extraction(dataclasses.replace(self.extraction, views=views))
 
     def with_extraction(self, extraction: ExtractionSettings) -> Backbone:
-        """Return a network, perhaps another, read in another way, on the same engine."""
-        return dataclasses.replace(
-            self, extraction=extraction, engine=functools.partial(open_engine, extraction.card, extraction.engine)
-        )
+        """Return a network, perhaps another one, with other extraction settings, on the same store."""
+        engine = functools.partial(open_engine, extraction.card, extraction.engine)
+        return dataclasses.replace(self, extraction=extraction, engine=engine)
 
     def with_fitted(self, fitted: Fitted) -> Backbone:
-        """Return the network as a fitted classifier reads it: itself, or one whose weights were moved."""
-        if fitted.card == self.extraction.card and fitted.views == self.extraction.views:
+        """Return the network under a fitted classifier: this one, or one with fine-tuned weights."""
+        if fitted.card == self.card and fitted.views == self.extraction.views:
             return self
         return self.with_extraction(ExtractionSettings(fitted.card, fitted.engine, fitted.views, fitted.code_dtype))
 
@@ -82,100 +75,116 @@ class Backbone:
         """Return the network's own tensors by name."""
         from graftwork.backbones.load import load
 
-        return {name: tensor.numpy() for name, tensor in load(self.extraction.card).state_dict().items()}
+        return {name: tensor.numpy() for name, tensor in load(self.card).state_dict().items()}
 
     def write_engine(self, taps: Sequence[Tap]) -> Callable[[Path], None] | None:
-        """Return what fills a model folder's engine with the network up to these layers; None without OpenVINO."""
+        """Return what writes the network up to these layers into a model folder; None without OpenVINO."""
         if not self.extraction.engine.startswith("openvino"):
             return None
-        card = with_layers(self.extraction.card, [tap.name for tap in taps])
-        return functools.partial(save_graph_of, card)
+        return functools.partial(save_graph_of, with_layers(self.card, [tap.name for tap in taps]))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Backbones:
-    """The networks of a run by their cards' names, and their codes of the images to develop on."""
+    """The networks of a run, and their codes of the images to develop on."""
 
-    backbone: Mapping[str, Backbone]
+    by_name: Mapping[str, Backbone]
+    """By the names of their cards, in the order in which the user gave them."""
     develop: ImageSet
-    progress: Progress
-    _known: dict[tuple[str, int], LayerCodes] = dataclasses.field(default_factory=dict)
-    _took: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Seconds an image, decoding and all, that each network took when it last read some here."""
-
-    def of(self, candidate: Candidate) -> Backbone:
-        """Return the network of a candidate, in as many views as it wants."""
-        return self.backbone[candidate.backbone].viewed(candidate.views)
-
-    def codes(self, candidate: Candidate) -> LayerCodes:
-        """Return the codes that a candidate reads, of the images to develop on."""
-        key = candidate.backbone, candidate.views
-        if key not in self._known:
-            self._known[key] = self._timed(self.of(candidate), self.develop)
-        return self._known[key]
-
-    def extract_for(self, candidates: Sequence[Candidate]) -> None:
-        """Compute what candidates will ask for."""
-        for candidate in candidates:
-            self.codes(candidate)
-
-    def read(self, images: ImageSet, extraction: ExtractionSettings) -> LayerCodes:
-        """Return what images give in any reading."""
-        backbone = next(iter(self.backbone.values()))
-        return backbone.with_extraction(extraction).codes(images, self.progress)
-
-    def forecast_seconds(self, backbone: str, images: int) -> float:
-        """Return what it takes to read so many images once: as long as reading took in this run, image by image.
-
-        Where all codes were kept, some images are read again for it: what the machine did another day says little.
-        """
-        if backbone not in self._took:
-            with tempfile.TemporaryDirectory() as folder:
-                throwaway = dataclasses.replace(self.backbone[backbone], store=Store(Path(folder)))
-                self._timed(throwaway, self.develop.take(_spread(len(self.develop))))
-        return images * self._took[backbone]
-
-    def _timed(self, backbone: Backbone, images: ImageSet) -> LayerCodes:
-        """Return codes, and keep how long those that the store lacked took."""
-        marks = [(time.perf_counter(), 0)]  # then after each batch
-
-        def progress(done: int, total: int) -> None:
-            marks.append((time.perf_counter(), done))
-            self.progress(done, total)
-
-        codes = backbone.codes(images, progress)
-        if len(marks) > 1:
-            # before the first batch the network is loaded
-            (begin, first), (end, last) = marks[len(marks) > 2], marks[-1]
-            self._took[backbone.extraction.card.name] = (end - begin) / (last - first)
-        return codes
-
-    @property
-    def budget_mb(self) -> float:
-        """What the store of codes may take on disk."""
-        return next(iter(self.backbone.values())).store.budget_mb
+    listener: Listener
+    _codes: dict[tuple[str, int], LayerCodes] = dataclasses.field(default_factory=dict)
+    """By card and number of views."""
+    _seconds_per_image: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Decoding included, of each network when it last extracted codes here."""
 
     @property
     def cards(self) -> tuple[BackboneCard, ...]:
-        """In the order in which they were asked for."""
-        return tuple(backbone.extraction.card for backbone in self.backbone.values())
+        """In the order in which the user gave them."""
+        return tuple(backbone.card for backbone in self.by_name.values())
+
+    @property
+    def budget_mb(self) -> float:
+        """Disk space that the store of codes may take."""
+        return self._store.budget_mb
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What is worth knowing about them, and about the codes that were kept."""
-        store = next(iter(self.backbone.values())).store
-        return (*(finding for card in self.cards for finding in _card_findings(card)), *_store_findings(store))
+        """Findings about the networks, and about the cached codes."""
+        return (*(note for card in self.cards for note in _card_findings(card)), *_store_findings(self._store))
+
+    def of(self, candidate: Candidate) -> Backbone:
+        """Return the network of a candidate, with as many views as it averages."""
+        return self.by_name[candidate.backbone].with_views(candidate.views)
+
+    def codes(self, candidate: Candidate) -> LayerCodes:
+        """Return the codes under a candidate's head, of the images to develop on."""
+        key = candidate.backbone, candidate.views
+        if key not in self._codes:
+            self._codes[key] = self._timed(self.of(candidate), self.develop)
+        return self._codes[key]
+
+    def extract(self, images: ImageSet, extraction: ExtractionSettings) -> LayerCodes:
+        """Return the codes of any images with any extraction settings."""
+        return next(iter(self.by_name.values())).with_extraction(extraction).codes(images, self.listener)
+
+    def forecast_seconds(self, name: str, images: int) -> float:
+        """Return the seconds that it takes to extract codes of this number of images in one view.
+
+        As long as it took in this run, per image. Where all codes were cached, some images are extracted again for it:
+        what the machine did on another day says little.
+        """
+        if name not in self._seconds_per_image:
+            with tempfile.TemporaryDirectory() as folder:
+                throwaway = dataclasses.replace(self.by_name[name], store=Store(Path(folder)))
+                self._timed(throwaway, self.develop.take(_spread(len(self.develop))))
+        return images * self._seconds_per_image[name]
+
+    @property
+    def _store(self) -> Store:
+        return next(iter(self.by_name.values())).store
+
+    def _timed(self, backbone: Backbone, images: ImageSet) -> LayerCodes:
+        """Return codes, and measure how long those took that the store lacked."""
+        stopwatch = _Stopwatch(self.listener)
+        codes = backbone.codes(images, stopwatch)
+        if stopwatch.seconds_per_image is not None:
+            self._seconds_per_image[backbone.card.name] = stopwatch.seconds_per_image
+        return codes
 
 
-def open_networks(
-    names: Sequence[str],
-    asked: ExtractionOptions,
-    develop: ImageSet,
-    *,
-    intensity_range: tuple[float, float] | None,
-    listener: Listener,
+class _Stopwatch(Listener):
+    """Passes on progress, and measures it."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._marks = [(time.perf_counter(), 0)]
+        """At the beginning and after each block: the time, and the images done."""
+
+    def progress(self, done: int, total: int) -> None:
+        self._marks.append((time.perf_counter(), done))
+        self._listener.progress(done, total)
+
+    @property
+    def seconds_per_image(self) -> float | None:
+        """None where nothing was extracted."""
+        if len(self._marks) < 2:
+            return None
+        # before the first block the network is loaded
+        (begin, first), (end, last) = self._marks[len(self._marks) > 2], self._marks[-1]
+        return (end - begin) / (last - first)
+
+
+def open_backbones(
+    options: ExtractionOptions, develop: ImageSet, *, intensity_range: tuple[float, float] | None, listener: Listener
 ) -> Backbones:
-    """Open one or several networks, all of them read as ``asked`` says.
+    """Open the networks that a user asks for, all with the same extraction options.
+
+    Parameters
+    ----------
+    develop
+        The images to develop on: engines are measured on some of them.
+    intensity_range
+        Of their images of more than 8 bits per channel.
 
     Raises
     ------
@@ -184,51 +193,53 @@ def open_networks(
     UsageError
         When one is named twice.
     """
-    backbone: dict[str, Backbone] = {}
-    store = Store()  # one, so that reading one network never drops the codes of another
-    for name in names:
-        wanted = dataclasses.replace(asked, backbone=name)
-        one = open_backbone(wanted, develop, store=store, intensity_range=intensity_range, listener=listener)
-        if one.extraction.card.name in backbone:
+    by_name: dict[str, Backbone] = {}
+    store = Store()  # one, so that extracting with one network never drops the codes of another
+    for name in options.backbone:
+        backbone = open_backbone(
+            name, options, develop, store=store, intensity_range=intensity_range, listener=listener
+        )
+        if backbone.card.name in by_name:
             raise UsageError(f"each --backbone must be another network, but {name} is given twice; leave one out")
-        backbone[one.extraction.card.name] = one
-    return Backbones(backbone, develop, listener.progress)
+        by_name[backbone.card.name] = backbone
+    return Backbones(by_name, develop, listener)
 
 
 def open_backbone(
-    asked: ExtractionOptions,
+    name: str,
+    options: ExtractionOptions,
     images: ImageSet,
     *,
+    dtype: Dtype = "float16",
     store: Store | None = None,
     intensity_range: tuple[float, float] | None = None,
-    listener: Listener | None = None,
+    listener: Listener = SILENT,
 ) -> Backbone:
-    """Find the network, fit its card to what was asked, and choose its engine on some of the images.
+    """Find a network, fit its card to a user's options, and choose its engine on some of the images.
 
     Parameters
     ----------
-    images
-        Those to develop on: engines are measured on some of them.
+    dtype
+        Precision of the codes on disk.
     store
-        Where codes are kept; None opens the one of this machine.
+        Where codes are cached; None opens the store of this machine.
     intensity_range
-        Of their images of more than 8 bits.
+        Of the images of more than 8 bits per channel.
 
     Raises
     ------
     BackboneError
-        When no such network is known, or its weights cannot be found, fetched or trusted.
+        When no such network is known, or its weights cannot be found, downloaded or trusted.
     """
-    listener = listener or Listener()
-    card, why = auto_card() if asked.backbone == AUTO else (find_card(asked.backbone), "")
+    card, why = auto_card() if name == AUTO else (find_card(name), "")
     if why:
         listener.say(why)
-    card = with_input(card, input_px=asked.input_px, aspect=asked.aspect, intensity=asked.intensity)
-    card = with_pooling(card, pool=asked.pool, relu=asked.relu)
+    card = with_input(card, input_px=options.input_px, aspect=options.aspect, intensity=options.intensity)
+    card = with_pooling(card, pool=options.pool, relu=options.relu)
     card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, intensity_range=intensity_range))
     choice = choose_engine(card, functools.partial(_sample, images, card))
     return Backbone(
-        extraction=ExtractionSettings(card, choice.name, asked.views, asked.dtype),
+        extraction=ExtractionSettings(card, choice.name, options.views, dtype),
         engine=functools.partial(open_engine, card, choice.name),
         store=store or Store(),
         choice=choice,
@@ -242,35 +253,27 @@ def _sample(images: ImageSet, card: BackboneCard) -> NDArray[np.uint8]:
 
 
 def _spread(images: int) -> NDArray[np.intp]:
-    """At most ``SAMPLE`` of so many images, spread over all of them."""
+    """Indices of ``SAMPLE`` images or fewer, spread over all of them."""
     return np.unique(np.linspace(0, images - 1, SAMPLE).astype(np.intp))
 
 
 def _card_findings(card: BackboneCard) -> tuple[Finding, ...]:
     if card.batchnorm_statistics != "identity":
         return ()
-    return (
-        Finding(
-            "G401",
-            "note",
-            "batch norm without statistics of its own",
-            f"every batch norm of {card.name} has mean 0 and variance 1: folded where the weights came from; codes are "
-            "right, and fine-tuning measures the statistics first",
-        ),
+    because = (
+        f"every batch norm of {card.name} has mean 0 and variance 1: a converter folded the statistics into the "
+        "weights; codes are right, and fine-tuning measures the statistics first"
     )
+    return (finding("G401", because),)
 
 
 def _store_findings(store: Store) -> tuple[Finding, ...]:
     if not store.damaged:
         return ()
+    because = (
+        f"the checksums of {store.damaged} files of the store did not match; they were dropped, and their codes "
+        "computed again"
+    )
     return (
-        Finding(
-            "G402",
-            "warning",
-            "kept codes were damaged",
-            f"{store.damaged} of the store's files did not hold what was written; they were dropped, and their codes "
-            "computed again",
-            f"if it happens again, look after the disk that {store.folder} lies on",
-            count=store.damaged,
-        ),
+        finding("G402", because, do=f"if it happens again, check the disk that holds {store.folder}", count=store.damaged),
     )

@@ -1,4 +1,4 @@
-"""A two-dimensional picture of codes."""
+"""Codes in two dimensions, to look at."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from numpy.typing import NDArray
 from graftwork.core.arrays import Ints
 from graftwork.core.record import Projection
 
-MOST_IMAGES = 1000
-"""A page with more dots is slow to draw and no easier to read."""
+MAX_IMAGES = 1000
+"""A page with more dots is slow to draw and no easier to understand."""
 
 
-def projection(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> Projection | None:
-    """Place codes (n, d) in the plane: t-SNE of 50 principal components, or the first two where images are few.
+def project_codes(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> Projection | None:
+    """Project codes (n, d) to the plane: t-SNE of 50 principal components, or the first two where images are few.
 
-    ``rows`` are the images' places in the run's table; at most 1,000 are drawn, by chance.
+    Parameters
+    ----------
+    rows
+        (n,) rows of the images in the run's table; a random thousand of them are drawn where there are more.
+
+    Returns
+    -------
+    None where there are fewer than three images, or fewer than two dimensions that vary.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -23,9 +30,9 @@ def projection(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> Project
 
     if len(codes) < 3:
         return None
-    if len(codes) > MOST_IMAGES:
-        kept = np.sort(np.random.default_rng(seed).choice(len(codes), MOST_IMAGES, replace=False))
-        codes, rows = codes[kept], rows[kept]
+    if len(codes) > MAX_IMAGES:
+        drawn = np.sort(np.random.default_rng(seed).choice(len(codes), MAX_IMAGES, replace=False))
+        codes, rows = codes[drawn], rows[drawn]
     values = codes.astype(np.float32)
     values = values[:, values.std(axis=0) > 0]
     if values.shape[1] < 2:

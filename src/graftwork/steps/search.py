@@ -1,86 +1,27 @@
-"""From codes to a verdict: the search that ``train`` runs once, and that nested cross-validation runs in every fold."""
+"""From codes to a verdict: the search that ``train`` runs once, and nested cross-validation once per fold."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
-from graftwork.core.findings import Finding
 from numpy.typing import NDArray
 
-from graftwork.backbones.catalogue import layer_names
-from graftwork.core.arrays import Floats, Ints
-from graftwork.core.choose import TOLERANCE, Verdict, choose
+from graftwork.backbones.cards import layer_names
+from graftwork.codes.extract import CodesOf, LayerCodes
+from graftwork.core.arrays import Floats
+from graftwork.core.choose import Verdict, choose
 from graftwork.core.facts import BackboneCard
+from graftwork.core.findings import Finding
 from graftwork.core.fitted import probabilities
-from graftwork.core.metrics import Metric
-from graftwork.core.plans import Candidate, Loss, Normalise, linear_candidates
+from graftwork.core.options import AUTO, ExtractionOptions, JudgingOptions
+from graftwork.core.plans import Candidate, cost_to_use, linear_candidates
 from graftwork.core.splits import deal
 from graftwork.core.trials import Baseline, Task, Trial
-from graftwork.fit import CodesOf, fit
-from graftwork.listener import Listener
+from graftwork.fit import fit
+from graftwork.listener import SILENT, Listener
 from graftwork.tournament import run_baselines, run_trials
-
-
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """What every search of a run has in common."""
-
-    candidates: tuple[Candidate, ...]
-    classes: tuple[str, ...]
-    metric: Metric
-    balanced: bool
-    """Classes weigh the same in fitting, however many images they have."""
-    seed: int
-    tolerance: float = TOLERANCE
-
-    def task(self, y: Ints, folds: Ints) -> Task:
-        """Return what candidates are tried on, given classes and folds (n,) of images."""
-        return Task(y, folds, len(self.classes), self.metric, self.balanced)
-
-
-def linear_rules(
-    cards: Sequence[BackboneCard],
-    classes: tuple[str, ...],
-    *,
-    layer: str = "auto",
-    loss: Loss | Literal["auto"],
-    normalise: Normalise,
-    pool: Literal["average", "max"],
-    views: int,
-    metric: Metric,
-    class_weight: Literal["auto", "none", "balanced"],
-    seed: int,
-    tolerance: float = TOLERANCE,
-) -> Rules:
-    """Return the rules of a search for linear classifiers, as a user asks for it (``verbs.train``).
-
-    Raises
-    ------
-    BackboneError
-        When a card has no such layer.
-    """
-    return Rules(
-        candidates=tuple(
-            candidate
-            for card in cards
-            for candidate in linear_candidates(
-                card,
-                layers=None if layer == "auto" else layer_names(card, layer),
-                losses=("softmax", "svm") if loss == "auto" else (loss,),
-                normalise=normalise,
-                pool=pool,
-                views=views,
-            )
-        ),
-        classes=classes,
-        metric=metric,
-        balanced=class_weight == "balanced" or (class_weight == "auto" and metric == "balanced-accuracy"),
-        seed=seed,
-        tolerance=tolerance,
-    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +32,6 @@ class SearchResult:
     baselines: tuple[Baseline, ...]
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
-    """What the search found worth telling."""
 
     @property
     def chosen(self) -> Trial:
@@ -99,82 +39,87 @@ class SearchResult:
         return self.trials[self.verdict.chosen]
 
 
+def candidates_for(
+    cards: Sequence[BackboneCard], extraction: ExtractionOptions, judging: JudgingOptions
+) -> tuple[Candidate, ...]:
+    """Return the linear classifiers to try, as a user asks for them.
+
+    Raises
+    ------
+    BackboneError
+        When a card has no such layer.
+    """
+    return tuple(
+        candidate
+        for card in cards
+        for candidate in linear_candidates(
+            card,
+            layers=None if judging.layer == AUTO else layer_names(card, judging.layer),
+            losses=judging.losses,
+            normalise=judging.normalise,
+            pool=extraction.pool,
+            views=extraction.views,
+        )
+    )
+
+
+def costs_of(candidates: Sequence[Candidate], cards: Sequence[BackboneCard]) -> list[float]:
+    """Return what using each candidate costs (``core.plans.cost_to_use``)."""
+    return [cost_to_use(candidate, cards) for candidate in candidates]
+
+
 def search(
-    rules: Rules,
+    candidates: Sequence[Candidate],
     codes_of: CodesOf,
-    y: Ints,
-    folds: Ints,
-    groups: Ints,
+    task: Task,
     *,
-    features: Mapping[str, Floats],
     costs: Sequence[float],
-    listener: Listener,
+    features: Mapping[str, Floats],
+    listener: Listener = SILENT,
 ) -> SearchResult:
-    """Try every candidate on the folds and choose; Ctrl-C stops trying and chooses among what was tried.
+    """Try every linear candidate on the folds and choose; Ctrl-C ends the search with those tried so far.
 
     Parameters
     ----------
-    y, folds, groups
-        (n,) of the images to develop on.
-    features
-        What the baselines are fitted on, by name; each (n, d).
     costs
         What using each candidate takes.
+    features
+        What the baselines are fitted on, by name; each (n, d).
     """
-    task = rules.task(y, folds)
     trials: list[Trial] = []
     try:
-        for trial in run_trials(rules.candidates, codes_of, task, on_trial=listener.progress):
+        for trial in run_trials(candidates, codes_of, task, listener=listener):
             trials.append(trial)
     except KeyboardInterrupt:
         if not trials:
             raise
-        listener.say(
-            f"stopped after {len(trials)} of {len(rules.candidates)} candidates; going on with the best so far"
-        )
+        listener.say(f"stopped after {len(trials)} of {len(candidates)} candidates; going on with the best so far")
     baselines = run_baselines(features, task)
-    verdict = choose(
-        trials,
-        costs[: len(trials)],
-        y,
-        groups,
-        rules.metric,
-        seed=rules.seed,
-        n_folds=task.n_folds,
-        tolerance=rules.tolerance,
-        baselines=[(row.name, row.probabilities) for row in baselines],
-    )
-    return SearchResult(tuple(trials), baselines, verdict)
+    return SearchResult(tuple(trials), baselines, choose(trials, costs[: len(trials)], task, baselines))
 
 
 def nested_probabilities(
-    rules: Rules,
+    candidates: Sequence[Candidate],
     codes_of: CodesOf,
-    y: Ints,
-    folds: Ints,
-    groups: Ints,
+    task: Task,
     *,
     costs: Sequence[float],
-    listener: Listener,
+    listener: Listener = SILENT,
 ) -> NDArray[np.float32]:
-    """(n, k) rows of images that the whole procedure, choices included, did not see: nested cross-validation."""
-    rows = np.zeros((len(y), len(rules.classes)), np.float32)
-    for fold in np.unique(folds):
-        inside = np.flatnonzero(folds != fold)
-        outside = np.flatnonzero(folds == fold)
-        rng = np.random.default_rng([rules.seed, int(fold)])
-        inner = deal(y[inside], groups[inside], (1.0,) * len(np.unique(folds)), rng)
-        found = search(
-            rules,
-            lambda candidate, inside=inside: codes_of(candidate).take(inside),  # type: ignore[misc]  # bound now
-            y[inside],
-            inner,
-            groups[inside],
-            features={},
-            costs=costs,
-            listener=listener,
-        )
-        codes = codes_of(found.chosen.candidate)
-        fitted = fit(found.chosen, codes.take(inside), y[inside], rules.classes, balanced=rules.balanced)
-        rows[outside] = probabilities(fitted, codes.take(outside).of(found.chosen.candidate.taps))
+    """(n, k) rows by nested cross-validation: the whole procedure, choices included, has not seen a row's image."""
+    rows = np.zeros((len(task.y), task.n_classes), np.float32)
+    for fold in np.unique(task.folds):
+        inside = np.flatnonzero(task.folds != fold)
+        outside = np.flatnonzero(task.folds == fold)
+        rng = np.random.default_rng([task.seed, int(fold)])
+        inner_folds = deal(task.y[inside], task.groups[inside], (1.0,) * task.n_folds, rng)
+        inner = task.take(inside, inner_folds)
+
+        def inner_codes(candidate: Candidate, inside: NDArray[np.intp] = inside) -> LayerCodes:
+            return codes_of(candidate).take(inside)
+
+        result = search(candidates, inner_codes, inner, costs=costs, features={}, listener=listener)
+        chosen = result.chosen.candidate
+        fitted = fit(result.chosen, inner_codes(chosen), inner)
+        rows[outside] = probabilities(fitted, codes_of(chosen).take(outside).of(chosen.taps))
     return rows

@@ -1,0 +1,131 @@
+"""One fold of a fine-tuning: the linear model that it begins with, its activations, the training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from graftwork.codes.extract import LayerCodes
+from graftwork.codes.settings import ExtractionSettings
+from graftwork.core.arrays import Ints
+from graftwork.core.plans import Candidate, Recipe, training_of
+from graftwork.core.trials import Task
+from graftwork.finetune.cut import activations_card, cut_of
+from graftwork.finetune.sources import TrainingData
+from graftwork.finetune.tune import FineTuned, fine_tune
+from graftwork.images.imageset import ImageSet
+from graftwork.linear.cross_validate import refit
+from graftwork.listener import Listener
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FineTuneContext:
+    """What every fine-tuning of a run needs in addition to codes and labels."""
+
+    images: ImageSet
+    """Those to develop on."""
+    extract: Callable[[ImageSet, ExtractionSettings], LayerCodes]
+    """Gives the codes, or activations, of images; computed where the store lacks them."""
+    folder: Path
+    """Where checkpoints and fine-tuned weights are written."""
+    store_mb: float
+    """Disk space that the cached activations of one cut may take; above it every epoch runs the whole network."""
+    seed: int
+    n_refits: int
+    """How often the chosen candidate is fitted at the end: on the develop part, and perhaps on every image."""
+    listener: Listener
+
+    def place(self, candidate: Candidate, C: float) -> Path:
+        """Return the folder of a fine-tuning that begins with the linear model of ``C``."""
+        return self.folder / f"{training_of(candidate).key}-C{C:g}"
+
+
+def tune_fold(
+    recipe: Recipe,
+    C: float,
+    codes: LayerCodes,
+    task: Task,
+    validation: Ints,
+    *,
+    alphas: Sequence[float],
+    context: FineTuneContext,
+    checkpoint: Path,
+    enough_time: Callable[[float], bool] = lambda seconds: True,
+) -> tuple[FineTuned, ...]:
+    """Fine-tune on all images but the validation images, from the linear model on the same images.
+
+    Parameters
+    ----------
+    C
+        Of the linear model on the last layer.
+    validation
+        Indices of the validation images; empty to train on all images.
+    alphas
+        The values of ``Recipe.alpha`` at which a result is wanted.
+    checkpoint, enough_time
+        As ``loop.train``.
+
+    Raises
+    ------
+    TrainingError, OutOfTimeError
+        As ``tune.fine_tune``.
+    """
+    card = codes.extraction.card
+    rows = np.setdiff1d(np.arange(len(task.y)), validation)
+    part = task.take(rows)
+    head = refit(
+        codes.take(rows).of([card.taps[-1].name]),
+        part.y,
+        n_classes=task.n_classes,
+        loss="softmax",
+        C=C,
+        sample_weight=part.sample_weight,
+    )
+    weights = part.class_weights
+    data = TrainingData(
+        images=context.images,
+        y=task.y,
+        rows=rows,
+        validation=validation,
+        activations=cached_activations(recipe, codes.extraction, context),
+        class_weights=None if weights is None else weights.astype(np.float32),
+        seed=context.seed,
+    )
+    return fine_tune(
+        card,
+        recipe,
+        head,
+        data,
+        alphas=alphas,
+        checkpoint=checkpoint,
+        enough_time=enough_time,
+        listener=context.listener,
+    )
+
+
+def cached_activations(recipe: Recipe, extraction: ExtractionSettings, context: FineTuneContext) -> LayerCodes | None:
+    """Return the activations of the images at the cut, in the recipe's augmented views; None where it caches none."""
+    if recipe.freeze_to is None or not recipe.cached_augmentations:
+        return None
+    card = activations_card(extraction.card, cut_of(extraction.card, recipe.freeze_to))
+    return context.extract(
+        context.images, dataclasses.replace(extraction, card=card, views=recipe.cached_augmentations)
+    )
+
+
+def within_disk(recipe: Recipe, extraction: ExtractionSettings, context: FineTuneContext) -> Recipe:
+    """Return a recipe with as many cached augmentations as the disk may hold; with none, epochs run the whole network."""
+    if recipe.freeze_to is None or not recipe.cached_augmentations:
+        return recipe
+    size_mb = cut_of(extraction.card, recipe.freeze_to).bytes_per_image * len(context.images) / 1e6
+    views = min(recipe.cached_augmentations, int(context.store_mb / size_mb))
+    if views < recipe.cached_augmentations:
+        instead = f"{views} views are cached" if views else "every epoch runs the whole network"
+        context.listener.say(
+            f"activations at {recipe.freeze_to} would take {recipe.cached_augmentations} x {size_mb:.0f} MB, more than "
+            f"the cache may hold ($GRAFTWORK_CACHE_MB); {instead}"
+        )
+    return dataclasses.replace(recipe, cached_augmentations=views)

@@ -1,0 +1,90 @@
+"""A card and a recipe become the network that is trained: its parts, what is frozen, and the head."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from graftwork.backbones.graph import CodesNetwork
+from graftwork.backbones.load import batchnorm_statistics, load, untrained
+from graftwork.backbones.taps import classifier_name
+from graftwork.core.facts import BackboneCard
+from graftwork.core.plans import Recipe
+from graftwork.finetune.cut import Tail, cut_of, freeze, last_layer_network
+from graftwork.finetune.learning_rates import stages
+
+LinearHead = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Weight (k, d) and bias (k,)."""
+
+
+class Classifier(nn.Module):
+    """A body that gives codes, and a linear head on them."""
+
+    def __init__(self, body: nn.Module, head: LinearHead) -> None:
+        super().__init__()
+        weight, bias = head
+        self.body = body
+        self.head = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            self.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
+            self.head.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Margins (b, k)."""
+        margins: torch.Tensor = self.head(self.body(inputs)[0])
+        return margins
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trainable:
+    """A classifier that is ready to be trained."""
+
+    classifier: Classifier
+    """Its body is the whole network, or the part above the cut where that takes cached activations."""
+    network: CodesNetwork
+    """The whole network; what is below the cut has no weights where the classifier's body is a ``Tail``."""
+    stages: dict[str, int]
+    """Stage of each parameter of the network (``learning_rates.stages``)."""
+    folded_batchnorm: bool
+    """Whether every batch norm has mean 0 and variance 1, as converters leave them (``batchnorm``)."""
+
+
+def trainable(card: BackboneCard, recipe: Recipe, head: LinearHead, *, cached: bool, seed: int) -> Trainable:
+    """Load, cut and freeze a network as a recipe says.
+
+    Parameters
+    ----------
+    head
+        The linear model on the codes of the last layer; a training from random weights begins with zeros instead.
+    cached
+        Whether the input of a partial fine-tuning is cached activations rather than pixels.
+    seed
+        For random weights.
+
+    Raises
+    ------
+    BackboneError
+        When the network cannot be loaded, or cannot be cut where the recipe says.
+    """
+    scratch = recipe.start == "random"
+    network = last_layer_network(untrained(card, seed) if scratch else load(card), card)
+    folded_batchnorm = not scratch and batchnorm_statistics(network.network) == "identity"
+    stage_of = stages(network, card)  # before the cut takes modules out
+    body: nn.Module = network
+    if recipe.freeze_to is not None:
+        cut = cut_of(card, recipe.freeze_to)
+        if cached:
+            body = Tail(network, cut, card.preprocess.input_px)
+        else:
+            freeze(network.network, cut)
+    own_classifier = classifier_name(network.network)
+    if own_classifier is not None:  # of the classes of pretraining: it runs, and its output is not used
+        network.network.get_submodule(own_classifier).requires_grad_(False)
+    weight, bias = head
+    classifier = Classifier(body, (np.zeros_like(weight), np.zeros_like(bias)) if scratch else head)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
+    return Trainable(classifier, network, stage_of, folded_batchnorm)
