@@ -1,4 +1,4 @@
-"""scikit-learn's manner: codes as a transformer, the whole as a classifier.
+"""Estimators for scikit-learn: codes as a transformer, and the choice of a linear classifier as a classifier.
 
 X is an array (n, 1) of paths, or (n, h, w, 3) of uint8 images.
 """
@@ -13,26 +13,30 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from graftwork.backbones.catalogue import layer_names
-from graftwork.codes.extract import LayerCodes
-from graftwork.core.facts import Aspect, Relu
+from graftwork.backbones.cards import layer_names
+from graftwork.core.facts import Aspect, Metric, Pool, Relu
 from graftwork.core.fitted import probabilities
-from graftwork.core.metrics import Metric
-from graftwork.core.plans import Loss, Normalise, cost_to_use
+from graftwork.core.options import ExtractionOptions, JudgingOptions
+from graftwork.core.plans import Loss, Normalise
 from graftwork.core.splits import deal
+from graftwork.core.trials import Task
 from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
 from graftwork.images.memory import from_arrays
 from graftwork.images.read import from_paths
-from graftwork.listener import Listener
-from graftwork.steps.backbones import ExtractionOptions, open_backbone
-from graftwork.steps.search import SearchResult, linear_rules, search
-
-Pool = Literal["average", "max"]
+from graftwork.steps.backbones import Backbone, open_backbone
+from graftwork.steps.search import candidates_for, costs_of, search
 
 
 class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
-    """What both estimators do with X."""
+    """What both estimators do with images."""
+
+    backbone: str
+    aspect: Aspect | None
+    input_px: int | None
+    pool: Pool
+    relu: Relu
+    views: int
 
     def _images(self, X: ArrayLike) -> ImageSet:
         """Return X as an image set; raises ValueError for anything that is neither paths nor pictures."""
@@ -45,6 +49,17 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
             f"X must be an array (n, 1) of paths or (n, h, w, 3) of uint8 images, got {array.dtype} {array.shape}; "
             "a list of paths becomes one with np.array(paths)[:, None]"
         )
+
+    def _open(self, images: ImageSet) -> Backbone:
+        options = ExtractionOptions(
+            aspect=self.aspect,
+            input_px=self.input_px,
+            intensity="dtype",
+            pool=self.pool,
+            relu=self.relu,
+            views=self.views,
+        )
+        return open_backbone(self.backbone, options, images)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -61,7 +76,7 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
     backbone
         As ``--backbone``: a name, a file, or ``auto``.
     layers
-        Names separated by commas, ``last``, or ``auto`` for all; the codes of several stand side by side.
+        Names separated by commas, ``last``, or ``auto`` for all; the codes of several are concatenated.
     pool, relu, aspect, input_px, views
         As in :func:`graftwork.extract`.
     """
@@ -93,16 +108,15 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Open the network; nothing is learned from the images."""
         images = self._images(X)
-        asked = ExtractionOptions(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
-        self.opened_ = open_backbone(asked, images)
-        self.layers_ = layer_names(self.opened_.extraction.card, self.layers)
+        self.backbone_ = self._open(images)
+        self.layers_ = layer_names(self.backbone_.card, self.layers)
         self.n_features_in_ = np.asarray(X).shape[1]
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """(n, d) codes."""
         check_is_fitted(self)
-        codes = self.opened_.codes(self._images(X)).of(self.layers_)
+        codes = self.backbone_.codes(self._images(X)).of(self.layers_)
         return np.asarray(codes, np.float32)
 
 
@@ -162,16 +176,17 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_[0]}")
-        asked = ExtractionOptions(self.backbone, self.aspect, self.input_px, "dtype", self.pool, self.relu, self.views)
-        self.opened_ = open_backbone(asked, images)
-        codes = self.opened_.codes(images)
-        found = self._search(codes, numbers)
-        names = tuple(map(str, self.classes_))
-        balanced = self.class_weight == "balanced"
-        self.fitted_ = fit(found.chosen, codes, numbers, names, balanced=balanced)
-        self.verdict_ = found.verdict
-        self.layer_ = found.chosen.candidate.layer
-        self.C_ = found.chosen.details["C"]
+        judging = JudgingOptions(layer=self.layer, loss=self.loss, normalise=self.normalise, metric=self.metric)
+        self.backbone_ = self._open(images)
+        codes = self.backbone_.codes(images)
+        task = self._task(numbers)
+        candidates = candidates_for([self.backbone_.card], ExtractionOptions(pool=self.pool, views=self.views), judging)
+        costs = costs_of(candidates, [self.backbone_.card])
+        result = search(candidates, lambda _: codes, task, costs=costs, features={})
+        self.fitted_ = fit(result.chosen, codes, task)
+        self.verdict_ = result.verdict
+        self.layer_ = result.chosen.candidate.layer
+        self.C_ = result.chosen.details["C"]
         self.n_features_in_ = np.asarray(X).shape[1]
         return self
 
@@ -179,28 +194,16 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         """(n, k) probabilities, in the order of ``classes_``."""
         check_is_fitted(self)
         layers = [tap.name for tap in self.fitted_.taps]
-        return probabilities(self.fitted_, self.opened_.codes(self._images(X)).of(layers))
+        return probabilities(self.fitted_, self.backbone_.codes(self._images(X)).of(layers))
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """(n,) classes."""
         rows = self.predict_proba(X)
         return np.asarray(self.classes_[rows.argmax(axis=1)])
 
-    def _search(self, codes: LayerCodes, y: NDArray[np.integer]) -> SearchResult:
-        cards = [self.opened_.extraction.card]
-        rules = linear_rules(
-            cards,
-            tuple(map(str, self.classes_)),
-            layer=self.layer,
-            loss=self.loss,
-            normalise=self.normalise,
-            pool=self.pool,
-            views=self.views,
-            metric=self.metric,
-            class_weight=self.class_weight,
-            seed=self.random_state,
-        )
+    def _task(self, y: NDArray[np.integer]) -> Task:
         groups = np.arange(len(y))
         folds = deal(y, groups, (1.0,) * self.folds, np.random.default_rng(self.random_state))
-        costs = [cost_to_use(candidate, cards) for candidate in rules.candidates]
-        return search(rules, lambda _: codes, y, folds, groups, features={}, costs=costs, listener=Listener())
+        balanced = self.class_weight == "balanced"
+        names = tuple(map(str, self.classes_))
+        return Task(y, groups, folds, names, self.metric, balanced, seed=self.random_state)

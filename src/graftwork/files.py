@@ -141,5 +141,6 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         why = error.strerror or str(error)
         raise StorageError(
-            f"{path} must be writable, but: {why}; free some space or choose another place (-o, {CACHE_VARIABLE}, {HOME_VARIABLE})"
+            f"{path} must be writable, but: {why}; free some space or choose another place (-o, {CACHE_VARIABLE}, "
+            f"{HOME_VARIABLE})"
         ) from error

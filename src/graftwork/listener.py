@@ -16,7 +16,7 @@ class Listener:
         """A stage begins."""
 
     def progress(self, done: int, total: int) -> None:
-        """This much of the stage is done: images, candidates or epochs."""
+        """Some of the stage is done: images, candidates or epochs."""
 
     def candidates(self, standings: Sequence[Standing]) -> None:
         """Where every candidate of the tournament stands now, in the order in which to show them."""

@@ -36,7 +36,7 @@ Curve = tuple[tuple[float, float], ...]
 def run_trials(
     candidates: Sequence[Candidate], codes_of: CodesOf, task: Task, *, listener: Listener = SILENT
 ) -> Iterator[Trial]:
-    """Cross-validate linear candidates on the codes (n, d) of their layers, which are gathered once per set of layers."""
+    """Cross-validate linear candidates on the codes (n, d) of their layers, gathered once per set of layers."""
     gathered: tuple[tuple[object, ...], Floats] | None = None
     for number, candidate in enumerate(candidates, 1):
         begin = time.perf_counter()
@@ -69,7 +69,9 @@ def run_baselines(features: Mapping[str, Floats], task: Task) -> tuple[Baseline,
     share = (np.bincount(task.y, minlength=task.n_classes) / n).astype(np.float32)
     rows = [Baseline("majority class", np.tile(share, (n, 1)))]
     for name, values in features.items():
-        result = cross_validate(values, task.y, task.folds, n_classes=task.n_classes, loss="softmax", metric=task.metric)
+        result = cross_validate(
+            values, task.y, task.folds, n_classes=task.n_classes, loss="softmax", metric=task.metric
+        )
         rows.append(Baseline(name, result.probabilities))
     return tuple(rows)
 
@@ -170,7 +172,7 @@ class Tournament:
             running = [entry for entry in running if entry.ended == "completed"]
 
     def _eliminate(self, running: Sequence[_Entry]) -> None:
-        """Drop the worse half after the first fold; short runs look good early, so that each length has its own half."""
+        """Drop the worse half after the first fold; each length by itself, since short runs look good early."""
         order = {entry.candidate.key: number for number, entry in enumerate(self._entries)}
         for epochs in {recipe_of(entry.candidate).epochs for entry in running}:
             ranked = sorted(
@@ -186,9 +188,7 @@ class Tournament:
         folder = self._context.folder / f"seed-{repeat}"
         context = dataclasses.replace(self._context, seed=self._context.seed + repeat, folder=folder)
         for entry in entries:
-            again = dataclasses.replace(
-                self._entry(entry.candidate, context), slowest_seconds=entry.slowest_seconds
-            )
+            again = dataclasses.replace(self._entry(entry.candidate, context), slowest_seconds=entry.slowest_seconds)
             if not all(self._run_fold(again, fold, entries) for fold in entry.folds):
                 return
             entry.repeats.append(again.folds)

@@ -13,7 +13,14 @@ from graftwork.cli.terminal import Terminal
 @click.command("check", short_help="Find what is wrong with images before training.")
 @options.data_argument
 @options.group_option
-@click.option("--input-px", type=click.IntRange(min=16), default=224, show_default=True, metavar="N")
+@click.option(
+    "--input-px",
+    type=click.IntRange(min=16),
+    default=224,
+    show_default=True,
+    metavar="N",
+    help="Side of the network's input, in pixels: images are tiny or huge relative to it.",
+)
 @options.json_option
 @options.quiet_option
 def command(data: Path, group_by: str | None, input_px: int, as_json: bool, quiet: bool) -> None:
@@ -22,5 +29,5 @@ def command(data: Path, group_by: str | None, input_px: int, as_json: bool, quie
     from graftwork.verbs.check import check
 
     with Terminal(quiet=quiet) as terminal:
-        found = check(data, group_by=group_by, input_px=input_px, listener=terminal)
-    show_check(found, as_json=as_json)
+        result = check(data, group_by=group_by, input_px=input_px, listener=terminal)
+    show_check(result, as_json=as_json)

@@ -9,7 +9,7 @@ import click
 from graftwork.cli import options
 
 
-@click.command("compare", short_help="Tell two or more runs apart, paired per image.")
+@click.command("compare", short_help="Compare two or more runs, paired per image.")
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @options.json_option
 def command(runs: tuple[Path, ...], as_json: bool) -> None:

@@ -9,22 +9,25 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
+from graftwork.core.options import FineTuneOptions
 
 
 @click.command("demo", short_help="Train on real images that need no download.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Default: runs/digits-001.")
 @options.strategy_option
-@click.option("--time-limit", default="5m", show_default=True, metavar="TIME|none")
+@options.of(
+    FineTuneOptions, "time_limit", "Such as 90s, 10m, 2h; refit and test included.", metavar="TIME|none", default="5m"
+)
 @options.quiet_option
-def command(*, quiet: bool, **asked: Any) -> None:
+def command(*, quiet: bool, **arguments: Any) -> None:
     """Train on the 1,797 images of handwritten digits that come with scikit-learn, without any download.
 
-    They are unlike the photographs that the network was trained on: an earlier layer reads them best. With
+    They are unlike the photographs that the network was trained on: an earlier layer classifies them best. With
     --strategy linear it takes under a minute.
     """
     from graftwork.cli.show import show_run
     from graftwork.verbs.demo import demo
 
     with Terminal(quiet=quiet) as terminal:
-        run = demo(listener=terminal, **asked)
+        run = demo(listener=terminal, **arguments)
     show_run(run)

@@ -16,22 +16,25 @@ from graftwork.errors import UsageError
 @options.run_argument
 @options.data_argument
 @click.option(
-    "--at-least", type=click.FloatRange(0, 1), metavar="SHARE", help="Exit 1 when the lower bound is below it."
+    "--at-least",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Exit with code 1 when the lower bound of the interval is below it.",
 )
 @options.group_option
 @options.json_option
 @options.quiet_option
 def command(run: Path, data: Path, at_least: float | None, group_by: str | None, as_json: bool, quiet: bool) -> None:
-    """Score the model of RUN on labelled images; those that it was trained on are scored apart."""
+    """Score the model of RUN on labelled images; images that it was trained on are scored separately."""
     from graftwork.cli.show import show_evaluation
     from graftwork.verbs.evaluate import evaluate
 
     if at_least is not None:
         _refuse_log_loss(run)
     with Terminal(quiet=quiet) as terminal:
-        found = evaluate(run, data, group_by=group_by, listener=terminal)
-    show_evaluation(found, at_least=at_least, as_json=as_json)
-    sys.exit(1 if at_least is not None and found.fresh.low < at_least else 0)
+        result = evaluate(run, data, group_by=group_by, listener=terminal)
+    show_evaluation(result, at_least=at_least, as_json=as_json)
+    sys.exit(1 if at_least is not None and result.fresh.low < at_least else 0)
 
 
 def _refuse_log_loss(run: Path) -> None:
@@ -39,6 +42,6 @@ def _refuse_log_loss(run: Path) -> None:
 
     if read_run(run).verdict.metric == "log-loss":
         raise UsageError(
-            f"--at-least is for shares, where more is better, but {run} is judged by its log loss; leave it out, or "
+            f"--at-least needs a metric where higher is better, but {run} was chosen by log loss; leave it out, or "
             "train with another --metric"
         )

@@ -18,13 +18,19 @@ from graftwork.cli.terminal import Terminal
 )
 @options.backbone_option
 @options.extraction_options
-@click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to read.")
-@click.option("--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True)
+@click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to write.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="Precision of the codes.",
+)
 @options.quiet_option
-def command(*, quiet: bool, data: Path, **asked: Any) -> None:
-    """Write CNN codes of images at several layers, each image read in one forward pass.
+def command(*, quiet: bool, data: Path, **arguments: Any) -> None:
+    """Write CNN codes of images at several layers, from one forward pass per image.
 
-    The file's name is printed on standard output, warnings (images that were left out) on standard error.
+    The file's name is printed on standard output, warnings (such as unreadable images) on standard error.
     """
     from rich.console import Console
 
@@ -32,6 +38,6 @@ def command(*, quiet: bool, data: Path, **asked: Any) -> None:
     from graftwork.verbs.extract import extract
 
     with Terminal(quiet=quiet) as terminal:
-        written = extract(data, listener=terminal, **asked)
-    show_findings(Console(stderr=True), [finding for finding in written.findings if finding.severity != "note"])
-    click.echo(written.path)
+        result = extract(data, listener=terminal, **arguments)
+    show_findings(Console(stderr=True), [finding for finding in result.findings if finding.severity != "note"])
+    click.echo(result.path)

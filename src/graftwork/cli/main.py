@@ -15,14 +15,14 @@ VERBS = ("train", "predict", "report", "evaluate", "check", "probe", "compare", 
 
 _SUMMARIES = {
     "train": "Turn labelled images into a tested classifier.",
-    "predict": "Say what images show.",
+    "predict": "Predict the classes of images.",
     "report": "Render a run's report again.",
     "evaluate": "Score a model on labelled images.",
     "check": "Find what is wrong with images before training.",
     "probe": "Accuracy of every layer, on the develop part.",
-    "compare": "Tell two or more runs apart, paired per image.",
+    "compare": "Compare two or more runs, paired per image.",
     "extract": "Write CNN codes of any layers to a file.",
-    "cache": "Show, clear or limit what is kept on disk.",
+    "cache": "Show, clear or limit what is cached on disk.",
     "demo": "Train on real images that need no download.",
 }
 

@@ -1,17 +1,21 @@
-"""Options that several verbs share, each said once."""
+"""Options that several verbs share, each defined once; their values and defaults come from ``core.options``."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
+from graftwork.core.options import ExtractionOptions, FineTuneOptions, JudgingOptions, Options, SplitOptions
+
 Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 
 
-def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def together(*options: Decorator) -> Decorator:
     """Join options into one decorator, in the order in which help lists them."""
 
     def decorate(command: Command) -> Command:
@@ -22,116 +26,145 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
+def of(record: type[Options], name: str, help: str, **settings: Any) -> Decorator:
+    """Return the option of one field of a record: its choices and its default are those of the field.
+
+    Parameters
+    ----------
+    settings
+        Of ``click.option``, such as ``metavar`` and ``type``; they have precedence.
+    """
+    field = next(field for field in dataclasses.fields(record) if field.name == name)
+    hint = get_type_hints(record)[name]
+    literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    shown: dict[str, Any] = {"default": field.default, "show_default": field.default is not None}
+    if hint is bool:
+        shown = {"is_flag": True}
+    elif literals:
+        shown["type"] = click.Choice([choice for literal in literals for choice in get_args(literal)])
+    return click.option(f"--{name.replace('_', '-')}", help=help, **{**shown, **settings})
+
+
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 run_argument = click.argument("run", type=click.Path(path_type=Path))
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON for programs instead of a table.")
-quiet_option = click.option("--quiet", is_flag=True, help="Say only what the result is, and how fine-tunings go.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of a table.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print the result alone, and the progress of fine-tunings.")
 
-group_option = click.option(
-    "--group-by",
+group_option = of(
+    SplitOptions,
+    "group_by",
+    "What keeps images together: a pattern (the first capture in the image's name), a table's column, or likely series.",
     metavar="REGEX|COLUMN|series",
-    help="Images whose names share this pattern's first capture, a table's column, or likely series stay together.",
+)
+strategy_option = of(FineTuneOptions, "strategy", "Linear classifiers and fine-tunings, or linear classifiers alone.")
+time_limit_option = of(
+    FineTuneOptions, "time_limit", "Such as 90s, 10m, 2h; refit and test included.", metavar="TIME|none"
 )
 
-strategy_option = click.option(
-    "--strategy",
-    type=click.Choice(["auto", "linear"]),
-    default="auto",
-    show_default=True,
-    help="Linear models and fine-tunings, or linear models alone.",
-)
-time_limit_option = click.option(
-    "--time-limit", metavar="TIME|none", help="Such as 90s, 10m, 2h; refit included.", show_default=True, default="10m"
-)
-
-backbone_option = click.option(
-    "--backbone",
-    default="auto",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="A timm or torchvision name, a .safetensors file, or auto.",
-)
-backbones_option = click.option(
-    "--backbone",
-    multiple=True,
-    default=("auto",),
-    show_default=True,
-    metavar="NAME|FILE",
-    help="A timm or torchvision name, a .safetensors file, or auto; given several times, all compete.",
+_BACKBONE = "A timm or torchvision name, a .safetensors file, or auto"
+backbone_option = of(ExtractionOptions, "backbone", f"{_BACKBONE}.", metavar="NAME|FILE", default="auto")
+backbones_option = of(
+    ExtractionOptions, "backbone", f"{_BACKBONE}; several networks compete.", metavar="NAME|FILE", multiple=True
 )
 
 extraction_options = together(
-    click.option("--aspect", type=click.Choice(["crop", "pad", "stretch"]), help="How an oblong image becomes square."),
-    click.option(
-        "--input-px", type=click.IntRange(min=16), metavar="N", help="Side of the network's input, in pixels."
+    of(ExtractionOptions, "aspect", "How an oblong image becomes square."),
+    of(
+        ExtractionOptions,
+        "input_px",
+        "Side of the network's input, in pixels.",
+        type=click.IntRange(min=16),
+        metavar="N",
     ),
-    click.option(
-        "--intensity",
-        type=click.Choice(["dataset", "dtype", "image"]),
-        default="dataset",
-        show_default=True,
-        help="Which range of a 16-bit image becomes black to white.",
-    ),
-    click.option("--pool", type=click.Choice(["average", "max"]), default="average", show_default=True),
-    click.option(
-        "--relu",
-        type=click.Choice(["auto", "before", "after"]),
-        default="auto",
-        show_default=True,
-        help="Read layers that end in a ReLU before or after it.",
-    ),
-    click.option(
-        "--views", type=click.IntRange(min=1), default=1, show_default=True, help="Codes averaged over K views."
-    ),
+    of(ExtractionOptions, "intensity", "Which range of a 16-bit image becomes black to white."),
+    of(ExtractionOptions, "pool", "How a layer with a spatial extent becomes one vector."),
+    of(ExtractionOptions, "relu", "Take codes of layers that end in a ReLU before or after it."),
+    of(ExtractionOptions, "views", "Number of views over which codes are averaged.", type=click.IntRange(min=1)),
 )
 
+_POSITIVE = click.IntRange(min=1)
 fine_tune_options = together(
-    click.option(
-        "--freeze-to", metavar="LAYER|N|P%", help="Tune what lies above this layer, in place of the usual cuts."
+    of(
+        FineTuneOptions,
+        "freeze_to",
+        "Fine-tune the layers above this one, in place of the default cuts.",
+        metavar="LAYER|N|P%",
     ),
-    click.option("--scratch", is_flag=True, help="Try random weights, too."),
-    click.option("--exhaustive", is_flag=True, help="Run every fine-tuning on all folds."),
-    click.option("--repeats", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds of a fine-tuning."),
-    click.option("--epochs", type=click.IntRange(min=1), metavar="N"),
-    click.option(
-        "--batch-size", type=click.IntRange(min=2), metavar="N", help="Images a step; below 32 the rate falls with it."
-    ),
-    click.option(
-        "--lr", type=click.FloatRange(min=0, min_open=True), metavar="RATE", help="Of the head and the top of the body."
-    ),
-    click.option("--layer-decay", type=click.FloatRange(0, 1, min_open=True), metavar="FACTOR"),
-    click.option(
-        "--patience",
-        type=click.IntRange(min=1),
+    of(FineTuneOptions, "scratch", "Also try random weights."),
+    of(FineTuneOptions, "exhaustive", "Run every fine-tuning on all folds."),
+    of(FineTuneOptions, "repeats", "Number of seeds of each fine-tuning.", type=_POSITIVE),
+    of(FineTuneOptions, "epochs", "Number of epochs, in place of the recipe's.", type=_POSITIVE, metavar="N"),
+    of(
+        FineTuneOptions,
+        "batch_size",
+        "Images per step; below 32 the learning rate falls with it.",
+        type=click.IntRange(min=2),
         metavar="N",
-        help="Stop a training early, after N epochs without a lower log loss on images left out.",
     ),
-    click.option("--augment", type=click.Choice(["none", "crop"])),
+    of(
+        FineTuneOptions,
+        "lr",
+        "Learning rate of the head and the top of the body.",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="RATE",
+    ),
+    of(
+        FineTuneOptions,
+        "layer_decay",
+        "Factor of the learning rate from one stage to the stage below it.",
+        type=click.FloatRange(0, 1, min_open=True),
+        metavar="FACTOR",
+    ),
+    of(
+        FineTuneOptions,
+        "patience",
+        "Stop a training early, after N epochs without a lower log loss on validation images.",
+        type=_POSITIVE,
+        metavar="N",
+    ),
+    of(FineTuneOptions, "augment", "Augmentation: random crops and flips, or none."),
+)
+
+loss_option = of(JudgingOptions, "loss", "Logistic regression (softmax), a linear SVM, or both (auto).")
+tolerance_option = of(
+    JudgingOptions,
+    "tolerance",
+    "By how many points a cheaper candidate may be worse than the best.",
+    type=click.FloatRange(min=0),
+    metavar="POINTS",
+)
+layer_option = of(
+    JudgingOptions,
+    "layer",
+    "Layers under the classifier; auto tries each of them and all together.",
+    metavar="auto|all|last|NAME,NAME",
 )
 
 judging_options = together(
-    click.option(
-        "--metric",
-        type=click.Choice(["accuracy", "balanced-accuracy", "macro-f1", "log-loss"]),
-        default="accuracy",
-        show_default=True,
-        help="Rules every choice and leads the report.",
+    of(JudgingOptions, "metric", "By what candidates are compared; it leads the report."),
+    of(JudgingOptions, "normalise", "Codes with mean 0 and variance 1 in every dimension, or of length 1."),
+    of(
+        JudgingOptions,
+        "class_weight",
+        "Whether classes weigh the same in fitting; auto: only for balanced accuracy.",
     ),
-    click.option("--normalise", type=click.Choice(["standard", "l2"]), default="standard", show_default=True),
-    click.option("--class-weight", type=click.Choice(["auto", "none", "balanced"]), default="auto", show_default=True),
-    click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+    of(SplitOptions, "folds", "Folds of the cross-validation.", type=click.IntRange(min=2)),
+    of(SplitOptions, "seed", "Seed of all random numbers.", type=click.IntRange(min=0)),
 )
 
 split_options = together(
-    click.option(
-        "--test",
-        default="0.2",
-        show_default=True,
+    of(
+        SplitOptions,
+        "test",
+        "What tests the model: a share of the images, other images, or nested cross-validation.",
+        default=str(SplitOptions.test),
         metavar="FRACTION|FOLDER|cv",
-        help="What tests the model: a share, other images, or nested cross-validation.",
     ),
-    click.option(
-        "--like", type=click.Path(path_type=Path), metavar="RUN", help="Keep every image on the side it had in RUN."
+    of(
+        SplitOptions,
+        "split_from",
+        "Keep every image on the side of the split that it had in an earlier run.",
+        type=click.Path(path_type=Path),
+        metavar="RUN",
     ),
 )

@@ -11,22 +11,24 @@ from graftwork.cli import options
 from graftwork.cli.lines import message
 
 
-@click.command("predict", short_help="Say what images show.")
+@click.command("predict", short_help="Predict the classes of images.")
 @options.run_argument
 @click.argument("images", type=click.Path(), nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="How many classes to name.")
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of classes to name.")
 @click.option(
     "--novelty-rate",
     type=click.FloatRange(0, 1),
     default=0.01,
     show_default=True,
-    help="Share of the model's own kind that may be flagged as of another kind.",
+    help="Share of images like the training images that may be flagged as novel.",
 )
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="Of the output."
+)
 def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, form: str) -> None:
-    """Say what IMAGES show: files, folders, or - for paths on standard input, one a line.
+    """Predict the classes of IMAGES: files, folders, or - for paths on standard input, one per line.
 
-    An image that cannot be read, or a folder without one, is named on standard error; the others are predicted, and
+    An image that cannot be read, or a folder without images, is named on standard error; the others are predicted, and
     the exit code is 1.
     """
     from graftwork.cli.show import write_predictions
@@ -39,6 +41,6 @@ def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, f
         click.echo(message(error), err=True)
 
     typed = (line.rstrip("\r\n") for line in sys.stdin)
-    paths = filter(None, typed) if images == ("-",) else iter(images)  # an empty line names nothing
+    paths = filter(None, typed) if images == ("-",) else iter(images)  # an empty line is no path
     write_predictions(predict(run, paths, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)
     sys.exit(1 if failed else 0)

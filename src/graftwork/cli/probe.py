@@ -9,25 +9,32 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
+from graftwork.core.options import JudgingOptions
 
 
 @click.command("probe", short_help="Accuracy of every layer, on the develop part.")
 @options.data_argument
 @options.backbone_option
 @options.extraction_options
-@click.option("--loss", type=click.Choice(["auto", "softmax", "svm"]), default="softmax", show_default=True)
+@options.of(JudgingOptions, "loss", "Logistic regression (softmax), a linear SVM, or both (auto).", default="softmax")
 @options.judging_options
 @options.split_options
 @options.group_option
-@click.option("--on", type=click.Choice(["develop", "all"]), default="develop", show_default=True)
+@click.option(
+    "--on",
+    type=click.Choice(["develop", "all"]),
+    default="develop",
+    show_default=True,
+    help="Use the develop part, or all images; the latter counts as a look at the test images.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.html", help="Write the plot to a page.")
 @options.json_option
 @options.quiet_option
-def command(*, quiet: bool, as_json: bool, plot: Path | None, data: Path, **asked: Any) -> None:
-    """Show what a linear classifier reads at every layer of a network, and at all of them together."""
+def command(*, quiet: bool, as_json: bool, plot: Path | None, data: Path, **arguments: Any) -> None:
+    """Show the score of a linear classifier on every layer of a network, and on all of them together."""
     from graftwork.cli.show import show_probe
     from graftwork.verbs.probe import probe
 
     with Terminal(quiet=quiet) as terminal:
-        found = probe(data, listener=terminal, **asked)
-    show_probe(found, as_json=as_json, plot=plot)
+        result = probe(data, listener=terminal, **arguments)
+    show_probe(result, as_json=as_json, plot=plot)

@@ -19,9 +19,9 @@ from graftwork.cli.lines import one_line
 
 if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
+    from graftwork.core.findings import Finding
     from graftwork.core.metrics import Metric
     from graftwork.core.record import Run
-    from graftwork.core.findings import Finding
     from graftwork.core.stats import Share
     from graftwork.core.trials import Trial
     from graftwork.model.load import Prediction

@@ -18,19 +18,18 @@ from graftwork.cli.terminal import Terminal
 @options.time_limit_option
 @options.backbones_option
 @options.extraction_options
-@click.option("--layer", default="auto", show_default=True, metavar="auto|all|NAME", help="Where the network is read.")
+@options.layer_option
 @options.fine_tune_options
-@click.option("--loss", type=click.Choice(["auto", "softmax", "svm"]), default="auto", show_default=True)
+@options.loss_option
 @options.judging_options
-@click.option(
-    "--worth", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Points a cheaper model is forgiven."
-)
+@options.tolerance_option
 @options.split_options
 @click.option(
     "--shifted",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Images of where the model will be used; labelled, half help to choose, half test.",
+    help="Images of the target domain, where the model will be used; half of the labelled ones help to choose, the "
+    "other half test.",
 )
 @options.group_option
 @click.option(
@@ -38,18 +37,19 @@ from graftwork.cli.terminal import Terminal
     type=click.Choice(["develop", "all"]),
     default="develop",
     show_default=True,
-    help="Fit the shipped model on the develop part, or on every image after the test.",
+    help="Fit the saved model on the develop part, or on every image after the test.",
 )
 @click.option("--slim", is_flag=True, help="Leave the network's own weights out of the model folder.")
 @options.quiet_option
-def command(*, quiet: bool, data: Path, **asked: Any) -> None:
+def command(*, quiet: bool, data: Path, **arguments: Any) -> None:
     """Turn labelled images (class folders, a table, a saved dataset) into a tested classifier.
 
-    Everything is checked, split, tried and tested once; the run's folder holds the model and report.html.
+    Images are checked and split, candidates are compared, and the chosen one is tested once; the run's folder holds
+    the model and report.html.
     """
     from graftwork.cli.show import show_run
     from graftwork.verbs.train import train
 
     with Terminal(quiet=quiet) as terminal:
-        run = train(data, listener=terminal, **asked)
+        run = train(data, listener=terminal, **arguments)
     show_run(run)

@@ -7,12 +7,14 @@ which values there are and which one is the default.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.plans import Augment, Loss, Normalise
 
 AUTO = "auto"
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,3 +93,19 @@ class FineTuneOptions:
         """Fields of a recipe that the user has decided; the batch size is not one, for the learning rate follows it."""
         values = {name: getattr(self, name) for name in ("epochs", "lr", "layer_decay", "patience", "augment")}
         return {name: value for name, value in values.items() if value is not None}
+
+
+Options = SplitOptions | ExtractionOptions | JudgingOptions | FineTuneOptions
+
+
+def settings_of(data: str | Path, *options: Options, **further: str | bool | None) -> dict[str, Any]:
+    """Return everything that a user decided, by the names of the verb's arguments, as JSON holds it."""
+    settings: dict[str, Any] = {"data": str(data)}
+    for record in options:
+        settings |= dataclasses.asdict(record)
+    return settings | further
+
+
+def as_text(value: T | Path) -> T | str:
+    """Return a path as text, and anything else as it is."""
+    return str(value) if isinstance(value, Path) else value

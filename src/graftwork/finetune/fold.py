@@ -117,7 +117,7 @@ def cached_activations(recipe: Recipe, extraction: ExtractionSettings, context: 
 
 
 def within_disk(recipe: Recipe, extraction: ExtractionSettings, context: FineTuneContext) -> Recipe:
-    """Return a recipe with as many cached augmentations as the disk may hold; with none, epochs run the whole network."""
+    """Return a recipe with as many cached augmentations as the disk may hold; with 0, epochs run the whole network."""
     if recipe.freeze_to is None or not recipe.cached_augmentations:
         return recipe
     size_mb = cut_of(extraction.card, recipe.freeze_to).bytes_per_image * len(context.images) / 1e6

@@ -1,4 +1,4 @@
-"""How long a fine-tuning will take on this machine: a few steps on random inputs, before anything is computed for it."""
+"""How long a fine-tuning will take on this machine: a few steps on random inputs, before it begins."""
 
 from __future__ import annotations
 

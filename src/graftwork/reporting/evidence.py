@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Ints
+from graftwork.core.findings import PAIR, Finding
 from graftwork.core.metrics import Calibration, calibration, doubtful_labels, softmax
 from graftwork.core.record import Run
-from graftwork.core.findings import PAIR, Finding
 from graftwork.core.splits import Split
 
 MISTAKES, HITS, DOUBTS, EXAMPLES, ON_PROJECTION = 24, 12, 24, 6, 160

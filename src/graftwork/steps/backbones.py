@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from graftwork.backbones.cards import with_input, with_layers, with_pooling
+from graftwork.codes.settings import Dtype, ExtractionSettings
 from numpy.typing import NDArray
 
-from graftwork.backbones.cards import with_input, with_layers, with_pooling
 from graftwork.backbones.catalogue import auto_card, find_card
 from graftwork.backbones.engines import Engine, EngineChoice, choose_engine, open_engine, save_graph_of
 from graftwork.codes.extract import LayerCodes, extract
-from graftwork.codes.settings import Dtype, ExtractionSettings
 from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard, Tap
 from graftwork.core.findings import Finding, finding
@@ -123,6 +123,11 @@ class Backbones:
             self._codes[key] = self._timed(self.of(candidate), self.develop)
         return self._codes[key]
 
+    def extract_for(self, candidates: Sequence[Candidate]) -> None:
+        """Compute the codes under the heads of candidates that the store lacks."""
+        for candidate in candidates:
+            self.codes(candidate)
+
     def extract(self, images: ImageSet, extraction: ExtractionSettings) -> LayerCodes:
         """Return the codes of any images with any extraction settings."""
         return next(iter(self.by_name.values())).with_extraction(extraction).codes(images, self.listener)
@@ -175,7 +180,10 @@ class _Stopwatch(Listener):
 
 
 def open_backbones(
-    options: ExtractionOptions, develop: ImageSet, *, intensity_range: tuple[float, float] | None, listener: Listener
+    options: ExtractionOptions,
+    develop: ImageSet,
+    intensity_range: tuple[float, float] | None = None,
+    listener: Listener = SILENT,
 ) -> Backbones:
     """Open the networks that a user asks for, all with the same extraction options.
 
@@ -275,5 +283,7 @@ def _store_findings(store: Store) -> tuple[Finding, ...]:
         "computed again"
     )
     return (
-        finding("G402", because, do=f"if it happens again, check the disk that holds {store.folder}", count=store.damaged),
+        finding(
+            "G402", because, do=f"if it happens again, check the disk that holds {store.folder}", count=store.damaged
+        ),
     )

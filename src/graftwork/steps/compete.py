@@ -35,14 +35,12 @@ VIEWS = 8
 WORK = "work"
 """Folder of a run for what a killed one goes on with; dropped when the run is complete."""
 STEP_MARGIN = 1.2
-"""Seconds of an epoch, as a multiple of its steps: computing the validation loss, and variation of the machine's speed."""
+"""Seconds of an epoch, as a multiple of its steps: the validation loss, and variation of the machine's speed."""
 ACTIVATIONS_SHARE = 0.5
 """Share of the store's budget that the activations of all cuts may take."""
 
 
-def candidates_to_tune(
-    options: FineTuneOptions, cards: Sequence[BackboneCard], images: int
-) -> tuple[Candidate, ...]:
+def candidates_to_tune(options: FineTuneOptions, cards: Sequence[BackboneCard], images: int) -> tuple[Candidate, ...]:
     """Return the fine-tunings of every network on this number of images.
 
     Raises

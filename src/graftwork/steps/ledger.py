@@ -42,7 +42,9 @@ def count_look(digests: Sequence[str], run: str, listener: Listener = SILENT) ->
         if path.exists():
             aside = path.with_suffix(".damaged")
             os.replace(path, aside)
-            listener.say(f"the ledger of looks at test images was damaged and begins anew; {aside} holds what was there")
+            listener.say(
+                f"the ledger of looks at test images was damaged and begins anew; {aside} holds what was there"
+            )
     images = {digest[:_DIGITS] for digest in digests}
     runs = list(ledger)  # in the order of their first looks
     earlier = runs[: runs.index(run)] if run in ledger else runs

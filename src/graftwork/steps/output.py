@@ -1,4 +1,4 @@
-"""Where a run is written, and what it takes to type it again."""
+"""Where a run is written, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -> Iterator[Path]:
-    """Take the folder of a run, with its settings written in it; until the block ends no other run may write there.
+    """Claim the folder of a run and write its settings; until the block ends no other run may write there.
 
-    A folder that holds a run with the same settings is the run's own: one that was killed goes on, one that is whole is
+    A folder that holds a run with the same settings is the run's own: one that was killed goes on, a complete one is
     run again. Without ``output`` the first number is taken that is free or was killed with the same settings. A run
-    that was refused before it had anything to show leaves nothing.
+    that fails before it has anything to show leaves nothing.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -
     StorageError
         When the folder cannot be written to.
     """
-    there = output is not None and Path(output).exists()
-    folder, lock = _chosen(Path(output), settings) if output is not None else _first_free(name, settings)
+    existed = output is not None and Path(output).exists()
+    folder, lock = _own_folder(Path(output), settings) if output is not None else _first_free(name, settings)
     try:
         yield folder
     except GraftError:
@@ -45,7 +45,7 @@ def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -
         if _holds_nothing(folder):
             for entry in folder.iterdir():
                 entry.unlink()
-            if not there:
+            if not existed:
                 folder.rmdir()
         raise
     finally:
@@ -56,7 +56,7 @@ def _holds_nothing(folder: Path) -> bool:
     return {entry.name for entry in folder.iterdir()} <= {SETTINGS, CLOCK, LOCK}
 
 
-def _chosen(folder: Path, settings: Mapping[str, Any]) -> tuple[Path, FileLock]:
+def _own_folder(folder: Path, settings: Mapping[str, Any]) -> tuple[Path, FileLock]:
     lock = _claim(folder, settings)
     if isinstance(lock, str):
         raise UsageError(f"-o must be a new folder or a run with the same settings, but {folder} {lock}")
@@ -67,14 +67,14 @@ def _first_free(name: str, settings: Mapping[str, Any]) -> tuple[Path, FileLock]
     number = 1
     while True:
         folder = Path("runs") / f"{name}-{number:03}"
-        lock = "is whole" if (folder / RUN).exists() else _claim(folder, settings)
+        lock = "is complete" if (folder / RUN).exists() else _claim(folder, settings)
         if not isinstance(lock, str):
             return folder, lock
         number += 1
 
 
 def _claim(folder: Path, settings: Mapping[str, Any]) -> FileLock | str:
-    """Return the lock of a folder that was taken, or why it cannot be."""
+    """Return the lock of the claimed folder, or why it cannot be claimed."""
     if folder.exists() and not folder.is_dir():
         return "is a file"
     new = not folder.exists() or _holds_nothing(folder)
@@ -98,7 +98,7 @@ def _claim(folder: Path, settings: Mapping[str, Any]) -> FileLock | str:
 
 
 def command(verb: str, settings: Mapping[str, Any]) -> str:
-    """Return the line to type to do it again: only what differs from the verb's defaults is said."""
+    """Return the command line that repeats a run: only what differs from the verb's defaults is named."""
     import graftwork
 
     defaults = inspect.signature(getattr(graftwork, verb)).parameters

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+from graftwork.images.measure import measure_images
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats, Ints
@@ -18,7 +19,6 @@ from graftwork.errors import DataError, UsageError
 from graftwork.images.check import SERIES, check, straddling
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.join import with_test_part
-from graftwork.images.measure import measure_images
 from graftwork.images.measurements import Measurements, intensity_range
 from graftwork.images.read import read_images, with_groups
 from graftwork.listener import SILENT, Listener
@@ -134,9 +134,7 @@ class SplitImages(CheckedImages):
 
     def all_develop(self, options: SplitOptions) -> SplitImages:
         """Put the test images back among those to develop on."""
-        split = make_split(
-            self.images.labels, self.groups, seed=options.seed, test_fraction=0, n_folds=options.folds
-        )
+        split = make_split(self.images.labels, self.groups, seed=options.seed, test_fraction=0, n_folds=options.folds)
         return dataclasses.replace(self, split=split, test_was_given=False)
 
 
@@ -219,9 +217,7 @@ def prepare(
     )
     _require_develop(images, split, options.folds)
     findings = (*checked.findings, *straddling(images, checked.measurements, split))
-    return SplitImages(
-        images, checked.measurements, checked.groups, findings, checked.series, split, given is not None
-    )
+    return SplitImages(images, checked.measurements, checked.groups, findings, checked.series, split, given is not None)
 
 
 def file_facts(measurements: Measurements) -> Floats:

@@ -9,31 +9,35 @@ import io
 import platform
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from graftwork.core.rules import Finding, result_findings
 from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes
+from graftwork.core.findings import Finding
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
+from graftwork.core.result_findings import repeated_look_finding, result_findings
+from graftwork.core.trials import Task
 from graftwork.files import whole_folder
-from graftwork.fit import FineTuneContext, fit
+from graftwork.finetune.fold import FineTuneContext
+from graftwork.fit import fit
 from graftwork.images.pixels import decode
 from graftwork.listener import Stages
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
 from graftwork.reporting.page import images_to_show, model_card, write_report
 from graftwork.runfolder import write_run
+from graftwork.steps import output
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.compete import WORK
 from graftwork.steps.prepare import SplitImages
-from graftwork.steps.search import Rules, SearchResult
-from graftwork.verbs import output as outputs
+from graftwork.steps.search import SearchResult
 
 THUMBNAIL_PX = 96
 SAMPLES = 4
+"""Number of classes of which the model folder holds an image."""
 _REPORTED = ("graftwork", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "timm", "torch", "torchvision")
 
 
@@ -42,43 +46,42 @@ class Outcome:
     """Everything that the run led to."""
 
     split_images: SplitImages
+    task: Task
     backbones: Backbones
-    backbone: Backbone
-    """That of the chosen candidate."""
-    rules: Rules
-    found: SearchResult
+    result: SearchResult
+    context: FineTuneContext
     fitted: Fitted
+    network: Backbone
+    """That of the fitted classifier."""
+    codes: LayerCodes
+    """Of the develop images, by that network."""
     score: TestScore | None
-    picture: Projection | None
-    doubts: tuple[Finding, ...] = ()
-    """What was found about the figures themselves on the way."""
-    tuning: FineTuneContext | None = None
-    shift: Shift | None = None
+    projection: Projection | None
+    findings: tuple[Finding, ...]
+    """About the validation scores themselves."""
+    shift: Shift | None
 
 
-def save(
-    outcome: Outcome,
-    codes: LayerCodes,
-    folder: Path,
-    settings: dict[str, Any],
-    *,
-    final: Literal["develop", "all"],
-    slim: bool,
-    stages: Stages,
-) -> Run:
-    """Write the run's folder; ``run.json`` comes last, and the report after it can be rendered again."""
+def save(outcome: Outcome, folder: Path, settings: dict[str, Any], *, stages: Stages) -> Run:
+    """Write the run's folder; ``run.json`` comes last, and the report after it can be rendered again.
+
+    Parameters
+    ----------
+    settings
+        What the user decided; ``final`` and ``slim`` decide about the model folder.
+    """
     run = _record(outcome, settings, stages, folder)
     _write_thumbnails(run, outcome.split_images, folder / "thumbnails")
-    _save_model(outcome, run, codes, folder / "model", final=final, slim=slim)
+    _save_model(outcome, run, folder / "model")
     write_run(run, folder)
     write_report(run, folder)
-    shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with these; this one is whole
-    (folder / outputs.CLOCK).unlink(missing_ok=True)
+    shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with these; this one is complete
+    (folder / output.CLOCK).unlink(missing_ok=True)
     return run
 
 
 def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: Path) -> Run:
-    split_images, found, split = outcome.split_images, outcome.found, outcome.split_images.split
+    split_images, result, split = outcome.split_images, outcome.result, outcome.split_images.split
     images = split_images.images
     parts = np.full(len(images), "left out", dtype="<U8")
     parts[split.develop], parts[split.test] = "develop", "test"
@@ -90,19 +93,19 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         versions=_versions(),
         machine={"processor": platform.processor() or platform.machine(), "system": platform.platform()},
-        command=outputs.command("train", settings),
+        command=output.command("train", settings),
         settings=settings,
-        engine=outcome.backbone.extraction.engine,
-        seed=outcome.rules.seed,
+        engine=outcome.network.extraction.engine,
+        seed=outcome.task.seed,
         classes=images.classes,
         cards=outcome.backbones.cards,
         facts=split_images.facts,
         findings=(
             *split_images.findings,
             *outcome.backbones.findings,
-            *result_findings(found.verdict, found.trials, images=len(images), how_tested=how),
-            *outcome.found.findings,
-            *outcome.doubts,
+            *result_findings(result.verdict, result.trials, images=len(images), how_tested=how),
+            *result.findings,
+            *outcome.findings,
             *_look_finding(outcome.score),
         ),
         images=ImageTable(
@@ -115,79 +118,70 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         ),
         develop=split.develop,
         y=split_images.y,
-        trials=found.trials,
-        baselines=found.baselines,
-        verdict=found.verdict,
+        trials=result.trials,
+        baselines=result.baselines,
+        verdict=result.verdict,
         test=outcome.score,
-        projection=outcome.picture,
+        projection=outcome.projection,
         stage_seconds=dict(stages.seconds),
         shift=outcome.shift,
         folder=str(folder),
     )
 
 
-def _look_finding(score: TestScore | None) -> tuple[Finding, ...]:
-    if score is None or score.look == 1:
+def _look_finding(test: TestScore | None) -> tuple[Finding, ...]:
+    if test is None or test.look == 1:
         return ()
-    return (
-        Finding(
-            "G305",
-            "warning",
-            "these test images have been looked at before",
-            f"this is look {score.look} at {score.seen_in_words} on this machine; a choice between runs by their test "
-            "score is a choice on the test set",
-            "choose by the out-of-fold figures, and keep the last test for the end",
-            count=score.look,
-        ),
-    )
+    return (repeated_look_finding(test.look, test.seen_in_words),)
 
 
-def _save_model(
-    outcome: Outcome, run: Run, codes: LayerCodes, folder: Path, *, final: Literal["develop", "all"], slim: bool
-) -> None:
-    split_images, found, fitted = outcome.split_images, outcome.found, outcome.fitted
-    taps = found.chosen.candidate.taps
+def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:
+    fitted, taps = outcome.fitted, outcome.result.chosen.candidate.taps
     belongs = "this model"
-    develop_codes = codes.of(taps)
-    if final == "all":
-        rows = np.concatenate([split_images.split.develop, split_images.split.test])
-        images = split_images.images.take(rows)
-        every = outcome.backbone.codes(images)
-        y = split_images.images.labels[rows]
-        rules, tuning = outcome.rules, outcome.tuning
-        if tuning is not None:
-            tuning = dataclasses.replace(tuning, images=images, folder=tuning.folder / "all")
-        fitted = fit(found.chosen, every, y, rules.classes, balanced=rules.balanced, tuning=tuning)
-        develop_codes = outcome.backbone.with_fitted(fitted).codes(split_images.develop).of(taps)
+    develop_codes = outcome.codes.of(taps)
+    if run.settings["final"] == "all":
+        fitted = _fit_on_everything(outcome)
+        develop_codes = outcome.network.with_fitted(fitted).codes(outcome.split_images.develop).of(taps)
         belongs = "the model before it was fitted again on every image"
-    moved = fitted.card != outcome.backbone.extraction.card
-    shipped = outcome.backbone.with_fitted(fitted)
+    tuned = outcome.result.chosen.candidate.plan.kind != "linear"
+    shipped = outcome.network.with_fitted(fitted)
     write_model(
         folder,
         fitted,
-        body=None if slim and not moved else shipped.body(),  # moved weights are nowhere else
+        body=None if run.settings["slim"] and not tuned else shipped.body(),  # tuned weights are nowhere else
         write_engine=shipped.write_engine(fitted.taps),
-        # codes of images that the network was trained on lie closer than those of new ones: no measure of distance
-        novelty=None if moved else fit_novelty(develop_codes, split_images.split.folds, seed=outcome.rules.seed),
-        samples=_samples(split_images, fitted, develop_codes),
+        # codes of images that the network was trained on are closer than those of new ones: no measure of distance
+        novelty=None if tuned else fit_novelty(develop_codes, outcome.task.folds, seed=outcome.task.seed),
+        samples=_samples(outcome.split_images, fitted, develop_codes),
         readme=model_card(run),
         about={
-            "trained_on": final,
-            "test": None if run.test is None else _told(run.test, belongs),
+            "trained_on": run.settings["final"],
+            "test": None if run.test is None else _test_in_manifest(run.test, belongs),
             "created": run.created,
             "versions": run.versions,
         },
     )
 
 
-def _told(score: TestScore, belongs: str) -> dict[str, Any]:
+def _fit_on_everything(outcome: Outcome) -> Fitted:
+    """Fit the chosen candidate again on the develop and the test part together."""
+    split_images = outcome.split_images
+    rows = np.concatenate([split_images.split.develop, split_images.split.test])
+    images, y = split_images.images.take(rows), split_images.images.labels[rows]
+    task = dataclasses.replace(outcome.task, y=y, groups=split_images.groups[rows], folds=np.zeros_like(rows))
+    context = dataclasses.replace(outcome.context, images=images, folder=outcome.context.folder / "all")
+    pretrained = outcome.backbones.of(outcome.result.chosen.candidate)
+    return fit(outcome.result.chosen, pretrained.codes(images), task, context)
+
+
+def _test_in_manifest(test: TestScore, belongs: str) -> dict[str, Any]:
     return {
-        "metric": score.metric,
-        "value": score.value,
-        "low": score.low,
-        "high": score.high,
-        "images": len(score.y),
-        "how": score.how,
+        "metric": test.score.metric,
+        "value": test.score.value,
+        "low": test.score.low,
+        "high": test.score.high,
+        "images": len(test.y),
+        "how": test.how,
         "belongs_to": belongs,
     }
 
@@ -201,7 +195,7 @@ def _samples(split_images: SplitImages, fitted: Fitted, codes: NDArray[np.floati
 
 
 def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None:
-    """Write the pictures that the report wants as small JPEG files named by digest."""
+    """Write the pictures that the report shows as small JPEG files named by digest."""
     from PIL import Image
 
     preprocess = run.card.preprocess
@@ -209,7 +203,7 @@ def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None
         for row in images_to_show(run):
             image = decode(split_images.images.read(row), preprocess, split_images.images.names[row])
             image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-            if max(image.size) < THUMBNAIL_PX:  # a tiny image is shown in whole pixels, not blurred
+            if max(image.size) < THUMBNAIL_PX:  # a tiny image is enlarged in whole pixels, not blurred
                 scale = THUMBNAIL_PX // max(image.size)
                 image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
             out = io.BytesIO()
@@ -218,10 +212,10 @@ def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in _REPORTED:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -47,7 +47,7 @@ def score_held_out(
 
 def score_nested(
     candidates: Sequence[Candidate], backbones: Backbones, split_images: SplitImages, task: Task, folder: Path
-) -> TestScore:
+) -> TestScore | None:
     """Score the whole procedure, choices included, with every image once."""
     costs = costs_of(candidates, backbones.cards)
     rows = nested_probabilities(candidates, backbones.codes, task, costs=costs, listener=backbones.listener)

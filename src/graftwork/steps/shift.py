@@ -8,22 +8,23 @@ less. Which of them is best there, only images from there can tell.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from graftwork.core.arrays import Ints
 from graftwork.core.choose import choose
-from graftwork.core.fitted import Fitted, probabilities
+from graftwork.core.fitted import probabilities
 from graftwork.core.options import SplitOptions
 from graftwork.core.plans import training_of
 from graftwork.core.record import Shift
 from graftwork.core.result_findings import target_finding, unlabelled_target_finding
 from graftwork.core.scoring import score
 from graftwork.core.splits import make_split
-from graftwork.core.trials import Task, Trial
+from graftwork.core.trials import Task
 from graftwork.errors import DataError, UsageError
+from graftwork.finetune.fold import FineTuneContext
+from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
 from graftwork.listener import SILENT, Listener
 from graftwork.steps.backbones import Backbones
@@ -95,16 +96,11 @@ def load_target(
 
 
 def choose_for_target(
-    result: SearchResult, task: Task, backbones: Backbones, target: TargetDomain, fit: Callable[[Trial], Fitted]
+    result: SearchResult, task: Task, backbones: Backbones, target: TargetDomain, context: FineTuneContext
 ) -> tuple[SearchResult, Shift | None]:
     """Choose again, by half of the target's images, among the best linear trial and the best fine-tuning.
 
     Where they have no labels, nothing changes, and a finding says so.
-
-    Parameters
-    ----------
-    fit
-        Fits a trial's candidate on the images to develop on.
     """
     if not len(target.to_choose):
         note = unlabelled_target_finding(folder=target.folder, images=len(target.images))
@@ -113,7 +109,7 @@ def choose_for_target(
     rows = []
     for position in finalists:
         trial = result.trials[position]
-        fitted = fit(trial)
+        fitted = fit(trial, backbones.codes(trial.candidate), task, context)
         codes = backbones.of(trial.candidate).with_fitted(fitted).codes(target.images, backbones.listener)
         rows.append(probabilities(fitted, codes.of(trial.candidate.taps)))
     # one classifier gave all rows of a finalist: one fold

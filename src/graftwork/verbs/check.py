@@ -14,10 +14,10 @@ from graftwork.steps.prepare import INPUT_PX, check_images
 
 @dataclasses.dataclass(frozen=True)
 class CheckResult:
-    """What came in, and what was found."""
+    """Counts of the images, and findings about them."""
 
     images: int
-    """That can be used."""
+    """Number of images that can be used."""
     per_class: dict[str, int]
     per_part: dict[str, int]
     """Images to develop and to test on, where the data came split."""
@@ -32,14 +32,19 @@ def check(
     Parameters
     ----------
     input_px
-        Side of the network's input, against which images are tiny or huge.
+        Side of the network's input; images are tiny or huge relative to it.
 
     Raises
     ------
     DataError
         When there is nothing to read.
+
+    Examples
+    --------
+    >>> [finding.code for finding in check("photos").findings]  # doctest: +SKIP
+    ['G103', 'G110']
     """
-    stages = Stages(listener or Listener())
+    stages = Stages(listener)
     with stages.stage("images"):
         checked = check_images(data, group_by=group_by, input_px=input_px, listener=stages.listener)
     images = checked.images

@@ -1,4 +1,4 @@
-"""Two or more runs told apart on the images they all tested."""
+"""Two or more runs compared on the images that they were all tested on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core import choose
-from graftwork.core.metrics import Metric, confusion, mean_loss
+from graftwork.core.arrays import Ints
+from graftwork.core.facts import Metric
+from graftwork.core.metrics import confusion, mean_loss
 from graftwork.core.record import Run, TestScore
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import UsageError
@@ -18,8 +20,8 @@ from graftwork.runfolder import read_run
 
 
 @dataclasses.dataclass(frozen=True)
-class Changed:
-    """An image of which two runs say different things."""
+class ChangedPrediction:
+    """An image for which two runs predict different classes."""
 
     name: str
     label: str
@@ -29,16 +31,16 @@ class Changed:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What tells runs apart, paired per image."""
+    """The differences between runs, paired per image."""
 
     metric: Metric
     rows: tuple[choose.Row, ...]
-    """One a run; deficits are to the best of them, with intervals that hold for all pairs at once."""
+    """One per run; deficits are relative to the best of them, with intervals that hold for all pairs at once."""
     classes: tuple[str, ...]
     recall: tuple[tuple[Share, ...], ...]
     """For each run, the recall of each class."""
-    changed: tuple[Changed, ...]
-    """Images on which the first two runs differ, those that the second one gets right first."""
+    changed: tuple[ChangedPrediction, ...]
+    """Images on which the first two runs differ, those that the second one predicts correctly first."""
 
 
 def compare(runs: Sequence[str | Path]) -> Comparison:
@@ -49,16 +51,16 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     UsageError
         When there are fewer than two runs, or they were tested on different images or classes.
     ModelError
-        When a folder holds no whole run.
+        When a folder holds no complete run.
     """
     if len(runs) < 2:
         raise UsageError(f"compare needs at least two runs, got {len(runs)}; name another run's folder")
-    read = [read_run(Path(folder)) for folder in runs]
-    tests = [_test(run) for run in read]
-    first = read[0]
+    records = [read_run(Path(folder)) for folder in runs]
+    tests = [_test(run) for run in records]
+    first = records[0]
     digests = [first.images.digests[row] for row in tests[0].rows]
     aligned = [tests[0].probabilities]
-    for run, test in zip(read[1:], tests[1:], strict=True):
+    for run, test in zip(records[1:], tests[1:], strict=True):
         _refuse_different(first, run, set(digests), {run.images.digests[row] for row in test.rows})
         aligned.append(_aligned(first, digests, run, test))
     y, groups = tests[0].y, np.asarray(first.images.groups)[tests[0].rows]
@@ -82,13 +84,13 @@ def _test(run: Run) -> TestScore:
     return run.test
 
 
-def _refuse_different(first: Run, run: Run, here: set[str], there: set[str]) -> None:
+def _refuse_different(first: Run, run: Run, digests: set[str], others: set[str]) -> None:
     if set(first.classes) != set(run.classes):
-        raise UsageError(f"runs must know the same classes, but {first.folder} and {run.folder} do not")
-    if here != there:
+        raise UsageError(f"runs must have the same classes, but {first.folder} and {run.folder} do not")
+    if digests != others:
         raise UsageError(
             f"runs must be tested on the same images, but {first.folder} and {run.folder} share "
-            f"{len(here & there)} of {len(here | there)}; train again with --like {first.folder}"
+            f"{len(digests & others)} of {len(digests | others)}; train again with --split-from {first.folder}"
         )
 
 
@@ -99,10 +101,12 @@ def _aligned(first: Run, digests: Sequence[str], run: Run, test: TestScore) -> N
     return np.asarray(test.probabilities[[place[digest] for digest in digests]][:, columns])
 
 
-def _changed(run: Run, test: TestScore, one: NDArray[np.integer], two: NDArray[np.integer]) -> tuple[Changed, ...]:
+def _changed(run: Run, test: TestScore, one: Ints, two: Ints) -> tuple[ChangedPrediction, ...]:
     differ = np.flatnonzero(one != two)
     gained = np.argsort(~(two[differ] == test.y[differ]), kind="stable")
     return tuple(
-        Changed(run.images.names[test.rows[i]], run.classes[test.y[i]], run.classes[one[i]], run.classes[two[i]])
+        ChangedPrediction(
+            run.images.names[test.rows[i]], run.classes[test.y[i]], run.classes[one[i]], run.classes[two[i]]
+        )
         for i in differ[gained]
     )

@@ -25,7 +25,7 @@ def demo(
 ) -> Run:
     """Write the digits as PNG files, train on them with the embedded backbone, and return the run.
 
-    ``linear`` takes under a minute on two cores; the fine-tunings take what the limit leaves.
+    ``linear`` takes under a minute on two cores; fine-tunings use the rest of the time limit.
 
     The images come from E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (UCI, 1998).
     """
@@ -42,7 +42,7 @@ def demo(
 
 
 def write_digits(folder: Path) -> Path:
-    """Write scikit-learn's 1,797 digits as 8 x 8 grey PNG files in ten class folders, unless they are there."""
+    """Write scikit-learn's 1,797 digits as 8 x 8 grey PNG files in ten class folders, unless they exist already."""
     if folder.exists():
         return folder
     from PIL import Image

@@ -1,4 +1,4 @@
-"""A model scored on labelled images; those it was trained on are found and scored apart."""
+"""A model scored on labelled images; images that it was trained on are scored separately."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.arrays import Ints
-from graftwork.core.choose import Score, score
+from graftwork.core.arrays import Ints, Mask
+from graftwork.core.findings import Finding
 from graftwork.core.metrics import confusion
 from graftwork.core.record import Run
-from graftwork.core.findings import Finding
+from graftwork.core.scoring import Score, score
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import DataError
 from graftwork.images.measurements import cached_measurements, joined
 from graftwork.images.near_duplicates import near_duplicates
 from graftwork.listener import Listener, Stages
-from graftwork.model.load import CHUNK, Model, load
+from graftwork.model.load import load
+from graftwork.model.predict import CHUNK, Model
 from graftwork.runfolder import read_run
 from graftwork.steps.prepare import CheckedImages, check_images
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What a model reads on images."""
+    """The scores of a model on labelled images."""
 
     fresh: Score
     """On images that the model was not trained on."""
     trained_on: Score | None
-    """On those that it was trained on, exact or near; None where there are none."""
+    """On exact copies and near-duplicates of its training images; None where there are none."""
     exact: int
-    """Images that are files that the model was trained on."""
+    """Number of images that are exact copies of training images."""
     near: int | None
-    """Images that are near-duplicates of such; None where the training images' looks are no longer kept."""
+    """Number of images that are near-duplicates of training images; None where the measurements of the training images
+    are no longer cached."""
     classes: tuple[str, ...]
     recall: tuple[Share, ...]
     precision: tuple[Share, ...]
@@ -46,29 +48,43 @@ def evaluate(
 ) -> Evaluation:
     """Score the model of a run on labelled images; classes are matched by name.
 
+    Parameters
+    ----------
+    run
+        A run's folder.
+    data, group_by
+        As in ``train``.
+
     Raises
     ------
     DataError
-        When the images have no labels, or a class that the model does not know, or were all trained on.
+        When the images have no labels or an unknown class, or the model was trained on all of them.
     ModelError
-        When the folder holds no whole run.
+        When the folder holds no complete run.
+
+    Examples
+    --------
+    >>> evaluate("runs/photos-001", "new-photos").fresh.value  # doctest: +SKIP
+    0.941
     """
-    stages = Stages(listener or Listener())
+    stages = Stages(listener)
     record = read_run(Path(run))
     model = load(run)
     with stages.stage("images"):
         checked = check_images(data, group_by=group_by, listener=stages.listener)
-        y = checked.numbers(model.classes)
+        y = checked.labels_in(model.classes)
     with stages.stage("training images"):
-        trained = _trained_on(record)
+        trained = _training_digests(record)
         exact = np.isin(checked.images.digests, trained)
         near = _near(checked, exact, trained)
     with stages.stage("predict"):
         rows = _probabilities(checked, model, stages.listener)
-    old = exact | near if near is not None else exact
-    if old.all():
-        raise DataError(f"{data} must hold images that the model was not trained on, but it was trained on all of them")
-    fresh = np.flatnonzero(~old)
+    known = exact | near if near is not None else exact
+    if known.all():
+        raise DataError(
+            f"{data} must hold images that the model was not trained on, but it was trained on all of them; give others"
+        )
+    fresh = np.flatnonzero(~known)
 
     def score_of(inside: Ints) -> Score:
         groups = checked.groups[inside]
@@ -77,7 +93,7 @@ def evaluate(
     recall, precision = recall_and_precision(confusion(y[fresh], rows[fresh].argmax(axis=1), len(model.classes)))
     return Evaluation(
         fresh=score_of(fresh),
-        trained_on=score_of(np.flatnonzero(old)) if old.any() else None,
+        trained_on=score_of(np.flatnonzero(known)) if known.any() else None,
         exact=int(exact.sum()),
         near=None if near is None else int((near & ~exact).sum()),
         classes=model.classes,
@@ -87,21 +103,19 @@ def evaluate(
     )
 
 
-def _trained_on(run: Run) -> list[str]:
-    """Digests of the images that the model in a run's folder was fitted on: the test part too after ``final="all"``."""
-    parts = ("develop", "test") if run.settings.get("final") == "all" else ("develop",)
+def _training_digests(run: Run) -> list[str]:
+    """Digests of the images that a run's model was fitted on: those of the test part too after ``final="all"``."""
+    parts = ("develop", "test") if run.settings["final"] == "all" else ("develop",)
     return [digest for digest, part in zip(run.images.digests, run.images.parts, strict=True) if part in parts]
 
 
-def _near(checked: CheckedImages, exact: NDArray[np.bool_], trained: list[str]) -> NDArray[np.bool_] | None:
-    """(n,) images with a near-duplicate among those that the model was trained on."""
+def _near(checked: CheckedImages, exact: Mask, trained: list[str]) -> Mask | None:
+    """(n,) images with an exact copy or a near-duplicate among the training images."""
     before = cached_measurements(trained)
     if before is None:
         return None
-    found = near_duplicates(
-        joined(checked.measurements, before), np.concatenate([checked.images.labels, np.full(len(before), -1)])
-    )
-    groups = found.groups
+    labels = np.concatenate([checked.images.labels, np.full(len(before), -1)])
+    groups = near_duplicates(joined(checked.measurements, before), labels).groups
     n = len(checked.images)
     return np.asarray(np.isin(groups[:n], groups[n:]) | exact)
 

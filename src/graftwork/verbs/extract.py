@@ -6,20 +6,21 @@ import dataclasses
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.backbones.catalogue import layer_names
-from graftwork.codes.extract import Dtype, LayerCodes
-from graftwork.core.facts import Aspect, Intensity, Relu
+from graftwork.backbones.cards import layer_names
+from graftwork.codes.extract import LayerCodes
+from graftwork.codes.settings import Dtype
+from graftwork.core.facts import Aspect, Intensity, Pool, Relu
 from graftwork.core.findings import Finding
+from graftwork.core.options import ExtractionOptions
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
 from graftwork.images.imageset import ImageSet
 from graftwork.listener import Listener, Stages
-from graftwork.steps.backbones import ExtractionOptions, open_backbone
+from graftwork.steps.backbones import open_backbone
 from graftwork.steps.prepare import check_images
 
 ROWS_AT_A_TIME = 4096
@@ -27,13 +28,13 @@ ROWS_AT_A_TIME = 4096
 
 @dataclasses.dataclass(frozen=True)
 class ExtractedCodes:
-    """What was written where, and what was found on the way."""
+    """The file that was written, and findings about the images."""
 
     path: Path
     images: int
     """Whose codes the file holds."""
     findings: tuple[Finding, ...]
-    """Images that were left out among them."""
+    """Unreadable images, whose codes the file lacks, among them."""
 
 
 def extract(
@@ -45,7 +46,7 @@ def extract(
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
-    pool: Literal["average", "max"] = "average",
+    pool: Pool = "average",
     relu: Relu = "auto",
     views: int = 1,
     dtype: Dtype = "float16",
@@ -63,28 +64,42 @@ def extract(
     dtype
         Precision on disk.
 
+    Other parameters are those of ``train``.
+
     Raises
     ------
     GraftError
         As ``train``.
+
+    Examples
+    --------
+    >>> extract("photos", output="codes.npz", layers="last").images  # doctest: +SKIP
+    600
     """
     target = Path(output)
     if target.suffix not in (".parquet", ".npz"):
         raise UsageError(f"-o must end in .parquet or .npz, got {target.name}; name the file so")
-    stages = Stages(listener or Listener())
+    options = ExtractionOptions(
+        backbone=(backbone,), aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views
+    )
+    stages = Stages(listener)
     with stages.stage("images"):
-        checked = check_images(data, listener=stages.listener)
+        checked = check_images(data, input_px=input_px, listener=stages.listener)
     with stages.stage("backbone"):
-        asked = ExtractionOptions(backbone, aspect, input_px, intensity, pool, relu, views, dtype)
-        backbone = open_backbone(
-            asked, checked.images, intensity_range=checked.intensity_range, listener=stages.listener
+        network = open_backbone(
+            backbone,
+            options,
+            checked.images,
+            dtype=dtype,
+            intensity_range=checked.intensity_range,
+            listener=stages.listener,
         )
-        names = layer_names(backbone.extraction.card, layers)
+        names = layer_names(network.card, layers)
     with stages.stage("codes"):
-        codes = backbone.codes(checked.images, stages.listener.progress)
+        codes = network.codes(checked.images, stages.listener)
     with stages.stage("write"), whole_file(target) as part:
         (_write_parquet if target.suffix == ".parquet" else _write_npz)(part, checked.images, codes, names)
-    return ExtractedCodes(target, len(checked.images), (*checked.findings, *backbone.findings))
+    return ExtractedCodes(target, len(checked.images), (*checked.findings, *network.findings))
 
 
 def _labels(images: ImageSet) -> list[str | None]:

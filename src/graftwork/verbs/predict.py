@@ -1,4 +1,4 @@
-"""What a model says of images."""
+"""The predictions of a model for images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from graftwork.errors import DataError
 from graftwork.images.folders import images_below, printable
-from graftwork.model.load import Prediction, load
+from graftwork.model.load import load
 from graftwork.model.novelty import RATE
+from graftwork.model.predict import Prediction
 
 
 def predict(
@@ -19,26 +20,31 @@ def predict(
     novelty_rate: float = RATE,
     on_error: Callable[[str, DataError], None] | None = None,
 ) -> Iterator[Prediction]:
-    """Say what each image shows, as they come.
+    """Predict the class of each image, as they come.
 
     Parameters
     ----------
     run
         A run's folder or a model folder.
     images
-        Paths of images, or of folders that are read in full.
+        Paths of images, or of folders, of which every image is predicted.
     top
         How many classes to name, best first.
     novelty_rate
-        Share of the model's own kind of images that may be flagged as of another kind.
+        Share of images like the training images that may be flagged as novel.
     on_error
-        Told the name and the reason of each image that cannot be read, and of each folder that holds none; without
-        it the first one raises.
+        Called with the name and the error of each image that cannot be read, and of each folder that holds none;
+        without it the first one raises.
 
     Raises
     ------
     ModelError, DataError
         When the folder is no model, an image cannot be read, or a folder holds none.
+
+    Examples
+    --------
+    >>> for prediction in predict("runs/photos-001", ["photos/new"]):  # doctest: +SKIP
+    ...     print(prediction.name, prediction.label, prediction.probability)
     """
     model = load(run)
 

@@ -6,24 +6,23 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from graftwork.core.choose import Verdict
-from graftwork.core.facts import Aspect, BackboneCard, Intensity, Relu
-from graftwork.core.metrics import Metric
+from graftwork.core.facts import Aspect, BackboneCard, Intensity, Metric, Pool, Relu
+from graftwork.core.findings import Finding
+from graftwork.core.options import ExtractionOptions, JudgingOptions, SplitOptions, as_text
 from graftwork.core.plans import Loss, Normalise
-from graftwork.core.rules import Finding, result_findings
+from graftwork.core.result_findings import result_findings
 from graftwork.core.trials import Trial
 from graftwork.listener import Listener, Stages
-from graftwork.steps.backbones import ExtractionOptions, open_backbone
+from graftwork.steps.backbones import open_backbones
 from graftwork.steps.ledger import count_look
 from graftwork.steps.prepare import prepare
-from graftwork.steps.search import linear_rules, search
+from graftwork.steps.search import candidates_for, costs_of, search
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Probe:
-    """What each layer reads, on images that it was not fitted on."""
+    """The score of a linear classifier on every layer, on images that it was not fitted on."""
 
     card: BackboneCard
     verdict: Verdict
@@ -41,7 +40,7 @@ def probe(
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
-    pool: Literal["average", "max"] = "average",
+    pool: Pool = "average",
     relu: Relu = "auto",
     views: int = 1,
     loss: Loss | Literal["auto"] = "softmax",
@@ -56,12 +55,12 @@ def probe(
     on: Literal["develop", "all"] = "develop",
     listener: Listener | None = None,
 ) -> Probe:
-    """Read every layer of a network on the develop part of the split that ``train`` would make.
+    """Fit a linear classifier on every layer of a network, on the develop part of the split that ``train`` would make.
 
     Parameters
     ----------
     on
-        ``all`` reads every image, those to test on too; that is a look at them, and a later ``train`` says so,
+        ``all`` uses every image, those of the test part too; that is a look at them, and a later ``train`` says so,
         however it divides them.
 
     Other parameters are those of ``train``.
@@ -70,61 +69,44 @@ def probe(
     ------
     GraftError
         As ``train``.
+
+    Examples
+    --------
+    >>> result = probe("photos", backbone="efficientnet_lite0")  # doctest: +SKIP
+    >>> [(row.label, round(row.score, 3)) for row in result.verdict.rows]  # doctest: +SKIP
     """
-    stages = Stages(listener or Listener())
-    with stages.stage("images"):
-        split_images = prepare(
-            data,
-            test=test,
-            folds=folds,
-            group_by=group_by,
-            split_from=split_from,
-            seed=seed,
-            input_px=input_px,
-            listener=stages.listener,
-        )
-        if on == "all":
-            count_look(list(map(str, split_images.images.digests)), "probe --on all", stages.listener)
-            split_images = split_images.all_develop(folds=folds, seed=seed)
-    with stages.stage("backbone"):
-        asked = ExtractionOptions(backbone, aspect, input_px, intensity, pool, relu, views)
-        backbone = open_backbone(
-            asked, split_images.develop, intensity_range=split_images.intensity_range, listener=stages.listener
-        )
-    rules = linear_rules(
-        [backbone.extraction.card],
-        split_images.images.classes,
-        loss=loss,
-        normalise=normalise,
-        pool=pool,
-        views=views,
-        metric=metric,
-        class_weight=class_weight,
-        seed=seed,
+    split = SplitOptions(test=as_text(test), folds=folds, seed=seed, group_by=group_by, split_from=as_text(split_from))
+    extraction = ExtractionOptions(
+        backbone=(backbone,), aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views
     )
+    judging = JudgingOptions(loss=loss, normalise=normalise, metric=metric, class_weight=class_weight)
+    stages = Stages(listener)
+    with stages.stage("images"):
+        images = prepare(data, split, input_px=input_px, listener=stages.listener)
+        if on == "all":
+            count_look(list(map(str, images.images.digests)), "probe --on all", stages.listener)
+            images = images.all_develop(split)
+        task = images.task(judging)
+    with stages.stage("backbone"):
+        backbones = open_backbones(extraction, images.develop, images.intensity_range, stages.listener)
+        candidates = candidates_for(backbones.cards, extraction, judging)
     with stages.stage("codes"):
-        codes = backbone.codes(split_images.develop, stages.listener.progress)
+        backbones.extract_for(candidates)
     with stages.stage("candidates"):
-        found = search(
-            rules,
-            lambda _: codes,
-            split_images.y,
-            split_images.split.folds,
-            split_images.develop_groups,
-            features=split_images.features,
-            costs=np.ones(len(rules.candidates)).tolist(),
-            listener=stages.listener,
+        costs = costs_of(candidates, backbones.cards)
+        result = search(
+            candidates, backbones.codes, task, costs=costs, features=images.features, listener=stages.listener
         )
     return Probe(
-        card=backbone.extraction.card,
-        verdict=found.verdict,
-        trials=found.trials,
-        images=len(split_images.y),
+        card=backbones.cards[0],
+        verdict=result.verdict,
+        trials=result.trials,
+        images=len(task.y),
         on=on,
         findings=(
-            *split_images.findings,
-            *backbone.findings,
-            *result_findings(found.verdict, found.trials, images=len(split_images.images), how_tested="none"),
+            *images.findings,
+            *backbones.findings,
+            *result_findings(result.verdict, result.trials, images=len(images.images), how_tested="none"),
         ),
         stage_seconds=stages.seconds,
     )

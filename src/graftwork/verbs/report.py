@@ -14,6 +14,6 @@ def report(run: str | Path) -> Path:
     Raises
     ------
     ModelError
-        When the folder holds no whole run.
+        When the folder holds no complete run.
     """
     return write_report(read_run(Path(run)), Path(run))

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from graftwork.clock import Clock, parse_seconds
-from graftwork.core.arrays import Ints
-from graftwork.core.choose import score
-from graftwork.core.facts import Aspect, Intensity, Relu
-from graftwork.core.fitted import Fitted, probabilities
-from graftwork.core.metrics import Metric
-from graftwork.core.plans import Loss, Normalise, cost_to_use
-from graftwork.core.record import Run, TestScore
-from graftwork.core.rules import Finding, series_finding
-from graftwork.core.splits import deal, joined_groups
-from graftwork.core.trials import Trial
-from graftwork.fit import FineTuneContext, fit
+from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
+from graftwork.core.options import (
+    ExtractionOptions,
+    FineTuneOptions,
+    JudgingOptions,
+    SplitOptions,
+    as_text,
+    settings_of,
+)
+from graftwork.core.plans import Augment, Loss, Normalise
+from graftwork.core.record import Run
+from graftwork.fit import fit
 from graftwork.listener import Listener, Stages
-from graftwork.steps.backbones import Backbone, Backbones, ExtractionOptions, open_networks
-from graftwork.steps.compete import FineTuneOptions, compete, fine_tune_context
-from graftwork.steps.ledger import count_look
-from graftwork.steps.prepare import SplitImages, prepare
-from graftwork.steps.projection import projection
+from graftwork.steps.backbones import open_backbones
+from graftwork.steps.compete import compete, fine_tune_context, reserve_extraction
+from graftwork.steps.output import CLOCK, claimed
+from graftwork.steps.prepare import prepare
+from graftwork.steps.projection import project_codes
 from graftwork.steps.save import Outcome, save
-from graftwork.steps.search import Rules, SearchResult, linear_rules, nested_probabilities, search
+from graftwork.steps.score import score_held_out, score_nested, score_with_series_grouped
+from graftwork.steps.search import candidates_for, costs_of, search
 from graftwork.steps.shift import choose_for_target, load_target
-from graftwork.tournament import run_trials
-from graftwork.verbs import output as outputs
 
 
-def train(
+def train(  # noqa: PLR0915  # the whole story on one page
     data: str | Path,
     *,
     output: str | Path | None = None,
@@ -45,7 +41,7 @@ def train(
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
-    pool: Literal["average", "max"] = "average",
+    pool: Pool = "average",
     relu: Relu = "auto",
     views: int = 1,
     layer: str = "auto",
@@ -58,7 +54,7 @@ def train(
     lr: float | None = None,
     layer_decay: float | None = None,
     patience: int | None = None,
-    augment: Literal["none", "crop"] | None = None,
+    augment: Augment | None = None,
     loss: Loss | Literal["auto"] = "auto",
     metric: Metric = "accuracy",
     normalise: Normalise = "standard",
@@ -79,47 +75,74 @@ def train(
     Parameters
     ----------
     data
-        A folder of class folders, a folder that comes split, a CSV or Parquet table, or a saved dataset.
+        A folder with one folder per class, a folder that comes split into train and test, a CSV, JSON lines or Parquet
+        table, or a saved dataset.
     output
         The run's folder; ``runs/NAME-001`` and so on by default.
-    strategy, time_limit
-        ``auto`` sets fine-tunings beside the linear candidates as far as the time allows (``90s``, ``10m``, ``none``);
-        ``linear`` leaves the network alone. Nested cross-validation tests linear candidates only.
-    freeze_to, scratch, exhaustive, repeats
-        Up to where nothing moves, in place of the usual cuts: a layer's name, a number of layers or a per cent of depth
-        (``"50%"``); whether random weights are tried; whether every fine-tuning runs on all folds; with how many seeds,
-        to tell chance in training from chance in the images.
-    epochs, batch_size, lr, layer_decay, patience, augment
-        In place of what the recipe says; ``patience`` stops a training after so many epochs without a lower log loss on
-        images left out.
-    backbone, layer
-        Which network (several compete), and where it is read; ``auto`` takes the recommended one, and tries every
-        layer.
-    aspect, input_px, intensity
-        How an image becomes the network's input, where it should differ from the card.
-    pool, relu, views, loss, normalise
-        How codes are read, and what is fitted on them.
-    metric, class_weight, worth
-        What rules every choice; how classes weigh in fitting (``auto``: balanced for balanced accuracy); and how
-        many points (hundredths of a nat for log loss) a cheaper candidate is forgiven.
+    strategy
+        ``auto`` tries fine-tunings in addition to linear classifiers, as far as the time allows; ``linear`` trains
+        linear classifiers alone. Nested cross-validation tests linear classifiers only.
+    time_limit
+        Such as ``90s``, ``10m``, ``2h`` or ``none``; the refit and the test are included.
+    backbone
+        Name of a network of timm or torchvision, a file, or ``auto`` for the recommended one; several compete.
+    aspect
+        How an oblong image becomes square: ``crop``, ``pad`` or ``stretch``; None as the network's card says.
+    input_px
+        Side of the network's input in pixels; None as the network's card says.
+    intensity
+        Which range of images of more than 8 bits becomes black to white: that of the ``dataset``, of the ``dtype``, or
+        of each ``image``.
+    pool
+        How a layer with a spatial extent becomes one vector: its ``average`` or ``max``.
+    relu
+        Whether layers that end in a ReLU give their codes ``before`` or ``after`` it; ``auto`` is after.
+    views
+        Number of views of an image over which codes are averaged.
+    layer
+        Names of layers separated by commas, ``last``, ``all`` for their concatenation, or ``auto``, which tries every
+        layer and all of them together.
+    freeze_to
+        Fine-tune the layers above this one, in place of the default cuts: a layer's name, a number of layers, or a per
+        cent of depth (``"50%"``).
+    scratch
+        Also try random weights.
+    exhaustive
+        Run every fine-tuning on all folds.
+    repeats
+        Number of seeds of each fine-tuning, to tell variation between seeds from variation between images.
+    epochs, batch_size, lr, layer_decay, augment
+        In place of what the recipe says.
+    patience
+        Stop a training after this number of epochs without a lower log loss on validation images.
+    loss
+        ``softmax``, ``svm``, or ``auto`` for both.
+    metric
+        By what candidates are compared: ``accuracy``, ``balanced-accuracy``, ``macro-f1`` or ``log-loss``.
+    normalise
+        ``standard`` gives every dimension of the codes mean 0 and variance 1, ``l2`` every code length 1.
+    class_weight
+        ``balanced`` lets classes weigh the same in fitting; ``auto`` does so for balanced accuracy.
     folds, seed
-        Folds of the cross-validation; where every draw begins.
+        Number of folds of the cross-validation, and of its random numbers.
+    tolerance
+        By how many points (hundredths of a nat for log loss) a cheaper candidate may be worse than the best.
     test
         A share of the images, a folder or table of its own, or ``cv`` for nested cross-validation.
+    split_from
+        Folder of an earlier run: every image that it had keeps its side of the split.
     shifted
-        Images of the place where the model will be used, if they look different there: where they have labels, half
-        of them help to choose, half test.
-    like
-        An earlier run: every image that it had keeps its side of the split.
+        Images of the target domain, where the model will be used, if they look different there. Where they have labels,
+        half of them help to choose and half test.
     group_by
-        A column of the table, a regular expression whose first capture in the name, or ``series`` (the likely ones)
-        tells what belongs together.
+        A column of the table, a regular expression whose first capture in an image's name is its group, or ``series``
+        for the likely ones. Images of one group stay on one side of every split.
     final
-        ``all`` fits the model again on every image after the test; the score belongs to the one before.
+        ``all`` fits the model again on every image after the test; the test score belongs to the model before.
     slim
         Leave the network's own weights out of the model folder.
     listener
-        Told what happens.
+        Hears what happens.
 
     Returns
     -------
@@ -129,187 +152,69 @@ def train(
     ------
     GraftError
         When the images, the network, the arguments or the disk do not allow it; the message says what to do.
+
+    Examples
+    --------
+    >>> run = train("photos", strategy="linear", seed=1)  # doctest: +SKIP
+    >>> run.test.score.value  # doctest: +SKIP
+    0.953
     """
-    backbone = (backbone,) if isinstance(backbone, str) else tuple(backbone)
-    settings = _settings(locals())
-    stages = Stages(listener or Listener())
-    limit_seconds = parse_seconds(time_limit)
-    with outputs.claimed(output, Path(data).stem, settings) as folder:
-        clock = Clock(limit_seconds, folder / outputs.CLOCK)
+    split = SplitOptions(test=as_text(test), folds=folds, seed=seed, group_by=group_by, split_from=as_text(split_from))
+    extraction = ExtractionOptions(
+        backbone=(backbone,) if isinstance(backbone, str) else tuple(backbone),
+        aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views,
+    )  # fmt: skip
+    judging = JudgingOptions(
+        layer=layer, loss=loss, normalise=normalise, metric=metric, class_weight=class_weight, tolerance=tolerance
+    )
+    tuning = FineTuneOptions(
+        strategy=strategy, time_limit=time_limit, freeze_to=freeze_to, scratch=scratch, exhaustive=exhaustive,
+        repeats=repeats, epochs=epochs, batch_size=batch_size, lr=lr, layer_decay=layer_decay, patience=patience,
+        augment=augment,
+    )  # fmt: skip
+    settings = settings_of(data, split, extraction, judging, tuning, shifted=as_text(shifted), final=final, slim=slim)
+    stages, limit_seconds = Stages(listener), parse_seconds(time_limit)
+    listener = stages.listener
+    with claimed(output, Path(data).stem, settings) as folder:
+        clock = Clock(limit_seconds, folder / CLOCK)
         with stages.stage("images"):
-            split_images = prepare(
-                data,
-                test=test,
-                folds=folds,
-                group_by=group_by,
-                split_from=split_from,
-                seed=seed,
-                input_px=input_px,
-                listener=stages.listener,
-            )
-            there = load_target(shifted, split_images, group_by=group_by, seed=seed, listener=stages.listener)
+            images = prepare(data, split, input_px=input_px, listener=listener)
+            target = load_target(shifted, images, split, listener=listener)
+            task = images.task(judging)
         with stages.stage("backbone"):
-            backbones = open_networks(
-                backbone,
-                ExtractionOptions("", aspect, input_px, intensity, pool, relu, views),
-                split_images.develop,
-                intensity_range=split_images.intensity_range,
-                listener=stages.listener,
-            )
-        rules = linear_rules(
-            backbones.cards,
-            split_images.images.classes,
-            layer=layer,
-            loss=loss,
-            normalise=normalise,
-            pool=pool,
-            views=views,
-            metric=metric,
-            class_weight=class_weight,
-            seed=seed,
-            tolerance=tolerance / 100,
-        )
-        wanted = FineTuneOptions(
-            freeze_to, scratch or None, exhaustive, repeats,
-            epochs, batch_size, lr, layer_decay, patience, augment,
-            n_refits=2 if final == "all" else 1, extra_images=there.n_extractions if there is not None else 0,
-        )  # fmt: skip
-        tuning = fine_tune_context(
-            split_images, backbones, wanted, folder, balanced=rules.balanced, seed=seed, listener=stages.listener
-        )
+            backbones = open_backbones(extraction, images.develop, images.intensity_range, listener)
+            candidates = candidates_for(backbones.cards, extraction, judging)
+            context = fine_tune_context(images, task, backbones, tuning, folder, n_refits=2 if final == "all" else 1)
         with stages.stage("codes"):
-            backbones.extract_for(rules.candidates)
+            backbones.extract_for(candidates)
         with stages.stage("candidates"):
-            found = search(
-                rules,
-                backbones.codes,
-                split_images.y,
-                split_images.split.folds,
-                split_images.develop_groups,
-                features=split_images.features,
-                costs=[cost_to_use(candidate, backbones.cards) for candidate in rules.candidates],
-                listener=stages.listener,
-            )
-        doubts = _score_with_series_apart(rules, backbones, found, split_images)
+            costs = costs_of(candidates, backbones.cards)
+            result = search(candidates, backbones.codes, task, costs=costs, features=images.features, listener=listener)
+            findings = score_with_series_grouped(result, backbones, images, task)
         if strategy == "auto" and test == "cv":
-            stages.listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
+            listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
         elif strategy == "auto":
             with stages.stage("fine-tuning"):
-                found = compete(rules, found, backbones, split_images, wanted, tuning, clock, stages.listener)
-        fit_develop = functools.partial(_fit, backbones, split_images, rules, tuning)
+                reserve_extraction(clock, backbones, len(images.images) + (target.n_extractions if target else 0))
+                result = compete(result, task, backbones, tuning, context, clock)
         shift = None
-        if there is not None:
-            with stages.stage("shifted"):
-                found, shift = choose_for_target(rules, found, backbones, there, fit_develop)
+        if target is not None:
+            with stages.stage("target domain"):
+                result, shift = choose_for_target(result, task, backbones, target, context)
         with stages.stage("fit"):
-            fitted, backbone = fit_develop(found.chosen), backbones.of(found.chosen.candidate)
+            chosen = result.chosen
+            fitted = fit(chosen, backbones.codes(chosen.candidate), task, context)
+            network = backbones.of(chosen.candidate).with_fitted(fitted)
         with stages.stage("test"):
-            tested = (
-                _nested_score(rules, backbones, split_images, folder, stages.listener)
-                if test == "cv"
-                else _held_out_score(
-                    rules, backbone.with_fitted(fitted), found, fitted, split_images, folder, stages.listener
-                )
-            )
-        with stages.stage("map"):
-            codes = backbone.with_fitted(fitted).codes(split_images.develop, stages.listener.progress)
-            picture = projection(codes.of(found.chosen.candidate.taps), split_images.split.develop, seed=seed)
+            if test == "cv":
+                score = score_nested(candidates, backbones, images, task, folder)
+            else:
+                score = score_held_out(fitted, network, images, task, folder, listener)
+        with stages.stage("projection"):
+            codes = network.codes(images.develop, listener)
+            projection = project_codes(codes.of(chosen.candidate.taps), images.split.develop, seed=seed)
         with stages.stage("save"):
             outcome = Outcome(
-                split_images, backbones, backbone, rules, found, fitted, tested, picture, doubts, tuning, shift
+                images, task, backbones, result, context, fitted, network, codes, score, projection, findings, shift
             )
-            return save(outcome, codes, folder, settings, final=final, slim=slim, stages=stages)
-
-
-def _fit(
-    backbones: Backbones, split_images: SplitImages, rules: Rules, tuning: FineTuneContext, trial: Trial
-) -> Fitted:
-    """Fit a trial's candidate on all images to develop on."""
-    codes = backbones.codes(trial.candidate)
-    return fit(trial, codes, split_images.y, rules.classes, balanced=rules.balanced, tuning=tuning)
-
-
-def _settings(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return what the user decided, as JSON holds it; where to write and whom to tell change nothing."""
-    kept = {name: value for name, value in arguments.items() if name not in ("output", "listener")}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in kept.items()}
-
-
-def _score_with_series_apart(
-    rules: Rules, backbones: Backbones, found: SearchResult, split_images: SplitImages
-) -> tuple[Finding, ...]:
-    """Where images seem to come in series, say what the chosen candidate reads when a series stays on one side."""
-    if split_images.series is None:
-        return ()
-    rows = split_images.split.develop
-    series = joined_groups(len(rows), split_images.series[rows], split_images.develop_groups)
-    folds = deal(
-        split_images.y, series, (1.0,) * len(np.unique(split_images.split.folds)), np.random.default_rng(rules.seed)
-    )
-    if len(np.unique(folds)) < 2:  # all of one series: nothing can be kept apart
-        return ()
-    trial = next(run_trials([found.chosen.candidate], backbones.codes, rules.task(split_images.y, folds)))
-    apart = score(rules.metric, split_images.y, trial.probabilities, series, seed=rules.seed)
-    return (series_finding(apart, found.verdict.rows[found.verdict.chosen], images=len(rows)),)
-
-
-def _held_out_score(
-    rules: Rules,
-    backbone: Backbone,
-    found: SearchResult,
-    fitted: Fitted,
-    split_images: SplitImages,
-    folder: Path,
-    listener: Listener,
-) -> TestScore | None:
-    """Open the test part, once, with the model that is fitted already."""
-    rows = split_images.split.test
-    if not len(rows):
-        return None
-    images = split_images.images.take(rows)
-    codes = backbone.codes(images).of(found.chosen.candidate.taps)
-    how = "given test part" if split_images.test_was_given else "held-out test"
-    return _score(rules, split_images, rows, probabilities(fitted, codes), how, folder, listener)
-
-
-def _nested_score(
-    rules: Rules, backbones: Backbones, split_images: SplitImages, folder: Path, listener: Listener
-) -> TestScore:
-    """Test the whole procedure, choices included, with every image once."""
-    rows = nested_probabilities(
-        rules,
-        backbones.codes,
-        split_images.y,
-        split_images.split.folds,
-        split_images.develop_groups,
-        costs=[cost_to_use(candidate, backbones.cards) for candidate in rules.candidates],
-        listener=listener,
-    )
-    return _score(rules, split_images, split_images.split.develop, rows, "nested cross-validation", folder, listener)
-
-
-def _score(
-    rules: Rules,
-    split_images: SplitImages,
-    rows: Ints,
-    probability_rows: NDArray[np.float32],
-    how: str,
-    folder: Path,
-    listener: Listener,
-) -> TestScore:
-    y = split_images.images.labels[rows]
-    found = score(rules.metric, y, probability_rows, split_images.split.groups[rows], seed=rules.seed)
-    look = count_look([split_images.images.digests[i] for i in rows], str(folder.resolve()), listener)
-    return TestScore(
-        metric=rules.metric,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        interval=found.interval,
-        how=how,
-        rows=rows,
-        y=y,
-        probabilities=probability_rows,
-        look=look.number,
-        seen=look.seen,
-    )
+            return save(outcome, folder, settings, stages=stages)
