@@ -53,7 +53,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="Print the result alon
 group_option = of(
     SplitOptions,
     "group_by",
-    "What keeps images together: a pattern (the first capture in the image's name), a table's column, or likely series.",
+    "What keeps images together: a pattern (its first capture in their names), a table's column, or likely series.",
     metavar="REGEX|COLUMN|series",
 )
 strategy_option = of(FineTuneOptions, "strategy", "Linear classifiers and fine-tunings, or linear classifiers alone.")

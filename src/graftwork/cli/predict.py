@@ -22,9 +22,7 @@ from graftwork.cli.lines import message
     show_default=True,
     help="Share of images like the training images that may be flagged as novel.",
 )
-@click.option(
-    "--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="Of the output."
-)
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
 def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, form: str) -> None:
     """Predict the classes of IMAGES: files, folders, or - for paths on standard input, one per line.
 

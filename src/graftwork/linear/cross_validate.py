@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats, Ints
-from graftwork.core.metrics import Metric, mean_loss, negative_log_likelihood, softmax
+from graftwork.core.facts import Metric
+from graftwork.core.metrics import mean_loss, negative_log_likelihood, softmax
 from graftwork.core.plans import Loss, Normalise
 from graftwork.errors import DataError
 from graftwork.linear.descent import Point, descend, point_at
