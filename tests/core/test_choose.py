@@ -4,24 +4,28 @@ import numpy as np
 import pytest
 
 from graftwork.core.choose import choose
-from graftwork.core.facts import Cost
 from graftwork.core.plans import Candidate, Linear
-from graftwork.core.trials import Trial
+from graftwork.core.trials import Task, Trial
 
 
 def rows_that_hit(hit: np.ndarray, y: np.ndarray, k: int = 2) -> np.ndarray:
-    """Probability rows that are right where ``hit`` says so, and sure of it."""
+    """Probability rows that are right where ``hit`` says so, and confident."""
     predicted = np.where(hit, y, (y + 1) % k)
     return (np.eye(k)[predicted] * 0.9 + 0.05).astype(np.float32)
 
 
 def trial(name: str, probabilities: np.ndarray) -> Trial:
-    return Trial(Candidate("b", (name,), Linear()), probabilities, Cost(1.0), {"C": 1.0})
+    return Trial(Candidate("b", (name,), Linear()), probabilities, 1.0, {"C": 1.0})
 
 
 def judge(hits: list[np.ndarray], y: np.ndarray, costs: list[float], seed: int = 0, groups=None):
     trials = [trial(str(i), rows_that_hit(hit, y)) for i, hit in enumerate(hits)]
-    return choose(trials, costs, y, np.arange(len(y)) if groups is None else groups, "accuracy", seed=seed, n_folds=5)
+    return choose(trials, costs, task_of(y, seed=seed, groups=groups))
+
+
+def task_of(y: np.ndarray, *, metric: str = "accuracy", seed: int = 0, groups=None) -> Task:
+    groups = np.arange(len(y)) if groups is None else groups
+    return Task(y, groups, np.arange(len(y)) % 5, ("a", "b"), metric, seed=seed)
 
 
 def two_with_gain(rng: np.random.Generator, n: int, gain: float, discordance: float) -> list[np.ndarray]:
@@ -41,18 +45,18 @@ def test_of_equally_cheap_candidates_the_better_wins_however_little():
     assert judge([hit, better], y, [1, 1]).chosen == 1
 
 
-def test_of_equals_that_read_alike_the_likeliest_wins():
+def test_of_equal_candidates_the_one_with_the_lowest_log_loss_wins():
     y = np.arange(40) % 2
     hit = np.arange(40) % 10 > 0
     better = hit.copy()
     better[0] = True
-    sure = rows_that_hit(hit, y)
-    unsure = np.where(rows_that_hit(better, y) > 0.5, 0.6, 0.4).astype(np.float32)
-    trials = [trial("first", unsure), trial("second", sure)]
-    verdict = choose(trials, [1, 1], y, np.arange(40), "accuracy", seed=0, n_folds=5)
+    confident = rows_that_hit(hit, y)
+    hesitant = np.where(rows_that_hit(better, y) > 0.5, 0.6, 0.4).astype(np.float32)
+    trials = [trial("first", hesitant), trial("second", confident)]
+    verdict = choose(trials, [1, 1], task_of(y))
     assert (verdict.best, verdict.chosen, verdict.words) == (0, 1, "likeliest of equals")
-    assert "first, softmax reads 2.5 points better, which may be chance" in verdict.because
-    dear = choose(trials, [1, 2], y, np.arange(40), "accuracy", seed=0, n_folds=5)
+    assert "first, softmax scores 2.5 points better, which may be chance" in verdict.because
+    dear = choose(trials, [1, 2], task_of(y))
     assert dear.chosen == 0  # only among the cheapest
 
 
@@ -61,18 +65,18 @@ def test_where_classes_weigh_the_same_so_do_their_probabilities():
     for_many = np.where(y == 0, 0.1, 0.35)
     for_few = np.where(y == 0, 0.4, 0.65)
     rows = [np.stack([1 - p, p], axis=1).astype(np.float32) for p in (for_many, for_few)]
-    rows[0][90:] = rows[0][90:, ::-1]  # both read all of them right
+    rows[0][90:] = rows[0][90:, ::-1]  # both classify all of them correctly
     rows[0][90:95] = [0.45, 0.55]
     rows[1][90:] = [0.1, 0.9]
     trials = [trial("many", rows[0]), trial("few", rows[1])]
     chosen = {
-        metric: choose(trials, [1, 1], y, np.arange(100), metric, seed=0, n_folds=5).chosen
+        metric: choose(trials, [1, 1], task_of(y, metric=metric)).chosen
         for metric in ("accuracy", "balanced-accuracy", "macro-f1")
     }
     assert chosen == {"accuracy": 0, "balanced-accuracy": 1, "macro-f1": 1}
 
 
-def test_a_cheaper_candidate_within_what_is_worth_it_is_kept():
+def test_a_cheaper_candidate_within_the_tolerance_is_chosen():
     y = np.arange(1000) % 2
     hit = np.arange(1000) % 10 > 0
     dear = hit.copy()

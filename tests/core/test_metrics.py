@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from graftwork.core.metrics import METRICS, calibration, confusion, mean_loss, softmax, weighted_loss
+from graftwork.core.facts import Metric
+from graftwork.core.metrics import calibration, confusion, mean_loss, softmax, weighted_loss
 
 
 def rows(seed: int, n: int = 60, k: int = 4):
@@ -25,7 +28,7 @@ def test_losses_are_those_of_scikit_learn(seed):
     assert mean_loss("macro-f1", y, p) == pytest.approx(1 - macro)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", get_args(Metric))
 def test_a_weight_of_two_is_the_image_twice(metric):
     y, p = rows(1)
     weights = np.ones(len(y))

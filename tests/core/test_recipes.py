@@ -1,11 +1,12 @@
-"""How fine-tuning is done, and up to where nothing moves: read from what a user says."""
+"""How fine-tuning is done, and which layers are frozen, from what a user says."""
 
 from __future__ import annotations
 
 import pytest
 
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
-from graftwork.core.recipes import layer_to_freeze, recipe, fine_tuning_candidates
+from graftwork.core.options import FineTuneOptions
+from graftwork.core.recipes import fine_tuning_candidates, layer_to_freeze, recipe
 from graftwork.errors import BackboneError, UsageError
 
 DEPTHS = {"stem": 0.1, "layer1": 0.3, "layer2": 0.55, "layer3": 0.9, "pooled": 1.0}
@@ -46,7 +47,7 @@ def test_what_is_no_number_is_no_layer_either(asked: str) -> None:
 
 @pytest.mark.parametrize("asked", ["pooled", "5", "6", "100%", "150%"])
 def test_freezing_everything_says_what_to_do(asked: str) -> None:
-    with pytest.raises(UsageError, match=r"leaves nothing of file:net to tune; use --strategy linear"):
+    with pytest.raises(UsageError, match=r"leaves no layer of file:net to tune; use --strategy linear"):
         layer_to_freeze(CARD, asked)
 
 
@@ -56,16 +57,16 @@ def test_freezing_nothing_says_what_to_do(asked: str) -> None:
         layer_to_freeze(CARD, asked)
 
 
-def test_candidates_are_cut_where_it_was_asked() -> None:
-    (candidate,) = fine_tuning_candidates(CARD, 100, freeze_to="60%")
+def test_candidates_are_cut_where_the_user_says() -> None:
+    (candidate,) = fine_tuning_candidates(CARD, 100, FineTuneOptions(freeze_to="60%"))
     assert candidate.layer == "layer2"
 
 
 @pytest.mark.parametrize(
     ("images", "batch", "lr"), [(40, 8, 2.5e-4), (128, 16, 5e-4), (256, 32, 1e-3), (9999, 32, 1e-3)]
 )
-def test_a_small_batch_goes_slowly(images: int, batch: int, lr: float) -> None:
+def test_a_small_batch_has_a_low_learning_rate(images: int, batch: int, lr: float) -> None:
     plan = recipe(images)
-    asked = recipe(9999, batch_size=batch)
+    given = recipe(9999, batch_size=batch)
     assert (plan.batch_size, plan.lr) == (batch, lr)
-    assert (asked.batch_size, asked.lr) == (batch, lr)
+    assert (given.batch_size, given.lr) == (batch, lr)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from graftwork.core.choose import Row, Verdict
-from graftwork.core.facts import Cost
+from graftwork.core.findings import Finding
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.rules import Finding, result_findings
+from graftwork.core.result_findings import result_findings
 from graftwork.core.trials import Trial
 
 LAYERS = ("early", "middle", "last")
@@ -23,15 +23,15 @@ def row(label: str, score: float) -> Row:
     return Row(label, score, score - 0.02, score + 0.02, 0.0, 0.0, 0.0, False)
 
 
-def judged(
+def findings_of(
     scores: dict[Candidate, float],
     chosen: Candidate | None = None,
     baselines: dict[str, float] | None = None,
     metric: str = "accuracy",
 ) -> dict[str, Finding]:
-    """Findings about candidates that read so well, by code."""
+    """Findings about candidates with these scores, by code."""
     candidates = list(scores)
-    trials = tuple(Trial(c, np.zeros((0, 2), np.float32), Cost(1.0), {}) for c in candidates)
+    trials = tuple(Trial(c, np.zeros((0, 2), np.float32), 1.0, {}) for c in candidates)
     best = int(np.argmax(list(scores.values())))
     verdict = Verdict(
         metric=metric,
@@ -42,8 +42,8 @@ def judged(
         rows=tuple(row(c.label, score) for c, score in scores.items()),
         baselines=tuple(row(name, score) for name, score in (baselines or {}).items()),
     )
-    found = result_findings(verdict, trials, images=5000, how_tested="none")
-    return {finding.code: finding for finding in found}
+    findings = result_findings(verdict, trials, images=5000, how_tested="none")
+    return {finding.code: finding for finding in findings}
 
 
 SINGLE = {linear("early"): 0.80, linear("middle"): 0.90, linear("last"): 0.85}
@@ -54,7 +54,7 @@ SINGLE = {linear("early"): 0.80, linear("middle"): 0.90, linear("last"): 0.85}
 )
 def test_g303_judges_the_best_single_layer_whatever_was_chosen(winner: Candidate) -> None:
     scores = {**SINGLE, linear(*LAYERS): 0.91, TUNED: 0.92, linear("last", views=8): 0.86}
-    said = judged(scores, chosen=winner)["G303"]
+    said = findings_of(scores, chosen=winner)["G303"]
     assert said.severity == "note"
     assert said.because.startswith("middle, softmax is 5.0 points above the last layer, out of fold")
 
@@ -73,38 +73,38 @@ def test_g303_judges_the_best_single_layer_whatever_was_chosen(winner: Candidate
     ids=["last is best", "less than a point", "another loss", "more views", "joined", "one layer", "tuned"],
 )
 def test_g303_is_silent_where_no_earlier_layer_is_a_point_better(scores: dict[Candidate, float]) -> None:
-    assert "G303" not in judged(scores)
+    assert "G303" not in findings_of(scores)
 
 
 def test_g303_compares_the_layers_of_one_network() -> None:
     other = {linear("early", backbone="other"): 0.60, linear("last", backbone="other"): 0.70}
-    assert "5.0 points" in judged({**SINGLE, **other})["G303"].because
-    assert "5.0 points" in judged({**other, **SINGLE})["G303"].because
+    assert "5.0 points" in findings_of({**SINGLE, **other})["G303"].because
+    assert "5.0 points" in findings_of({**other, **SINGLE})["G303"].because
     rising = {linear("early"): 0.80, linear("last"): 0.90}
-    assert "G303" not in judged({**rising, **other})
+    assert "G303" not in findings_of({**rising, **other})
 
 
-def test_g303_judges_layers_that_were_read_in_several_views_throughout() -> None:
+def test_g303_compares_layers_whose_codes_are_all_averaged_over_several_views() -> None:
     scores = {linear("early", views=4): 0.9, linear("last", views=4): 0.8, linear("early", views=32): 0.95, TUNED: 0.7}
-    assert "10.0 points" in judged(scores)["G303"].because
+    assert "10.0 points" in findings_of(scores)["G303"].because
 
 
 def test_g303_says_nothing_of_log_loss() -> None:
-    assert "G303" not in judged(SINGLE, metric="log-loss")
+    assert "G303" not in findings_of(SINGLE, metric="log-loss")
 
 
 @pytest.mark.parametrize(("pixels", "warned"), [(0.879, True), (0.95, True), (0.869, False)])
-def test_g301_warns_where_what_needs_no_network_reads_within_three_points(pixels: float, warned: bool) -> None:
-    found = judged(SINGLE, baselines={"majority class": 0.3, "file facts": 0.4, "16 x 16 pixels": pixels})
-    assert ("G301" in found) == warned
+def test_g301_warns_where_a_baseline_scores_within_three_points(pixels: float, warned: bool) -> None:
+    findings = findings_of(SINGLE, baselines={"majority class": 0.3, "file facts": 0.4, "16 x 16 pixels": pixels})
+    assert ("G301" in findings) == warned
     if warned:
-        assert found["G301"].severity == "warning"
-        assert found["G301"].because == (
-            f"16 x 16 pixels alone reads {100 * pixels:.1f} %, the chosen classifier 90.0 %"
+        assert findings["G301"].severity == "warning"
+        assert findings["G301"].because == (
+            f"16 x 16 pixels alone scores {100 * pixels:.1f} %, the chosen classifier 90.0 %"
         )
 
 
 def test_g301_names_the_nearest_and_says_nothing_of_log_loss() -> None:
     rows = {"file facts": 0.88, "16 x 16 pixels": 0.89}
-    assert judged(SINGLE, baselines=rows)["G301"].because.startswith("16 x 16 pixels alone")
-    assert "G301" not in judged(SINGLE, baselines=rows, metric="log-loss")
+    assert findings_of(SINGLE, baselines=rows)["G301"].because.startswith("16 x 16 pixels alone")
+    assert "G301" not in findings_of(SINGLE, baselines=rows, metric="log-loss")

@@ -8,20 +8,20 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from graftwork.core.choose import choose
-from graftwork.core.facts import Cost
+from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.splits import deal
-from graftwork.core.trials import Trial
+from graftwork.core.trials import Task, Trial
 from graftwork.images.memory import from_arrays
 from graftwork.linear.cross_validate import cross_validate
-from graftwork.steps.backbones import ExtractionOptions, open_backbone
+from graftwork.steps.backbones import open_backbone
 
 SEEDS = 100
 ALLOWED = 9
-"""At most 5 % of them, and what chance adds at 95 %."""
+"""5 % of them, and what chance adds at 95 %."""
 IMAGES, CANDIDATES, WIDTH, GROUP = 150, 4, 24, 3
 NOISE = 1.2
-"""In standard deviations of a code: enough that the candidates differ, and that none reads all images right."""
+"""In standard deviations of a code: enough that candidates differ, and that none classifies all images correctly."""
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +31,13 @@ def codes(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
         patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.mktemp("cache")))
         grey = (load_digits().images[: 4 * IMAGES] * 15.9).astype(np.uint8)
         images = from_arrays(np.repeat(np.kron(grey, np.ones((4, 4), np.uint8))[..., None], 3, axis=3))
-        backbone = open_backbone(ExtractionOptions("efficientnet_lite0", input_px=32), images)
+        backbone = open_backbone("efficientnet_lite0", ExtractionOptions(input_px=32), images)
         values = backbone.codes(images).of(["blocks.2"]).astype(np.float64)
     return np.asarray(PCA(WIDTH, whiten=True, random_state=0).fit_transform(values))
 
 
 def verdict_words(codes: np.ndarray, seed: int, grouped: bool, gain: float = 0.0) -> tuple[str, int]:
-    """Judge candidates that read the same images, each through a rotation and noise of its own, at rising cost.
+    """Judge candidates on codes of the same images, each with a rotation and noise of its own, at rising cost.
 
     ``gain`` is the share of the noise that the costliest one is spared.
     """
@@ -55,9 +55,9 @@ def verdict_words(codes: np.ndarray, seed: int, grouped: bool, gain: float = 0.0
         shared = np.repeat(rng.standard_normal((len(heads), WIDTH)), size, axis=0)
         spread = NOISE * (1 - gain * (number == CANDIDATES - 1))
         x = (codes[rows] + spread * (0.9 * shared + 0.4 * rng.standard_normal(shared.shape))) @ rotation
-        found = cross_validate(x, y, folds, n_classes=2, loss="softmax", metric="accuracy")
-        trials.append(Trial(Candidate("b", (str(number),), Linear()), found.probabilities, Cost(1.0), {"C": found.C}))
-    verdict = choose(trials, list(range(CANDIDATES)), y, groups, "accuracy", seed=seed, n_folds=3)
+        result = cross_validate(x, y, folds, n_classes=2, loss="softmax", metric="accuracy")
+        trials.append(Trial(Candidate("b", (str(number),), Linear()), result.probabilities, 1.0, {"C": result.C}))
+    verdict = choose(trials, list(range(CANDIDATES)), Task(y, groups, folds, ("a", "b"), seed=seed))
     return verdict.words, verdict.chosen
 
 

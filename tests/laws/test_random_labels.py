@@ -7,13 +7,14 @@ import pytest
 from sklearn.datasets import load_digits
 
 from graftwork.codes.extract import LayerCodes
+from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import linear_candidates
-from graftwork.core.rules import result_findings
+from graftwork.core.result_findings import result_findings
 from graftwork.core.splits import deal
+from graftwork.core.trials import Task
 from graftwork.images.memory import from_arrays
-from graftwork.listener import Listener
-from graftwork.steps.backbones import ExtractionOptions, Backbone, open_backbone
-from graftwork.steps.search import Rules, search
+from graftwork.steps.backbones import Backbone, open_backbone
+from graftwork.steps.search import search
 
 SEEDS = 200
 ALLOWED = SEEDS * 5 // 100
@@ -27,7 +28,7 @@ def codes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Backbone, LayerCode
         patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.mktemp("cache")))
         grey = (load_digits().images[:IMAGES] * 15.9).astype(np.uint8)
         images = from_arrays(np.repeat(np.kron(grey, np.ones((4, 4), np.uint8))[..., None], 3, axis=3))
-        backbone = open_backbone(ExtractionOptions("efficientnet_lite0", input_px=32), images)
+        backbone = open_backbone("efficientnet_lite0", ExtractionOptions(input_px=32), images)
         return backbone, backbone.codes(images)
 
 
@@ -37,11 +38,9 @@ def claims(codes: tuple[Backbone, LayerCodes], seed: int, labels: np.ndarray) ->
     groups = np.arange(IMAGES)
     candidates = linear_candidates(backbone.extraction.card, losses=("softmax",))
     folds = deal(labels, groups, (1.0,) * 3, np.random.default_rng(seed))
-    rules = Rules(candidates, ("a", "b"), "accuracy", balanced=False, seed=seed)
-    found = search(
-        rules, lambda _: values, labels, folds, groups, features={}, costs=[1.0] * len(candidates), listener=Listener()
-    )  # fmt: skip
-    findings = result_findings(found.verdict, found.trials, images=IMAGES, how_tested="none")
+    task = Task(labels, groups, folds, ("a", "b"), seed=seed)
+    result = search(candidates, lambda _: values, task, costs=[1.0] * len(candidates), features={})
+    findings = result_findings(result.verdict, result.trials, images=IMAGES, how_tested="none")
     return not any(finding.code == "G302" for finding in findings)
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from graftwork.core.metrics import METRICS, mean_loss, softmax
+from graftwork.core.facts import Metric
+from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.splits import deal
 from graftwork.errors import DataError
 from graftwork.linear import cross_validate as module
@@ -58,7 +61,7 @@ def test_the_rows_are_those_of_the_converged_classifiers_of_the_other_folds(digi
     np.testing.assert_array_equal(found.probabilities, softmax(found.margins, found.temperature))
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", get_args(Metric))
 def test_the_metric_rules_the_choice(digits, metric):
     x, y, folds = digits
     rare = (y < 5) | (np.arange(len(y)) % 7 == 0)

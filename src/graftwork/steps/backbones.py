@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from graftwork.backbones.cards import with_input, with_layers, with_pooling
-from graftwork.codes.settings import Dtype, ExtractionSettings
 from numpy.typing import NDArray
 
+from graftwork.backbones.cards import with_input, with_layers, with_pooling
 from graftwork.backbones.catalogue import auto_card, find_card
 from graftwork.backbones.engines import Engine, EngineChoice, choose_engine, open_engine, save_graph_of
 from graftwork.codes.extract import LayerCodes, extract
+from graftwork.codes.settings import Dtype, ExtractionSettings
 from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard, Tap
 from graftwork.core.findings import Finding, finding

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from graftwork.images.measure import measure_images
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats, Ints
@@ -19,6 +18,7 @@ from graftwork.errors import DataError, UsageError
 from graftwork.images.check import SERIES, check, straddling
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.join import with_test_part
+from graftwork.images.measure import measure_images
 from graftwork.images.measurements import Measurements, intensity_range
 from graftwork.images.read import read_images, with_groups
 from graftwork.listener import SILENT, Listener

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from graftwork.backbones.cards import layer_names
 from numpy.typing import NDArray
 
+from graftwork.backbones.cards import layer_names
 from graftwork.codes.extract import CodesOf, LayerCodes
 from graftwork.core.arrays import Floats
 from graftwork.core.choose import Verdict, choose

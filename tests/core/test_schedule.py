@@ -9,39 +9,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graftwork.core.plans import Candidate, Recipe
-from graftwork.core.recipes import Expected, folds_to_judge, worth_trying
+from graftwork.core.schedule import Forecast, folds_to_judge, worth_trying
 
 PARTIAL = Candidate("net", ("last",), Recipe("stage", epochs=10, cached_augmentations=8))
 FULL = Candidate("net", ("last",), Recipe(None, epochs=10))
 SCRATCH = Candidate("net", ("last",), Recipe(None, epochs=40, start="random"))
 EVERY = (FULL, SCRATCH, PARTIAL)
-EXPECTED = {PARTIAL.key: Expected(10 / 8, 1), FULL.key: Expected(0, 5), SCRATCH.key: Expected(0, 5)}
+FORECASTS = {PARTIAL.key: Forecast(10 / 8, 1), FULL.key: Forecast(0, 5), SCRATCH.key: Forecast(0, 5)}
 REFIT = 1.5
 
 
 def test_with_time_enough_all_are_tried_by_gain_per_second() -> None:
-    assert worth_trying(EVERY, EXPECTED, 1e6, refit=REFIT) == (PARTIAL, FULL, SCRATCH)
+    assert worth_trying(EVERY, FORECASTS, 1e6, refit=REFIT) == (PARTIAL, FULL, SCRATCH)
 
 
-def test_the_refit_is_kept_time_for() -> None:
+def test_time_for_the_refit_is_reserved() -> None:
     takes = 10 + 10 * 1
-    assert worth_trying(EVERY, EXPECTED, takes + REFIT * 10, refit=REFIT) == (PARTIAL,)
-    shorter = worth_trying(EVERY, EXPECTED, takes + REFIT * 10 - 0.1, refit=REFIT)
+    assert worth_trying(EVERY, FORECASTS, takes + REFIT * 10, refit=REFIT) == (PARTIAL,)
+    shorter = worth_trying(EVERY, FORECASTS, takes + REFIT * 10 - 0.1, refit=REFIT)
     assert [c.plan.epochs for c in shorter] == [9]
     assert dataclasses.replace(shorter[0], plan=PARTIAL.plan) == PARTIAL
 
 
 def test_too_few_epochs_are_not_tried() -> None:
     half = 5 * 10 / 8 + (1 + REFIT) * 5  # of their five views, too
-    (shortest,) = worth_trying(EVERY, EXPECTED, half, refit=REFIT)
+    (shortest,) = worth_trying(EVERY, FORECASTS, half, refit=REFIT)
     assert (shortest.plan.epochs, shortest.plan.cached_augmentations) == (5, 5)
-    assert worth_trying(EVERY, EXPECTED, half - 0.1, refit=REFIT) == ()
+    assert worth_trying(EVERY, FORECASTS, half - 0.1, refit=REFIT) == ()
 
 
 def test_folds_of_few_images_are_taken_together() -> None:
     takes = 10 + 3 * 10 * 1 + REFIT * 10
-    assert worth_trying(EVERY, EXPECTED, takes, refit=REFIT, folds=3) == (PARTIAL,)
-    shorter = worth_trying(EVERY, EXPECTED, takes - 0.1, refit=REFIT, folds=3)
+    assert worth_trying(EVERY, FORECASTS, takes, refit=REFIT, folds=3) == (PARTIAL,)
+    shorter = worth_trying(EVERY, FORECASTS, takes - 0.1, refit=REFIT, folds=3)
     assert [c.plan.epochs for c in shorter] == [9]
 
 
@@ -52,10 +52,10 @@ def test_a_fine_tuning_is_judged_on_twenty_images_or_all(images: int, folds: int
 
 @given(st.floats(0, 1000), st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 50)), min_size=3, max_size=3))
 def test_first_folds_and_the_longest_refit_fit(seconds: float, costs: list[tuple[float, float]]) -> None:
-    expected = {c.key: Expected(*cost) for c, cost in zip(EVERY, costs, strict=True)}
-    entered = worth_trying(EVERY, expected, seconds, refit=REFIT)
-    what = {(c.plan.start, c.plan.freeze_to): expected[c.key] for c in EVERY}
-    of = [what[c.plan.start, c.plan.freeze_to] for c in entered]
+    forecasts = {c.key: Forecast(*cost) for c, cost in zip(EVERY, costs, strict=True)}
+    entered = worth_trying(EVERY, forecasts, seconds, refit=REFIT)
+    by_kind = {(c.plan.start, c.plan.freeze_to): forecasts[c.key] for c in EVERY}
+    of = [by_kind[c.plan.start, c.plan.freeze_to] for c in entered]
     folds = [e.fold(c.plan) for c, e in zip(entered, of, strict=True)]
     once = sum(e.once(c.plan) for c, e in zip(entered, of, strict=True))
     assert once + sum(folds) + REFIT * max(folds, default=0) <= seconds + 1e-6
