@@ -18,9 +18,10 @@ from graftwork.core.plans import Recipe
 from graftwork.core.recipes import recipe
 from graftwork.finetune import loop
 from graftwork.finetune.cut import find_cut
-from graftwork.finetune.loop import Told
-from graftwork.finetune.tune import FineTuned, tune
+from graftwork.finetune.sources import TrainingData
+from graftwork.finetune.tune import FineTuned, fine_tune
 from graftwork.images.read import read_images
+from graftwork.listener import SILENT
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 Run = Callable[..., FineTuned]
@@ -47,11 +48,12 @@ def run(request: pytest.FixtureRequest, folder: Path) -> Run:
 
     def tuned(checkpoint: Path | None = None) -> FineTuned:
         head = np.zeros((len(images.classes), card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
-        rows, held_out = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
-        return tune(
-            card, images, images.labels, head, plan, activations=None, rows=rows, held_out=held_out, alphas=(1.0,),
-            class_weight=None, seed=0, checkpoint=checkpoint, told=Told(),
-        )[0]  # fmt: skip
+        rows, validation = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
+        data = TrainingData(images, images.labels, rows, validation, None, None, seed=0)
+        (result,) = fine_tune(
+            card, plan, head, data, alphas=(1.0,), checkpoint=checkpoint, enough_time=lambda _: True, listener=SILENT
+        )
+        return result
 
     network = load(card) if plan.start == "pretrained" else untrained(card, 0)
     cut = find_cut(network, card, layer)
@@ -63,16 +65,16 @@ def run(request: pytest.FixtureRequest, folder: Path) -> Run:
 def test_only_what_it_names_moves_and_the_loss_falls(run: Run) -> None:
     network: nn.Module = run.network  # type: ignore[attr-defined]
     before = {name: value.numpy() for name, value in network.state_dict().items()}
-    found = run()
-    moved = {name for name, value in found.body.items() if value.tobytes() != before[name].tobytes()}
+    result = run()
+    moved = {name for name, value in result.body.items() if value.tobytes() != before[name].tobytes()}
     below = tuple(f"{name}." for name in run.below)  # type: ignore[attr-defined]
     plan: Recipe = run.plan  # type: ignore[attr-defined]
     # what is pretrained keeps the statistics of its batch norm
     tensors = network.named_parameters() if plan.start == "pretrained" else network.state_dict().items()
     assert moved == {name for name, _ in tensors if not name.startswith(below) and "classifier" not in name}
-    assert np.abs(found.head[0]).max() > 0
-    losses = [loss for loss, _ in found.curve]
-    assert found.curve[-1][1] < 0.8 * np.log(3)  # a head of zeros begins at log 3
+    assert np.abs(result.head[0]).max() > 0
+    losses = [loss for loss, _ in result.curve]
+    assert result.curve[-1][1] < 0.8 * np.log(3)  # a head of zeros begins at log 3
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -82,15 +84,15 @@ class KilledError(Exception):
 
 def test_a_kill_leaves_no_trace(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed = run()
-    alpha, epochs = loop._keep, []
+    save, epochs = loop._save_checkpoint, []
 
     def killed(*given: Any) -> None:
-        alpha(*given)
+        save(*given)
         epochs.append(len(given[-1]))
         if epochs == [1, 2]:
             raise KilledError
 
-    monkeypatch.setattr(loop, "_keep", killed)
+    monkeypatch.setattr(loop, "_save_checkpoint", killed)
     with pytest.raises(KilledError):
         run(tmp_path / "checkpoint")
     again = run(tmp_path / "checkpoint")

@@ -1,4 +1,4 @@
-"""Fine-tunes a tiny network in as many processes as a launcher starts; each writes what it found."""
+"""Fine-tunes a tiny network in as many processes as a launcher starts; each writes its result."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from accelerate.state import AcceleratorState
 from graftwork.backbones.catalogue import find_card
 from graftwork.core.recipes import recipe
 from graftwork.finetune import loop
-from graftwork.finetune.loop import Told
-from graftwork.finetune.tune import FineTuned, tune
+from graftwork.finetune.sources import TrainingData
+from graftwork.finetune.tune import FineTuned, fine_tune
 from graftwork.images.read import read_images
+from graftwork.listener import SILENT
 
 BATCH = 11
 """Two processes have 6 and 5 images of it."""
@@ -42,22 +43,22 @@ def run(folder: Path, checkpoint: Path | None) -> FineTuned:
     plan = dataclasses.replace(recipe(30), epochs=3, batch_size=BATCH, lr=1e-3, freeze_to=card.taps[0].name)
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     with in_float32():
-        (found,) = tune(
-            card, images, images.labels, head, plan, activations=None, rows=np.arange(0, 60, 2),
-            held_out=np.arange(1, 60, 2), alphas=(1.0,), class_weight=np.array([0.5, 1.0, 2.0], np.float32), seed=0,
-            checkpoint=checkpoint, told=Told(),
-        )  # fmt: skip
-    return found
+        weights = np.array([0.5, 1.0, 2.0], np.float32)
+        data = TrainingData(images, images.labels, np.arange(0, 60, 2), np.arange(1, 60, 2), None, weights, seed=0)
+        (result,) = fine_tune(
+            card, plan, head, data, alphas=(1.0,), checkpoint=checkpoint, enough_time=lambda _: True, listener=SILENT
+        )
+    return result
 
 
-def arrays(found: FineTuned) -> dict[str, np.ndarray]:
+def arrays(result: FineTuned) -> dict[str, np.ndarray]:
     """What can be compared."""
     return {
-        **found.body,
-        "weight": found.head[0],
-        "bias": found.head[1],
-        "margins": found.margins,
-        "curve": np.array(found.curve),
+        **result.body,
+        "weight": result.head[0],
+        "bias": result.head[1],
+        "margins": result.margins,
+        "curve": np.array(result.curve),
     }
 
 

@@ -1,9 +1,8 @@
-"""A network whose batch norm was folded where it came from has its statistics measured before it is trained."""
+"""A network whose batch norm a converter folded has its statistics measured before it is trained."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 from pathlib import Path
 
@@ -19,12 +18,13 @@ from graftwork.backbones.load import batchnorm_statistics, load
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.batchnorm import measure_statistics
-from graftwork.finetune.cut import Tail, find_cut, last_layer_network, activations_card
-from graftwork.finetune.loop import Told
-from graftwork.finetune.tune import tune
+from graftwork.finetune.cut import Tail, activations_card, find_cut, last_layer_network
+from graftwork.finetune.sources import TrainingData
+from graftwork.finetune.tune import FineTuned, fine_tune
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
 from graftwork.images.read import read_images
+from graftwork.listener import SILENT
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 
@@ -54,6 +54,16 @@ def images(tmp_path: Path) -> ImageSet:
 
 def shown(images: ImageSet, card: BackboneCard) -> torch.Tensor:
     return torch.from_numpy(np.stack([pixels(images.read(i), card.preprocess) for i in range(len(images))]))
+
+
+def tune(
+    card: BackboneCard, images: ImageSet, recipe: Recipe, *, validation: np.ndarray, alphas: tuple[float, ...]
+) -> tuple[FineTuned, ...]:
+    head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
+    data = TrainingData(images, images.labels, np.arange(len(images)), validation, None, None, seed=0)
+    return fine_tune(
+        card, recipe, head, data, alphas=alphas, checkpoint=None, enough_time=lambda seconds: True, listener=SILENT
+    )
 
 
 def norms(network: nn.Module) -> list[nn.BatchNorm2d]:
@@ -100,15 +110,10 @@ def test_a_tail_measures_what_is_there(folded: BackboneCard, images: ImageSet) -
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_tuned_network_stands_training_mode(folded: BackboneCard, images: ImageSet, frozen: bool) -> None:
+def test_a_tuned_network_works_in_training_mode(folded: BackboneCard, images: ImageSet, frozen: bool) -> None:
     layer = folded.taps[1].name if frozen else None
     recipe = Recipe(layer, epochs=2, batch_size=8, lr=3e-4)
-    head = np.zeros((3, folded.taps[-1].channels), np.float32), np.zeros(3, np.float32)
-    rows = np.arange(len(images))
-    (none, tuned) = tune(
-        folded, images, images.labels, head, recipe, activations=None, rows=rows, held_out=rows, alphas=(0.0, 1.0),
-        class_weight=None, seed=0, checkpoint=None, told=Told(),
-    )  # fmt: skip
+    none, tuned = tune(folded, images, recipe, validation=np.arange(len(images)), alphas=(0.0, 1.0))
     before = load(folded)
     inputs = shown(images, folded)
     untouched = last_layer_network(before, folded)(inputs)[0].detach()
@@ -119,11 +124,13 @@ def test_a_tuned_network_stands_training_mode(folded: BackboneCard, images: Imag
     body = last_layer_network(network, folded)
     expected = body(inputs)[0].detach()
     below = [network.get_submodule(name) for name in _below(before, folded, layer)] if layer else []
-    kept = {norm for module in below for norm in norms(module)}
-    assert kept or not frozen
-    assert all(batchnorm_statistics(norm) == ("identity" if norm in kept else "unknown") for norm in norms(network))
+    frozen_norms = {norm for module in below for norm in norms(module)}
+    assert frozen_norms or not frozen
+    assert all(
+        batchnorm_statistics(norm) == ("identity" if norm in frozen_norms else "unknown") for norm in norms(network)
+    )
     body.train()
-    for norm in kept:
+    for norm in frozen_norms:
         norm.eval()
     assert error(last_layer_network(before, folded).train(), inputs, untouched) > 1  # as the card came
     assert error(body, inputs, expected) < 0.5
@@ -136,11 +143,6 @@ def _below(network: nn.Module, card: BackboneCard, layer: str) -> tuple[str, ...
 
 def test_real_statistics_are_left_alone(tmp_path: Path, images: ImageSet) -> None:
     card = find_card(str(write_tiny_backbone(tmp_path / "real")))
-    head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
-    rows = np.arange(len(images))
-    (found,) = tune(
-        card, images, images.labels, head, dataclasses.replace(Recipe(None, 1), batch_size=16), activations=None, rows=rows,
-        held_out=rows[:0], alphas=(1.0,), class_weight=None, seed=0, checkpoint=None, told=Told(),
-    )  # fmt: skip
+    (result,) = tune(card, images, Recipe(None, 1, batch_size=16), validation=np.arange(0), alphas=(1.0,))
     before = load(card).state_dict()
-    assert all(np.array_equal(found.body[name], before[name].numpy()) for name in before if "running_" in name)
+    assert all(np.array_equal(result.body[name], before[name].numpy()) for name in before if "running_" in name)

@@ -15,7 +15,7 @@ from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
-from graftwork.finetune.cut import Tail, find_cut, last_layer_network, activations_card
+from graftwork.finetune.cut import Tail, activations_card, find_cut, last_layer_network
 
 RandomCard = Callable[[str], BackboneCard]
 
@@ -44,7 +44,7 @@ def test_cut_at_every_layer_gives_the_same_codes(
     for layer in layers:
         cut = find_cut(network, card, layer)
         activations = codes_network(copy.deepcopy(network), activations_card(card, cut))(pixels)[0].detach()
-        assert activations.shape == (3, cut.bytes_per_image // 2)
+        assert activations.shape == (3, cut.values_per_image)
         tail = Tail(last_layer_network(copy.deepcopy(network), card), cut, px)
         codes = tail(activations)[0]
         assert float((codes.detach() - expected).norm() / expected.norm()) < 1e-4
@@ -58,33 +58,33 @@ def test_cut_at_every_layer_gives_the_same_codes(
         assert any(parameter.grad is not None for parameter in left.values())
 
 
-def test_what_is_kept_at_a_cut_does_not_depend_on_how_codes_are_read(random_card: RandomCard) -> None:
+def test_activations_at_a_cut_do_not_depend_on_how_codes_are_taken(random_card: RandomCard) -> None:
     card = random_card("resnet10t")
     before = dataclasses.replace(card, taps=tuple(dataclasses.replace(tap, relu=False) for tap in card.taps))
     px = card.preprocess.input_px
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, px, px, 3), dtype=np.uint8))
     network = load(card)
     layer = next(tap.name for tap in card.taps if tap.relu and tap.depth < 1)
-    kept = [
+    activations = [
         codes_network(copy.deepcopy(network), activations_card(one, find_cut(network, one, layer)))(pixels)[0].detach()
         for one in (card, before)
     ]
-    assert kept[0].min() == 0
-    assert torch.equal(kept[0], kept[1])
+    assert activations[0].min() == 0
+    assert torch.equal(activations[0], activations[1])
 
 
-def test_an_unknown_layer_is_named_with_those_that_there_are(random_card: RandomCard) -> None:
+def test_an_unknown_layer_is_named_with_the_known_ones(random_card: RandomCard) -> None:
     card = random_card("resnet10t")
     with pytest.raises(BackboneError, match="layer2, layer3, not up to layer9"):
         find_cut(load(card), card, "layer9")
 
 
-def test_a_copy_of_a_tail_reads_what_the_copy_is_given(random_card: RandomCard) -> None:
+def test_a_copy_of_a_tail_returns_what_the_copy_is_given(random_card: RandomCard) -> None:
     card = random_card("test_efficientnet")
     network = load(card)
     cut = find_cut(network, card, card.taps[1].name)
     tail = Tail(last_layer_network(network, card), cut, card.preprocess.input_px)
-    activations = torch.rand(3, cut.bytes_per_image // 2)
+    activations = torch.rand(3, cut.values_per_image)
     expected = tail(activations)[0].detach()
     other = copy.deepcopy(tail)
     torch.testing.assert_close(other(activations)[0].detach(), expected)

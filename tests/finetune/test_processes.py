@@ -1,4 +1,4 @@
-"""Two processes that share every batch find what one finds alone."""
+"""Two processes that share every batch give what one process gives."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from graftwork.backbones.load import load
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 
-def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     backbone = write_tiny_backbone(tmp_path)
     write_tiny_images(tmp_path / "images")
     before = load(find_card(str(backbone))).state_dict()
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    told = subprocess.run(
+    launched = subprocess.run(
         [*launch, str(Path(__file__).with_name("in_processes.py")), str(tmp_path)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True, text=True, timeout=170, check=False,
     )  # fmt: skip
-    assert told.returncode == 0, told.stderr[-2000:]
+    assert launched.returncode == 0, launched.stderr[-2000:]
     alone = arrays(run(tmp_path, None))
     first, second = (dict(np.load(tmp_path / f"{rank}.npz")) for rank in (0, 1))
     assert all(np.array_equal(first[key], second[key]) for key in first)  # they agree to the bit
