@@ -47,11 +47,11 @@ class Retired:
     phrases: dict[str, str]
 
     def name(self, name: str, *, member: bool = False) -> str | None:
-        """Return the table's row for a whole name; leading underscores do not count."""
+        """Return the table's row for a whole name; leading underscores count in members alone."""
         bare = name.lstrip("_")
         if bare in self.identifiers:
             return bare
-        return f".{bare}" if member and f".{bare}" in self.identifiers else None
+        return f".{name}" if member and f".{name}" in self.identifiers else None
 
     @functools.cached_property
     def searched(self) -> re.Pattern[str]:
@@ -187,7 +187,9 @@ def report(where: str, matches: Iterator[Match] | set[Match]) -> list[str]:
 
 def files(*parts: str) -> list[Path]:
     """Return every file below some folders of the repository, or the files themselves, that there is a reader for."""
-    paths = [path for part in parts for path in ([ROOT / part] if (ROOT / part).is_file() else (ROOT / part).rglob("*"))]
+    paths = [
+        path for part in parts for path in ([ROOT / part] if (ROOT / part).is_file() else (ROOT / part).rglob("*"))
+    ]
     return sorted(path for path in paths if path.suffix in READERS and path.is_file())
 
 
