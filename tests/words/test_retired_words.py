@@ -109,7 +109,7 @@ def test_a_retired_member_is_seen_wherever_a_member_can_be(word, tmp_path):
         "parameter.py": f"def f({word}: int) -> None: ...",
         "field.py": f"class A:\n    {word}: int\n",
         "f_string.py": f'f"{{x.{word}}}"',
-        "documented.py": f'def f():\n    """Do.\n\n    Parameters\n    ----------\n    a, {word}\n        Of it.\n    """',
+        "documented.py": f'"""Do.\n\n    Parameters\n    ----------\n    a, {word}\n        Of it.\n    """',
         "page.md": f"`Recipe.{word}`",
         "page.html.jinja": f"{{% if a.{word} %}}",
         "page.js": f"a.{word}",
