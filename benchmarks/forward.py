@@ -32,7 +32,8 @@ from datasets import SHARED, path_of
 from torch.utils.flop_counter import FlopCounterMode
 
 from graftwork.backbones.batches import gathered
-from graftwork.backbones.catalogue import find_card, with_pooling
+from graftwork.backbones.cards import with_pooling
+from graftwork.backbones.catalogue import find_card
 from graftwork.backbones.engines import candidates, choose_engine, open_engine, worst_error
 from graftwork.backbones.load import load
 from graftwork.backbones.openvino_engine import has_bf16

@@ -21,7 +21,7 @@ from graftwork.core.plans import linear_candidates
 from graftwork.core.splits import deal, joined_groups
 from graftwork.core.trials import Task
 from graftwork.images.check import check
-from graftwork.images.measurements import measure_images
+from graftwork.images.measure import measure_images
 from graftwork.images.read import read_images
 from graftwork.tournament import run_trials
 from graftwork.steps.backbones import ExtractionOptions, open_backbone

@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from graftwork.images.imageset import ImageSet
-from graftwork.images.measurements import measure_images
+from graftwork.images.measure import measure_images
 from graftwork.images.near_duplicates import near_duplicates
 from graftwork.images.pixels import on_white, upright
 from graftwork.images.read import read_images

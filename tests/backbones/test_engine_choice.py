@@ -130,7 +130,7 @@ def test_without_openvino_plain_torch_runs(
 
 
 def test_two_cards_never_share_a_graph(tiny_card: Callable[..., BackboneCard]) -> None:
-    from graftwork.backbones.catalogue import with_input, with_layers, with_pooling
+    from graftwork.backbones.cards import with_input, with_layers, with_pooling
 
     card = tiny_card()
     others = [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from graftwork.backbones.catalogue import with_pooling
+from graftwork.backbones.cards import with_pooling
 from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard, Preprocess

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from graftwork.backbones.batches import gathered
-from graftwork.backbones.catalogue import with_layers
+from graftwork.backbones.cards import with_layers
 from graftwork.backbones.engines import open_engine, save_graph_of
 from graftwork.backbones.openvino_engine import BATCH, GRAPH_FILE, OpenVINOEngine
 from graftwork.core.facts import BackboneCard

@@ -12,7 +12,7 @@ from graftwork.core.findings import Finding
 from graftwork.core.splits import make_split
 from graftwork.errors import DataError
 from graftwork.images.check import Problems, check, straddling
-from graftwork.images.measurements import measure_images
+from graftwork.images.measure import measure_images
 from graftwork.images.read import read_images
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from graftwork.images.groups import propose_groups
 from graftwork.images.imageset import ImageSet
-from graftwork.images.measurements import Measurements, measure_images
+from graftwork.images.measure import measure_images
+from graftwork.images.measurements import Measurements
 from graftwork.images.read import read_images, with_groups
 
 
@@ -72,7 +73,9 @@ def test_numbers_that_begin_anew_in_each_class_take_the_folder_along(signs: tupl
     assert len(set(grouped.tolist())) == 301
 
 
-def test_two_classes_that_number_their_tracks_alike_are_not_thrown_together(signs: tuple[ImageSet, Measurements]) -> None:
+def test_two_classes_that_number_their_tracks_alike_are_not_thrown_together(
+    signs: tuple[ImageSet, Measurements],
+) -> None:
     images, measurements = signs
     some = np.flatnonzero(images.labels < 8)
     two = dataclasses.replace(images.take(some), labels=images.labels[some] % 2, classes=("even", "odd"))

@@ -9,7 +9,8 @@ from pictures import encoded, paint, picture, write
 from PIL import Image
 
 from graftwork.images import look
-from graftwork.images.measurements import WINDOWS, intensity_range, measure_images, phash_windows
+from graftwork.images.measure import measure_images, phash_windows
+from graftwork.images.measurements import WINDOWS, intensity_range
 from graftwork.images.read import read_images
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from graftwork.core.splits import make_split
 from graftwork.images.check import check
-from graftwork.images.measurements import measure_images
+from graftwork.images.measure import measure_images
 from graftwork.images.near_duplicates import judge, near_duplicates, nominate
 from graftwork.images.read import read_images
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from graftwork.errors import UsageError
 from graftwork.images.check import check
-from graftwork.images.measurements import measure_images
+from graftwork.images.measure import measure_images
 from graftwork.images.near_duplicates import near_duplicates
 from graftwork.images.read import read_images
 from graftwork.images.series import find_series

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from graftwork.backbones.batches import gathered, regrouped
-from graftwork.backbones.catalogue import find_card, with_input
+from graftwork.backbones.cards import with_input
+from graftwork.backbones.catalogue import find_card
 from graftwork.backbones.engines import (
     AGREE,
     REFERENCE,

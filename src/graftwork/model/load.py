@@ -1,177 +1,19 @@
-"""A model folder becomes something that predicts: thread-safe, and without torch where its engine was kept."""
+"""A model folder becomes a model that predicts, without torch where its engine was saved."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from graftwork.core.fitted import Fitted, probabilities
-from graftwork.errors import DataError, ModelError
-from graftwork.images.folders import printable
-from graftwork.images.pixels import BROKEN, pixels, upright
-from graftwork.images.views import views
+from graftwork.backbones.engines import REFERENCE, Engine, open_engine, open_saved_engine
+from graftwork.errors import ModelError
 from graftwork.model.folder import ModelFolder, read_model
-from graftwork.model.novelty import RATE, Novelty
+from graftwork.model.predict import Model
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-    from graftwork.codes.extract import Engine
-
-    Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
-
-CHUNK = 64
-"""Images decoded and held at a time."""
-_HELD = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
-"""What a TIFF can hold in place of modes that it cannot."""
-_OPAQUE = ("1", "L", "P", "RGB")
-"""Modes whose transparency, where there is any, a TIFF does not hold."""
 TOLERANCE = 0.02
-"""How far a probability of a sample may be from the recorded one, on another processor or engine."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What the model says of one image."""
-
-    name: str
-    label: str
-    """The most probable class."""
-    probability: float
-    top: tuple[tuple[str, float], ...]
-    """The most probable classes with their probabilities, best first."""
-    p_value: float | None
-    """Share of the model's own kind of images that lie at least as far out; None where there were too few."""
-    novel: bool | None
-    """Whether the image is flagged as of another kind; None where there were not enough images to tell."""
-
-
-class Model:
-    """A classifier that takes paths, bytes, PIL images and uint8 arrays (h, w, 3).
-
-    Made by :func:`load`. Several threads may predict at the same time; the network itself runs one call at a time.
-    """
-
-    def __init__(self, fitted: Fitted, novelty: Novelty | None, engine: Engine) -> None:
-        self.fitted = fitted
-        self.novelty = novelty
-        self._engine = engine
-        self._running = threading.Lock()
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names, in the order of every probability row."""
-        return self.fitted.head.classes
-
-    def codes(self, images: Sequence[Picture], names: Sequence[str] | None = None) -> NDArray[np.floating]:
-        """(n, d) CNN codes that the head reads; raises DataError naming an image that cannot be read."""
-        told = [_name(image, i) for i, image in enumerate(images)] if names is None else names
-        chunks = [self._codes(images[i : i + CHUNK], told[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
-        width = sum(tap.channels for tap in self.fitted.taps)
-        return np.concatenate(chunks) if chunks else np.zeros((0, width), self.fitted.code_dtype)
-
-    def probabilities(self, images: Sequence[Picture]) -> NDArray[np.float32]:
-        """(n, k) probability rows."""
-        return probabilities(self.fitted, self.codes(images))
-
-    def predict(
-        self, images: Sequence[Picture] | Picture, *, top: int = 1, novelty_rate: float = RATE
-    ) -> list[Prediction]:
-        """Say what each image shows; raises DataError naming an image that cannot be read.
-
-        Parameters
-        ----------
-        top
-            How many classes to name.
-        novelty_rate
-            The share of the model's own kind of images that may be flagged as of another kind.
-        """
-        one = isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif") or getattr(images, "ndim", 4) == 3
-        several = cast("Sequence[Picture]", [images] if one else images)
-        return list(self.stream(several, top=top, novelty_rate=novelty_rate))
-
-    def stream(
-        self,
-        images: Iterable[Picture],
-        *,
-        top: int = 1,
-        novelty_rate: float = RATE,
-        on_error: Callable[[str, DataError], None] | None = None,
-    ) -> Iterator[Prediction]:
-        """Predict images as they come, a few dozen at a time.
-
-        Parameters
-        ----------
-        on_error
-            Told the name and the reason of each image that cannot be read, which is then passed over; without it
-            the first one raises.
-        """
-        waiting = iter(images)
-        number = 0
-        while chunk := list(islice(waiting, CHUNK)):
-            names = [_name(image, number + i) for i, image in enumerate(chunk)]
-            number += len(chunk)
-            arrays = self._decode(chunk, names, on_error)
-            kept = [i for i, array in enumerate(arrays) if array is not None]
-            if kept:
-                codes = self._run([array for array in arrays if array is not None])
-                yield from self._tell([names[i] for i in kept], codes, top, novelty_rate)
-
-    def _tell(
-        self, names: Sequence[str], codes: NDArray[np.floating], top: int, novelty_rate: float
-    ) -> Iterator[Prediction]:
-        rows = probabilities(self.fitted, codes)
-        able = self.novelty is not None and self.novelty.can_flag(novelty_rate)
-        p_values = self.novelty.p_values(codes) if able and self.novelty is not None else None
-        for i, (name, row) in enumerate(zip(names, rows, strict=True)):
-            best = np.argsort(-row, kind="stable")[: max(1, top)]
-            told = tuple((self.classes[c], float(row[c])) for c in best)
-            p = None if p_values is None else float(p_values[i])
-            yield Prediction(name, told[0][0], told[0][1], told, p, None if p is None else p <= novelty_rate)
-
-    def _codes(self, images: Sequence[Picture], names: Sequence[str]) -> NDArray[np.floating]:
-        return self._run([array for array in self._decode(images, names, None) if array is not None])
-
-    def _run(self, arrays: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
-        """(n, d) codes of decoded images (views, px, px, 3), the views averaged."""
-        layers = [tap.name for tap in self.fitted.taps]
-        with self._running:
-            found = list(self._engine.stream(view[None] for array in arrays for view in array))
-        flat = np.concatenate([np.concatenate([codes[layer] for layer in layers], axis=1) for codes in found])
-        dtype = self.fitted.code_dtype
-        each = flat.astype(dtype).astype(np.float32).reshape(len(arrays), -1, flat.shape[1])
-        return np.asarray(each.mean(axis=1), dtype=dtype)
-
-    def _decode(
-        self, images: Sequence[Picture], names: Sequence[str], on_error: Callable[[str, DataError], None] | None
-    ) -> list[NDArray[np.uint8] | None]:
-        preprocess = self.fitted.card.preprocess
-        kinds = views(self.fitted.views, seed=0)
-
-        def decode(image: Picture, name: str) -> NDArray[np.uint8] | DataError:
-            try:
-                data = _bytes(image, name)
-                return np.stack([pixels(data, preprocess, view, name) for view in kinds])
-            except DataError as error:
-                if on_error is None:
-                    raise
-                return error
-
-        with ThreadPoolExecutor() as pool:
-            found = list(pool.map(decode, images, names))
-        for name, array in zip(names, found, strict=True):
-            if isinstance(array, DataError) and on_error is not None:
-                on_error(name, array)
-        return [None if isinstance(array, DataError) else array for array in found]
+"""Maximum difference of a sample's probability from the recorded one, on another processor or engine."""
 
 
 def load(folder: str | Path, *, check: bool = True) -> Model:
@@ -180,90 +22,46 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
     Parameters
     ----------
     check
-        Predict the folder's samples and compare with what they gave when the model was made.
+        Predict the folder's samples and compare with their probabilities when the model was made.
 
     Raises
     ------
     ModelError
-        When the folder is no model, is damaged, was written by a newer graftwork, or does not predict its samples.
+        When the folder is no model, is damaged, was written by another version of graftwork, or does not predict its
+        samples.
     """
     path = Path(folder)
     path = path / "model" if (path / "model" / "manifest.json").is_file() else path
-    held = read_model(path)
-    model = Model(held.fitted, held.novelty, _engine(path, held))
+    contents = read_model(path)
+    model = Model(contents.fitted, contents.novelty, _engine(path, contents))
     if check:
-        _check_samples(path, model, held)
+        _check_samples(path, model, contents)
     return model
 
 
-def _engine(path: Path, held: ModelFolder) -> Engine:
-    """Return the engine kept in the folder; where it is missing or cannot run here, one made from the body."""
-    from graftwork.backbones.engines import REFERENCE, open_engine, open_saved_engine
-
-    kept = open_saved_engine(path / "engine", held.fitted.engine)
-    if kept is not None:
-        return kept
+def _engine(path: Path, contents: ModelFolder) -> Engine:
+    """Return the engine saved in the folder; where it is missing or cannot run here, one made from the body."""
+    saved = open_saved_engine(path / "engine", contents.fitted.engine)
+    if saved is not None:
+        return saved
     body = path / "body.safetensors"
-    card = held.fitted.card
+    card = contents.fitted.card
     if body.is_file():
         card = dataclasses.replace(
-            card, source="file", weights=str(body), weights_sha256=held.manifest["sha256"]["body.safetensors"]
+            card, source="file", weights=str(body), weights_sha256=contents.manifest["sha256"]["body.safetensors"]
         )
-    card = dataclasses.replace(card, taps=held.fitted.taps)
+    card = dataclasses.replace(card, taps=contents.fitted.taps)
     return open_engine(card, REFERENCE)
 
 
-def _check_samples(path: Path, model: Model, held: ModelFolder) -> None:
-    if not held.samples:
+def _check_samples(path: Path, model: Model, contents: ModelFolder) -> None:
+    if not contents.samples:
         return
-    found = model.probabilities([sample.data for sample in held.samples])
-    expected = np.stack([sample.probabilities for sample in held.samples])
-    gap = float(np.abs(found - expected).max())
+    probabilities = model.probabilities([sample.data for sample in contents.samples])
+    expected = np.stack([sample.probabilities for sample in contents.samples])
+    gap = float(np.abs(probabilities - expected).max())
     if gap > TOLERANCE:
         raise ModelError(
             f"{path} must give its samples the probabilities they had, but one is {gap:.3f} off; "
             "copy the folder again, or train again with this version"
         )
-
-
-def _name(image: Picture, number: int) -> str:
-    return printable(str(image)) if isinstance(image, (str, Path)) else f"image {number + 1}"
-
-
-def _bytes(image: Picture, name: str) -> bytes:
-    """Return the bytes of an image file, or of a picture in memory written without loss: one path decodes all."""
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, (str, Path)):
-        try:
-            return Path(image).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
-            why = getattr(error, "strerror", None) or error
-            raise DataError(f"{name} must be a readable image, but: {why}; correct the path") from error
-    return _encoded(image, name)
-
-
-def _encoded(image: Any, name: str) -> bytes:
-    from PIL import Image
-
-    try:
-        if not hasattr(image, "getexif"):
-            image = Image.fromarray(_checked(np.asarray(image), name))
-        image.load()
-        image = upright(image)
-        mode = "RGBA" if image.mode in _OPAQUE and image.has_transparency_data else _HELD.get(image.mode, image.mode)
-        image = image.convert(mode)
-        image.info = {}  # how a file was compressed, and what was told of it, is not to be done again
-        out = io.BytesIO()
-        image.save(out, "TIFF")
-    except BROKEN as error:
-        raise DataError(f"{name} must be a picture that can be encoded, but: {error}; convert it to RGB") from error
-    return out.getvalue()
-
-
-def _checked(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3):
-        raise DataError(
-            f"{name} must be a uint8 array (h, w, 3), but is {array.dtype} {array.shape}; scale to 0..255 and convert"
-        )
-    return array

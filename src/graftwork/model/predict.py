@@ -1,0 +1,216 @@
+"""Images become predictions: thread-safe, from paths, bytes, PIL images and arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.backbones.engines import Engine
+from graftwork.codes.compute import averaged
+from graftwork.core.fitted import Fitted, probabilities
+from graftwork.errors import DataError
+from graftwork.images.decoding import prefetched
+from graftwork.images.folders import printable
+from graftwork.images.pixels import BROKEN, pixels, upright
+from graftwork.images.views import views
+from graftwork.model.novelty import RATE, Novelty
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
+
+CHUNK = 64
+"""Number of images that are decoded and held in memory at a time."""
+_TIFF_MODES = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
+"""What a TIFF can hold in place of modes that it cannot."""
+_OPAQUE = ("1", "L", "P", "RGB")
+"""Modes whose transparency, where there is any, a TIFF does not hold."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The prediction of a model for one image."""
+
+    name: str
+    label: str
+    """The most probable class."""
+    probability: float
+    top: tuple[tuple[str, float], ...]
+    """The most probable classes with their probabilities, best first."""
+    p_value: float | None
+    """Of the hypothesis that the image is like the training images: the share of these that are at least as far from the
+    others; None where there were too few."""
+    novel: bool | None
+    """Whether the image is flagged as unlike the training images; None where there were too few of them."""
+
+
+class Model:
+    """A classifier that takes paths, bytes, PIL images and uint8 arrays (h, w, 3).
+
+    Made by :func:`graftwork.load`. Several threads may predict at the same time; the network itself runs one call at a time.
+    """
+
+    def __init__(self, fitted: Fitted, novelty: Novelty | None, engine: Engine) -> None:
+        self.fitted = fitted
+        self.novelty = novelty
+        self._engine = engine
+        self._running = threading.Lock()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, in the order of every probability row."""
+        return self.fitted.head.classes
+
+    def codes(self, images: Sequence[Picture], names: Sequence[str] | None = None) -> NDArray[np.floating]:
+        """(n, d) CNN codes under the head; raises DataError naming an image that cannot be read."""
+        names = [_name(image, i) for i, image in enumerate(images)] if names is None else names
+        chunks = [self._codes(images[i : i + CHUNK], names[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
+        width = sum(tap.channels for tap in self.fitted.taps)
+        return np.concatenate(chunks) if chunks else np.zeros((0, width), self.fitted.code_dtype)
+
+    def probabilities(self, images: Sequence[Picture]) -> NDArray[np.float32]:
+        """(n, k) probability rows."""
+        return probabilities(self.fitted, self.codes(images))
+
+    def predict(
+        self, images: Sequence[Picture] | Picture, *, top: int = 1, novelty_rate: float = RATE
+    ) -> list[Prediction]:
+        """Predict the class of each image; raises DataError naming an image that cannot be read.
+
+        Parameters
+        ----------
+        top
+            Number of classes to name.
+        novelty_rate
+            Share of images like the training images that may be flagged as novel.
+        """
+        one = isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif") or getattr(images, "ndim", 4) == 3
+        several = cast("Sequence[Picture]", [images] if one else images)
+        return list(self.stream(several, top=top, novelty_rate=novelty_rate))
+
+    def stream(
+        self,
+        images: Iterable[Picture],
+        *,
+        top: int = 1,
+        novelty_rate: float = RATE,
+        on_error: Callable[[str, DataError], None] | None = None,
+    ) -> Iterator[Prediction]:
+        """Predict images as they come, a few dozen at a time.
+
+        Parameters
+        ----------
+        on_error
+            Called with the name and the error of each image that cannot be read, which is then left out; without it
+            the first one raises.
+        """
+        waiting = iter(images)
+        number = 0
+        while chunk := list(islice(waiting, CHUNK)):
+            names = [_name(image, number + i) for i, image in enumerate(chunk)]
+            number += len(chunk)
+            arrays = self._decode(chunk, names, on_error)
+            readable = [i for i, array in enumerate(arrays) if array is not None]
+            if readable:
+                codes = self._run([array for array in arrays if array is not None])
+                yield from self._predictions([names[i] for i in readable], codes, top, novelty_rate)
+
+    def _predictions(
+        self, names: Sequence[str], codes: NDArray[np.floating], top: int, novelty_rate: float
+    ) -> Iterator[Prediction]:
+        rows = probabilities(self.fitted, codes)
+        able = self.novelty is not None and self.novelty.can_flag(novelty_rate)
+        p_values = self.novelty.p_values(codes) if able and self.novelty is not None else None
+        for i, (name, row) in enumerate(zip(names, rows, strict=True)):
+            best = np.argsort(-row, kind="stable")[: max(1, top)]
+            classes = tuple((self.classes[c], float(row[c])) for c in best)
+            p = None if p_values is None else float(p_values[i])
+            yield Prediction(name, classes[0][0], classes[0][1], classes, p, None if p is None else p <= novelty_rate)
+
+    def _codes(self, images: Sequence[Picture], names: Sequence[str]) -> NDArray[np.floating]:
+        return self._run([array for array in self._decode(images, names, None) if array is not None])
+
+    def _run(self, arrays: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
+        """(n, d) codes of decoded images (views, px, px, 3), the views averaged."""
+        layers = [tap.name for tap in self.fitted.taps]
+        with self._running:
+            blocks = list(self._engine.stream(view[None] for array in arrays for view in array))
+        flat = np.concatenate([np.concatenate([block[layer] for layer in layers], axis=1) for block in blocks])
+        by_view = flat.astype(self.fitted.code_dtype).reshape(len(arrays), -1, flat.shape[1])
+        return averaged([by_view[:, view] for view in range(by_view.shape[1])])
+
+    def _decode(
+        self, images: Sequence[Picture], names: Sequence[str], on_error: Callable[[str, DataError], None] | None
+    ) -> list[NDArray[np.uint8] | None]:
+        preprocess = self.fitted.card.preprocess
+        kinds = views(self.fitted.views, seed=0)
+
+        def decode(named: tuple[Picture, str]) -> NDArray[np.uint8] | DataError:
+            image, name = named
+            try:
+                data = _bytes(image, name)
+                return np.stack([pixels(data, preprocess, view, name) for view in kinds])
+            except DataError as error:
+                if on_error is None:
+                    raise
+                return error
+
+        decoded = list(prefetched(decode, zip(images, names, strict=True)))
+        for name, array in zip(names, decoded, strict=True):
+            if isinstance(array, DataError) and on_error is not None:
+                on_error(name, array)
+        return [None if isinstance(array, DataError) else array for array in decoded]
+
+
+def _name(image: Picture, number: int) -> str:
+    return printable(str(image)) if isinstance(image, (str, Path)) else f"image {number + 1}"
+
+
+def _bytes(image: Picture, name: str) -> bytes:
+    """Return the bytes of an image file, or of a picture in memory written without loss: one path decodes all."""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, (str, Path)):
+        try:
+            return Path(image).read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"{name} must be a readable image, but: {why}; correct the path") from error
+    return _encoded(image, name)
+
+
+def _encoded(image: Any, name: str) -> bytes:
+    from PIL import Image
+
+    try:
+        if not hasattr(image, "getexif"):
+            image = Image.fromarray(_checked(np.asarray(image), name))
+        image.load()
+        image = upright(image)
+        mode = (
+            "RGBA" if image.mode in _OPAQUE and image.has_transparency_data else _TIFF_MODES.get(image.mode, image.mode)
+        )
+        image = image.convert(mode)
+        image.info = {}  # neither the compression nor the metadata of its file is written again
+        out = io.BytesIO()
+        image.save(out, "TIFF")
+    except BROKEN as error:
+        raise DataError(f"{name} must be a picture that can be encoded, but: {error}; convert it to RGB") from error
+    return out.getvalue()
+
+
+def _checked(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+        raise DataError(
+            f"{name} must be a uint8 array (h, w, 3), but is {array.dtype} {array.shape}; scale to 0..255 and convert"
+        )
+    return array
