@@ -55,9 +55,7 @@ def layer_names(card: BackboneCard, layers: str) -> tuple[str, ...]:
     return tuple(tap.name for tap in card.taps)
 
 
-def with_pooling(
-    card: BackboneCard, *, pool: Pool = "average", relu: Relu = "auto"
-) -> BackboneCard:
+def with_pooling(card: BackboneCard, *, pool: Pool = "average", relu: Relu = "auto") -> BackboneCard:
     """Return the card with other codes of its layers.
 
     Parameters

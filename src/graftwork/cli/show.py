@@ -16,15 +16,16 @@ from rich.table import Table
 from rich.text import Text
 
 from graftwork.cli.lines import one_line
+from graftwork.core.figures import difference, figure, interval
 
 if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
+    from graftwork.core.facts import Metric
     from graftwork.core.findings import Finding
-    from graftwork.core.metrics import Metric
     from graftwork.core.record import Run
     from graftwork.core.stats import Share
     from graftwork.core.trials import Trial
-    from graftwork.model.load import Prediction
+    from graftwork.model.predict import Prediction
     from graftwork.verbs.check import CheckResult
     from graftwork.verbs.compare import Comparison
     from graftwork.verbs.evaluate import Evaluation
@@ -35,51 +36,40 @@ SHOWN = 3
 _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def figure(metric: Metric, value: float) -> str:
-    """A score as it is read: per cent, or nats for log loss."""
-    return f"{value:.3f}" if metric == "log-loss" else f"{100 * value:.1f} %"
-
-
-def _interval(metric: Metric, low: float, high: float) -> str:
-    if metric == "log-loss":
-        return f"{low:.3f} to {high:.3f}"
-    return f"{100 * low:.1f} to {100 * high:.1f}"
-
-
 def _behind(metric: Metric, row: Row) -> str:
-    """A deficit in points or nats, with a star where it is significant."""
-    deficit = f"{row.deficit:.3f}" if metric == "log-loss" else f"{100 * row.deficit:.1f}"
-    return f"{deficit}{' *' if row.beaten else ''}"
+    """A deficit, with a star where it is significant."""
+    return f"{difference(metric, row.deficit)}{' *' if row.beaten else ''}"
 
 
 def show_run(run: Run) -> None:
-    """Print the verdict, the test and where to look next."""
+    """Print the verdict, the test score and the names of what was written."""
     console = Console()
     show_findings(console, [finding for finding in run.findings if finding.severity != "note"])
     console.print(verdict_table(run.verdict, run.trials))
     console.print(f"[bold]{run.verdict.words}[/bold]: {escape(one_line(run.verdict.because))}", highlight=False)
     if run.test is not None:
-        test = run.test
+        test = run.test.score
         console.print(
-            f"\n[bold]test {run.verdict.metric}: {figure(test.metric, test.value)}[/bold] "
-            f"(95 % interval {_interval(test.metric, test.low, test.high)}, {test.interval}; "
-            f"{len(test.y)} images, {test.how})",
+            f"\n[bold]test {test.metric}: {figure(test.metric, test.value)}[/bold] "
+            f"(95 % interval {interval(test.metric, test.low, test.high)}, {test.interval}; "
+            f"{test.images} images, {run.test.how})",
             highlight=False,
         )
     if run.shift is not None:
-        there = run.shift.score
+        target = run.shift.score
         console.print(
-            f"[bold]on the images of {escape(one_line(run.shift.folder))}: {figure(there.metric, there.value)}[/bold] "
-            f"(95 % interval {_interval(there.metric, there.low, there.high)}, {there.interval}; "
-            f"{there.images} images that chose nothing)",
+            f"[bold]on the target domain, {escape(one_line(run.shift.folder))}: "
+            f"{figure(target.metric, target.value)}[/bold] "
+            f"(95 % interval {interval(target.metric, target.low, target.high)}, {target.interval}; "
+            f"{target.images} images that were not used for the choice)",
             highlight=False,
         )
     folder = Path(run.folder)
-    _plainly(console, f"report: {folder / 'report.html'}")
-    _plainly(console, f"model:  {folder / 'model'}")
+    _print_plain(console, f"report: {folder / 'report.html'}")
+    _print_plain(console, f"model:  {folder / 'model'}")
 
 
-def _plainly(console: Console, text: str) -> None:
+def _print_plain(console: Console, text: str) -> None:
     """Print a line that holds names: as it stands, for names may hold what looks like markup."""
     console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
 
@@ -99,9 +89,9 @@ def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
     table.add_column("seconds", justify="right")
     for number, (row, trial) in enumerate(zip(verdict.rows, trials, strict=True)):
         mark = "chosen" if number == verdict.chosen else "best" if number == verdict.best else ""
-        if trial.ended == "interrupted":  # how far it was then says nothing of it
+        if trial.ended == "interrupted":  # its score so far says nothing about it
             mark = trial.ended
-        _add(table, verdict.metric, row, mark, f"{trial.cost.fit_seconds:.1f}")
+        _add(table, verdict.metric, row, mark, f"{trial.fit_seconds:.1f}")
     table.add_section()
     for row in verdict.baselines:
         _add(table, verdict.metric, row, "", "")
@@ -112,23 +102,23 @@ def _add(table: Table, metric: Metric, row: Row, mark: str, seconds: str) -> Non
     behind = mark or _behind(metric, row)
     style = "bold" if mark == "chosen" else None
     table.add_row(
-        _name(row.label), figure(metric, row.score), _interval(metric, row.low, row.high), behind, seconds, style=style
+        _name(row.label), figure(metric, row.score), interval(metric, row.low, row.high), behind, seconds, style=style
     )
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print what was found, worst first, where, and what to do about it."""
+    """Print findings, the most severe first, with the images concerned and what to do."""
     order = list(_COLOUR)
     for finding in sorted(findings, key=lambda f: order.index(f.severity)):
         colour = _COLOUR[finding.severity]
         console.print(f"[{colour}]{finding.severity} {finding.code}[/{colour}] ", end="")
-        _plainly(console, f"{finding.title}: {finding.because}")
+        _print_plain(console, f"{finding.title}: {finding.because}")
         for name in finding.examples[:SHOWN]:
-            _plainly(console, f"    {name}")
+            _print_plain(console, f"    {name}")
         if finding.examples and finding.count > SHOWN:
-            _plainly(console, f"    and {finding.count - SHOWN} more")
+            _print_plain(console, f"    and {finding.count - SHOWN} more")
         if finding.do:
-            _plainly(console, f"    -> {finding.do}")
+            _print_plain(console, f"    -> {finding.do}")
 
 
 def _print_json(record: Any) -> None:
@@ -146,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 
 def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
-    """Print what every layer reads, and draw it."""
+    """Print the score of every layer, and draw it."""
     if plot is not None:
         from graftwork.reporting.page import write_layer_plot
 
@@ -165,10 +155,10 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
         return
     console = Console()
     show_findings(console, probe.findings)
-    _plainly(console, f"{probe.card.name}, {probe.images} images ({probe.on})")
+    _print_plain(console, f"{probe.card.name}, {probe.images} images ({probe.on})")
     console.print(verdict_table(probe.verdict, probe.trials))
     if plot is not None:
-        _plainly(console, f"plot: {plot}")
+        _print_plain(console, f"plot: {plot}")
 
 
 def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
@@ -184,9 +174,9 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         table.add_row(
             _name(row.label),
             figure(comparison.metric, row.score),
-            _interval(comparison.metric, row.low, row.high),
+            interval(comparison.metric, row.low, row.high),
             _behind(comparison.metric, row),
-            _interval(comparison.metric, row.deficit_low, row.deficit_high),
+            interval(comparison.metric, row.deficit_low, row.deficit_high),
         )
     console.print(table)
     recall = Table(title="recall by class", title_justify="left")
@@ -196,9 +186,9 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     for c, name in enumerate(comparison.classes):
         recall.add_row(_name(name), *(_share(shares[c]) for shares in comparison.recall))
     console.print(recall)
-    console.print(f"{len(comparison.changed)} images changed between the first two runs", highlight=False)
+    console.print(f"{len(comparison.changed)} images are predicted differently by the first two runs", highlight=False)
     for change in comparison.changed[:20]:
-        _plainly(console, f"  {change.name}: {change.first} -> {change.second} (is {change.label})")
+        _print_plain(console, f"  {change.name}: {change.first} -> {change.second} (true class: {change.label})")
 
 
 def _share(share: Share) -> str:
@@ -221,50 +211,50 @@ def write_predictions(predictions: Iterable[Prediction], form: str, top: int) ->
         writer.writerow([p.name, p.label, f"{p.probability:.4f}", novel, p_value, *rest])
 
 
-def show_evaluation(found: Evaluation, *, at_least: float | None, as_json: bool) -> None:
-    """Print the score on fresh images, and apart from it that on images trained on."""
+def show_evaluation(evaluation: Evaluation, *, at_least: float | None, as_json: bool) -> None:
+    """Print the score on new images, and separately that on images that the model was trained on."""
     if as_json:
-        _print_json(found)
+        _print_json(evaluation)
         return
     console = Console()
-    show_findings(console, [finding for finding in found.findings if finding.severity != "note"])
-    for score, which in ((found.fresh, "not trained on"), (found.trained_on, "trained on, exact or near")):
+    show_findings(console, [finding for finding in evaluation.findings if finding.severity != "note"])
+    for score, which in ((evaluation.fresh, "new"), (evaluation.trained_on, "trained on")):
         if score is not None:
             console.print(
                 f"{score.metric} on {score.images} images {which}: [bold]{figure(score.metric, score.value)}[/bold] "
-                f"(95 % interval {_interval(score.metric, score.low, score.high)})",
+                f"(95 % interval {interval(score.metric, score.low, score.high)})",
                 highlight=False,
             )
-    if found.near is None:
-        console.print("near-duplicates of training images were not looked for: what was measured on them is gone")
+    if evaluation.near is None:
+        console.print("near-duplicates of training images were not searched: their measurements are no longer cached")
     table = Table()
     for title in ("class", "recall", "95 %", "precision", "95 %", "images"):
         table.add_column(title, justify="left" if title == "class" else "right")
-    for name, recall, precision in zip(found.classes, found.recall, found.precision, strict=True):
+    for name, recall, precision in zip(evaluation.classes, evaluation.recall, evaluation.precision, strict=True):
         spans = [f"{100 * s.low:.0f} to {100 * s.high:.0f}" if s.of else "-" for s in (recall, precision)]
         table.add_row(_name(name), _share(recall), spans[0], _share(precision), spans[1], str(recall.of))
     console.print(table)
     if at_least is not None:
-        holds = found.fresh.low >= at_least
+        holds = evaluation.fresh.low >= at_least
         console.print(
-            f"at least {at_least}: {'holds' if holds else 'does not hold'} (lower bound {found.fresh.low:.3f})"
+            f"at least {at_least}: {'holds' if holds else 'does not hold'} (lower bound {evaluation.fresh.low:.3f})"
         )
 
 
-def show_check(found: CheckResult, *, as_json: bool) -> None:
+def show_check(result: CheckResult, *, as_json: bool) -> None:
     """Print counts and findings."""
     if as_json:
-        _print_json(found)
+        _print_json(result)
         return
     console = Console()
-    table = Table(title=f"{found.images} images that can be used", title_justify="left")
+    table = Table(title=f"{result.images} images that can be used", title_justify="left")
     table.add_column("class")
     table.add_column("images", justify="right")
-    for name, count in found.per_class.items():
+    for name, count in result.per_class.items():
         table.add_row(_name(name), str(count))
     console.print(table)
-    if found.per_part:
-        console.print(", ".join(f"{part}: {count}" for part, count in found.per_part.items()), highlight=False)
-    show_findings(console, found.findings)
-    if not found.findings:
-        console.print("nothing wrong was found")
+    if result.per_part:
+        console.print(", ".join(f"{part}: {count}" for part, count in result.per_part.items()), highlight=False)
+    show_findings(console, result.findings)
+    if not result.findings:
+        console.print("no problem was found")

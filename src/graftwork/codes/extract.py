@@ -110,9 +110,7 @@ def _fill(
     def write() -> int:
         end = begin + sum(map(_height, held))
         digests = [images.digests[i] for i in rows[begin:end]]
-        space.append(
-            digests, {layer: rounded([block[layer] for block in held], extraction.dtype) for layer in held[0]}
-        )
+        space.append(digests, {layer: rounded([block[layer] for block in held], extraction.dtype) for layer in held[0]})
         return end
 
     try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 from graftwork.core.metrics import calibration
-from graftwork.core.plans import Recipe
 from graftwork.core.record import Run
 from graftwork.reporting import evidence, tables, words
 
 LISTED_CLASSES = 50
-"""Up to so many classes have a line of their own."""
+"""Maximum number of classes that are listed one by one."""
 
 
 def model_card(run: Run) -> str:
@@ -28,18 +27,18 @@ def model_card(run: Run) -> str:
     environment.filters["md"] = escaped
     environment.filters["capital"] = words.capital
     environment.globals["words"] = words
-    judged = evidence.judged(run)
+    scored = evidence.scored(run)
     page = environment.get_template("card.md.jinja").render(
         run=run,
         chosen=words.chosen(run),
-        tuned=isinstance(words.chosen(run).candidate.plan, Recipe),
+        tuned=words.chosen(run).candidate.plan.kind != "linear",
         headline=words.headline(run),
         warnings=[f for f in run.findings if f.severity != "note"],
         classes=tables.class_rows(run) if len(run.classes) <= LISTED_CLASSES else [],
         totals=tables.part_totals(run),
-        judged=judged,
-        ece=calibration(judged.y, judged.probabilities).expected_error,
-        refitted=run.settings.get("final") == "all",
+        scored=scored,
+        ece=calibration(scored.y, scored.probabilities).expected_error,
+        refitted=run.settings["final"] == "all",
         split_digest=evidence.split_digest(run),
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # a file's name may hold bytes that are no text

@@ -47,10 +47,10 @@ def light_to_dark() -> dict[str, str]:
 
 
 def class_colour(index: int) -> str:
-    """The colour of a class on the map."""
+    """The colour of a class in the projection."""
     return CLASS_COLOURS[index % len(CLASS_COLOURS)]
 
 
 def marker_of(index: int) -> str:
-    """The shape of a class on the map; it changes when the colours come round again."""
+    """The shape of a class in the projection; it changes when the colours come round again."""
     return MARKERS[index // len(CLASS_COLOURS) % len(MARKERS)]

@@ -1,11 +1,11 @@
-"""How the layers are laid out beside each other: shared by the chart and the legend beneath it."""
+"""The layout of the layers from left to right: shared by the chart and the legend beneath it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from graftwork.core.choose import Verdict
-from graftwork.core.plans import Linear
+from graftwork.core.plans import linear_of
 from graftwork.core.trials import Trial
 
 SERIES = (
@@ -19,8 +19,8 @@ DASHES = ("dotted", "dashed", "dotdash")
 
 def linear_series(trials: Sequence[Trial]) -> dict[str, list[int]]:
     """The linear classifiers that were tried, in the order of their trials, each with the positions of its trials."""
-    plans = [(i, t.candidate, t.candidate.plan) for i, t in enumerate(trials)]
-    linear = [(i, candidate, plan) for i, candidate, plan in plans if isinstance(plan, Linear)]
+    candidates = [(i, t.candidate) for i, t in enumerate(trials) if t.candidate.plan.kind == "linear"]
+    linear = [(i, candidate, linear_of(candidate)) for i, candidate in candidates]
     differ = {
         "normalise": len({plan.normalise for _, _, plan in linear}) > 1,
         "pool": len({candidate.pool for _, candidate, _ in linear}) > 1,
@@ -39,10 +39,10 @@ def linear_series(trials: Sequence[Trial]) -> dict[str, list[int]]:
 
 
 def layer_axis(trials: Sequence[Trial]) -> dict[str, float]:
-    """Where each layer that a linear classifier reads stands from left to right: single layers in the order they were
+    """Position from left to right of each layer under a linear classifier: single layers in the order they were
     tried, which is by depth, then several together.
     """
-    linear = [t.candidate for t in trials if isinstance(t.candidate.plan, Linear)]
+    linear = [t.candidate for t in trials if t.candidate.plan.kind == "linear"]
     tried = {candidate.layer: len(candidate.taps) for candidate in linear}
     single = [name for name, taps in tried.items() if taps == 1]
     several = [name for name, taps in tried.items() if taps > 1]

@@ -35,10 +35,10 @@
     chart.isDark = toDark;
   });
 
-  // A class that is muted on the map fades, and so do its rings.
-  const muteOnMap = (chart) => {
-    const source = chart.get_model_by_name("map");
-    const legend = document.getElementById("map-legend");
+  // A class that is muted in the projection fades, and so do its rings.
+  const muteClasses = (chart) => {
+    const source = chart.get_model_by_name("projection");
+    const legend = document.getElementById("projection-legend");
     const buttons = [...legend.querySelectorAll("[data-class]")];
     const ring = Array.from(source.get_column("ring"));
     const classes = Array.from(source.get_column("class"));
@@ -66,7 +66,7 @@
       const still = Object.assign(document.createElement("img"), { className: "still", alt: "" });
       place.after(still);
       drawn.push({ document: view.model.document, isDark: false, view, still });
-      if (name === "map") muteOnMap(view.model.document);
+      if (name === "projection") muteClasses(view.model.document);
     } catch (error) {
       place.textContent = `This chart could not be drawn: ${error}`;
       place.classList.add("failed");

@@ -88,7 +88,7 @@ def _charts(run: Run, pictures: dict[int, str]) -> dict[str, UIElement]:
         "seconds": charts.seconds_chart(run.stage_seconds),
     }
     if run.projection is not None:
-        drawn["map"] = charts.projection_chart(run, run.projection, pictures)
+        drawn["projection"] = charts.projection_chart(run, run.projection, pictures)
     return drawn
 
 
@@ -98,7 +98,7 @@ def _layers(verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneC
         "metric": verdict.metric,
         "images": verdict.images or len(trials[0].probabilities),
         "candidates": tables.candidate_rows(verdict, trials, cards),
-        "stakes": words.stakes(verdict, trials),
+        "alternatives": words.alternatives(verdict, trials),
         "cached_augmentations": words.cached_augmentations([trial.candidate for trial in trials]),
         "layers": tables.scores_legend(verdict, linear_series(trials)),
         "cuts": tables.scores_legend(verdict, cuts) if cuts else None,
@@ -108,8 +108,8 @@ def _layers(verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneC
 
 
 def _sections(run: Run) -> dict[str, Any]:
-    doubts, doubts_in_all = evidence.doubts(run)
-    judged = evidence.judged(run)
+    label_errors, n_label_errors = evidence.possible_label_errors(run)
+    scored = evidence.scored(run)
     findings = sorted(run.findings, key=lambda f: _SEVERITIES.index(f.severity))
     return {
         **_layers(run.verdict, run.trials, run.cards),
@@ -119,15 +119,15 @@ def _sections(run: Run) -> dict[str, Any]:
         "totals": tables.part_totals(run),
         "classes": tables.class_rows(run),
         "confusions": tables.frequent_confusions(run),
-        "judged": judged,
+        "scored": scored,
         "mistakes": evidence.mistakes(run),
         "hits": evidence.least_confident_hits(run),
-        "doubts": doubts,
-        "doubts_in_all": doubts_in_all,
+        "label_errors": label_errors,
+        "n_label_errors": n_label_errors,
         "legend": tables.class_legend(run),
-        "ece": calibration(judged.y, judged.probabilities).expected_error,
+        "ece": calibration(scored.y, scored.probabilities).expected_error,
         "ece_before": _expected_error(evidence.before_temperature(run)),
-        "ece_by_chance": calibration_by_chance(judged.probabilities, seed=run.seed),
+        "ece_by_chance": calibration_by_chance(scored.probabilities, seed=run.seed),
         "split_digest": evidence.split_digest(run),
     }
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from graftwork.core import figures
 from graftwork.core.choose import Row, Verdict
-from graftwork.core.facts import BackboneCard
-from graftwork.core.metrics import Metric, confusion
+from graftwork.core.facts import BackboneCard, Metric
+from graftwork.core.metrics import confusion
 from graftwork.core.plans import cost_to_use
 from graftwork.core.record import Run
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.core.trials import Trial
 from graftwork.reporting import words
 from graftwork.reporting.colours import class_colour, marker_of
-from graftwork.reporting.evidence import judged
+from graftwork.reporting.evidence import scored
 from graftwork.reporting.layers import DASHES, SERIES, score_range
 from graftwork.reporting.tunings import on_fewer
 
@@ -48,17 +49,22 @@ def strips(run: Run) -> list[Strip]:
     """The test score, the chosen candidate's validation score and the baselines on one scale."""
     metric, judgement = run.verdict.metric, run.verdict
     rows = [judgement.rows[judgement.chosen], *judgement.baselines]
-    top = 1.0 if metric != "log-loss" else 1.05 * max([r.high for r in rows] + ([run.test.high] if run.test else []))
+    top = (
+        1.0
+        if metric != "log-loss"
+        else 1.05 * max([r.high for r in rows] + ([run.test.score.high] if run.test else []))
+    )
     bars = [_strip(row, row.label if i else f"chosen ({words.SELECTED})", metric, top) for i, row in enumerate(rows)]
     if run.test is None:
         return [dataclasses.replace(bars[0], leads=True), *bars[1:]]
-    test = Row("test", run.test.value, run.test.low, run.test.high, 0, 0, 0, beaten=False)
+    result = run.test.score
+    test = Row("test", result.value, result.low, result.high, 0, 0, 0, beaten=False)
     return [dataclasses.replace(_strip(test, "test", metric, top), leads=True), *bars]
 
 
 def _strip(row: Row, name: str, metric: Metric, top: float) -> Strip:
     at, low, high = (min(max(x / top, 0.0), 1.0) for x in (row.score, row.low, row.high))
-    text, interval = words.figure(metric, row.score), words.interval(metric, row.low, row.high)
+    text, interval = words.figure(metric, row.score), figures.interval(metric, row.low, row.high)
     return Strip(name, text, interval, at, low, high, leads=False)
 
 
@@ -68,10 +74,10 @@ def candidate_rows(
     """Every candidate, the best score first, after them those judged on fewer images; then the baselines."""
     order = sorted(range(len(trials)), key=lambda i: (on_fewer(verdict, trials, i), verdict.rows[i].deficit))
     rows = [_candidate_row(verdict, trials, cards, i) for i in order]
-    nothing = Cell("", -1)
+    empty = Cell("", -1)
     for row in sorted(verdict.baselines, key=lambda r: r.deficit):
-        rows.append({**_score_cells(verdict, row), "c": nothing, "seconds": nothing, "use": nothing, "on": "",
-                     "fate": "a baseline", "chosen": False, "cheap": True})  # fmt: skip
+        rows.append({**_score_cells(verdict, row), "c": empty, "seconds": empty, "use": empty, "on": "",
+                     "outcome": "a baseline", "chosen": False, "baseline": True})  # fmt: skip
     return rows
 
 
@@ -84,30 +90,32 @@ def _candidate_row(
     return {
         **_score_cells(verdict, verdict.rows[position]),
         "c": Cell("" if c is None else f"{c:.2g}", -1.0 if c is None else c),
-        "seconds": Cell(f"{trial.cost.fit_seconds:.1f}", trial.cost.fit_seconds),
+        "seconds": Cell(f"{trial.fit_seconds:.1f}", trial.fit_seconds),
         "use": Cell(f"× {times:.2g}", times),
         "on": f"on {trial.run.sum():,} images" if on_fewer(verdict, trials, position) else "",
-        "fate": words.fate(verdict, trials, position),
+        "outcome": words.outcome(verdict, trials, position),
         "chosen": position == verdict.chosen,
-        "cheap": False,
+        "baseline": False,
     }
 
 
 def _score_cells(verdict: Verdict, row: Row) -> dict[str, Cell | str | bool]:
     metric = verdict.metric
-    low, high = words.gap(metric, row.deficit_low), words.gap(metric, row.deficit_high)
-    behind = "best" if row is verdict.rows[verdict.best] else f"{words.gap(metric, row.deficit)} ({low} to {high})"
+    low, high = figures.difference(metric, row.deficit_low), figures.difference(metric, row.deficit_high)
+    behind = (
+        "best" if row is verdict.rows[verdict.best] else f"{figures.difference(metric, row.deficit)} ({low} to {high})"
+    )
     return {
         "label": words.one_line(row.label),
-        "score": Cell(words.bare(metric, row.score), row.score),
-        "interval": words.interval(metric, row.low, row.high),
+        "score": Cell(figures.number(metric, row.score), row.score),
+        "interval": figures.interval(metric, row.low, row.high),
         "deficit": Cell(behind, row.deficit),
     }
 
 
 def class_rows(run: Run) -> list[dict[str, Cell | str]]:
     """Each class with its images by part, and its recall and precision, the lowest recall first."""
-    images = judged(run)
+    images = scored(run)
     recall, precision = recall_and_precision(confusion(images.y, images.predicted, len(run.classes)))
     label, part = np.array(run.images.labels), np.array(run.images.parts)
     rows: list[dict[str, Cell | str]] = []
@@ -129,11 +137,11 @@ PARTS = {"develop": "develop", "test": "test", "left_out": "left out"}
 
 
 def _share(share: Share) -> Cell:
-    return Cell("–", 2.0) if share.value is None else Cell(words.percent(share.value), share.value)
+    return Cell("–", 2.0) if share.value is None else Cell(figures.percent(share.value), share.value)
 
 
 def _span(share: Share) -> str:
-    return "" if share.value is None else f"{words.percent(share.low)} to {words.percent(share.high)}"
+    return "" if share.value is None else f"{figures.percent(share.low)} to {figures.percent(share.high)}"
 
 
 def part_totals(run: Run) -> dict[str, int]:
@@ -144,8 +152,8 @@ def part_totals(run: Run) -> dict[str, int]:
 
 
 def frequent_confusions(run: Run, limit: int = 8) -> list[tuple[str, str, int, int]]:
-    """The commonest mistakes: true class, predicted class, images, images of the true class."""
-    images, k = judged(run), len(run.classes)
+    """The most frequent mistakes: true class, predicted class, images, images of the true class."""
+    images, k = scored(run), len(run.classes)
     counts = confusion(images.y, images.predicted, k)
     size = counts.sum(axis=1)
     np.fill_diagonal(counts, 0)
@@ -175,7 +183,7 @@ def scores_legend(verdict: Verdict, series: Mapping[str, Sequence[int]]) -> dict
 
 
 def class_legend(run: Run) -> list[dict[str, str | int]]:
-    """Classes with their colour and shape on the map."""
+    """Classes with their colour and shape in the projection."""
     return [
         {"index": c, "name": words.one_line(name), "colour": class_colour(c), "marker": marker_of(c)}
         for c, name in enumerate(run.classes)

@@ -10,7 +10,7 @@ from graftwork.core.record import Run
 from graftwork.reporting import evidence
 
 ROOM_MB = 2.0
-"""Megabytes of text that thumbnails may take; one that also stands on the map counts twice."""
+"""Megabytes of text that thumbnails may take; one that the projection shows too counts twice."""
 _KINDS = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
@@ -19,16 +19,16 @@ def embedded_thumbnails(run: Run, folder: Path | None) -> dict[int, str]:
     if folder is None:
         return {}
     room = ROOM_MB * 1e6
-    mapped = set(evidence.on_projection(run).tolist())
-    found: dict[int, str] = {}
+    projected = set(evidence.on_projection(run).tolist())
+    uris: dict[int, str] = {}
     for row in evidence.images_to_show(run).tolist():
         uri = _data_uri(folder, run.images.digests[row])
-        room -= len(uri) * (2 if row in mapped else 1)
+        room -= len(uri) * (2 if row in projected else 1)
         if room < 0:
             break
         if uri:
-            found[row] = uri
-    return found
+            uris[row] = uri
+    return uris
 
 
 def _data_uri(folder: Path, digest: str) -> str:

@@ -1,38 +1,36 @@
-"""Fine-tunings as the report draws them: how they learned, and what is read where the network is cut."""
+"""Fine-tunings as the report draws them: learning curves, and scores by the layer where the network is cut."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import BackboneCard
-from graftwork.core.plans import Candidate, Linear, Recipe, frozen_depth, labels_of
+from graftwork.core.plans import Candidate, frozen_depth, labels_of, training_of
 from graftwork.core.trials import Trial
 
 Cuts = Mapping[str, Sequence[tuple[float, int]]]
-"""Lines of the cut curve by name: by rising depth, how much is frozen and which trial stands there."""
+"""Lines of the cut curve by name: by rising depth, the share that is frozen and the position of its trial."""
 
 
 def trainings(trials: Sequence[Trial]) -> dict[str, Trial]:
-    """Every training that left a learning curve, by its label; the shares of the way come from one and the same."""
-    found: dict[Candidate, Trial] = {}
+    """Every training that left a learning curve, by its label; one training serves every alpha."""
+    trained: dict[Candidate, Trial] = {}
     for trial in trials:
-        plan = trial.candidate.plan
-        if isinstance(plan, Recipe) and trial.curve:
-            found.setdefault(dataclasses.replace(trial.candidate, plan=dataclasses.replace(plan, alpha=1.0)), trial)
-    if not found:
+        if trial.candidate.plan.kind != "linear" and trial.curve:
+            trained.setdefault(training_of(trial.candidate), trial)
+    if not trained:
         return {}
-    labels = labels_of(list(found))
-    again = [labels[: i + 1].count(label) for i, label in enumerate(labels)]  # recipes may differ in their rates alone
+    labels = labels_of(list(trained))
+    again = [labels[: i + 1].count(label) for i, label in enumerate(labels)]  # learning rates may differ
     names = [label if n == 1 else f"{label} ({n})" for label, n in zip(labels, again, strict=True)]
-    return dict(zip(names, found.values(), strict=True))
+    return dict(zip(names, trained.values(), strict=True))
 
 
 def cut_lines(verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneCard]) -> Cuts:
     """The lines of the cut curve, with the best candidate of each kind at each depth; none where nothing was tuned."""
-    tuned = {t.candidate.backbone for t in trials if isinstance(t.candidate.plan, Recipe)}
+    tuned = {t.candidate.backbone for t in trials if t.candidate.plan.kind != "linear"}
     views = min(t.candidate.views for t in trials)
     lines: dict[str, dict[float, int]] = {}
     for i, trial in enumerate(trials):
@@ -53,6 +51,5 @@ def on_fewer(verdict: Verdict, trials: Sequence[Trial], position: int) -> bool:
 
 
 def _line(candidate: Candidate) -> str:
-    if isinstance(candidate.plan, Linear):
-        return "frozen: linear on that layer"
-    return "from scratch" if candidate.plan.start == "random" else "tuned above it"
+    names = {"linear": "linear classifier on this layer", "scratch": "from scratch"}
+    return names.get(candidate.plan.kind, "fine-tuned above this layer")

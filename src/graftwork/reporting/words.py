@@ -1,4 +1,4 @@
-"""Figures as people read them: shares in per cent, log loss in nats, and the sentences of the headline."""
+"""The sentences of the report; every number in them is written by ``core.figures``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from graftwork.core import figures
 from graftwork.core.choose import Verdict
-from graftwork.core.metrics import Metric, mean_loss, score_from_loss
-from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.facts import Metric
+from graftwork.core.figures import difference, difference_unit, interval, number, unit
+from graftwork.core.metrics import mean_loss, score_from_loss
+from graftwork.core.plans import Candidate, Kind, linear_of, recipe_of
 from graftwork.core.record import Run
 from graftwork.core.trials import Ended, Trial
 
@@ -20,56 +23,23 @@ METRIC_NAMES: dict[Metric, str] = {
     "log-loss": "log loss",
 }
 SELECTED = "validation, selected"
-"""What stands beside every figure that the choice was made on."""
-
-
-def percent(share: float) -> str:
-    """``0.967`` as ``96.7``; what is not all never reads ``100.0``."""
-    for decimals in (1, 2, 3):
-        text = f"{100 * share:.{decimals}f}"
-        if share >= 1 or float(text) < 100:
-            break
-    return text
-
-
-def sure(probability: float) -> str:
-    """The probability of one class for one image; the model is never said to be certain."""
-    if probability < 0.001:
-        return "<\u00a00.1\u00a0%"
-    if probability > 0.999:
-        return ">\u00a099.9\u00a0%"
-    return f"{100 * probability:.1f}\u00a0%"
-
-
-def bare(metric: Metric, value: float) -> str:
-    """A score without its unit."""
-    return f"{value:.3f}" if metric == "log-loss" else percent(value)
-
-
-def unit(metric: Metric) -> str:
-    """The unit of a score."""
-    return "nats" if metric == "log-loss" else "%"
+"""Label of every figure on which the choice was based."""
+NO_BREAK = "\u00a0"
 
 
 def figure(metric: Metric, value: float) -> str:
-    """A score with its unit."""
-    return f"{bare(metric, value)}\u00a0{unit(metric)}"
+    """A score with its unit, which no line break separates from it."""
+    return figures.figure(metric, value).replace(" ", NO_BREAK)
 
 
-def interval(metric: Metric, low: float, high: float) -> str:
-    """An interval of a score, without its unit."""
-    return f"{bare(metric, low)} to {bare(metric, high)}"
+def probability(value: float) -> str:
+    """A probability of one class for one image, with its unit."""
+    return figures.probability(value).replace(" ", NO_BREAK)
 
 
 def seconds(duration: float) -> str:
     """A duration with its unit."""
-    return f"{duration:.1f}\u00a0s" if duration < 100 else f"{duration:,.0f}\u00a0s"
-
-
-def gap(metric: Metric, deficit: float) -> str:
-    """A difference of scores in points or nats, without its unit."""
-    text = f"{deficit:.3f}" if metric == "log-loss" else f"{100 * deficit:.1f}"
-    return text.replace("-", "−") if float(text) else text.lstrip("-")
+    return figures.seconds(duration).replace(" ", NO_BREAK)
 
 
 def one_line(text: str) -> str:
@@ -121,24 +91,25 @@ def headline(run: Run) -> Headline:
         row = run.verdict.rows[run.verdict.chosen]
         between = interval(metric, row.low, row.high)
         return Headline(
-            bare(metric, row.score),
+            number(metric, row.score),
             unit(metric),
             f"{METRIC_NAMES[metric]}{_direction(metric)}, {SELECTED}",
-            f"{_subject(metric, compared(run), 'read out of fold', row.score)} (95 % interval {between}).",
-            "Nothing was tested: the candidate was chosen on these same images, so new ones will read a little worse.",
+            f"{_subject(metric, compared(run), 'predicted out of fold', row.score)} (95 % interval {between}).",
+            "There was no test: the candidate was chosen on these same images, so the score on new images will be a "
+            "little lower.",
             tested=False,
         )
     test = run.test
-    unseen = "each read by a model that was chosen and fitted without it"
-    whom = unseen if test.how == "nested cross-validation" else "that nothing was chosen on"
-    between = interval(metric, test.low, test.high)
+    unseen = "each predicted by a model that was chosen and fitted without it"
+    whom = unseen if test.how == "nested cross-validation" else "that were not used for any choice"
+    between = interval(metric, test.score.low, test.score.high)
     looks = "looked at for the first time" if test.look == 1 else f"look number {test.look} at {test.seen_in_words}"
     return Headline(
-        bare(metric, test.value),
+        number(metric, test.score.value),
         unit(metric),
         f"test {METRIC_NAMES[metric]}{_direction(metric)}",
-        f"{_subject(metric, len(test.y), whom, test.value)} (95 % interval {between}).",
-        f"{capital(test.how)}, {looks}; interval: {test.interval}.",
+        f"{_subject(metric, len(test.y), whom, test.score.value)} (95 % interval {between}).",
+        f"{capital(test.how)}, {looks}; interval: {test.score.interval}.",
         tested=True,
     )
 
@@ -150,12 +121,12 @@ def _direction(metric: Metric) -> str:
 def _subject(metric: Metric, n: int, whom: str, value: float) -> str:
     aside = ", " if whom.startswith("each") else " "
     if metric == "accuracy":
-        return f"Of {n:,} images{aside}{whom}, {figure(metric, value)} were right"
+        return f"Of {n:,} images{aside}{whom}, {figure(metric, value)} were classified correctly"
     return f"On {n:,} images{aside}{whom}, the {METRIC_NAMES[metric]} is {figure(metric, value)}"
 
 
 def majority(run: Run) -> str:
-    """What always giving one answer reads on the images of the headline; empty where no such row was recorded."""
+    """The score of always giving one answer on the images of the headline; empty where it was not recorded."""
     constant = next((b for b in run.baselines if b.name == "majority class"), None)
     if constant is None:
         return ""
@@ -164,92 +135,84 @@ def majority(run: Run) -> str:
     row = constant.probabilities[0]
     value = score_from_loss(metric, mean_loss(metric, y, np.tile(row, (len(y), 1))))
     answer = "the class frequencies" if metric == "log-loss" else f"“{one_line(run.classes[int(row.argmax())])}”"
-    return f"Always answering {answer} would read {figure(metric, value)}."
+    return f"Always answering {answer} would score {figure(metric, value)}."
 
 
 def verdict(run: Run) -> str:
     """The verdict with its reason, as one sentence or two."""
-    judged = run.verdict
-    text = f"{capital(judged.words)}: {one_line(judged.because)}."
-    settle, there = judged.images_to_settle, compared(run)
-    if settle is not None and settle > there:
-        unit_of_doubt = 10 ** max(len(str(settle)) - 2, 0)  # no more than two figures of an estimate are worth reading
-        rounded = -(-settle // unit_of_doubt) * unit_of_doubt
-        have = "there are" if there == len(run.y) else "the folds that were run have"
-        text += f" About {rounded:,} develop images would settle it; {have} {there:,}."
+    conclusion, images = run.verdict, compared(run)
+    text = f"{capital(conclusion.words)}: {one_line(conclusion.because)}."
+    settle = conclusion.images_to_settle
+    if settle is not None and settle > images:
+        rounding = 10 ** max(len(str(settle)) - 2, 0)  # an estimate deserves two digits
+        rounded = -(-settle // rounding) * rounding
+        have = "there are" if images == len(run.y) else "the folds that were run have"
+        text += f" About {rounded:,} develop images would settle it; {have} {images:,}."
     return text
 
 
 def compared(run: Run) -> int:
-    """Develop images on which the candidates were set side by side: those of the folds that all of them ran on."""
+    """Number of develop images on which the candidates were compared: those of the folds that all of them ran on."""
     return len(run.y) if run.verdict.images is None else run.verdict.images
 
 
 ENDED: dict[Ended, str] = {
     "completed": "completed",
-    "represented": "on all folds another linear one was chosen, and stood for it here",
-    "eliminated": "dropped early: others were ahead on the folds that were run",
-    "diverged": "went astray: its loss was no number any more; a lower --lr may mend it",
-    "interrupted": "cut short: not run to its end, which says nothing of it",
+    "represented": "represented by the chosen linear classifier, the only one compared on the folds of the fine-tunings",
+    "eliminated": "eliminated: others scored better on the folds that were run",
+    "diverged": "diverged: its loss became NaN or infinite; a lower --lr may help",
+    "interrupted": "interrupted: it did not run on all folds, which says nothing about it",
 }
 """How a trial ended, and what follows from that."""
 
 
-def fate(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
-    """Why the candidate at ``position`` was chosen or dropped."""
-    row, ended = judged.rows[position], trials[position].ended
-    if position == judged.chosen:
-        return "chosen: reads best" if position == judged.best else "chosen: the cheapest that nothing clearly beats"
+def outcome(verdict: Verdict, trials: Sequence[Trial], position: int) -> str:
+    """Why the candidate at ``position`` was chosen or not."""
+    row, ended = verdict.rows[position], trials[position].ended
+    if position == verdict.chosen:
+        best = position == verdict.best
+        return "chosen: the best score" if best else "chosen: the cheapest that nothing beats significantly"
     if ended != "completed":
         return ENDED[ended]
     if row.beaten:
-        return "dropped: significantly worse than the best"
-    if row.deficit > judged.tolerance:
-        return f"dropped: more than {gap(judged.metric, judged.tolerance)} {points(judged.metric)} behind the best"
-    return "dropped: no clear gain over the chosen, which costs no more"
+        return "not chosen: significantly worse than the best"
+    if row.deficit > verdict.tolerance:
+        return f"not chosen: more than {figures.points(verdict.metric, verdict.tolerance)} behind the best"
+    return "not chosen: no significant gain over the chosen, which costs no more"
 
 
-def stakes(judged: Verdict, trials: Sequence[Trial]) -> str:
-    """Why the chosen candidate won, and what the best of every other kind would have cost: seconds and points."""
-    won = trials[judged.chosen]
-    rivals: dict[str, int] = {}
+def alternatives(verdict: Verdict, trials: Sequence[Trial]) -> str:
+    """Why the chosen candidate won, and the seconds and points of the best of every other kind."""
+    won = trials[verdict.chosen]
+    rivals: dict[Kind, int] = {}
     for i, trial in enumerate(trials):
-        if (kind := _kind(trial)) != _kind(won):
+        if (kind := trial.candidate.plan.kind) != won.candidate.plan.kind:
             rivals[kind] = min(
-                rivals.get(kind, i), i, key=lambda j: (trials[j].ended != "completed", judged.rows[j].deficit)
+                rivals.get(kind, i), i, key=lambda j: (trials[j].ended != "completed", verdict.rows[j].deficit)
             )
-    label = one_line(judged.rows[judged.chosen].label)
-    text = f"Chosen is {label}, tried in {seconds(won.cost.fit_seconds)}: {one_line(judged.because)}."
+    label = one_line(verdict.rows[verdict.chosen].label)
+    text = f"Chosen is {label}, fitted in {seconds(won.fit_seconds)}: {one_line(verdict.because)}."
     if not rivals:
         return text
-    told = [_stake(judged, trials, i) for i in rivals.values()]
-    return f"{text} The best of every other kind: {'; '.join(told)}."
+    sentences = [_alternative(verdict, trials, i) for i in rivals.values()]
+    return f"{text} The best of every other kind: {'; '.join(sentences)}."
 
 
-def _kind(trial: Trial) -> str:
-    plan = trial.candidate.plan
-    if not isinstance(plan, Recipe):
-        return "linear"
-    return "scratch" if plan.start == "random" else "full" if plan.freeze_to is None else "partial"
-
-
-def _stake(judged: Verdict, trials: Sequence[Trial], position: int) -> str:
-    trial, row, won = trials[position], judged.rows[position], judged.rows[judged.chosen]
-    took = f"{one_line(row.label)} took {seconds(trial.cost.fit_seconds)}"
+def _alternative(verdict: Verdict, trials: Sequence[Trial], position: int) -> str:
+    trial, row, won = trials[position], verdict.rows[position], verdict.rows[verdict.chosen]
+    took = f"{one_line(row.label)} took {seconds(trial.fit_seconds)}"
     if trial.ended == "interrupted":
-        return f"{took} until it was cut short, which says nothing of it"
-    behind = gap(judged.metric, abs(row.deficit - won.deficit))
-    where = " on the folds that it ran" if trial.ended in ("eliminated", "diverged") and not trial.run.all() else ""
+        return f"{took} until it was interrupted, which says nothing about it"
+    behind = difference(verdict.metric, abs(row.deficit - won.deficit))
+    part = trial.ended in ("eliminated", "diverged") and not trial.run.all()
+    where = " on the folds that it ran" if part else ""
     if not float(behind):
-        return f"{took} and read the same{where}"
+        return f"{took} and scored the same{where}"
     which = "worse" if row.deficit > won.deficit else "better"
-    known = judged.best in (position, judged.chosen) and not row.beaten  # only differences to the best were judged
-    return f"{took} and read {behind} {points(judged.metric)} {which}{where}{', which may be chance' if known else ''}"
-
-
-def points(metric: Metric) -> str:
-    """The unit of a difference."""
-    return "nats" if metric == "log-loss" else "points"
+    # only differences to the best were judged
+    chance = verdict.best in (position, verdict.chosen) and not row.beaten
+    by = f"{behind} {difference_unit(verdict.metric)}"
+    return f"{took} and scored {by} {which}{where}{', which may be chance' if chance else ''}"
 
 
 def chosen(run: Run) -> Trial:
@@ -258,23 +221,24 @@ def chosen(run: Run) -> Trial:
 
 
 def transfer(candidate: Candidate) -> str:
-    """The layers that are read as they are, or what was tuned."""
-    return one_line(candidate.layer if isinstance(candidate.plan, Linear) else candidate.label)
+    """The layers under the classifier, or what was fine-tuned."""
+    return one_line(candidate.layer if candidate.plan.kind == "linear" else candidate.label)
 
 
-def read_at(candidate: Candidate) -> str:
-    """Where the codes of a candidate come from."""
-    if isinstance(candidate.plan, Linear):
+def codes_from(candidate: Candidate) -> str:
+    """Which layers give the codes of a candidate."""
+    if candidate.plan.kind == "linear":
         return one_line(candidate.layer)
-    return f"{one_line(candidate.taps[-1])} of the tuned network"
+    return f"{one_line(candidate.taps[-1])} of the fine-tuned network"
 
 
 def classifier(trial: Trial) -> str:
     """How a candidate is fitted, in words."""
-    plan = trial.candidate.plan
-    if isinstance(plan, Recipe):
-        begin = "random weights" if plan.start == "random" else "the linear model on its last layer"
-        return f"fine-tuning of {plan.epochs} epochs at a rate of {plan.lr:.2g}, from {begin}"
+    if trial.candidate.plan.kind != "linear":
+        recipe = recipe_of(trial.candidate)
+        begin = "random weights" if recipe.kind == "scratch" else "the linear model on its last layer"
+        return f"fine-tuning for {recipe.epochs} epochs at a learning rate of {recipe.lr:.2g}, from {begin}"
+    plan = linear_of(trial.candidate)
     kind = "softmax (logistic regression)" if plan.loss == "softmax" else "linear SVM"
     scaled = "standardised codes" if plan.normalise == "standard" else "codes of length 1"
     c = trial.details.get("C")
@@ -282,35 +246,41 @@ def classifier(trial: Trial) -> str:
 
 
 def body(candidate: Candidate) -> str:
-    """What became of the network's own weights, in a sentence or two."""
-    plan = candidate.plan
-    if isinstance(plan, Linear):
-        return "The body of the network is used as it came; only the linear classifier was fitted."
-    if plan.start == "random":
-        return "The network was trained on these images alone: nothing of its pretrained weights is left in it."
+    """What was done with the network's own weights, in a sentence or two."""
+    if candidate.plan.kind == "linear":
+        return "The network's own weights were not changed; only the linear classifier was fitted."
+    plan = recipe_of(candidate)
+    if plan.kind == "scratch":
+        return "The network was trained from random weights on these images alone."
     what = (
-        "Every layer of the network and the linear classifier on its last layer were tuned"
+        "Every layer of the network and the linear classifier on its last layer were fine-tuned"
         if plan.freeze_to is None
-        else f"The network is as it came up to {one_line(plan.freeze_to)}, itself included; what lies above it and the "
-        "linear classifier on its last layer were tuned"
+        else f"The network is frozen up to and including {one_line(plan.freeze_to)}; the layers above it and the "
+        "linear classifier on the last layer were fine-tuned"
     )
-    share = "" if plan.alpha == 1 else f" The weights stand {plan.alpha:g} of the way from the pretrained to the tuned."
-    return f"{what}, from the pretrained weights.{share} {cached_augmentations([candidate])}".strip()
+    average = "" if plan.alpha == 1 else f" {_wise_ft(plan.alpha)}"
+    return f"{what}, from the pretrained weights.{average} {cached_augmentations([candidate])}".strip()
+
+
+def _wise_ft(alpha: float) -> str:
+    return (
+        f"The weights are {1 - alpha:g} times those before and {alpha:g} times those after fine-tuning (WiSE-FT, alpha "
+        f"{alpha:g})."
+    )
 
 
 def cached_augmentations(candidates: Sequence[Candidate]) -> str:
-    """Which augmentation was fixed by keeping activations, as a sentence; empty where none was."""
-    plans = [
-        c.plan for c in candidates if isinstance(c.plan, Recipe) and c.plan.cached_augmentations and c.plan.freeze_to
-    ]
+    """Which augmentation was fixed by caching activations, as a sentence; empty where none was."""
+    plans = [recipe_of(c) for c in candidates if c.plan.kind == "partial"]
+    plans = [plan for plan in plans if plan.cached_augmentations]
     if not plans:
         return ""
     counts = sorted({plan.cached_augmentations for plan in plans})
     layers = dict.fromkeys(one_line(plan.freeze_to or "") for plan in plans)
-    views = f"{_any_of(map(str, counts))} cached augmentation{'' if counts == [1] else 's'}, drawn once"
+    views = f"{_any_of(map(str, counts))} augmented view{'' if counts == [1] else 's'}"
     return (
-        f"While the network was tuned above {_any_of(layers)}, each image was seen in {views}: what lies below was "
-        "computed for these alone, and no epoch drew others."
+        f"When fine-tuning above {_any_of(layers)}, activations below were computed once, in {views} of each image, "
+        "and cached; every epoch used one of these views."
     )
 
 
