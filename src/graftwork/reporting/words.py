@@ -158,7 +158,7 @@ def compared(run: Run) -> int:
 
 ENDED: dict[Ended, str] = {
     "completed": "completed",
-    "represented": "represented by the chosen linear classifier, the only one compared on the folds of the fine-tunings",
+    "represented": "represented by the chosen linear classifier, which alone was compared with fine-tunings",
     "eliminated": "eliminated: others scored better on the folds that were run",
     "diverged": "diverged: its loss became NaN or infinite; a lower --lr may help",
     "interrupted": "interrupted: it did not run on all folds, which says nothing about it",
