@@ -76,24 +76,35 @@ def test_the_optimum_is_reached(case, C):
     assert objective(weight, bias, case, C) - reference <= 1e-5 * max(reference, 1e-3 * nothing)
 
 
-@settings(max_examples=20)
+def within_the_law(one, other, case, C):
+    """Whether two solutions of one problem have objectives as close as two that the solver may return.
+
+    Their margins need not be as close: an objective that is off by g leaves room for weights that are off by
+    sqrt(2 g) where the penalty is all that holds them, as that of an SVM on a few images that a large C separates.
+    """
+    first, second = objective(*one, case, C), objective(*other, case, C)
+    nothing = objective(np.zeros_like(one[0]), np.zeros_like(one[1]), case, C)
+    return abs(first - second) <= 1e-5 * max(min(first, second), 1e-3 * nothing)
+
+
+@settings(max_examples=40)
 @given(problems(), st.integers(-3, 3))
 def test_constant_columns_change_nothing_and_weigh_nothing(case, power):
     constant = np.full((len(case["x"]), 1), 3.7)
     wide = np.concatenate([case["x"][:, :1], constant, case["x"][:, 1:]], axis=1)
-    arguments = {"n_classes": case["k"], "loss": case["loss"], "C": 10.0**power}
-    with_it, bias_with_it = fit_linear(wide, case["y"], **arguments)
-    without, bias = fit_linear(case["x"], case["y"], **arguments)
+    arguments = {"n_classes": case["k"], "loss": case["loss"], "C": 10.0**power, "sample_weight": case["weight"]}
+    with_it, bias = fit_linear(wide, case["y"], **arguments)
     assert (with_it[:, 1] == 0).all()
-    margins, expected = wide @ with_it.T + bias_with_it, case["x"] @ without.T + bias
-    np.testing.assert_allclose(margins, expected, atol=1e-2 * max(1, np.abs(expected).max()))
+    without = fit_linear(case["x"], case["y"], **arguments)
+    assert within_the_law((np.delete(with_it, 1, axis=1), bias), without, case, 10.0**power)
 
 
-@settings(max_examples=20)
-@given(problems(), st.integers(-3, 1))
+@settings(max_examples=40)
+@given(problems(), st.integers(-3, 3))
 def test_a_weight_counts_like_so_many_copies(case, power):
     copies = np.random.default_rng(0).integers(1, 4, len(case["y"]))
+    weighted_case = {**case, "weight": copies.astype(float)}
     arguments = {"n_classes": case["k"], "loss": case["loss"], "C": 10.0**power}
-    weighted, _ = fit_linear(case["x"], case["y"], sample_weight=copies.astype(float), **arguments)
-    copied, _ = fit_linear(np.repeat(case["x"], copies, axis=0), np.repeat(case["y"], copies), **arguments)
-    np.testing.assert_allclose(weighted, copied, atol=2e-3 * max(1e-3, np.abs(copied).max()))
+    weighted = fit_linear(case["x"], case["y"], sample_weight=copies.astype(float), **arguments)
+    copied = fit_linear(np.repeat(case["x"], copies, axis=0), np.repeat(case["y"], copies), **arguments)
+    assert within_the_law(weighted, copied, weighted_case, 10.0**power)

@@ -38,6 +38,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.getbasetemp() / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAFTWORK_CACHE", str(folder))
+        patch.setenv("GRAFTWORK_HOME", str(folder.with_name("home")))
         yield folder
 
 

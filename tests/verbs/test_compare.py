@@ -29,7 +29,9 @@ def pair(
         number = 999 - int(path.stem[-3:])
         (renamed / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, renamed / path.parent.name / f"{number}.png")
-    second = graftwork.train(renamed, output=folder / "good", split_from=first.folder, layer="blocks.3", **random_network)
+    second = graftwork.train(
+        renamed, output=folder / "good", split_from=first.folder, layer="blocks.3", **random_network
+    )
     return first, second
 
 

@@ -194,7 +194,9 @@ def prepared_and_opened(settings: dict[str, object], tiny: Path):  # type: ignor
     given = {"test": 0.2, "folds": 3, "group_by": None, "like": None, "seed": 0, "listener": Listener()}
     split_images = prepare(tiny, **given)  # type: ignore[arg-type]
     asked = ExtractionOptions(str(settings["backbone"]))
-    return split_images, open_networks([asked.backbone], asked, split_images.develop, intensity_range=None, listener=Listener())
+    return split_images, open_networks(
+        [asked.backbone], asked, split_images.develop, intensity_range=None, listener=Listener()
+    )
 
 
 def test_a_fold_is_kept_by_all_that_it_depends_on(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
@@ -217,7 +219,8 @@ def test_a_fold_is_kept_by_all_that_it_depends_on(settings: dict[str, object], t
     backbone = backbones.backbone[name]
     card = dataclasses.replace(backbone.extraction.card, weights_sha256="another")
     again = dataclasses.replace(
-        backbones, backbone={name: dataclasses.replace(backbone, extraction=dataclasses.replace(backbone.extraction, card=card))}
+        backbones,
+        backbone={name: dataclasses.replace(backbone, extraction=dataclasses.replace(backbone.extraction, card=card))},
     )
     assert folder() == folder()
     assert len({folder(), folder(other), folder(backbones=again), folder(balanced=True)}) == 4

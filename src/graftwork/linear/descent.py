@@ -65,7 +65,8 @@ def descend(
         A problem is solved when the expected decrease of its objective is at most this share of
         ``max(objective, 1e-3 * objective at zero)``. L-BFGS expects a few times too little where C is large.
     exact
-        Go on with Newton's method, whose expectation is sound near the optimum.
+        Go on with Newton's method, whose expectation is sound near the optimum of a softmax, and of an SVM as long as
+        no image crosses its margin.
     """
     state = _Descent(design, losses, C, start, tolerance)
     if toward is not None:

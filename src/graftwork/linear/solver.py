@@ -85,7 +85,9 @@ def fit_linear(
     sample_weight
         (n,) not negative.
     tolerance
-        Share of the objective that may be left to gain; below 1e-6 Newton's method has the last word.
+        The solver stops when it expects to lower the objective by no more than this share of ``max(objective, 1e-3 *
+        objective at zero)``; below 1e-6 Newton's method has the last word. What is left to gain may be some hundred
+        times that, where an SVM has images right at its margin: they leave it as soon as the weights move.
 
     Returns
     -------
