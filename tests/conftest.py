@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,11 +33,18 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give each test process one cache of its own, and one home for what cannot be computed again."""
+    """Give each test process one cache of its own."""
     folder = tmp_path_factory.getbasetemp() / "cache"
     monkeypatch.setenv("GRAFTWORK_CACHE", str(folder))
-    monkeypatch.setenv("GRAFTWORK_HOME", str(folder.with_name("home")))
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give each test process one home for what cannot be computed again, not that of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAFTWORK_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+        yield
 
 
 class Typed(NamedTuple):

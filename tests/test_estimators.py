@@ -26,7 +26,7 @@ SMALL = {"backbone": "efficientnet_lite0", "input_px": 32}
 
 def painted(estimator, X) -> ImageSet:
     """Rows of numbers as pictures of 32 x 32 pixels: each number a stripe."""
-    fitted = hasattr(estimator, "opened_")
+    fitted = hasattr(estimator, "backbone_")
     X = validate_data(estimator, X, reset=not fitted, dtype=np.float64)
     grey = np.clip(X * 25 + 128, 0, 255).astype(np.uint8)
     stripes = np.repeat(grey, -(-32 // grey.shape[1]), axis=1)[:, :32]

@@ -14,14 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from graftwork.backbones import catalogue
+from graftwork.backbones.cards import with_input, with_layers, with_pooling
 from graftwork.backbones.catalogue import (
     auto_card,
     embedded,
     find_card,
     recommended,
-    with_input,
-    with_layers,
-    with_pooling,
 )
 from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import batchnorm_statistics, load
@@ -278,7 +276,7 @@ def test_some_layers_by_name(tiny_card: Callable[..., BackboneCard]) -> None:
     assert [tap.name for tap in with_layers(card, ["pooled", "stages.1"]).taps] == ["stages.1", "pooled"]
     assert with_layers(card, ["last"]).taps == card.taps[-1:]
     with pytest.raises(
-        BackboneError, match=r"must have the layer stage\.1, but has none; did you mean stages\.1\? it has"
+        BackboneError, match=r"must have the layer stage\.1, but has none \(did you mean stages\.1\?\); it has"
     ):
         with_layers(card, ["stage.1"])
 

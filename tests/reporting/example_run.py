@@ -22,10 +22,10 @@ from threadpoolctl import threadpool_limits
 
 from graftwork.core.choose import choose, resampled_losses, score_interval
 from graftwork.core.facts import BackboneCard, Cost, DatasetFacts, Preprocess, Tap
+from graftwork.core.findings import Finding
 from graftwork.core.metrics import Metric, mean_loss, score_from_loss, softmax
 from graftwork.core.plans import Candidate, Linear, Recipe, cost_to_use
-from graftwork.core.record import Projection, ImageTable, Run, TestScore
-from graftwork.core.findings import Finding
+from graftwork.core.record import ImageTable, Projection, Run, TestScore
 from graftwork.core.splits import Split, make_split
 from graftwork.core.trials import Baseline, Trial
 
@@ -168,7 +168,7 @@ def example_run(
         versions={"graftwork": "0.1.0", "python": "3.11.2", "numpy": np.__version__},
         machine={"processor": "an example processor", "cores": "2", "system": "Linux"},
         command=f"graft train digits --metric {metric} --seed {seed}",
-        settings={"metric": metric, "strategy": "linear", "test": 0.25, "worth": 0.01},
+        settings={"metric": metric, "strategy": "linear", "test": 0.25, "tolerance": 0.01},
         engine="openvino fp32",
         seed=seed,
         classes=classes,

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 from example_run import example_run
 
-from graftwork.core.metrics import doubtful_labels
 from graftwork.core.findings import PAIR, Finding
+from graftwork.core.metrics import doubtful_labels
 from graftwork.core.splits import make_split
 from graftwork.reporting import evidence
 from graftwork.reporting.colours import TOKENS

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from graftwork.core.record import Run
-from graftwork.testing import write_tiny_backbone, write_tiny_images
 from graftwork.listener import Listener
+from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 SMALL = {"strategy": "linear", "backbone": "efficientnet_lite0", "input_px": 32, "loss": "softmax"}
 """Fast settings."""
@@ -38,7 +38,6 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.getbasetemp() / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAFTWORK_CACHE", str(folder))
-        patch.setenv("GRAFTWORK_HOME", str(folder.with_name("home")))
         yield folder
 
 

@@ -51,11 +51,11 @@ def test_each_run_has_the_score_of_its_own_test_and_the_better_one_leads(pair: t
     first, second = pair
     found = graftwork.compare([first.folder, second.folder])
     assert [row.label for row in found.rows] == [first.folder, second.folder]
-    assert [row.score for row in found.rows] == pytest.approx([first.test.value, second.test.value])
+    assert [row.score for row in found.rows] == pytest.approx([first.test.score.value, second.test.score.value])
     assert [(row.low, row.high) for row in found.rows] == [(t.low, t.high) for t in (first.test, second.test)]
-    assert second.test.value > first.test.value
+    assert second.test.score.value > first.test.score.value
     assert found.rows[1].deficit == 0
-    assert found.rows[0].deficit == pytest.approx(second.test.value - first.test.value)
+    assert found.rows[0].deficit == pytest.approx(second.test.score.value - first.test.score.value)
     assert found.rows[0].beaten
 
 
@@ -126,7 +126,7 @@ def test_the_command_prints_the_table_and_the_images(pair: tuple[Run, Run], graf
     found = graftwork.compare([first.folder, second.folder])
     answer = graft("compare", first.folder, second.folder)
     assert answer.code == 0
-    for figure in (f"{100 * first.test.value:.1f} %", f"{100 * second.test.value:.1f} %"):
+    for figure in (f"{100 * first.test.score.value:.1f} %", f"{100 * second.test.score.value:.1f} %"):
         assert figure in answer.out
     row = found.rows[0]
     assert f"{100 * row.deficit:.1f} *" in answer.out
@@ -135,7 +135,7 @@ def test_the_command_prints_the_table_and_the_images(pair: tuple[Run, Run], graf
     assert [cell.strip() for cell in recall.strip("│").split("│")] == [
         "ant", *(f"{100 * shares[0].hits / shares[0].of:.0f} %" for shares in found.recall)
     ]  # fmt: skip
-    assert f"{len(found.changed)} images changed between the first two runs" in answer.out
+    assert f"{len(found.changed)} images are predicted differently by the first two runs" in answer.out
     change = found.changed[0]
     assert f"  {change.name}: {change.first} -> {change.second} (is {change.label})" in answer.out
 
@@ -165,14 +165,16 @@ def test_runs_tested_on_different_images_are_refused_with_what_to_do(
     other = graftwork.train(tiny, output=tmp_path / "other", test="0.5", seed=1, **{**random_network, "layer": "last"})
     here = {other.images.digests[row] for row in other.test.rows}
     there = set(truth_of(pair[0]))
-    with pytest.raises(UsageError, match=f"share {len(here & there)} of {len(here | there)}; train again with --like"):
+    with pytest.raises(
+        UsageError, match=f"share {len(here & there)} of {len(here | there)}; train again with --split-from"
+    ):
         graftwork.compare([pair[0].folder, other.folder])
 
 
 def test_runs_of_different_classes_are_refused(pair: tuple[Run, Run], tmp_path: Path) -> None:
     first = pair[0]
     write_run(dataclasses.replace(first, classes=("ant", "bee", "wasp")), tmp_path / "wasps")
-    with pytest.raises(UsageError, match="runs must know the same classes"):
+    with pytest.raises(UsageError, match="runs must have the same classes"):
         graftwork.compare([first.folder, tmp_path / "wasps"])
 
 

@@ -90,7 +90,7 @@ def test_images_that_tested_the_model_are_not_images_that_it_was_trained_on(
         shutil.copy(tiny / name, tmp_path / name)
     found = graftwork.evaluate(first.folder, tmp_path)
     assert (found.exact, found.near, found.trained_on) == (0, 0, None)
-    assert found.fresh.value == first.test.value
+    assert found.fresh.value == first.test.score.value
 
 
 def test_a_model_fitted_on_every_image_was_trained_on_those_that_tested_it(
@@ -108,18 +108,18 @@ def test_a_model_fitted_on_every_image_was_trained_on_those_that_tested_it(
         graftwork.evaluate(run.folder, tiny)
 
 
-def test_where_looks_are_no_longer_kept_near_duplicates_are_not_looked_for_and_that_is_said(
+def test_where_measurements_are_no_longer_cached_near_duplicates_are_not_searched_and_that_is_said(
     first: Run, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graft
 ) -> None:
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "empty"))
     found = graftwork.evaluate(first.folder, mixed)
     assert (found.exact, found.near) == (EXACT, None)
     assert found.fresh.images == FRESH + NEAR
-    assert "near-duplicates of training images were not looked for" in graft("evaluate", first.folder, mixed).out
+    assert "near-duplicates of training images were not searched" in graft("evaluate", first.folder, mixed).out
 
 
 def test_a_class_that_the_model_does_not_know_is_named(first: Run, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the images have wasp too"):
+    with pytest.raises(DataError, match="the images also have wasp"):
         graftwork.evaluate(first.folder, write_tiny_images(tmp_path, classes=("ant", "wasp"), per_class=3))
 
 
@@ -127,9 +127,9 @@ def test_the_command_prints_both_scores(first: Run, mixed: Path, found: Evaluati
     answer = graft("evaluate", first.folder, mixed, "--quiet")
     assert answer.code == 0
     lines = answer.out.splitlines()
-    fresh = next(line for line in lines if f"accuracy on {FRESH} images not trained on" in line)
+    fresh = next(line for line in lines if f"accuracy on {FRESH} new images" in line)
     assert f": {100 * found.fresh.value:.1f} % (95 % interval {100 * found.fresh.low:.1f} to" in fresh
-    old = next(line for line in lines if f"accuracy on {EXACT + NEAR} images trained on, exact or near" in line)
+    old = next(line for line in lines if f"accuracy on {EXACT + NEAR} images that it was trained on" in line)
     assert f": {100 * found.trained_on.value:.1f} %" in old
     plain = json.loads(graft("evaluate", first.folder, mixed, "--quiet", "--json").out)
     assert (plain["exact"], plain["near"]) == (EXACT, NEAR)
@@ -154,6 +154,6 @@ def test_at_least_is_refused_for_log_loss_before_an_image_is_read(
     run = graftwork.train(tiny, output=tmp_path / "run", layer="blocks.3", metric="log-loss", **random_network)
     answer = graft("evaluate", run.folder, tmp_path / "nowhere", "--at-least", "0.9")
     assert answer.code == 2
-    assert answer.err.startswith("graft: --at-least is for shares, where more is better")
+    assert answer.err.startswith("graft: --at-least needs a metric where higher is better")
     assert "leave it out, or train with another --metric" in answer.err
     assert answer.err.count("\n") == 1

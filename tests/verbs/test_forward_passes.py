@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import graftwork
+from graftwork.steps import backbones
 from graftwork.testing import tiny_image
-from graftwork.verbs import extraction
 
 NEW = 10
 
@@ -36,16 +36,16 @@ class Counted:
 
 @pytest.fixture
 def passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Images that each engine was given that was opened; nothing is kept from before."""
+    """Number of images that each opened engine was given; the cache is empty."""
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
     given: list[int] = []
-    open_engine = extraction.open_engine
+    open_engine = backbones.open_engine
 
-    def backbone(*arguments: object) -> Counted:
+    def counted(*arguments: object) -> Counted:
         given.append(0)
         return Counted(open_engine(*arguments), given)
 
-    monkeypatch.setattr(extraction, "open_engine", backbone)
+    monkeypatch.setattr(backbones, "open_engine", counted)
     return given
 
 
@@ -70,7 +70,7 @@ def test_ten_new_images_cost_ten_passes_to_extract_and_a_second_time_costs_none(
     graftwork.extract(more, output=tmp_path / "again.npz", backbone=backbone)
     assert passes == [60, NEW]  # no engine is made at all
     graftwork.extract(tiny, output=tmp_path / "pad.npz", backbone=backbone, aspect="pad")
-    assert passes == [60, NEW, 60]  # read in another way, nothing of it is known
+    assert passes == [60, NEW, 60]  # other preprocessing, other codes
 
 
 def test_ten_new_images_cost_ten_passes_to_train_and_a_second_run_costs_none(
@@ -86,7 +86,7 @@ def test_ten_new_images_cost_ten_passes_to_train_and_a_second_run_costs_none(
     assert sum(passes) == 60 + NEW
 
 
-def test_one_image_under_two_names_is_read_once(
+def test_one_image_under_two_names_is_extracted_once(
     tiny: Path, tmp_path: Path, passes: list[int], random_network: dict[str, object]
 ) -> None:
     shutil.copytree(tiny, tmp_path / "twice")

@@ -93,4 +93,4 @@ def test_the_command_says_so_in_one_line_and_exits_with_1(
     answer = graft("train", tiny, "-o", tmp_path / "run", "--quiet", *asked)
     assert answer.code == 1
     assert answer.err == f"graft: {tmp_path / 'run' / 'run.json'} must be writable, but: No space left on device; " \
-        "free some space or choose another place (-o, GRAFTWORK_CACHE)\n"  # fmt: skip
+        "free some space or choose another place (-o, GRAFTWORK_CACHE, GRAFTWORK_HOME)\n"  # fmt: skip

@@ -8,29 +8,23 @@ from pathlib import Path
 import pytest
 
 import graftwork
-from graftwork import files
-from graftwork.core.record import Run
 from graftwork.core.findings import Finding
+from graftwork.core.record import Run
+from graftwork.listener import Listener
 from graftwork.runfolder import read_run
 from graftwork.steps.ledger import count_look
-from graftwork.listener import Listener
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which nothing was looked at; codes and all else that is kept costs nothing there."""
-    cache, shared = tmp_path / "cache", Path(files.cache_root())
-    cache.mkdir()
-    for name in files.KEPT:
-        (shared / name).mkdir(parents=True, exist_ok=True)
-        (cache / name).symlink_to(shared / name)
-    monkeypatch.setenv("GRAFTWORK_CACHE", str(cache))
+    """A machine on which nothing was looked at; codes and everything else in the cache is there."""
+    monkeypatch.setenv("GRAFTWORK_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture
 def trained(tiny: Path, tmp_path: Path, random_network: dict[str, object], fresh: None) -> Callable[..., Run]:
-    def train(name: str, **asked: object) -> Run:
-        return graftwork.train(tiny, output=tmp_path / name, layer="blocks.3", **random_network, **asked)
+    def train(name: str, **arguments: object) -> Run:
+        return graftwork.train(tiny, output=tmp_path / name, layer="blocks.3", **random_network, **arguments)
 
     return train
 
@@ -68,13 +62,13 @@ def test_another_division_says_how_many_of_its_test_images_were_looked_at(traine
     assert f"look number 2 at {both} of these 12 images" in (Path(other.folder) / "report.html").read_text("utf-8")
 
 
-@pytest.mark.parametrize("asked", [{}, {"seed": 1}, {"test": "cv", "folds": 3}])
+@pytest.mark.parametrize("arguments", [{}, {"seed": 1}, {"test": "cv", "folds": 3}])
 def test_a_probe_of_all_images_is_a_look_at_each_however_they_are_divided_later(
-    trained: Callable[..., Run], tiny: Path, random_network: dict[str, object], asked: dict[str, object]
+    trained: Callable[..., Run], tiny: Path, random_network: dict[str, object], arguments: dict[str, object]
 ) -> None:
-    found = graftwork.probe(tiny, backbone=random_network["backbone"], on="all")
-    assert (found.on, found.images) == ("all", 60)
-    run = trained("run", **asked)
+    probe = graftwork.probe(tiny, backbone=random_network["backbone"], on="all")
+    assert (probe.on, probe.images) == ("all", 60)
+    run = trained("run", **arguments)
     assert (run.test.look, run.test.seen) == (2, len(run.test.rows))
     assert said(run).because.startswith("this is look 2 at these images on this machine")
 
@@ -82,8 +76,8 @@ def test_a_probe_of_all_images_is_a_look_at_each_however_they_are_divided_later(
 def test_a_probe_of_the_develop_part_is_no_look(
     trained: Callable[..., Run], tiny: Path, random_network: dict[str, object]
 ) -> None:
-    found = graftwork.probe(tiny, backbone=random_network["backbone"])
-    assert (found.on, found.images) == ("develop", 48)
+    probe = graftwork.probe(tiny, backbone=random_network["backbone"])
+    assert (probe.on, probe.images) == ("develop", 48)
     assert trained("run").test.look == 1
 
 
@@ -97,7 +91,7 @@ def test_images_that_nobody_looked_at_are_at_their_first_look(fresh: None) -> No
     assert count_look(["a", "b"], "one", Listener()) == (1, 0)
     assert count_look(["c"], "two", Listener()) == (1, 0)
     assert count_look(["b", "c", "d"], "three", Listener()) == (2, 2)
-    assert count_look(["b", "e"], "four", Listener()) == (3, 1)  # of the one that was looked at most
+    assert count_look(["b", "e"], "four", Listener()) == (3, 1)  # of the image with the highest count
     assert count_look(["a", "b"], "one", Listener()) == (1, 0)
     assert count_look(["e"], "one", Listener()) == (1, 0)  # looked at first by four, but one was there before
     assert count_look(["e"], "five", Listener()) == (3, 1)

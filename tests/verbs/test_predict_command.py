@@ -14,7 +14,7 @@ from PIL import Image
 import graftwork
 from graftwork.core.record import Run
 from graftwork.errors import DataError
-from graftwork.model.load import CHUNK
+from graftwork.model.predict import CHUNK
 
 
 @pytest.fixture(scope="module")

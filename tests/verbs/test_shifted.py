@@ -1,4 +1,4 @@
-"""Images of the place where the model will be used: half choose among linear and tuned, half test."""
+"""The target domain: half of its images choose among linear and fine-tuned models, half test."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from PIL import Image
 
 import graftwork
 from graftwork.core.choose import choose
-from graftwork.core.plans import Linear, Recipe
 from graftwork.errors import DataError
-from graftwork.runfolder import read_run
-from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
-from graftwork.verbs import shifted
 from graftwork.listener import Listener
+from graftwork.runfolder import read_run
+from graftwork.steps import shift
 from graftwork.steps.backbones import Backbones
+from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
 
 pytestmark = pytest.mark.xdist_group("tuning")
 
@@ -36,7 +35,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_half_of_the_images_from_there_choose_and_half_test(
+def test_half_of_the_target_images_choose_and_half_test(
     tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
@@ -46,10 +45,10 @@ def test_half_of_the_images_from_there_choose_and_half_test(
     )  # fmt: skip
     assert run.shift is not None
     assert run.shift.score.images == 24
-    assert len(run.shift.verdict.rows) == 3  # linear, all the way, half of it
+    assert len(run.shift.verdict.rows) == 3  # linear, fine-tuned, WiSE-FT
     chosen = run.trials[run.verdict.chosen].candidate
     assert run.shift.verdict.rows[run.shift.verdict.chosen].label == chosen.label
-    assert "on 24 images of the place where the model will be used" in run.verdict.because
+    assert "on 24 images of the target domain" in run.verdict.because
     assert read_run(Path(run.folder)).shift == run.shift
     (said,) = [finding for finding in run.findings if finding.code == "G307"]
     assert f"{100 * run.shift.score.value:.1f}" in said.because
@@ -69,7 +68,7 @@ class Steps(Listener):
         self.now = name
 
 
-def test_one_training_serves_all_shares_of_the_way(
+def test_one_training_serves_every_alpha(
     tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from graftwork.finetune.loop import _Step
@@ -81,60 +80,55 @@ def test_one_training_serves_all_shares_of_the_way(
         return step(self, *given)
 
     monkeypatch.setattr(_Step, "__call__", counted)
-    monkeypatch.setattr(
-        shifted, "choose", lambda *given, **named: dataclasses.replace(choose(*given, **named), chosen=2)
-    )
+    monkeypatch.setattr(shift, "choose", lambda *given, **named: dataclasses.replace(choose(*given, **named), chosen=2))
     backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
     run = graftwork.train(
         tiny, output=tmp_path / "run", backbone=str(backbone), shifted=elsewhere, folds=3, loss="softmax", epochs=2,
         batch_size=8, freeze_to="blocks.2", time_limit=None, listener=steps,
     )  # fmt: skip
     assert steps.taken["fine-tuning"]
-    assert steps.taken["shifted"] == 2 * math.ceil(run.facts.images / 8)
+    assert steps.taken["target domain"] == 2 * math.ceil(run.facts.images / 8)
     assert not steps.taken["fit"]
-    half = run.trials[run.verdict.chosen].candidate.plan
-    assert isinstance(half, Recipe)
-    assert half.alpha == 0.5
+    average = run.trials[run.verdict.chosen].candidate.plan
+    assert (average.kind, average.alpha) == ("partial", 0.5)
 
 
-def test_the_clock_knows_of_the_images_from_there(
+def test_time_for_the_target_images_is_reserved(
     tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    forecast_images: list[int] = []
 
     def forecast(backbones: Backbones, backbone: str, images: int) -> float:
-        asked.append(images)
+        forecast_images.append(images)
         return 0.0
 
     monkeypatch.setattr(Backbones, "forecast_seconds", forecast)
     backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
     settings = {"backbone": str(backbone), "folds": 3, "loss": "softmax", "time_limit": "1s"}
     graftwork.train(tiny, output=tmp_path / "run", **settings)
-    alone = asked[0]
-    asked.clear()
+    alone = forecast_images[0]
+    forecast_images.clear()
     graftwork.train(tiny, output=tmp_path / "shifted", shifted=elsewhere, **settings)
-    assert asked[0] == alone + 3 * 48
+    assert forecast_images[0] == alone + 3 * 48
 
 
-def test_the_winner_there_is_what_is_kept(
+def test_the_winner_on_the_target_is_saved(
     tiny: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def last(trials, *rest, **named):  # type: ignore[no-untyped-def]
         return dataclasses.replace(choose(trials, *rest, **named), chosen=len(trials) - 1)
 
-    monkeypatch.setattr(shifted, "choose", last)
+    monkeypatch.setattr(shift, "choose", last)
     backbone = write_tiny_backbone(tmp_path, architecture="test_efficientnet")
     run = graftwork.train(
         tiny, output=tmp_path / "run", backbone=str(backbone), shifted=elsewhere, folds=3, loss="softmax", epochs=1,
         batch_size=8, freeze_to="blocks.2", time_limit=None,
     )  # fmt: skip
-    plan = run.trials[run.verdict.chosen].candidate.plan
-    assert isinstance(plan, Recipe)
-    assert not isinstance(plan, Linear)
+    assert run.trials[run.verdict.chosen].candidate.plan.kind == "partial"
     assert "tuned" in graftwork.load(run.folder).fitted.card.name
 
 
-def test_images_from_there_without_labels_leave_the_choice_and_are_spoken_of(
+def test_target_images_without_labels_leave_the_choice_and_are_a_finding(
     tiny: Path, small: dict[str, object], elsewhere: Path, tmp_path: Path
 ) -> None:
     pile = tmp_path / "pile"
@@ -146,38 +140,38 @@ def test_images_from_there_without_labels_leave_the_choice_and_are_spoken_of(
     assert run.test is not None
     (said,) = [finding for finding in run.findings if finding.code == "G311"]
     assert said.count == 48
-    assert "plain fine-tuning is known to lose" in said.because
+    assert "Plain fine-tuning is known to lose" in said.because
 
 
-def test_images_from_there_that_all_belong_together_are_refused(
+def test_target_images_that_all_belong_together_are_refused(
     tiny: Path, small: dict[str, object], tmp_path: Path
 ) -> None:
-    there = write_tiny_images(tmp_path / "there", per_class=10, seed=5)
-    for path in there.rglob("*.png"):
+    target = write_tiny_images(tmp_path / "target", per_class=10, seed=5)
+    for path in target.rglob("*.png"):
         path.rename(path.with_name(f"camera1_{path.name}"))
-    asked = {**small, "group_by": r"^(camera\d|.*)"}
+    arguments = {**small, "group_by": r"^(camera\d|.*)"}
     with pytest.raises(DataError, match="all belong together"):
-        graftwork.train(tiny, output=tmp_path / "run", shifted=there, **asked)
+        graftwork.train(tiny, output=tmp_path / "run", shifted=target, **arguments)
 
 
-def test_what_is_wrong_with_them_is_said_before_anything_is_computed(
+def test_unusable_target_images_are_refused_before_anything_is_computed(
     tiny: Path, small: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from graftwork.verbs import train
+    from graftwork.verbs import train as story
 
-    monkeypatch.setattr(train, "open_networks", lambda *a, **k: pytest.fail("a network was opened"))
-    there = write_tiny_images(tmp_path / "there", classes=("ant", "wasp"), per_class=20, seed=5)
-    with pytest.raises(DataError, match="the images have wasp too"):
-        graftwork.train(tiny, output=tmp_path / "run", shifted=there, **small)
+    monkeypatch.setattr(story, "open_backbones", lambda *a, **k: pytest.fail("a network was opened"))
+    target = write_tiny_images(tmp_path / "target", classes=("ant", "wasp"), per_class=20, seed=5)
+    with pytest.raises(DataError, match="the images also have wasp"):
+        graftwork.train(tiny, output=tmp_path / "run", shifted=target, **small)
 
 
 @pytest.mark.parametrize(
     ("classes", "per_class", "message"),
-    [(("ant", "wasp"), 20, "the images have wasp too"), (("ant", "bee"), 3, "at least 20 images")],
+    [(("ant", "wasp"), 20, "the images also have wasp"), (("ant", "bee"), 3, "20 images or more")],
 )
-def test_images_from_there_must_fit(
+def test_target_images_must_fit(
     tiny: Path, small: dict[str, object], tmp_path: Path, classes: tuple[str, ...], per_class: int, message: str
 ) -> None:
-    there = write_tiny_images(tmp_path / "there", classes=classes, per_class=per_class, seed=5)
+    target = write_tiny_images(tmp_path / "target", classes=classes, per_class=per_class, seed=5)
     with pytest.raises(DataError, match=message):
-        graftwork.train(tiny, output=tmp_path / "run", shifted=there, **small)
+        graftwork.train(tiny, output=tmp_path / "run", shifted=target, **small)

@@ -19,8 +19,8 @@ from graftwork.testing import tiny_image, write_tiny_images
 
 def test_a_folder_becomes_a_tested_model_with_its_evidence(run):
     assert run.test is not None
-    assert run.test.value > 0.6
-    assert run.test.low < run.test.value <= run.test.high
+    assert run.test.score.value > 0.6
+    assert run.test.score.low < run.test.score.value <= run.test.score.high
     assert len(run.images.names) == 60
     assert len(run.test.rows) == 12
     folder = Path(run.folder)
@@ -35,7 +35,7 @@ def test_a_folder_becomes_a_tested_model_with_its_evidence(run):
 def test_the_same_settings_go_on_and_others_are_refused(run, tiny, small):
     again = train(tiny, output=run.folder, **small)
     assert again.verdict == run.verdict
-    assert again.test.value == run.test.value
+    assert again.test.score.value == run.test.score.value
     with pytest.raises(UsageError, match="holds a run with other settings"):
         train(tiny, output=run.folder, **small, seed=1)
 
@@ -87,13 +87,12 @@ def test_a_given_test_part_and_the_rest_share_no_group(tmp_path, small):
 def test_series_that_are_all_one_leave_the_run_alone():
     from types import SimpleNamespace
 
-    from graftwork.verbs import train as story
+    from graftwork.core.trials import Task
+    from graftwork.steps.score import score_with_series_grouped
 
-    split_images = SimpleNamespace(
-        series=np.zeros(20, int), y=np.repeat([0, 1], 10), develop_groups=np.arange(20),
-        split=SimpleNamespace(develop=np.arange(20), folds=np.arange(20) % 5),
-    )  # fmt: skip
-    assert story._score_with_series_apart(SimpleNamespace(seed=0), None, None, split_images) == ()
+    task = Task(np.repeat([0, 1], 10), np.arange(20), np.arange(20) % 5, ("a", "b"))
+    split_images = SimpleNamespace(series=np.zeros(20, int), split=SimpleNamespace(develop=np.arange(20)))
+    assert score_with_series_grouped(None, None, split_images, task) == ()
 
 
 def test_a_seed_below_nothing_is_refused(tiny, tmp_path, small):
@@ -126,7 +125,7 @@ def test_law_4_the_test_images_influence_nothing(run, tiny, tmp_path, small):
     clean.write_text(table.read_text(encoding="utf-8"), encoding="utf-8")
     one = train(clean, output=tmp_path / "one", **small)
     two = train(table, output=tmp_path / "two", **small)
-    assert one.test.value > two.test.value
+    assert one.test.score.value > two.test.score.value
     assert one.verdict == two.verdict
     for a, b in zip(one.trials, two.trials, strict=True):
         assert np.array_equal(a.probabilities, b.probabilities)
@@ -176,7 +175,9 @@ def test_nested_cross_validation_is_refused_where_a_test_part_came_with_the_data
             verb(tmp_path / "data", test="cv", **asked)
     given = train(tmp_path / "data", output=tmp_path / "given", test=0.5, listener=listener, **small)
     assert given.test.how == "given test part"
-    assert any("comes with a test part: its 24 images are tested on, and no share of" in line for line in listener.said)
+    assert any(
+        "comes with a test part: its 24 images are the test part, and no share of" in line for line in listener.said
+    )
     alone = train(tmp_path / "data" / "train", output=tmp_path / "alone", test="cv", folds=3, **small)
     assert len(alone.test.rows) == 24
 
@@ -285,11 +286,11 @@ def test_a_second_run_on_the_same_test_images_is_counted(run, tiny, tmp_path, sm
 
 
 def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_path, monkeypatch, small):
-    from graftwork.codes import extract
+    from graftwork.codes import compute, extract
 
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(extract, "SHARD_IMAGES", 1)
-    real, count = extract.pixels, [0]
+    monkeypatch.setattr(extract, "SHARD_IMAGES", 8)
+    real, count = compute.pixels, [0]
 
     def killed(*arguments):
         count[0] += 1
@@ -297,12 +298,12 @@ def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_pa
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(extract, "pixels", killed)
+    monkeypatch.setattr(compute, "pixels", killed)
     with pytest.raises(KeyboardInterrupt):
         train(tiny, output=tmp_path / "killed", **small)
     count[0] = -1000
     again = train(tiny, output=tmp_path / "killed", **small)
     decoded = count[0] + 1000
-    assert decoded < 60  # what was computed before is kept
+    assert decoded < 60  # what was computed before is cached
     for a, b in zip(again.trials, run.trials, strict=True):
         assert np.array_equal(a.probabilities, b.probabilities)

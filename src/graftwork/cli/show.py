@@ -218,10 +218,10 @@ def show_evaluation(evaluation: Evaluation, *, at_least: float | None, as_json: 
         return
     console = Console()
     show_findings(console, [finding for finding in evaluation.findings if finding.severity != "note"])
-    for score, which in ((evaluation.fresh, "new"), (evaluation.trained_on, "trained on")):
+    for score, which in ((evaluation.fresh, "new images"), (evaluation.trained_on, "images that it was trained on")):
         if score is not None:
             console.print(
-                f"{score.metric} on {score.images} images {which}: [bold]{figure(score.metric, score.value)}[/bold] "
+                f"{score.metric} on {score.images} {which}: [bold]{figure(score.metric, score.value)}[/bold] "
                 f"(95 % interval {interval(score.metric, score.low, score.high)})",
                 highlight=False,
             )
