@@ -12,20 +12,20 @@ from graftwork.reporting.layers import layer_axis, linear_series, score_range
 from graftwork.reporting.page import images_to_show
 
 
-def test_mistakes_are_wrong_test_images_the_surest_first():
+def test_mistakes_are_wrong_test_images_the_most_confident_first():
     run = example_run(n=800, classes=tuple(f"class {i:03d}" for i in range(200)))
     picks = evidence.mistakes(run)
     assert len(picks) == evidence.MISTAKES
     part = np.array(run.images.parts)
     assert all(part[p.row] == "test" and p.label != p.other for p in picks)
     assert all(run.images.labels[p.row] == run.classes[p.label] for p in picks)
-    sure = [p.other_probability for p in picks]
-    assert sure == sorted(sure, reverse=True)
+    confidence = [p.other_probability for p in picks]
+    assert confidence == sorted(confidence, reverse=True)
     wrong = run.test.probabilities.argmax(axis=1) != run.test.y
-    assert sure[0] == run.test.probabilities[wrong].max()
+    assert confidence[0] == run.test.probabilities[wrong].max()
 
 
-def test_hits_are_right_and_the_least_sure_first():
+def test_hits_are_right_and_the_least_confident_first():
     run = example_run(n=240)
     picks = evidence.least_confident_hits(run)
     hit = run.test.probabilities.argmax(axis=1) == run.test.y
@@ -33,9 +33,9 @@ def test_hits_are_right_and_the_least_sure_first():
     assert all(p.other_probability <= p.label_probability for p in picks)
 
 
-def test_doubts_come_from_the_develop_part_out_of_fold():
+def test_possible_label_errors_come_from_the_develop_part_out_of_fold():
     run = example_run(n=240, flip=20)
-    picks, in_all = evidence.doubts(run, limit=5)
+    picks, in_all = evidence.possible_label_errors(run, limit=5)
     rows = run.trials[run.verdict.chosen].probabilities
     doubtful = doubtful_labels(run.y, rows)
     assert in_all == len(doubtful.rows) > len(picks) == 5
@@ -47,7 +47,7 @@ def test_every_image_that_a_section_shows_is_asked_for_once():
     run = example_run(n=240, flip=20)
     wanted = images_to_show(run).tolist()
     assert len(wanted) == len(set(wanted))
-    shown = [*evidence.mistakes(run), *evidence.least_confident_hits(run), *evidence.doubts(run)[0]]
+    shown = [*evidence.mistakes(run), *evidence.least_confident_hits(run), *evidence.possible_label_errors(run)[0]]
     assert {p.row for p in shown} <= set(wanted)
     named = [rows for f in run.findings for _, rows in evidence.example_rows(run, f)]
     assert {row for rows in named for row in rows} <= set(wanted)

@@ -52,7 +52,9 @@ def test_each_run_has_the_score_of_its_own_test_and_the_better_one_leads(pair: t
     found = graftwork.compare([first.folder, second.folder])
     assert [row.label for row in found.rows] == [first.folder, second.folder]
     assert [row.score for row in found.rows] == pytest.approx([first.test.score.value, second.test.score.value])
-    assert [(row.low, row.high) for row in found.rows] == [(t.low, t.high) for t in (first.test, second.test)]
+    assert [(row.low, row.high) for row in found.rows] == [
+        (t.score.low, t.score.high) for t in (first.test, second.test)
+    ]
     assert second.test.score.value > first.test.score.value
     assert found.rows[1].deficit == 0
     assert found.rows[0].deficit == pytest.approx(second.test.score.value - first.test.score.value)
@@ -137,7 +139,7 @@ def test_the_command_prints_the_table_and_the_images(pair: tuple[Run, Run], graf
     ]  # fmt: skip
     assert f"{len(found.changed)} images are predicted differently by the first two runs" in answer.out
     change = found.changed[0]
-    assert f"  {change.name}: {change.first} -> {change.second} (is {change.label})" in answer.out
+    assert f"  {change.name}: {change.first} -> {change.second} (true class: {change.label})" in answer.out
 
 
 def test_the_command_gives_programs_the_same_figures(pair: tuple[Run, Run], graft) -> None:

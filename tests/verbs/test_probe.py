@@ -51,7 +51,7 @@ def test_a_baseline_within_three_points_of_the_winner_is_a_shortcut(found: Probe
     said = of(found, "G301")
     assert said is not None
     assert said.severity == "warning"
-    assert said.because.startswith(f"{nearest.label} alone reads {100 * nearest.score:.1f} %")
+    assert said.because.startswith(f"{nearest.label} alone scores {100 * nearest.score:.1f} %")
 
 
 def test_where_only_the_network_reads_the_images_no_shortcut_is_said(

@@ -117,15 +117,15 @@ def learning_chart(curves: Mapping[str, Trial]) -> UIElement:
     plot.xaxis.ticker = BasicTicker(min_interval=1)
     plot.xgrid.grid_line_color = None
     for (name, trial), (token, marker) in zip(curves.items(), SERIES, strict=False):
-        trained, left_out = (list(losses) for losses in zip(*trial.curve, strict=True))
-        epochs = list(range(1, len(trained) + 1))
-        plot.line(epochs, trained, line_color=light(token), line_width=1, line_dash="dotted")
-        plot.line(epochs, left_out, line_color=light(token), line_width=2.4)
-        source = ColumnDataSource({"epoch": epochs, "trained": trained, "left_out": left_out})
-        dots = plot.scatter("epoch", "left_out", source=source, marker=marker, size=6, fill_color=light(token),
+        training, validation = (list(losses) for losses in zip(*trial.curve, strict=True))
+        epochs = list(range(1, len(training) + 1))
+        plot.line(epochs, training, line_color=light(token), line_width=1, line_dash="dotted")
+        plot.line(epochs, validation, line_color=light(token), line_width=2.4)
+        source = ColumnDataSource({"epoch": epochs, "training": training, "validation": validation})
+        dots = plot.scatter("epoch", "validation", source=source, marker=marker, size=6, fill_color=light(token),
                             line_color=light(token))  # fmt: skip
-        tips = [("", words.one_line(name).replace("@", "@@")), ("epoch", "@epoch"), ("left out", "@left_out{0.000}"),
-                ("trained on", "@trained{0.000}")]  # fmt: skip
+        tips = [("", words.one_line(name).replace("@", "@@")), ("epoch", "@epoch"), ("validation loss", "@validation{0.000}"),
+                ("training loss", "@training{0.000}")]  # fmt: skip
         plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     return plot
 
