@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +37,21 @@ class Split:
         return hashlib.sha256(b"|".join(np.asarray(p, np.int64).tobytes() for p in parts)).hexdigest()[:16]
 
 
+def numbered(groups: NDArray[Any]) -> Ints:
+    """(n,) group numbers in order of first appearance, so that equal partitions are equal arrays."""
+    _, first, number = np.unique(groups, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return np.asarray(rank[number.ravel()])
+
+
 def joined_groups(n: int, *partitions: Ints) -> Ints:
     """Return the finest grouping of n images in which images that share a group in any partition share one."""
     if not partitions:
         return np.arange(n)
     rows, columns = [], []
     for offset, partition in enumerate(partitions):
-        _, number = np.unique(partition, return_inverse=True)
+        number = numbered(partition)
         rows.append(np.arange(n))
         columns.append(n * (offset + 1) + number)
     size = n * (len(partitions) + 1)

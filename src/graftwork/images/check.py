@@ -1,41 +1,30 @@
-"""What is wrong with a set of images, judged from one look at each; no image is opened here.
-
-Codes: G101 unreadable, G102 wrong suffix, G103 exact copies, G104 exact copies with different labels, G105 near-duplicates,
-G106 near-duplicates with different labels, G107 a large part is near-duplicates of one another, G108 copies across given parts,
-G109 told groups across given parts, G110 likely groups, G111 tiny, G112 huge, G113 imbalance, G114 more than 8 bits,
-G115 pages or frames, G116 classes of one image, G117 one class only, G118 likely series, G119 colours of 16 bits; G201
-likely groups across a split. G121 to G129 come from reading.
-"""
+"""What is wrong with a set of images, judged from what was measured on each; no image is opened here."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from graftwork.core.arrays import Ints
-from graftwork.core.findings import PAIR, Finding, Severity
-from graftwork.core.splits import Split, joined_groups
+from graftwork.core.arrays import Ints, Mask
+from graftwork.core.findings import PAIR, Finding, finding
+from graftwork.core.splits import Split, joined_groups, numbered
 from graftwork.errors import DataError, UsageError
-from graftwork.images.groups import Proposal, partition, propose_groups
+from graftwork.images.groups import Proposal, propose_groups
 from graftwork.images.imageset import ImageSet
-from graftwork.images.listing import EXAMPLES, few
+from graftwork.images.listing import few
 from graftwork.images.measurements import NARROWED, Measurements, intensity_range
 from graftwork.images.near_duplicates import NearDuplicates, near_duplicates
 from graftwork.images.series import find_series
 
-Marks = NDArray[np.bool_]
-
 HUGE_TIMES = 4
-"""An image is huge when its shorter side is more than so many times the network's input."""
+"""An image is huge when its shorter side is more than this multiple of the network's input."""
 LARGE_SHARE = 0.05
 SERIES = "series"
-"""What to say for groups where no name tells, but pictures seem to come in series."""
-MOST_NAMED = 1000
-"""Unreadable images that a finding names: people mend them one by one."""
+"""Value of ``--group-by`` where no name gives groups, but images seem to come in series."""
+MAX_UNREADABLE = 1000
+"""Maximum number of unreadable images that a finding names: people repair them one by one."""
 _IMBALANCE = 4
 _SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -53,19 +42,19 @@ _SUFFIXES = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problems:
-    """What was found, and what follows from it for a split."""
+    """Findings about a set of images, and what follows from them for a split."""
 
     findings: tuple[Finding, ...]
     usable: Ints
-    """Indices of images that can be read and whose label is not contradicted by an exact copy."""
+    """Indices of images that can be decoded and have no exact copy with another label."""
     groups: Ints
-    """(len(usable),) what stays on one side: told groups, exact copies and near-duplicates, joined."""
+    """(len(usable),) images of one number stay on one side: given groups, exact copies and near-duplicates, joined."""
     near: NearDuplicates
-    """Near-duplicates among the usable images, exact ones included."""
+    """Near-duplicates among the usable images, exact copies included."""
     proposals: tuple[Proposal, ...]
-    """Likely groups that were not told."""
+    """Likely groups that were not given."""
     series: Ints | None
-    """(len(usable),) a wider grouping for a pessimistic figure; None where groups are told, or nothing points to
+    """(len(usable),) a wider grouping for a pessimistic figure; None where groups are given, or nothing points to
     series."""
 
 
@@ -75,7 +64,7 @@ def check(images: ImageSet, measurements: Measurements, *, input_px: int = 224, 
     Parameters
     ----------
     join_series
-        Likely series are believed: each stands on one side.
+        Likely series are taken as groups: each stays on one side.
 
     Raises
     ------
@@ -92,42 +81,42 @@ def check(images: ImageSet, measurements: Measurements, *, input_px: int = 224, 
     conflicting = _conflicting(images, measurements)
     usable = np.flatnonzero(measurements.readable & ~conflicting)
     if not len(usable):
-        raise DataError(f"every image of {images.root} is there with two labels: correct them")
-    kept, seen = images.take(usable), measurements.take(usable)
-    near = near_duplicates(seen, kept.labels)
-    copies = joined_groups(len(kept), partition(kept.digests), near.groups)
-    groups = copies if kept.groups is None else joined_groups(len(kept), copies, partition(kept.groups))
-    proposals = propose_groups(kept, seen)
-    series = find_series(seen, kept.labels, near) if kept.groups is None else None
-    told_of = _series(kept, series)
+        raise DataError(f"every image of {images.root} has an exact copy with another label: correct the labels")
+    good, measured = images.take(usable), measurements.take(usable)
+    near = near_duplicates(measured, good.labels)
+    copies = joined_groups(len(good), numbered(good.digests), near.groups)
+    groups = copies if good.groups is None else joined_groups(len(good), copies, numbered(good.groups))
+    proposals = propose_groups(good, measured)
+    series = find_series(measured, good.labels, near) if good.groups is None else None
+    series_findings = _series(good, series)
     if join_series:
         if series is None:
             raise UsageError(f"--group-by {SERIES} needs images that come in series, but none seem to; leave it out")
-        groups, series, told_of = joined_groups(len(kept), groups, series), None, []
+        groups, series, series_findings = joined_groups(len(good), groups, series), None, []
     findings = [
         *_unreadable(images, measurements),
         *_wrong_suffix(images, measurements),
-        *_exact(kept),
+        *_exact(good),
         *_conflicting_finding(images, conflicting),
-        *_near(kept, near, copies),
-        *_across_parts(kept, copies),
+        *_near(good, near, copies),
+        *_across_parts(good, copies),
         *_proposed(proposals),
-        *told_of,
-        *_sizes(kept, seen, input_px),
-        *_depth(kept, seen),
-        *_narrowed(kept, seen),
-        *_pages(kept, seen),
-        *_counts(kept),
+        *series_findings,
+        *_sizes(good, measured, input_px),
+        *_depth(good, measured),
+        *_narrowed(good, measured),
+        *_pages(good, measured),
+        *_counts(good),
     ]
     return Problems(tuple(findings), usable, groups, near, proposals, series)
 
 
 def straddling(images: ImageSet, measurements: Measurements, split: Split) -> tuple[Finding, ...]:
-    """Warnings about likely groups, not told, that stand on both sides of a split."""
-    found = []
+    """G201: likely groups, not given, that have images on both sides of a split."""
+    findings = []
     for proposal in propose_groups(images, measurements):
-        number = partition(proposal.groups)
-        judged = split.test if len(split.test) else split.develop  # without a test part the folds test
+        number = numbered(proposal.groups)
+        testing = split.test if len(split.test) else split.develop  # without a test part the folds test
         both = (
             np.intersect1d(number[split.develop], number[split.test])
             if len(split.test)
@@ -135,31 +124,23 @@ def straddling(images: ImageSet, measurements: Measurements, split: Split) -> tu
         )
         if not len(both):
             continue
-        at_stake = judged[np.isin(number[judged], both)]
+        concerned = testing[np.isin(number[testing], both)]
         because = (
-            f"{len(both)} likely groups have images on both sides, {len(at_stake)} of {len(judged)} images that test "
-            f"among them: the figure may be optimistic. {_evidence_in_words(proposal)}"
+            f"{len(both)} likely groups have images on both sides, {len(concerned)} of the {len(testing)} test images "
+            f"among them: the score may be optimistic. {_evidence_in_words(proposal)}"
         )
-        do = f"--group-by '{proposal.group_by}'"
-        names = [images.names[i] for i in at_stake]
-        found.append(_finding("G201", "warning", "likely groups straddle the split", because, do, names))
-    return tuple(found)
+        names = [images.names[i] for i in concerned]
+        findings.append(finding("G201", because, do=f"--group-by '{proposal.group_by}'", examples=names))
+    return tuple(findings)
 
 
 def _in_several(number: Ints, folds: Ints) -> Ints:
     """Groups with images in more than one fold."""
     groups = np.unique(np.stack([number, folds]), axis=1)[0]
-    found: Ints = np.flatnonzero(np.bincount(groups) > 1)
-    return found
+    return np.asarray(np.flatnonzero(np.bincount(groups) > 1))
 
 
-def _finding(
-    code: str, severity: Severity, title: str, because: str, do: str = "", names: Sequence[str] = (), count: int = 0
-) -> Finding:
-    return Finding(code, severity, title, because, do, count=count or len(names), examples=tuple(names[:EXAMPLES]))
-
-
-def _names(images: ImageSet, marked: Marks | Ints) -> list[str]:
+def _names(images: ImageSet, marked: Mask | Ints) -> list[str]:
     index = np.flatnonzero(marked) if marked.dtype == bool else marked
     return [images.names[i] for i in index]
 
@@ -170,11 +151,10 @@ def _unreadable(images: ImageSet, measurements: Measurements) -> list[Finding]:
         return []
     first = int(np.flatnonzero(~measurements.readable)[0])
     because = (
-        f"{len(names)} of {len(images)} images cannot be decoded and are left out; the first, {names[0]}, "
+        f"{len(names)} of {len(images)} images cannot be decoded and are not used; the first, {names[0]}, "
         f"{measurements.error[first]}"
     )
-    found = _finding("G101", "warning", "unreadable images", because, "replace or remove them", names)
-    return [dataclasses.replace(found, examples=tuple(names[:MOST_NAMED]))]
+    return [finding("G101", because, do="replace or remove them", examples=names, named=MAX_UNREADABLE)]
 
 
 def _wrong_suffix(images: ImageSet, measurements: Measurements) -> list[Finding]:
@@ -185,37 +165,36 @@ def _wrong_suffix(images: ImageSet, measurements: Measurements) -> list[Finding]
             wrong.append(f"{name} ({format})")
     if not wrong:
         return []
-    because = f"{len(wrong)} files are of another format than their names say; the content is believed"
-    return [_finding("G102", "note", "wrong suffixes", because, "rename them for other programs' sake", wrong)]
+    because = f"the names of {len(wrong)} files suggest another format than that of their content, which is used"
+    return [finding("G102", because, do="rename them for other programs", examples=wrong)]
 
 
-def _conflicting(images: ImageSet, measurements: Measurements) -> Marks:
+def _conflicting(images: ImageSet, measurements: Measurements) -> Mask:
     """(n,) exact copies with different labels; those in a given test part stay, since it is never changed."""
-    digest = partition(images.digests)
+    digest = numbered(images.digests)
     labels_of = np.unique(np.stack([digest, images.labels]), axis=1)[0]
     conflicting = (np.bincount(labels_of) > 1)[digest] & measurements.readable
     return np.asarray(conflicting if images.parts is None else conflicting & (images.parts != "test"), np.bool_)
 
 
-def _conflicting_finding(images: ImageSet, conflicting: Marks) -> list[Finding]:
+def _conflicting_finding(images: ImageSet, conflicting: Mask) -> list[Finding]:
     if not conflicting.any():
         return []
-    digest = partition(images.digests)
+    digest = numbered(images.digests)
     order = np.flatnonzero(conflicting)[np.argsort(digest[conflicting], kind="stable")]
-    because = f"{int(conflicting.sum())} images are exact copies of images with another label, and are left out"
-    names = _names(images, order)
-    return [_finding("G104", "warning", "one image, two labels", because, "correct their labels", names)]
+    because = f"{int(conflicting.sum())} images are exact copies of images with another label, and are not used"
+    return [finding("G104", because, do="correct their labels", examples=_names(images, order))]
 
 
 def _exact(images: ImageSet) -> list[Finding]:
-    digest = partition(images.digests)
+    digest = numbered(images.digests)
     copied = (np.bincount(digest) > 1)[digest]
     if not copied.any():
         return []
     extra = int(copied.sum() - len(np.unique(digest[copied])))
     order = np.flatnonzero(copied)[np.argsort(digest[copied], kind="stable")]
-    because = f"{extra} images are exact copies of others; copies stand on one side of every split"
-    return [_finding("G103", "note", "exact copies", because, "", _names(images, order), extra)]
+    because = f"{extra} images are exact copies of others; copies stay on one side of every split"
+    return [finding("G103", because, examples=_names(images, order), count=extra)]
 
 
 def _pairs(images: ImageSet, pairs: Ints) -> list[str]:
@@ -223,42 +202,38 @@ def _pairs(images: ImageSet, pairs: Ints) -> list[str]:
 
 
 def _near(images: ImageSet, near: NearDuplicates, copies: Ints) -> list[Finding]:
-    found: list[Finding] = []
+    findings: list[Finding] = []
     alike = np.unique(near.pairs)
     if len(alike):
         because = (
             f"{len(alike)} of {len(images)} images have a near-duplicate (likeness {near.threshold:.2f} or more); "
-            "near-duplicates stand on one side of every split"
+            "near-duplicates stay on one side of every split"
         )
-        found.append(_finding("G105", "note", "near-duplicates", because, "", _pairs(images, near.pairs), len(alike)))
+        findings.append(finding("G105", because, examples=_pairs(images, near.pairs), count=len(alike)))
     one, other = images.labels[near.pairs].T
     conflicting = near.pairs[one != other]
     if len(conflicting):
         because = f"{len(conflicting)} pairs of near-duplicates have different labels: one label may be wrong"
-        pairs = _pairs(images, conflicting)
-        found.append(
-            _finding("G106", "warning", "near-duplicates with different labels", because, "look at them", pairs)
-        )
+        findings.append(finding("G106", because, do="look at them", examples=_pairs(images, conflicting)))
     size = np.bincount(copies)
     if size.max() > max(2, LARGE_SHARE * len(images)):
         largest = copies == int(size.argmax())
         because = (
-            f"{int(size.max())} of {len(images)} images hang together as near-duplicates, and all stand on one side: "
-            "frames of one film, or pictures too alike to tell"
+            f"{int(size.max())} of {len(images)} images are linked as near-duplicates, and all stay on one side: frames "
+            "of one film, or images that are too similar to tell apart"
         )
-        names = _names(images, largest)
-        found.append(_finding("G107", "warning", "one large group of near-duplicates", because, "look at them", names))
-    return found
+        findings.append(finding("G107", because, do="look at them", examples=_names(images, largest)))
+    return findings
 
 
 def _across_parts(images: ImageSet, copies: Ints) -> list[Finding]:
     if images.parts is None:
         return []
     test = images.parts == "test"
-    found = []
-    for code, groups, title, what in (
-        ("G108", copies, "copies across the given split", "are copies, exact or near, of test images"),
-        ("G109", images.groups, "groups across the given split", "share a group with test images"),
+    findings = []
+    for code, groups, what in (
+        ("G108", copies, "are copies or near-duplicates of test images"),
+        ("G109", images.groups, "share a group with test images"),
     ):
         if groups is None:
             continue
@@ -266,19 +241,22 @@ def _across_parts(images: ImageSet, copies: Ints) -> list[Finding]:
         if leaking.any():
             because = (
                 f"{int(leaking.sum())} of {int((~test).sum())} training images {what}; the test part is not changed, "
-                "these are left out of training"
+                "these are not used for training"
             )
-            found.append(_finding(code, "warning", title, because, "", _names(images, leaking)))
-    return found
+            findings.append(finding(code, because, examples=_names(images, leaking)))
+    return findings
 
 
 def _proposed(proposals: tuple[Proposal, ...]) -> list[Finding]:
-    found = []
-    for proposal in proposals:
-        because = f"{proposal.words}. {_evidence_in_words(proposal)}"
-        do = f"--group-by '{proposal.group_by}'"
-        found.append(_finding("G110", "warning", "images may belong together", because, do, count=proposal.n_groups))
-    return found
+    return [
+        finding(
+            "G110",
+            f"{proposal.words}. {_evidence_in_words(proposal)}",
+            do=f"--group-by '{proposal.group_by}'",
+            count=proposal.n_groups,
+        )
+        for proposal in proposals
+    ]
 
 
 def _series(images: ImageSet, series: Ints | None) -> list[Finding]:
@@ -290,19 +268,19 @@ def _series(images: ImageSet, series: Ints | None) -> list[Finding]:
         f"{int(within.sum())} of {len(images)} images seem to belong to {int((size > 1).sum())} series of about "
         f"{int(np.median(size[size > 1]))} (frames of one film, shots of one object): a random split is optimistic"
     )
-    return [_finding("G118", "warning", "likely series", because, f"--group-by {SERIES}", count=int(within.sum()))]
+    return [finding("G118", because, do=f"--group-by {SERIES}", count=int(within.sum()))]
 
 
 def _evidence_in_words(proposal: Proposal) -> str:
     return (
-        "An image is more alike to one of its group than to another of its class in "
+        "An image is more similar to one of its group than to another of its class in "
         f"{100 * proposal.advantage:.0f} % of comparisons (chance: 50 %)"
     )
 
 
 def _sizes(images: ImageSet, measurements: Measurements, input_px: int) -> list[Finding]:
     shorter = np.minimum(measurements.width, measurements.height)
-    found = []
+    findings = []
     tiny = shorter < input_px / 4
     if tiny.any():
         because = (
@@ -310,54 +288,50 @@ def _sizes(images: ImageSet, measurements: Measurements, input_px: int) -> list[
             f"(median of these: {int(np.median(shorter[tiny]))} px): enlarging adds nothing"
         )
         do = "a smaller --input-px is faster and often as good"
-        found.append(_finding("G111", "note", "tiny images", because, do, _names(images, tiny)))
+        findings.append(finding("G111", because, do=do, examples=_names(images, tiny)))
     huge = shorter > HUGE_TIMES * input_px
     if huge.any():
         median = float(np.median(shorter[huge]))
         because = (
             f"the shorter side of {int(huge.sum())} images is more than {HUGE_TIMES} times the network's {input_px} px "
-            f"(median of these: {median:.0f} px): an object of a twentieth of the side is {input_px / 20:.0f} px there"
+            f"(median of these: {median:.0f} px): an object of a twentieth of the side has {input_px / 20:.0f} px there"
         )
-        do = "--input-px N, or crop to the object"
-        found.append(_finding("G112", "note", "huge images", because, do, _names(images, huge)))
-    return found
+        findings.append(
+            finding("G112", because, do="--input-px N, or crop to the object", examples=_names(images, huge))
+        )
+    return findings
 
 
 def _depth(images: ImageSet, measurements: Measurements) -> list[Finding]:
     deep = measurements.bits > 8
     if not deep.any():
         return []
-    limits = intensity_range(
-        measurements if images.parts is None else measurements.take(np.flatnonzero(images.parts != "test"))
-    )
-    range_ = f"{limits[0]:g} to {limits[1]:g}" if limits else "taken from images to develop on"
-    because = f"{int(deep.sum())} of {len(images)} images; all are read with one intensity range ({range_})"
-    do = "--intensity dtype|image for another one"
-    return [_finding("G114", "note", "more than 8 bits a channel", because, do, _names(images, deep))]
+    develop = measurements if images.parts is None else measurements.take(np.flatnonzero(images.parts != "test"))
+    limits = intensity_range(develop)
+    range_ = f"{limits[0]:g} to {limits[1]:g}" if limits else "taken from the develop images"
+    because = f"{int(deep.sum())} of {len(images)} images; all are scaled with one intensity range ({range_})"
+    return [finding("G114", because, do="--intensity dtype|image for another one", examples=_names(images, deep))]
 
 
 def _narrowed(images: ImageSet, measurements: Measurements) -> list[Finding]:
-    narrowed = np.char.endswith(measurements.mode, NARROWED) & (
-        measurements.bits == 8
-    )  # not I;16, which is read in full
+    narrowed = np.char.endswith(measurements.mode, NARROWED) & (measurements.bits == 8)  # not I;16, of which all count
     if not narrowed.any():
         return []
     because = (
-        f"{int(narrowed.sum())} of {len(images)} images hold 16 bits a colour, of which the upper 8 are read: what a "
-        "camera measured with 12 bits shows as at most 15 of 255"
+        f"{int(narrowed.sum())} of {len(images)} images hold 16 bits per colour, of which the upper 8 are used: what a "
+        "camera measured with 12 bits becomes 15 of 255 or less"
     )
-    do = "convert them to 8 bits with one common range, or to 16-bit grey, which is read in full"
-    return [_finding("G119", "warning", "colours of 16 bits", because, do, _names(images, narrowed))]
+    do = "convert them to 8 bits with one common range, or to 16-bit grey, of which all bits are used"
+    return [finding("G119", because, do=do, examples=_names(images, narrowed))]
 
 
 def _pages(images: ImageSet, measurements: Measurements) -> list[Finding]:
     several = measurements.frames > 1
     if not several.any():
         return []
-    because = (
-        f"{int(several.sum())} files hold up to {int(measurements.frames.max())} pages or frames; the first one is read"
-    )
-    return [_finding("G115", "note", "several pages or frames", because, "", _names(images, several))]
+    most = int(measurements.frames.max())
+    because = f"{int(several.sum())} files have several pages or frames, {most} the longest; the first one is used"
+    return [finding("G115", because, examples=_names(images, several))]
 
 
 def _counts(images: ImageSet) -> list[Finding]:
@@ -365,22 +339,20 @@ def _counts(images: ImageSet) -> list[Finding]:
     if not len(labels):
         return []
     count = np.bincount(labels, minlength=len(images.classes))
-    there = np.flatnonzero(count)
-    if len(there) == 1:
-        because = f"all {len(labels)} images are of the class `{images.classes[there[0]]}`"
-        return [_finding("G117", "error", "one class only", because, "put each class in a folder of its own")]
-    found = []
-    lone = [images.classes[i] for i in there if count[i] == 1]
+    present = np.flatnonzero(count)
+    if len(present) == 1:
+        because = f"all {len(labels)} images are of the class `{images.classes[present[0]]}`"
+        return [finding("G117", because, do="put each class in a folder of its own")]
+    findings = []
+    lone = [images.classes[i] for i in present if count[i] == 1]
     if lone:
-        because = f"{few(lone)}: with one image a class is either learnt or tested"
-        do = "add images, or merge the class"
-        found.append(_finding("G116", "warning", "classes of one image", because, do, lone))
-    least, most = int(count[there].min()), int(count.max())
+        because = f"{few(lone)}: the only image of a class is either for training or for the test"
+        findings.append(finding("G116", because, do="add images, or merge the class", examples=lone))
+    least, most = int(count[present].min()), int(count.max())
     if most > _IMBALANCE * least:
         because = (
             f"`{images.classes[int(count.argmax())]}` has {most} images, "
-            f"`{images.classes[int(there[count[there].argmin()])]}` {least}: accuracy hardly notices a small class"
+            f"`{images.classes[int(present[count[present].argmin()])]}` {least}: accuracy hardly depends on a small class"
         )
-        do = "--metric balanced-accuracy"
-        found.append(_finding("G113", "note", "imbalance", because, do, count=most))
-    return found
+        findings.append(finding("G113", because, do="--metric balanced-accuracy", count=most))
+    return findings

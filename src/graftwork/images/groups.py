@@ -1,7 +1,8 @@
-"""Groups that the user did not tell: proposed from columns, folders and the names of files, with evidence.
+"""Groups that the user did not give: proposed from columns, folders and the names of files, with evidence.
 
-A pattern in names is a mere guess until the images of its groups are more alike than others of their class. So each
-candidate is judged by pixels, and names that mean nothing (``cat.109.jpg``) propose nothing.
+A pattern in names is only a guess until the images of its groups are more similar than others of their class. So each
+candidate is judged by pixels, in a triplet test (anchor, positive of the same group, negative of the same class but
+another group), and names that mean nothing (``cat.109.jpg``) propose nothing.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.arrays import Ints
+from graftwork.core.splits import numbered
 from graftwork.images.imageset import ImageSet
 from graftwork.images.measurements import Measurements, layout, light
 from graftwork.images.read import first_capture
 
-Ints = NDArray[np.int64]
-
-TELLING = re.compile(
+GROUP_WORDS = re.compile(
     r"(?i)^(patient|subject|person|case|slide|smear|track|video|clip|scene|session|series|study|specimen|sample|animal|"
     r"individual|plot|plate|well|location|site|camera|group|sequence|recording)s?(_?(id|no|nr|number|name))?$"
 )
-"""Words that name what images have in common: a column or prefix so called is proposed without evidence."""
+"""Words that name what images have in common: a column or prefix of such a name is proposed without evidence."""
 _LEAST_GROUPS = 5
 _LEAST_ADVANTAGE = 0.6
 _LEAST_Z = 4.5
 _SHAPE_SHARE = 0.05
-"""A shape of names that fewer of the images have is not looked at."""
+"""A shape of names that a smaller share of the images has is ignored."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Proposal:
-    """A way to group the images, with what speaks for it."""
+    """A way to group the images, with the evidence for it."""
 
     group_by: str
     """What to type after ``--group-by``: a column or a regular expression."""
@@ -44,34 +45,34 @@ class Proposal:
     typical_size: int
     """Median size of these."""
     advantage: float
-    """How often a member of the group is more alike than another image of its class; 0.5 is chance."""
+    """Share of triplets in which the positive is closer to the anchor than the negative is; 0.5 is chance."""
     z: float
-    """By how many standard errors, over groups, the advantage is above chance."""
+    """Number of standard errors, over groups, by which the advantage is above chance."""
 
     @property
     def words(self) -> str:
-        r"""For people: ``24 groups of 25: `--group-by '(slide\d+)'```."""
+        r"""Such as ``24 groups of 25: `--group-by '(slide\d+)'```."""
         return f"{self.n_groups} groups of {self.typical_size}: `--group-by '{self.group_by}'`"
 
 
 def propose_groups(images: ImageSet, measurements: Measurements, seed: int = 0) -> tuple[Proposal, ...]:
-    """Likely groups, columns first, then the best founded; none where names, folders and columns tell nothing.
+    """Likely groups, columns first, then those with the best evidence; none where names, folders and columns show none.
 
-    Groups that the user told already are not proposed again.
+    Groups that the user gave are not proposed again.
     """
     judge = _Judge(images, measurements, seed)
-    found = [*_from_columns(images, judge), *_from_folders(images, judge), *_from_names(images, judge)]
-    told = None if images.groups is None else partition(images.groups)
-    kept: dict[bytes, Proposal] = {}
-    for proposal in sorted(found, key=lambda p: (p.group_by not in images.columns, -p.z)):
-        number = partition(proposal.groups)
-        if told is None or not _refined_by(told, number):
-            kept.setdefault(number.tobytes(), proposal)
-    return tuple(kept.values())
+    candidates = [*_from_columns(images, judge), *_from_folders(images, judge), *_from_names(images, judge)]
+    given = None if images.groups is None else numbered(images.groups)
+    proposals: dict[bytes, Proposal] = {}
+    for proposal in sorted(candidates, key=lambda p: (p.group_by not in images.columns, -p.z)):
+        number = numbered(proposal.groups)
+        if given is None or not _refined_by(given, number):
+            proposals.setdefault(number.tobytes(), proposal)
+    return tuple(proposals.values())
 
 
 class _Judge:
-    """Whether a partition is of plausible size, and whether its groups are more alike than their classes."""
+    """Whether a partition is of plausible size, and whether its groups are more similar than their classes."""
 
     def __init__(self, images: ImageSet, measurements: Measurements, seed: int) -> None:
         self._n = len(images)
@@ -89,7 +90,7 @@ class _Judge:
 
     def proposal(self, group_by: str, groups: NDArray[np.str_], named: bool = False) -> Proposal | None:
         """The proposal, or None where it is implausible or without evidence (``named``: none is needed)."""
-        number = partition(groups)
+        number = numbered(groups)
         several = (size := np.bincount(number))[size > 1]
         if not self.plausible(number) or several.sum() < 0.1 * self._n:
             return None
@@ -100,31 +101,35 @@ class _Judge:
 
     @staticmethod
     def convinces(advantage: float, z: float) -> bool:
-        """Whether the evidence is strong enough to speak of it."""
+        """Whether the evidence is strong enough to be reported."""
         return advantage >= _LEAST_ADVANTAGE and z >= _LEAST_Z
 
     def crosses(self, number: Ints) -> bool:
-        """Whether groups hold one class each, or what is alike in them goes beyond the class: one slide, one day."""
+        """Whether groups hold one class each, or their similarity goes beyond the class: one slide, one day."""
         pairs = np.unique(np.stack([number, self._labels]), axis=1)
         return pairs.shape[1] == number.max() + 1 or self.evidence(number, across=True)[1] >= _LEAST_Z / 2
 
     def evidence(self, number: Ints, apart: Ints | None = None, across: bool = False) -> tuple[float, float]:
-        """How often a fellow member is more alike than another image of the fellow's class, and its z over groups.
+        """Share of triplets in which the positive is closer to the anchor than the negative is, and its z over groups.
 
-        With ``apart``, a finer partition, only fellows that it keeps apart count; ``across`` takes fellows of other
-        classes instead of the same.
+        Parameters
+        ----------
+        apart
+            A finer partition: only positives that it separates from their anchor count.
+        across
+            Take positives of another class than the anchor instead of the same.
         """
-        one, fellow, other = _triples(number, self._labels, apart, across, np.random.default_rng(self._seed))
-        groups = number[one]
+        anchor, positive, negative = _triplets(number, self._labels, apart, across, np.random.default_rng(self._seed))
+        groups = number[anchor]
         if len(np.unique(groups)) < _LEAST_GROUPS:
             return 0.5, 0.0
         if self._light is None:
             self._light = light(self._looks, self._labels)
-        by_light = [self._light[images] for images in (one, fellow, other)]
-        by_layout = [layout(self._looks.pixels16[images]) for images in (one, fellow, other)]
+        by_light = [self._light[images] for images in (anchor, positive, negative)]
+        by_layout = [layout(self._looks.pixels16[images]) for images in (anchor, positive, negative)]
         best = (0.5, 0.0)
-        for image, member, stranger in (by_light, by_layout):
-            near, far = np.square(image - member).sum(axis=1), np.square(image - stranger).sum(axis=1)
+        for image, near_one, far_one in (by_light, by_layout):
+            near, far = np.square(image - near_one).sum(axis=1), np.square(image - far_one).sum(axis=1)
             wins = (near < far) + 0.5 * (near == far)
             by_group = np.bincount(groups, wins)[np.unique(groups)] / np.bincount(groups)[np.unique(groups)]
             error = np.sqrt(max(by_group.var(ddof=1), 0.05) / len(by_group))
@@ -132,43 +137,44 @@ class _Judge:
         return best
 
 
-def _triples(
+def _triplets(
     number: Ints, labels: Ints, apart: Ints | None, across: bool, rng: np.random.Generator
 ) -> tuple[Ints, Ints, Ints]:
-    """About 4,000 of (image, member of its group, image of that member's class but another group)."""
+    """About 4,000 of (anchor, positive of its group, negative of the positive's class but another group)."""
     by_group, by_class = np.argsort(number, kind="stable"), np.argsort(labels, kind="stable")
     group_begin, group_size = _extent(number, by_group)
     class_begin, class_size = _extent(labels, by_class)
     images = np.flatnonzero(group_size > 1)
-    one = rng.choice(images, 12_000) if len(images) else images
-    fellow = by_group[group_begin[one] + rng.integers(0, group_size[one])]
-    other = by_class[class_begin[fellow] + rng.integers(0, class_size[fellow])]
-    good = (fellow != one) & (number[other] != number[one]) & ((labels[fellow] != labels[one]) == across)
+    anchor = rng.choice(images, 12_000) if len(images) else images
+    positive = by_group[group_begin[anchor] + rng.integers(0, group_size[anchor])]
+    negative = by_class[class_begin[positive] + rng.integers(0, class_size[positive])]
+    good = (positive != anchor) & (number[negative] != number[anchor])
+    good &= (labels[positive] != labels[anchor]) == across
     if apart is not None:
-        good &= apart[fellow] != apart[one]
+        good &= apart[positive] != apart[anchor]
     good = np.flatnonzero(good)[:4000]
-    return one[good], fellow[good], other[good]
+    return anchor[good], positive[good], negative[good]
 
 
 def _extent(number: Ints, order: Ints) -> tuple[Ints, Ints]:
-    """(n,) where each image's kind begins in the order, and how many it has."""
+    """(n,) where the images of each image's kind begin in the order, and how many there are."""
     begin = np.searchsorted(number[order], number, "left")
     return begin, np.searchsorted(number[order], number, "right") - begin
 
 
 def _from_columns(images: ImageSet, judge: _Judge) -> Iterator[Proposal]:
     for name, values in images.columns.items():
-        found = judge.proposal(name, values, named=bool(TELLING.match(name)))
-        if found is not None:
-            yield found
+        proposal = judge.proposal(name, values, named=bool(GROUP_WORDS.match(name)))
+        if proposal is not None:
+            yield proposal
 
 
 def _from_folders(images: ImageSet, judge: _Judge) -> Iterator[Proposal]:
     pattern = r"([^/]+)/[^/]+$"
     folders = [first_capture(re.compile(pattern), name) or name for name in images.names]
-    found = judge.proposal(pattern, np.array(folders, np.str_))
-    if found is not None:
-        yield found
+    proposal = judge.proposal(pattern, np.array(folders, np.str_))
+    if proposal is not None:
+        yield proposal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,9 +209,9 @@ def _from_names(images: ImageSet, judge: _Judge) -> Iterator[Proposal]:
         if len(rows) < max(2 * _LEAST_GROUPS, _SHAPE_SHARE * len(stems)):
             break
         columns = list(zip(*rows, strict=True))
-        found = _best(_beginnings(columns), images, judge) or _best(_fields(columns), images, judge)
-        if found is not None:
-            best.setdefault(*found)
+        pattern_pair = _best(_beginnings(columns), images, judge) or _best(_fields(columns), images, judge)
+        if pattern_pair is not None:
+            best.setdefault(*pattern_pair)
     if len(best) == 1:
         pattern = next(iter(best.values()))
     elif best:
@@ -214,8 +220,8 @@ def _from_names(images: ImageSet, judge: _Judge) -> Iterator[Proposal]:
         return
     for full in (pattern, _with_folder(pattern)):
         groups = _grouped(images, full)
-        proposal = judge.proposal(full, groups, named=_is_telling(full))
-        if proposal is not None and judge.crosses(partition(groups)):
+        proposal = judge.proposal(full, groups, named=_names_groups(full))
+        if proposal is not None and judge.crosses(numbered(groups)):
             yield proposal
             return
 
@@ -228,25 +234,25 @@ def _with_folder(pattern: str) -> str:
 def _beginnings(columns: list[tuple[_Token, ...]]) -> list[tuple[str, str]]:
     """Patterns for beginnings of names of one shape, the shortest first: bare, and with capture and what follows."""
     texts = [_rendered(column) for column in columns]
-    found = []
+    patterns = []
     for end in range(1, len(texts)):
         if columns[end - 1][0].kind != "mark":
             bare = "".join(texts[:end])
             follows = texts[end] if columns[end][0].kind == "mark" else ""
-            found.append((bare, f"^({bare}){follows}"))
-    return found
+            patterns.append((bare, f"^({bare}){follows}"))
+    return patterns
 
 
 def _fields(columns: list[tuple[_Token, ...]]) -> list[tuple[str, str]]:
     r"""Patterns for a word and its number further back in the name, such as ``(slide\d+)``."""
     kinds = [column[0].kind for column in columns]
     texts = [_rendered(column) for column in columns]
-    found = []
+    patterns = []
     for i in range(1, len(texts) - 1):
         constant = len({token.text for token in columns[i]}) == 1
         if kinds[i] == "letters" and constant and kinds[i + 1] == "digits":
-            found.append((texts[i] + texts[i + 1], f"({texts[i]}{texts[i + 1]})"))
-    return found
+            patterns.append((texts[i] + texts[i + 1], f"({texts[i]}{texts[i + 1]})"))
+    return patterns
 
 
 def _rendered(column: tuple[_Token, ...]) -> str:
@@ -260,41 +266,33 @@ def _rendered(column: tuple[_Token, ...]) -> str:
 
 
 def _best(patterns: list[tuple[str, str]], images: ImageSet, judge: _Judge) -> tuple[str, str] | None:
-    """The coarsest pattern for which it holds that even images which a finer one keeps apart are more alike."""
-    # each class by itself: whether groups reach beyond classes is asked at the end
+    """The coarsest pattern in whose groups even images that a finer one separates are more similar."""
+    # each class by itself: whether groups reach beyond classes is tested at the end
     groupings = [np.char.add(_grouped(images, full), images.labels.astype(np.str_)) for _, full in patterns]
     for i, (pattern, groups) in enumerate(zip(patterns, groupings, strict=True)):
-        number = partition(groups)
+        number = numbered(groups)
         if not judge.plausible(number):
             continue
-        finer = [f for g in groupings[i + 1 :] if judge.plausible(f := partition(g)) and not np.array_equal(f, number)]
-        if _is_telling(pattern[0]) or judge.convinces(*judge.evidence(number, finer[0] if finer else None)):
+        finer = [f for g in groupings[i + 1 :] if judge.plausible(f := numbered(g)) and not np.array_equal(f, number)]
+        if _names_groups(pattern[0]) or judge.convinces(*judge.evidence(number, finer[0] if finer else None)):
             return pattern
     return None
 
 
-def _is_telling(pattern: str) -> bool:
+def _names_groups(pattern: str) -> bool:
     """Whether the word before the pattern's last number says what the images have in common."""
     words = re.findall(r"([^\W\d_]+)[-_ ]?\\d\+", pattern)
-    return bool(words) and bool(TELLING.match(words[-1]))
+    return bool(words) and bool(GROUP_WORDS.match(words[-1]))
 
 
 def _grouped(images: ImageSet, pattern: str) -> NDArray[np.str_]:
-    """(n,) first capture of each name; names without one are alone."""
+    """(n,) first capture of each name; an image whose name has none is a group of its own."""
     compiled = re.compile(pattern)
-    found = [first_capture(compiled, name) for name in images.names]
-    return np.array([n if g is None else g for g, n in zip(found, images.names, strict=True)], np.str_)
+    captures = [first_capture(compiled, name) for name in images.names]
+    return np.array([n if g is None else g for g, n in zip(captures, images.names, strict=True)], np.str_)
 
 
-def partition(groups: NDArray[np.str_]) -> Ints:
-    """(n,) group numbers in order of first appearance, so that equal partitions are equal arrays."""
-    _, first, number = np.unique(groups, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[number.ravel()]
-
-
-def _refined_by(told: Ints, proposed: Ints) -> bool:
-    """Whether told groups already keep every proposed group together."""
-    pairs = np.unique(np.stack([proposed, told]), axis=1)
+def _refined_by(given: Ints, proposed: Ints) -> bool:
+    """Whether the given groups already keep every proposed group together."""
+    pairs = np.unique(np.stack([proposed, given]), axis=1)
     return bool(len(np.unique(pairs[0])) == pairs.shape[1])

@@ -1,8 +1,8 @@
-"""Near-duplicates: images that are one picture, encoded, resized or cropped differently.
+"""Near-duplicates: one picture, encoded, resized or cropped differently.
 
-A perceptual hash nominates pairs (in bands of sampled bits, so that time grows with the number of images and
-not with its square); the correlation of their 64 px thumbnails, after one is laid over the other, confirms them;
-and what counts as confirmed is judged against how alike images of *different* classes are in the same set.
+Bit-sampling LSH of perceptual hashes (Indyk and Motwani 1998; Gionis et al. 1999) gives candidate pairs, in time that
+grows with the number of images and not with its square. The correlation of their 64 px thumbnails, after alignment,
+confirms them. The threshold depends on how similar images of *different* classes are in the same set.
 """
 
 from __future__ import annotations
@@ -17,31 +17,29 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from graftwork.core.arrays import Floats, Ints
 from graftwork.images.measurements import THUMB_PX, WINDOWS, Measurements
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
 MAX_BITS = 10
-"""A nominated pair's hashes differ in at most so many of 64 bits (99 % of crops by up to a tenth differ in 8)."""
+"""Maximum number of the 64 bits in which the hashes of a candidate pair differ (99 % of crops by a tenth differ in 8)."""
 _TABLES = 24
 _BUCKET = 64
-"""At most so many images of one bucket meet: in a set of frames of one scene each still meets enough others."""
+"""Maximum number of images of one bucket that are paired with one: in frames of one scene these are still enough."""
 _NEAREST = 8
-"""At most so many nominated pairs an image are compared by pixels."""
+"""Maximum number of candidate pairs per image that are compared by pixels."""
 LEAST_LIKENESS = 0.85
 _MOST_LIKENESS = 0.97
 TINY_PX = 24
-"""Smaller images are a handful of blobs: laid over one another, any two of a kind agree in local contrast. They
-are compared as they lie, a little blurred, by plain correlation, and must agree all but exactly."""
+"""Smaller images are a few blobs: after alignment, any two of a class agree in local contrast. They are compared
+without alignment, slightly blurred, by plain correlation, and must agree almost exactly."""
 TINY_LIKENESS = 0.994
 _REFINE_ABOVE = 0.6
-"""At 32 px a pair that is less alike than this is not aligned at 64 px."""
+"""A pair whose likeness at 32 px is lower is not aligned at 64 px."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class NearDuplicates:
-    """Pairs of near-duplicates, and the threshold that made them such."""
+    """Pairs of near-duplicates, and the threshold of their likeness."""
 
     pairs: Ints
     """(m, 2) indices, the smaller first."""
@@ -52,7 +50,7 @@ class NearDuplicates:
 
     @property
     def groups(self) -> Ints:
-        """(n,) number of each image's group of near-duplicates; most are alone in theirs."""
+        """(n,) number of each image's group of near-duplicates; most groups have one image."""
         return components(self.n, self.pairs)
 
 
@@ -68,21 +66,21 @@ def near_duplicates(measurements: Measurements, labels: Ints, seed: int = 0) -> 
     Parameters
     ----------
     labels
-        (n,) classes, -1 where unknown: they tell how alike images of different classes are here, nothing else.
+        (n,) classes, -1 where unknown: used only for how similar images of different classes are in this set.
     """
-    nominated = nominate(measurements.hashes, measurements.readable, seed)
-    pairs, likeness = _likeness(measurements, nominated)
+    candidates = candidate_pairs(measurements.hashes, measurements.readable, seed)
+    pairs, likeness = _likeness(measurements, candidates)
     tiny = _tiny(measurements, pairs)
-    threshold = judge(likeness[~tiny], *labels[pairs[~tiny]].T)
+    threshold = likeness_threshold(likeness[~tiny], *labels[pairs[~tiny]].T)
     confirmed = likeness >= np.where(tiny, TINY_LIKENESS, threshold)
     return NearDuplicates(pairs[confirmed], likeness[confirmed], threshold, len(measurements))
 
 
-def judge(likeness: Floats, one: Ints, other: Ints) -> float:
-    """The likeness from which on a pair is one picture.
+def likeness_threshold(likeness: Floats, one: Ints, other: Ints) -> float:
+    """The likeness above which a pair is one picture.
 
     Images of different classes are not near-duplicates (but for a few wrong labels): so the threshold lies halfway
-    between the likeness that one in a hundred of their nominated pairs reaches and 1, and within fixed bounds.
+    between the likeness that one in a hundred of their candidate pairs reaches and 1, within fixed bounds.
     """
     apart = likeness[(one != other) & (one >= 0) & (other >= 0)]
     if len(apart) < 20:
@@ -92,7 +90,7 @@ def judge(likeness: Floats, one: Ints, other: Ints) -> float:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CandidatePairs:
-    """Pairs whose hashes agree: one image as a whole, the other in one of its windows. Each pair stands once."""
+    """Pairs whose hashes agree: the whole of one image, a window of the other. Each pair occurs once."""
 
     whole: Ints
     part: Ints
@@ -100,10 +98,10 @@ class CandidatePairs:
     bits: Ints
 
 
-def nominate(hashes: NDArray[np.uint8], usable: NDArray[np.bool_], seed: int = 0) -> CandidatePairs:
+def candidate_pairs(hashes: NDArray[np.uint8], usable: NDArray[np.bool_], seed: int = 0) -> CandidatePairs:
     """Pairs of images of which one resembles the other or a window of it, by their hashes.
 
-    Of each image the ``_NEAREST`` resembling most are kept.
+    The ``_NEAREST`` most similar pairs of each image are returned.
     """
     index = np.flatnonzero(usable)
     n = len(index)
@@ -113,12 +111,12 @@ def nominate(hashes: NDArray[np.uint8], usable: NDArray[np.bool_], seed: int = 0
     words = np.ascontiguousarray(hashes[index]).view(np.uint64)[..., 0]  # (n, windows)
     rng = np.random.default_rng(seed)
     key_bits = int(np.clip(np.log2(n) + 1, 8, 20))
-    found = []
+    blocks = []
     for _ in range(_TABLES):
         # bit 0 is the mean brightness against the median frequency, the same for nearly every image
         chosen = rng.choice(np.arange(1, 64), key_bits, replace=False)
-        found += list(_meetings(words, _keys(words, chosen)))
-    whole, part, window, bits = (np.concatenate(column) for column in zip(*found, strict=True))
+        blocks += list(_collisions(words, _keys(words, chosen)))
+    whole, part, window, bits = (np.concatenate(column) for column in zip(*blocks, strict=True))
     pair = np.minimum(whole, part) * n + np.maximum(whole, part)
     order = np.lexsort((window, bits, pair))
     first = order[np.flatnonzero(np.diff(pair[order], prepend=-1))]
@@ -134,33 +132,25 @@ def _keys(words: NDArray[np.uint64], chosen: Ints) -> NDArray[np.uint32]:
     return keys
 
 
-def _meetings(words: NDArray[np.uint64], keys: NDArray[np.uint32]) -> Iterator[tuple[Ints, Ints, Ints, Ints]]:
+def _collisions(words: NDArray[np.uint64], keys: NDArray[np.uint32]) -> Iterator[tuple[Ints, Ints, Ints, Ints]]:
     """Pairs (whole, part, window, differing bits) of one table, in blocks of bounded size."""
     n, windows = words.shape
     order = np.argsort(keys[:, 0], kind="stable")
     ordered = keys[order, 0]
     step = max(1, 200_000 // windows)
     for start in range(0, n, step):
-        asked = keys[start : start + step].ravel()
-        left, right = np.searchsorted(ordered, asked, "left"), np.searchsorted(ordered, asked, "right")
+        queries = keys[start : start + step].ravel()
+        left, right = np.searchsorted(ordered, queries, "left"), np.searchsorted(ordered, queries, "right")
         met = np.minimum(right - left, _BUCKET)
-        asking = np.repeat(np.arange(len(asked)), met)
-        turn = np.arange(len(asking)) - np.repeat(np.cumsum(met) - met, met)
-        # in a crowded bucket each image begins elsewhere, so that all are linked
-        size = (right - left)[asking]
-        whole = order[left[asking] + (turn + asking * 7919) % size]
-        part, window = start + asking // windows, asking % windows
-        bits = _popcount(words[whole, 0] ^ words[part, window])
+        query = np.repeat(np.arange(len(queries)), met)
+        turn = np.arange(len(query)) - np.repeat(np.cumsum(met) - met, met)
+        # in a crowded bucket each image begins at another place, so that all are linked
+        size = (right - left)[query]
+        whole = order[left[query] + (turn + query * 7919) % size]
+        part, window = start + query // windows, query % windows
+        bits = np.bitwise_count(words[whole, 0] ^ words[part, window]).astype(np.int64)
         near = (bits <= MAX_BITS) & (whole != part)
         yield whole[near], part[near], window[near], bits[near]
-
-
-def _popcount(words: NDArray[np.uint64]) -> Ints:
-    words = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    pairs = np.uint64(0x3333333333333333)
-    words = (words & pairs) + ((words >> np.uint64(2)) & pairs)
-    words = (words + (words >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return ((words * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.int64)
 
 
 def _rank_within(image: Ints, bits: Ints) -> NDArray[np.bool_]:
@@ -178,11 +168,11 @@ def _tiny(measurements: Measurements, pairs: Ints) -> NDArray[np.bool_]:
     return np.asarray(longer.min(axis=1) < TINY_PX, np.bool_)
 
 
-def _likeness(measurements: Measurements, nominated: CandidatePairs) -> tuple[Ints, Floats]:
-    """The pairs, the smaller index first, and how alike their thumbnails are."""
-    pairs = np.stack([nominated.whole, nominated.part], axis=1)
+def _likeness(measurements: Measurements, candidates: CandidatePairs) -> tuple[Ints, Floats]:
+    """The pairs, the smaller index first, and the likeness of their thumbnails."""
+    pairs = np.stack([candidates.whole, candidates.part], axis=1)
     likeness = np.zeros(len(pairs), np.float32)
-    boxes = WINDOWS[nominated.window].reshape(-1, 4)
+    boxes = WINDOWS[candidates.window].reshape(-1, 4)
     tiny = _tiny(measurements, pairs)
     for chosen in (np.flatnonzero(tiny), np.flatnonzero(~tiny)):
         for start in range(0, len(chosen), 256):
@@ -212,16 +202,16 @@ def aligned_correlation(part: Floats, whole: Floats, boxes: NDArray[np.float64])
     """
     half, half_whole = _halved(part), _halved(whole)
     grey, grey_whole = _grey(half), _grey(half_whole)
-    found = boxes * (THUMB_PX // 2)
+    box = boxes * (THUMB_PX // 2)
     # coarse to fine: blurred, a wrong start by several pixels still slides into place
     for blur, steps in ((2.0, 4), (0.7, 3)):
-        found = _slide(_blurred(grey, blur), _blurred(grey_whole, blur), found, steps)
-    likeness = _compared(half, half_whole, found)
+        box = _slide(_blurred(grey, blur), _blurred(grey_whole, blur), box, steps)
+    likeness = _compared(half, half_whole, box)
     close = likeness > _REFINE_ABOVE
-    part, whole, found = part[close], whole[close], 2 * found[close]
+    part, whole, box = part[close], whole[close], 2 * box[close]
     if len(part):
-        found = _slide(_grey(part), _grey(whole), found, 2)
-        likeness[close] = _compared(part, whole, found)
+        box = _slide(_grey(part), _grey(whole), box, 2)
+        likeness[close] = _compared(part, whole, box)
     return likeness
 
 

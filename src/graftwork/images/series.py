@@ -1,36 +1,33 @@
-"""Series: images taken one after the other (frames of a film, shots of one object) where no name tells.
+"""Series: images taken one after the other (frames of a film, shots of one object) where no name gives groups.
 
-Near-duplicates alone do not find them: of the ten frames of a track the first and the last are not one picture. But
-each is one picture with the next, so images are linked by *whom they are most alike to* rather than by how much.
-The grouping is meant for a second, pessimistic figure beside the first one, not for the split itself.
+Near-duplicates alone are not enough: of ten frames of a track the first and the last are different pictures. But each
+is nearly the same picture as the next, so images are linked by *which images are nearest*, not by how near they are.
+The grouping is for a second, pessimistic score, not for the split itself.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from graftwork.core.arrays import Floats, Ints
 from graftwork.images.measurements import Measurements, layout, light
 from graftwork.images.near_duplicates import NearDuplicates, components
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
 LEAST_SHARE = 0.05
-"""Series are looked for where at least this share of the images has a near-duplicate."""
+"""Series are searched where this share of the images or more has a near-duplicate."""
 _NEIGHBOURS = 5
 _SHARED = 2
 _LOOSENESS = 0.99
-"""Linked images are as alike as this share of the near-duplicates: where these are all exact, nothing else is linked."""
+"""Linked images are as near as this share of the near-duplicates: where these are exact, nothing else is linked."""
 
 
 def find_series(measurements: Measurements, labels: Ints, near: NearDuplicates) -> Ints | None:
     """(n,) the series of each image, near-duplicates included; None where too few near-duplicates point to any.
 
-    Two images of a class are linked when each is among the other's five most alike and they have two more of these in
-    common (chains that hang on one link break); one that is linked to none joins the image it is most alike to. All
-    that only where they are about as alike as near-duplicates are here. Alike is what stands where (16 px) and how it is
-    lit, with equal weight.
+    Two images of a class are linked when each is among the other's five nearest and they have two more of these in
+    common (which breaks chains that hang on one link); an image without such a link joins its nearest one. All that
+    only where they are about as near as near-duplicates are here. The distance compares layout (16 px) and light with
+    equal weight.
 
     On traffic signs filmed in tracks of ten, 71 % of the pairs of a track are found, and of the pairs put together
     66 % are of one track (``benchmarks/near_duplicates.py``).
