@@ -5,21 +5,20 @@ from rich.console import Console
 
 from graftwork.cli.show import show_comparison, show_findings, verdict_table
 from graftwork.core.choose import Row, Verdict
-from graftwork.core.facts import Cost
-from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.findings import Finding
+from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.stats import share
 from graftwork.core.trials import Trial
 from graftwork.verbs.compare import Comparison
 
 
-def test_what_the_clock_cut_is_not_called_worse():
+def test_an_interrupted_candidate_is_not_called_worse():
     linear = Candidate("example", ("pooled",), Linear())
     tuned = Candidate("example", ("pooled",), Recipe(None, 12))
     rows = (Row(linear.label, 0.9, 0.8, 0.95, 0, 0, 0, False), Row(tuned.label, 0.5, 0.4, 0.6, 0.4, 0.3, 0.5, True))
     verdict = Verdict("accuracy", 0, 0, "only one", "it was the only candidate", rows)
     nothing = np.zeros((0, 2), np.float32)
-    trials = [Trial(linear, nothing, Cost(0.4), {}), Trial(tuned, nothing, Cost(61.5), {}, "interrupted")]
+    trials = [Trial(linear, nothing, 0.4, {}), Trial(tuned, nothing, 61.5, {}, "interrupted")]
     console = Console(file=io.StringIO(), width=120)
     console.print(verdict_table(verdict, trials))
     line = next(line for line in console.file.getvalue().splitlines() if "all layers tuned" in line)
@@ -30,10 +29,10 @@ def test_findings_name_a_few_images_each_on_one_line(capsys):
     names = ("a b.png", "two\nlines.png", "c.png", "d.png")
     because = "4 of 64 images cannot be decoded"
     show_findings(
-        Console(), [Finding("G101", "warning", "unreadable images", because, "mend", count=4, examples=names)]
+        Console(), [Finding("G101", "warning", "unreadable images", because, "fix them", count=4, examples=names)]
     )
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
-    assert lines[1:] == ["a b.png", r"two\nlines.png", "c.png", "and 1 more", "-> mend"]
+    assert lines[1:] == ["a b.png", r"two\nlines.png", "c.png", "and 1 more", "-> fix them"]
 
 
 def test_differences_of_log_loss_are_in_nats(capsys):
@@ -41,5 +40,5 @@ def test_differences_of_log_loss_are_in_nats(capsys):
     show_comparison(Comparison("log-loss", rows, ("ant",), ((share(1, 1),), (share(0, 1),)), ()), as_json=False)
     line = next(line for line in capsys.readouterr().out.splitlines() if "two" in line)
     assert [cell.strip() for cell in line.strip("│").split("│")][1:] == [
-        "0.352", "0.300 to 0.500", "0.042 *", "0.010 to 0.070"
+        "0.352 nats", "0.300 to 0.500", "0.042 *", "0.010 to 0.070"
     ]  # fmt: skip

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 from example_run import example_run
 
-from graftwork.core.metrics import doubtful_labels
 from graftwork.core.findings import PAIR, Finding
+from graftwork.core.metrics import doubtful_labels
 from graftwork.core.splits import make_split
 from graftwork.reporting import evidence
 from graftwork.reporting.colours import TOKENS
@@ -60,7 +60,9 @@ def test_every_image_that_a_section_shows_is_asked_for_once():
 def test_both_images_of_a_pair_are_shown():
     run = example_run()
     one, other = run.images.names[:2]
-    alike = Finding("G106", "warning", "near-duplicates with different labels", "", examples=(one, f"{one}{PAIR}{other}"))
+    alike = Finding(
+        "G106", "warning", "near-duplicates with different labels", "", examples=(one, f"{one}{PAIR}{other}")
+    )
     assert [rows for _, rows in evidence.example_rows(run, alike)] == [(0,), (0, 1)]
 
 

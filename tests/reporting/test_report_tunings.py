@@ -8,7 +8,6 @@ from example_run import HOSTILE, example_run
 from parsed import Page
 from test_report_page import bare, columns
 
-from graftwork.core.plans import Linear, Recipe
 from graftwork.reporting import evidence, words
 from graftwork.reporting.page import model_card, render
 from graftwork.reporting.tunings import cut_lines, trainings
@@ -153,7 +152,7 @@ def test_one_sentence_says_what_won_and_what_the_others_would_have_cost(run):
     }
     for label, changed in change.items():
         rows[position(run, label)] = dataclasses.replace(rows[position(run, label)], **changed)
-    linear = [i for i, trial in enumerate(run.trials) if isinstance(trial.candidate.plan, Linear)]
+    linear = [i for i, trial in enumerate(run.trials) if trial.candidate.plan.kind == "linear"]
     best = min(linear, key=lambda i: rows[i].deficit)
     rows[best] = dataclasses.replace(rows[best], deficit=0.021, beaten=False)
     for i in linear:
@@ -170,7 +169,7 @@ def test_one_sentence_says_what_won_and_what_the_others_would_have_cost(run):
 
 
 def test_a_rival_that_was_dropped_early_is_told_on_the_folds_that_it_ran(run):
-    keep = [i for i, t in enumerate(run.trials) if isinstance(t.candidate.plan, Linear) or t.ended == "eliminated"]
+    keep = [i for i, t in enumerate(run.trials) if t.candidate.plan.kind == "linear" or t.ended == "eliminated"]
     verdict = dataclasses.replace(run.verdict, rows=tuple(run.verdict.rows[i] for i in keep))
     trials = [run.trials[i] for i in keep]
     assert "on the folds that it ran" in words.stakes(verdict, trials)
@@ -243,7 +242,7 @@ def test_names_of_layers_that_are_markup_are_text(run):
                 t.candidate,
                 taps=tuple(map(renamed, t.candidate.taps)),
                 plan=dataclasses.replace(t.candidate.plan, freeze_to=renamed(t.candidate.plan.freeze_to))
-                if isinstance(t.candidate.plan, Recipe)
+                if t.candidate.plan.kind != "linear"
                 else t.candidate.plan,
             ),
         )
