@@ -12,20 +12,20 @@ from graftwork.reporting.layers import layer_axis, linear_series, score_range
 from graftwork.reporting.page import images_to_show
 
 
-def test_mistakes_are_wrong_test_images_the_surest_first():
+def test_mistakes_are_wrong_test_images_the_most_confident_first():
     run = example_run(n=800, classes=tuple(f"class {i:03d}" for i in range(200)))
     picks = evidence.mistakes(run)
     assert len(picks) == evidence.MISTAKES
     part = np.array(run.images.parts)
     assert all(part[p.row] == "test" and p.label != p.other for p in picks)
     assert all(run.images.labels[p.row] == run.classes[p.label] for p in picks)
-    sure = [p.other_probability for p in picks]
-    assert sure == sorted(sure, reverse=True)
+    confidence = [p.other_probability for p in picks]
+    assert confidence == sorted(confidence, reverse=True)
     wrong = run.test.probabilities.argmax(axis=1) != run.test.y
-    assert sure[0] == run.test.probabilities[wrong].max()
+    assert confidence[0] == run.test.probabilities[wrong].max()
 
 
-def test_hits_are_right_and_the_least_sure_first():
+def test_hits_are_right_and_the_least_confident_first():
     run = example_run(n=240)
     picks = evidence.least_confident_hits(run)
     hit = run.test.probabilities.argmax(axis=1) == run.test.y
@@ -33,9 +33,9 @@ def test_hits_are_right_and_the_least_sure_first():
     assert all(p.other_probability <= p.label_probability for p in picks)
 
 
-def test_doubts_come_from_the_develop_part_out_of_fold():
+def test_possible_label_errors_come_from_the_develop_part_out_of_fold():
     run = example_run(n=240, flip=20)
-    picks, in_all = evidence.doubts(run, limit=5)
+    picks, in_all = evidence.possible_label_errors(run, limit=5)
     rows = run.trials[run.verdict.chosen].probabilities
     doubtful = doubtful_labels(run.y, rows)
     assert in_all == len(doubtful.rows) > len(picks) == 5
@@ -43,18 +43,18 @@ def test_doubts_come_from_the_develop_part_out_of_fold():
     assert [p.other for p in picks] == doubtful.suggested[:5].tolist()
 
 
-def test_every_image_that_a_section_shows_is_asked_for_once():
+def test_every_image_that_a_section_shows_gets_one_thumbnail():
     run = example_run(n=240, flip=20)
-    wanted = images_to_show(run).tolist()
-    assert len(wanted) == len(set(wanted))
-    shown = [*evidence.mistakes(run), *evidence.least_confident_hits(run), *evidence.doubts(run)[0]]
-    assert {p.row for p in shown} <= set(wanted)
+    to_show = images_to_show(run).tolist()
+    assert len(to_show) == len(set(to_show))
+    shown = [*evidence.mistakes(run), *evidence.least_confident_hits(run), *evidence.possible_label_errors(run)[0]]
+    assert {p.row for p in shown} <= set(to_show)
     named = [rows for f in run.findings for _, rows in evidence.example_rows(run, f)]
-    assert {row for rows in named for row in rows} <= set(wanted)
+    assert {row for rows in named for row in rows} <= set(to_show)
     assert () in named  # a file that could not be read has no row
-    assert set(evidence.on_projection(run).tolist()) <= set(wanted)
+    assert set(evidence.on_projection(run).tolist()) <= set(to_show)
     assert len(evidence.on_projection(run)) == evidence.ON_PROJECTION
-    assert wanted == images_to_show(run).tolist()
+    assert to_show == images_to_show(run).tolist()
 
 
 def test_both_images_of_a_pair_are_shown():
@@ -66,12 +66,12 @@ def test_both_images_of_a_pair_are_shown():
     assert [rows for _, rows in evidence.example_rows(run, alike)] == [(0,), (0, 1)]
 
 
-def test_no_map_asks_for_no_thumbnails_of_it():
+def test_without_a_projection_no_image_gets_a_thumbnail_for_it():
     run = dataclasses.replace(example_run(), projection=None)
     assert evidence.on_projection(run).size == 0
 
 
-def test_an_image_is_never_read_by_a_model_fitted_on_it():
+def test_no_image_is_predicted_by_a_model_fitted_on_it():
     run = example_run(n=240)
     predicted, confidence = evidence.predictions(run)
     rows = run.trials[run.verdict.chosen].probabilities
@@ -89,7 +89,7 @@ def test_the_split_has_the_name_it_had_in_the_run():
     assert evidence.split_digest(moved) != split.digest
 
 
-def test_layers_stand_by_depth_and_several_together_last():
+def test_layers_are_ordered_by_depth_and_several_together_come_last():
     run = example_run()
     assert list(layer_axis(run.trials)) == ["blocks.0", "blocks.1", "blocks.2", "pooled", "all 4 layers"]
     assert list(layer_axis(run.trials[-1:]).values()) == [0.0]

@@ -56,7 +56,7 @@ def data_values(html, section):
 
 def test_every_kind_of_run_has_every_section_once(run):
     page = Page(bare(run))
-    for name in ("trust", "data", "layers", "classes", "images", "map", "calibration", "again"):
+    for name in ("trust", "data", "layers", "classes", "images", "projection", "calibration", "again"):
         assert page.ids().count(name) == 1
     assert len(page.ids()) == len(set(page.ids()))
     linked = {href[1:] for href in page.values("href")}
@@ -104,7 +104,7 @@ def test_names_that_are_markup_are_text():
 
 def test_a_name_that_is_no_text_is_shown_with_a_mark():
     run = example_run()
-    names = ("0/torn\udcff.png", *run.images.names[1:])
+    names = ("0/truncated\udcff.png", *run.images.names[1:])
     run = dataclasses.replace(run, images=dataclasses.replace(run.images, names=names))
     html = bare(run)
     assert html.encode("utf-8")
@@ -126,12 +126,12 @@ def test_the_headline_is_the_test_score_in_words():
     hits, n = int((run.test.probabilities.argmax(axis=1) == run.test.y).sum()), len(run.test.y)
     low, high = clopper_pearson(hits, n)
     assert (
-        f"Of {n} images that nothing was chosen on, {100 * hits / n:.1f}\u00a0% were right "
+        f"Of {n} images that were not used for any choice, {100 * hits / n:.1f}\u00a0% were classified correctly "
         f"(95 % interval {100 * low:.1f} to {100 * high:.1f})." in text
     )
     majority = np.bincount(run.y, minlength=10).argmax()
     share = 100 * (run.test.y == majority).mean()
-    assert f"Always answering “{run.classes[majority]}” would read {share:.1f}\u00a0%." in text
+    assert f"Always answering “{run.classes[majority]}” would score {share:.1f}\u00a0%." in text
     assert run.verdict.because in text
 
 
@@ -139,12 +139,12 @@ def test_without_a_test_the_headline_says_so():
     run = example_run(tested=False)
     text = Page(bare(run)).text
     assert "accuracy, validation, selected" in text
-    assert "Nothing was tested" in text
-    assert "that nothing was chosen on" not in text
+    assert "There was no test" in text
+    assert "that were not used for any choice" not in text
     assert "only the test score above" not in text
 
 
-def test_a_second_look_is_told():
+def test_a_second_look_is_counted():
     run = example_run()
     run = dataclasses.replace(run, test=dataclasses.replace(run.test, look=3))
     assert "look number 3 at these images" in Page(bare(run)).text
@@ -152,16 +152,16 @@ def test_a_second_look_is_told():
     assert f"look number 3 at 5 of these {len(run.test.y)} images" in Page(bare(run)).text
 
 
-def test_nested_cross_validation_says_how_each_image_was_read():
+def test_nested_cross_validation_says_how_each_image_was_predicted():
     run = example_run()
     run = dataclasses.replace(run, test=dataclasses.replace(run.test, how="nested cross-validation"))
-    assert "images, each read by a model that was chosen and fitted without it, " in Page(bare(run)).text
+    assert "images, each predicted by a model that was chosen and fitted without it, " in Page(bare(run)).text
 
 
-def test_warnings_stand_above_what_came_in():
+def test_warnings_come_before_the_data():
     html = bare(example_run())
     head = html[: html.index('id="data"')]
-    assert head.index("1 file could not be read") < head.index("Raw pixels read almost as well")
+    assert head.index("1 file could not be read") < head.index("Raw pixels score almost as well")
     assert "Few images are left" not in head
     assert "Few images are left" in html
     assert "<code>graft check digits</code>" in head
@@ -174,7 +174,7 @@ def test_the_table_of_candidates_holds_the_figures_of_the_verdict(run):
     used = [cost_to_use(trial.candidate, run.cards) for _, trial in expected]
     chosen = cost_to_use(run.trials[run.verdict.chosen].candidate, run.cards)
     for shown, (row, trial), use in zip(rows, expected, used, strict=False):
-        assert shown == [row.score, row.deficit, trial.details["C"], trial.cost.fit_seconds, use / chosen]
+        assert shown == [row.score, row.deficit, trial.details["C"], trial.fit_seconds, use / chosen]
     assert len(rows) == len(run.verdict.rows) + len(run.verdict.baselines)
 
 
@@ -188,30 +188,30 @@ def test_the_chart_of_layers_holds_the_figures_of_the_verdict():
 
 def columns(chart, name):
     """Values of a column in every data source of a chart."""
-    found = []
+    values = []
 
     def walk(value):
         if isinstance(value, list) and len(value) == 2 and value[0] == name and isinstance(value[1], list):
-            found.extend(value[1])
+            values.extend(value[1])
         for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             walk(child)
 
     walk(chart)
-    return found
+    return values
 
 
 @pytest.mark.parametrize("kind", ["ten classes", "nothing tested", "200 classes"])
 def test_recall_and_precision_are_those_of_scikit_learn(kind):
     run = example_run(**KINDS[kind])
-    judged = evidence.judged(run)
+    scored = evidence.scored(run)
     rows = [row for row in data_values(bare(run), "classes") if row]
     options = {"average": None, "labels": range(len(run.classes)), "zero_division": 2.0}
     # a share of nothing sorts as 2
-    seen = np.isin(range(len(run.classes)), judged.y)
-    said = np.isin(range(len(run.classes)), judged.predicted)
+    present = np.isin(range(len(run.classes)), scored.y)
+    predicted = np.isin(range(len(run.classes)), scored.predicted)
     options["zero_division"] = 0
-    recall = np.where(seen, recall_score(judged.y, judged.predicted, **options), 2.0)
-    precision = np.where(said, precision_score(judged.y, judged.predicted, **options), 2.0)
+    recall = np.where(present, recall_score(scored.y, scored.predicted, **options), 2.0)
+    precision = np.where(predicted, precision_score(scored.y, scored.predicted, **options), 2.0)
     assert [row[0] for row in rows] == pytest.approx(np.sort(recall))
     assert sorted(row[1] for row in rows) == pytest.approx(np.sort(precision))
 
@@ -262,7 +262,7 @@ def test_a_run_with_nothing_optional_renders():
         cards=(dataclasses.replace(run.card, weights_sha256=None, params_millions=None, taps=()),),
     )
     page = Page(render(run, None))
-    assert "map" not in page.ids()
+    assert "projection" not in page.ids()
     assert list(page.held("charts")) == ["layers", "confusion", "calibration", "seconds"]
     assert "No warning was raised" in page.text
     assert "Nothing was found wrong." in page.text
@@ -270,16 +270,16 @@ def test_a_run_with_nothing_optional_renders():
     assert "Always answering" not in page.text
 
 
-def test_many_doubtful_labels_at_once_are_blamed_on_the_model():
+def test_many_possible_label_errors_at_once_are_a_sign_of_a_weak_model():
     blame = "say more about the model"
     few, many = example_run(n=240), example_run(n=800, classes=CLASSES_200)
-    assert evidence.doubts(few)[1] < 0.1 * len(few.y)
+    assert evidence.possible_label_errors(few)[1] < 0.1 * len(few.y)
     assert blame not in Page(bare(few)).text
-    assert evidence.doubts(many)[1] > 0.1 * len(many.y)
+    assert evidence.possible_label_errors(many)[1] > 0.1 * len(many.y)
     assert blame in Page(bare(many)).text
 
 
-def test_log_loss_is_read_in_nats():
+def test_log_loss_is_in_nats():
     run = example_run(metric="log-loss")
     text = Page(bare(run)).text
     loss = mean_loss("log-loss", run.test.y, run.test.probabilities)
@@ -290,8 +290,8 @@ def test_log_loss_is_read_in_nats():
 
 def test_thumbnails_are_embedded_where_they_exist_and_gone_ones_are_left_out(tmp_path):
     run = example_run()
-    wanted = images_to_show(run)
-    folder = write_thumbnails(wanted[::2], run, tmp_path / "thumbnails", 120)
+    to_show = images_to_show(run)
+    folder = write_thumbnails(to_show[::2], run, tmp_path / "thumbnails", 120)
     page = Page(render(run, folder))
     shown = {src for src in page.values("src") if src.startswith("data:image/jpeg")}
     on_disk = {"data:image/jpeg;base64," + base64.b64encode(p.read_bytes()).decode() for p in folder.iterdir()}
@@ -307,8 +307,8 @@ def test_thumbnails_are_embedded_where_they_exist_and_gone_ones_are_left_out(tmp
 def test_the_report_of_a_thousand_images_is_under_four_megabytes(tmp_path):
     run = example_run(n=1000, flip=60)
     rng = np.random.default_rng(0)
-    wanted = images_to_show(run)
-    for row in wanted:  # noise is what compresses worst, and PNG does not try as hard as JPEG
+    to_show = images_to_show(run)
+    for row in to_show:  # noise is what compresses worst, and PNG does not try as hard as JPEG
         file = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(file, "PNG")
         (tmp_path / f"{run.images.digests[row]}.png").write_bytes(file.getvalue())

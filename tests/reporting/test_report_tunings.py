@@ -39,7 +39,7 @@ def test_a_run_without_fine_tunings_has_neither_curves_nor_cuts():
     page = Page(bare(example_run()))
     assert "learning" not in page.held("charts")
     assert "cuts" not in page.held("charts")
-    assert "cached augmentation" not in page.text
+    assert "augmented views" not in page.text
 
 
 def test_every_training_has_its_curve_once(run):
@@ -48,13 +48,13 @@ def test_every_training_has_its_curve_once(run):
         "tuned above blocks.1", "tuned above blocks.0", "tuned above blocks.2", "all layers tuned", "from scratch"
     ]  # fmt: skip
     page = Page(bare(run))
-    drawn = columns(page.held("charts")["learning"], "left_out")
-    assert drawn == [left_out for trial in curves.values() for _, left_out in trial.curve]
-    legend = page.text.split("How the fine-tunings learned")[1].split("What won")[0]
+    drawn = columns(page.held("charts")["learning"], "validation")
+    assert drawn == [validation for trial in curves.values() for _, validation in trial.curve]
+    legend = page.text.split("Learning curves of the fine-tunings")[1].split("The choice, and")[0]
     assert all(f"{label}\n" in legend for label in curves)
 
 
-def test_recipes_that_differ_in_their_rates_alone_have_a_curve_each(run):
+def test_recipes_that_differ_in_their_learning_rates_alone_have_a_curve_each(run):
     trial = run.trials[position(run, "all layers tuned")]
     faster = dataclasses.replace(trial.candidate.plan, lr=1e-2)
     other = dataclasses.replace(trial, candidate=dataclasses.replace(trial.candidate, plan=faster))
@@ -63,10 +63,10 @@ def test_recipes_that_differ_in_their_rates_alone_have_a_curve_each(run):
 
 def test_the_cut_curve_holds_the_best_of_each_kind_at_its_real_depth(run):
     lines = cut_lines(run.verdict, run.trials, run.cards)
-    assert list(lines) == ["frozen: linear on that layer", "tuned above it", "from scratch"]
+    assert list(lines) == ["linear classifier on this layer", "fine-tuned above this layer", "from scratch"]
     depths = {name: [depth for depth, _ in points] for name, points in lines.items()}
-    assert depths["frozen: linear on that layer"] == [0.25, 0.5, 0.75, 1.0]
-    assert depths["tuned above it"] == [0.0, 0.25, 0.5, 0.75]
+    assert depths["linear classifier on this layer"] == [0.25, 0.5, 0.75, 1.0]
+    assert depths["fine-tuned above this layer"] == [0.0, 0.25, 0.5, 0.75]
     assert depths["from scratch"] == [0.0]
     for name, points in lines.items():
         for depth, i in points:
@@ -74,7 +74,7 @@ def test_the_cut_curve_holds_the_best_of_each_kind_at_its_real_depth(run):
             same = [
                 run.verdict.rows[j].deficit
                 for j, trial in enumerate(run.trials)
-                if isinstance(trial.candidate.plan, type(candidate.plan))
+                if (trial.candidate.plan.kind == "linear") == (candidate.plan.kind == "linear")
                 and trial.candidate.layer == candidate.layer
                 and getattr(trial.candidate.plan, "start", "") == getattr(candidate.plan, "start", "")
             ]
@@ -86,10 +86,10 @@ def test_the_cut_curve_is_drawn_with_intervals_and_what_ran_on_fewer_images_is_h
     drawn = [i for points in cut_lines(run.verdict, run.trials, run.cards).values() for _, i in points]
     assert columns(chart, "score") == [100 * run.verdict.rows[i].score for i in drawn]
     assert columns(chart, "low") == [100 * run.verdict.rows[i].low for i in drawn]
-    whole = [1.0 if run.trials[i].run.all() else 0.0 for i in drawn]
-    assert columns(chart, "fill") == whole
-    assert whole.count(0.0) == 2
-    assert "A hollow mark was judged on fewer images" in Page(bare(run)).text
+    filled = [1.0 if run.trials[i].run.all() else 0.0 for i in drawn]
+    assert columns(chart, "fill") == filled
+    assert filled.count(0.0) == 2
+    assert "A hollow mark is a score on fewer images" in Page(bare(run)).text
 
 
 def test_codes_of_several_views_are_no_point_of_the_frozen_line(run):
@@ -110,22 +110,22 @@ def test_several_networks_have_lines_of_their_own(run):
     verdict = dataclasses.replace(run.verdict, rows=rows)
     trials = (*run.trials, *others)
     lines = cut_lines(verdict, trials, [run.card, card])
-    assert "tuned above it, example:random-filters" in lines
-    assert "tuned above it, example:other" in lines
+    assert "fine-tuned above this layer, example:random-filters" in lines
+    assert "fine-tuned above this layer, example:other" in lines
     both = dataclasses.replace(run, trials=trials, verdict=verdict, cards=(run.card, card))
     assert "softmax, example:other" in Page(render(both, None)).text
 
 
-def test_every_candidate_stands_in_the_table_with_how_it_ended(run):
+def test_every_candidate_is_in_the_table_with_how_it_ended(run):
     table = candidates(run)
     assert len(table) == 1 + len(run.trials) + len(run.baselines)
-    assert table[0][5:] == ["Seconds", "To use", "Why"]
+    assert table[0][5:] == ["Seconds", "Cost to predict", "Why"]
     rows = {row[0]: row for row in table[1:]}
-    cut, dropped = rows["all layers tuned"], rows["tuned above blocks.2"]
-    assert cut[-1] == "cut short: not run to its end, which says nothing of it"
-    assert dropped[-1] == "dropped early: others were ahead on the folds that were run"
-    assert cut[1].endswith(f"on {run.trials[position(run, 'all layers tuned')].run.sum()} images")
-    assert cut[5] == "61.5"
+    interrupted, eliminated = rows["all layers tuned"], rows["tuned above blocks.2"]
+    assert interrupted[-1] == "interrupted: it did not run on all folds, which says nothing about it"
+    assert eliminated[-1] == "eliminated: others scored better on the folds that were run"
+    assert interrupted[1].endswith(f"on {run.trials[position(run, 'all layers tuned')].run.sum()} images")
+    assert interrupted[5] == "61.5"
     ended = [run.trials[position(run, row[0])].ended for row in table[1 : 1 + len(run.trials)]]
     assert ended[-2:] != ["completed", "completed"]
     assert set(ended[:-2]) == {"completed"}
@@ -135,7 +135,7 @@ def candidates(run):
     return next(t for t in Page(bare(run)).tables if t and t[0] and t[0][0] == "Candidate")
 
 
-def test_use_is_told_in_that_of_the_chosen(run):
+def test_cost_to_predict_is_relative_to_the_chosen_candidate(run):
     tuned = choosing(run, "tuned above blocks.1")
     rows = {row[0]: row for row in candidates(tuned)}
     assert rows["tuned above blocks.1"][6] == "× 1"
@@ -159,72 +159,72 @@ def test_one_sentence_says_what_won_and_what_the_others_would_have_cost(run):
         if i != best:
             rows[i] = dataclasses.replace(rows[i], deficit=0.3)
     tuned = dataclasses.replace(tuned, verdict=dataclasses.replace(tuned.verdict, rows=tuple(rows), because="it won"))
-    assert words.stakes(tuned.verdict, tuned.trials) == (
-        "Chosen is tuned above blocks.1, tried in 84.0\u00a0s: it won. The best of every other kind: "
-        f"{rows[best].label} took {words.seconds(run.trials[best].cost.fit_seconds)} and read 2.1 points worse, which "
-        "may be chance; all layers tuned took 61.5\u00a0s until it was cut short, which says nothing of it; "
-        "from scratch took 310\u00a0s and read 4.2 points worse."
+    assert words.alternatives(tuned.verdict, tuned.trials) == (
+        "Chosen is tuned above blocks.1, fitted in 84.0\u00a0s: it won. The best of every other kind: "
+        f"{rows[best].label} took {words.seconds(run.trials[best].fit_seconds)} and scored 2.1 points worse, which "
+        "may be chance; all layers tuned took 61.5\u00a0s until it was interrupted, which says nothing about it; "
+        "from scratch took 310\u00a0s and scored 4.2 points worse."
     )
-    assert words.stakes(tuned.verdict, tuned.trials) in Page(render(tuned, None)).text
+    assert words.alternatives(tuned.verdict, tuned.trials) in Page(render(tuned, None)).text
 
 
-def test_a_rival_that_was_dropped_early_is_told_on_the_folds_that_it_ran(run):
+def test_an_eliminated_candidate_is_compared_on_the_folds_that_it_ran(run):
     keep = [i for i, t in enumerate(run.trials) if t.candidate.plan.kind == "linear" or t.ended == "eliminated"]
     verdict = dataclasses.replace(run.verdict, rows=tuple(run.verdict.rows[i] for i in keep))
     trials = [run.trials[i] for i in keep]
-    assert "on the folds that it ran" in words.stakes(verdict, trials)
+    assert "on the folds that it ran" in words.alternatives(verdict, trials)
 
 
-def test_fixed_views_are_told_where_there_were_any(run):
+def test_the_page_mentions_cached_augmentations_where_there_were_any(run):
     sentence = (
-        "While the network was tuned above blocks.1, blocks.0 or blocks.2, each image was seen in 8 cached augmentations, drawn "
-        "once: what lies below was computed for these alone, and no epoch drew others."
+        "When fine-tuning above blocks.1, blocks.0 or blocks.2, activations below were computed once, in 8 augmented "
+        "views of each image, and cached; every epoch used one of these views."
     )
     assert sentence in Page(bare(run)).text
     unseen = choosing(run, "tuned above blocks.1", cached_augmentations=0)
     assert words.cached_augmentations([words.chosen(unseen).candidate]) == ""
 
 
-def test_the_card_of_a_tuned_model_says_what_moved(run):
+def test_the_card_of_a_tuned_model_says_what_was_fine_tuned(run):
     card = model_card(choosing(run, "tuned above blocks.1"))
-    assert "example:random-filters, tuned above blocks.1; fine-tuning of 12 epochs at a rate of 0.001, from" in card
-    assert "as it came up to blocks.1, itself included; what lies above it" in card
-    assert "each image was seen in 8 cached augmentations" in card
+    assert "example:random-filters, tuned above blocks.1; fine-tuning for 12 epochs at a learning rate of 0.001, from" in card
+    assert "frozen up to and including blocks.1; the layers above it" in card
+    assert "in 8 augmented views of each image" in card
     assert "only the linear classifier was fitted" not in card
-    assert "sha256 of its weights before they were tuned" in card
-    halfway = model_card(choosing(run, "tuned above blocks.1, WiSE-FT alpha 0.5"))
-    assert "WiSE-FT alpha 0.5 from the pretrained to the tuned" in halfway
-    whole = model_card(choosing(run, "tuned above blocks.1", freeze_to=None, cached_augmentations=0))
-    assert "Every layer of the network" in whole
-    assert "cached augmentation" not in whole
+    assert "sha256 of its weights before they were fine-tuned" in card
+    averaged = model_card(choosing(run, "tuned above blocks.1, WiSE-FT alpha 0.5"))
+    assert "The weights are 0.5 times those before and 0.5 times those after fine-tuning" in averaged
+    all_layers = model_card(choosing(run, "tuned above blocks.1", freeze_to=None, cached_augmentations=0))
+    assert "Every layer of the network" in all_layers
+    assert "augmented view" not in all_layers
     scratch = model_card(choosing(run, "from scratch"))
-    assert "nothing of its pretrained weights is left" in scratch
+    assert "was trained from random weights on these images alone" in scratch
     assert "from random weights" in scratch
     assert "only the linear classifier was fitted" in model_card(example_run())
 
 
 def test_the_page_of_a_tuned_model_says_what_was_chosen(run):
     text = Page(render(choosing(run, "tuned above blocks.1"), None)).text
-    assert "tuned above blocks.1fine-tuning of 12 epochs" in text
-    assert "codes at pooled of the tuned network" in text
+    assert "tuned above blocks.1fine-tuning for 12 epochs" in text
+    assert "codes of pooled of the fine-tuned network" in text
 
 
-def test_folds_that_were_not_run_are_no_evidence(run):
-    """Where the clock left some folds only, the chosen candidate has no row in the others."""
+def test_images_of_folds_that_were_not_run_are_not_scored(run):
+    """Where the time limit left only some folds, the chosen candidate has no row in the others."""
     at = position(run, "tuned above blocks.1")
     part = np.where(np.arange(len(run.y))[:, None] % 5 < 2, run.trials[at].probabilities, np.nan)
     trials = tuple(dataclasses.replace(t, probabilities=part) if i == at else t for i, t in enumerate(run.trials))
     ran = int((np.arange(len(run.y)) % 5 < 2).sum())
     verdict = dataclasses.replace(run.verdict, chosen=at, best=at, images=ran, images_to_settle=10 * ran)
     partial = dataclasses.replace(run, trials=trials, verdict=verdict, test=None)
-    judged = evidence.judged(partial)
-    assert len(judged.y) == ran
-    assert not np.isnan(judged.probabilities).any()
+    scored = evidence.scored(partial)
+    assert len(scored.y) == ran
+    assert not np.isnan(scored.probabilities).any()
     predicted, _ = evidence.predictions(partial)
     assert (predicted[run.develop] >= 0).sum() == ran
     text = Page(render(partial, None)).text
-    assert f"On {ran} images read out of fold" in text or f"Of {ran} images read out of fold" in text
-    assert f"judged out of fold on {ran} of the {len(run.y)} develop images" in text
+    assert f"On {ran} images predicted out of fold" in text or f"Of {ran} images predicted out of fold" in text
+    assert f"out of fold, on {ran} of the {len(run.y)} develop images" in text
     assert f"the folds that were run have {ran}." in text
     assert f"Out of fold on {ran} develop images" in model_card(partial)
 

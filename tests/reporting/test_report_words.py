@@ -6,17 +6,10 @@ from example_run import example_run
 from graftwork.reporting import words
 
 
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [(0.967, "96.7"), (1.0, "100.0"), (0.9996, "99.96"), (0.99996, "99.996"), (0.0, "0.0"), (0.12345, "12.3")],
-)
-def test_what_is_not_all_never_reads_as_all(share, text):
-    assert words.percent(share) == text
-
-
-@pytest.mark.parametrize(("p", "text"), [(0.5, "50.0 %"), (1.0, "> 99.9 %"), (1e-9, "< 0.1 %"), (0.999, "99.9 %")])
-def test_no_image_is_certain(p, text):
-    assert words.sure(p) == text.replace(" ", "\u00a0")
+def test_no_line_break_separates_a_number_from_its_unit():
+    assert words.figure("accuracy", 0.967) == "96.7\u00a0%"
+    assert words.probability(1.0) == ">99.9\u00a0%"
+    assert words.seconds(310.4) == "310\u00a0s"
 
 
 def test_nothing_in_a_name_is_hidden():
@@ -36,29 +29,24 @@ def test_nothing_in_a_name_is_hidden():
         ("graft check data", [("graft check data", True)]),
     ],
 )
-def test_a_finding_reads_as_a_sentence_and_a_command_as_one(text, pieces):
+def test_a_finding_is_written_as_a_sentence_and_a_command_as_one(text, pieces):
     assert words.sentence(text) == pieces
 
 
-def test_a_deficit_has_a_minus_sign_and_no_minus_zero():
-    assert words.gap("accuracy", -0.021) == "−2.1"
-    assert words.gap("accuracy", -0.0001) == "0.0"
-    assert words.gap("log-loss", 0.0123) == "0.012"
-
-
-def test_every_candidate_is_told_why():
+def test_the_outcome_of_every_candidate_has_a_reason():
     run = example_run(n=240)
-    told = [words.fate(run.verdict, run.trials, i) for i in range(len(run.trials))]
+    outcomes = [words.outcome(run.verdict, run.trials, i) for i in range(len(run.trials))]
     for i, row in enumerate(run.verdict.rows):
-        assert told[i].startswith("chosen") == (i == run.verdict.chosen)
+        assert outcomes[i].startswith("chosen") == (i == run.verdict.chosen)
         if row.beaten:
-            assert told[i] == "dropped: significantly worse than the best"
-    assert sum(text.startswith("chosen") for text in told) == 1
-    cut = dataclasses.replace(run.trials[0], ended="interrupted")
-    assert words.fate(run.verdict, (cut, *run.trials[1:]), 0).endswith("not run to its end, which says nothing of it")
+            assert outcomes[i] == "not chosen: significantly worse than the best"
+    assert sum(text.startswith("chosen") for text in outcomes) == 1
+    interrupted = dataclasses.replace(run.trials[0], ended="interrupted")
+    outcome = words.outcome(run.verdict, (interrupted, *run.trials[1:]), 0)
+    assert outcome == words.ENDED["interrupted"]
 
 
-def test_images_to_settle_are_told_in_two_figures_and_only_if_more_are_needed():
+def test_images_to_settle_are_given_in_two_digits_and_only_if_more_are_needed():
     run = example_run()
     more = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=91_001))
     assert "About 92,000 develop images would settle it; there are 90." in words.verdict(more)
