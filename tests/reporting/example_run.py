@@ -53,26 +53,28 @@ def png(image: np.ndarray) -> bytes:
 
 
 def layer_codes(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Codes of a three-layer network of random filters at four depths; the last is the mean of every channel."""
+    """Codes of a network of random filters at four depths; the last is pooled to nothing."""
     rng = np.random.default_rng(7)
-    codes, activations = {}, images[:, None] / 16
+    codes, planes = {}, images[:, None] / 16
     for depth, channels in enumerate((12, 24, 48)):
         windows = np.lib.stride_tricks.sliding_window_view(
-            np.pad(activations, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), axis=(2, 3)
+            np.pad(planes, ((0, 0), (0, 0), (1, 1), (1, 1))), (3, 3), axis=(2, 3)
         )
-        weight = rng.normal(size=(channels, activations.shape[1], 3, 3)) / np.sqrt(9 * activations.shape[1])
-        activations = np.maximum(np.einsum("nchwij,kcij->nkhw", windows, weight, optimize=True), 0)
-        pooled = activations.reshape(len(activations), channels, 2, activations.shape[2] // 2, 2, activations.shape[3] // 2).mean(axis=(3, 5))
-        codes[f"blocks.{depth}"] = pooled.reshape(len(activations), -1)
+        weight = rng.normal(size=(channels, planes.shape[1], 3, 3)) / np.sqrt(9 * planes.shape[1])
+        planes = np.maximum(np.einsum("nchwij,kcij->nkhw", windows, weight, optimize=True), 0)
+        pooled = planes.reshape(len(planes), channels, 2, planes.shape[2] // 2, 2, planes.shape[3] // 2).mean(
+            axis=(3, 5)
+        )
+        codes[f"blocks.{depth}"] = pooled.reshape(len(planes), -1)
         if depth == 0:
-            activations = activations.reshape(len(activations), channels, 4, 2, 4, 2).mean(axis=(3, 5))
-    codes["pooled"] = activations.mean(axis=(2, 3))
+            planes = planes.reshape(len(planes), channels, 4, 2, 4, 2).mean(axis=(3, 5))
+    codes["pooled"] = planes.mean(axis=(2, 3))
     return codes
 
 
 HEADS = {"hinge": SVC(C=10, gamma="scale"), "neighbours": KNeighborsClassifier(3),
          "forest": ExtraTreesClassifier(50, random_state=0)}  # fmt: skip
-"""Used in place of fine-tunings: real fits of the raw pixels that are not linear."""
+"""What stands in for fine-tunings: real fits that are not linear, of the raw pixels."""
 
 
 def out_of_fold(x: np.ndarray, y: np.ndarray, folds: np.ndarray, loss: str, k: int) -> tuple[np.ndarray, object]:
@@ -119,14 +121,9 @@ def example_run(
     flip: int = 0,
     tuned: bool = False,
 ) -> Run:
-    """A complete run on n digits: every score comes from a real fit.
+    """A whole run on n digits, everything in it fitted and judged for real; ``flip`` labels are given wrong.
 
-    Parameters
-    ----------
-    flip
-        Number of images with a wrong label.
-    tuned
-        Adds fine-tunings to the linear candidates, with other real fits in their place.
+    ``tuned``: fine-tunings stand beside the linear candidates, with other real fits in their place.
     """
     k = len(classes)
     digits = load_digits()
@@ -145,9 +142,9 @@ def example_run(
     for layers, loss in plans[-trials:] if trials else plans:
         x = codes["all" if len(layers) > 1 else layers[0]]
         rows, model = out_of_fold(x[develop], truth, split.folds, loss, k)
-        seconds = 0.02 * x.shape[1] / 48
+        fit_seconds = 0.02 * x.shape[1] / 48
         details = {"C": 0.05 if loss == "softmax" else 0.01, "temperature": 1.0 if loss == "softmax" else 0.25}
-        tried.append(Trial(Candidate("example:random-filters", layers, Linear(loss)), rows, seconds, details))  # type: ignore[arg-type]
+        tried.append(Trial(Candidate("example:random-filters", layers, Linear(loss)), rows, fit_seconds, details))  # type: ignore[arg-type]
         models.append((model, x))
     if tuned:
         pixels = images.reshape(n, -1)
@@ -155,10 +152,10 @@ def example_run(
             tried.append(trial)
             models.append((model, pixels))
     card = example_card(codes, taps)
-    baselines = baselines_of(images[develop], truth, split, k)
+    baselines = example_baselines(images[develop], truth, split, k)
     verdict = choose(
         tried,
-        [cost_to_use(t.candidate, [card]) if tuned else t.fit_seconds for t in tried],
+        [cost_to_use(t.candidate, [card]) for t in tried] if tuned else [t.fit_seconds for t in tried],
         Task(truth, np.arange(len(develop)), split.folds, classes, metric, seed=seed),
         baselines,
     )
@@ -170,7 +167,7 @@ def example_run(
         versions={"graftwork": "0.1.0", "python": "3.11.2", "numpy": np.__version__},
         machine={"processor": "an example processor", "cores": "2", "system": "Linux"},
         command=f"graft train digits --metric {metric} --seed {seed}",
-        settings={"metric": metric, "strategy": "linear", "test": 0.25, "tolerance": 0.01, "final": "develop"},
+        settings={"metric": metric, "strategy": "linear", "test": 0.25, "tolerance": 1.0, "final": "develop"},
         engine="openvino fp32",
         seed=seed,
         classes=classes,
@@ -196,7 +193,7 @@ def example_run(
 def tuned_trials(
     pixels: np.ndarray, y: np.ndarray, folds: np.ndarray, taps: tuple[str, ...], k: int
 ) -> list[tuple[Trial, object]]:
-    """Fine-tunings as a tournament leaves them: completed, WiSE-FT, eliminated, interrupted, and from scratch."""
+    """Fine-tunings as a tournament leaves them: completed, with WiSE-FT, eliminated, interrupted, and from scratch."""
     cut = {"cached_augmentations": 8}
     plans = [
         (Recipe(taps[1], 12, **cut), "hinge", 84.0, "completed", 5),
@@ -206,17 +203,17 @@ def tuned_trials(
         (Recipe(None, 12), "forest", 61.5, "interrupted", 2),
         (Recipe(None, 48, lr=2e-3, start="random"), "neighbours", 310.0, "completed", 5),
     ]
-    fine_tunings = []
+    results = []
     for plan, loss, seconds, ended, ran in plans:
         rows, model = out_of_fold(pixels, y, folds, loss, k)
         rows[folds >= ran] = np.nan
         falls = np.exp(-np.arange(1, plan.epochs + 1) * (0.02 if plan.start == "random" else 0.25))
-        level = 0.2 + 0.1 * len(fine_tunings)
+        level = 0.2 + 0.1 * len(results)
         curve = tuple(zip((0.5 + 1.6 * falls).tolist(), (level + 1.4 * falls).tolist(), strict=True))
         candidate = Candidate("example:random-filters", taps[-1:], plan, input_px=8)
         details = {"C": 0.05, "temperature": 1.0}
-        fine_tunings.append((Trial(candidate, rows, seconds, details, ended, curve), model))
-    return fine_tunings
+        results.append((Trial(candidate, rows, seconds, details, ended, curve), model))
+    return results
 
 
 def spread(model: object, x: np.ndarray, k: int) -> np.ndarray:
@@ -225,7 +222,7 @@ def spread(model: object, x: np.ndarray, k: int) -> np.ndarray:
     return rows
 
 
-def baselines_of(images: np.ndarray, y: np.ndarray, split: Split, k: int) -> tuple[Baseline, ...]:
+def example_baselines(images: np.ndarray, y: np.ndarray, split: Split, k: int) -> tuple[Baseline, ...]:
     counts = np.bincount(y, minlength=k) / len(y)
     ink = np.column_stack([images.mean(axis=(1, 2)), images.std(axis=(1, 2))])
     facts, _ = out_of_fold(ink, y, split.folds, "softmax", k)
@@ -239,9 +236,9 @@ def baselines_of(images: np.ndarray, y: np.ndarray, split: Split, k: int) -> tup
 
 
 def test_score(metric: Metric, split: Split, y: np.ndarray, rows: np.ndarray) -> TestScore:
-    truth = y[split.test]
-    on_test = score(metric, truth, rows, np.arange(len(truth)), seed=0)
-    return TestScore(on_test, "held-out test", split.test, truth, rows)
+    truth, groups = y[split.test], np.arange(len(split.test))
+    figure = score(metric, truth, rows, groups, seed=0)
+    return TestScore(figure, "held-out test", split.test, truth, rows)
 
 
 test_score.__test__ = False  # type: ignore[attr-defined]
@@ -270,14 +267,14 @@ def example_findings(names: tuple[str, ...]) -> tuple[Finding, ...]:
             "G302",
             "warning",
             "Raw pixels score almost as well as the network",
-            "16 x 16 pixels are within 3 points of the winner: what distinguishes the classes may be a shortcut",
+            "16 x 16 pixels are within 3 points of the winner: what tells the classes apart may be a shortcut",
             "look at the images below; if brightness or position gives the class away, collect others",
         ),
         Finding(
             "G111",
             "warning",
             "4 images have a near-duplicate",
-            "their pixels correlate above 0.98 at 64 px; they are on the same side of the split",
+            "their pixels correlate above 0.98 at 64 px; they were kept on one side of the split",
             "`graft check digits` lists them",
             count=4,
             examples=names[:4],
@@ -289,7 +286,7 @@ def example_findings(names: tuple[str, ...]) -> tuple[Finding, ...]:
             "it ends in the middle of its data",
             "repair or remove it; the other images were used",
             count=1,
-            examples=("3/truncated <off>.png",),
+            examples=("3/cut <off>.png",),
         ),
         Finding("G205", "note", "Few images are left for the test", "30 images give an interval of 10 points and more",
                 "`--test cv` tests with every image once", basis="rule of thumb"),

@@ -10,9 +10,9 @@ from graftwork.reporting.page import model_card
 def test_the_card_holds_score_licence_terms_and_how_to_load():
     run = example_run()
     card = model_card(run)
-    test = run.test
-    assert f"{100 * test.score.value:.1f}\u00a0% were classified correctly" in card
-    assert f"(95 % interval {100 * test.score.low:.1f} to {100 * test.score.high:.1f})" in card
+    test = run.test.score
+    assert f"{100 * test.value:.1f}\u00a0% were classified correctly" in card
+    assert f"(95 % interval {100 * test.low:.1f} to {100 * test.high:.1f})" in card
     assert run.card.licence in card
     assert run.card.data_terms in card
     assert run.card.weights_sha256 in card
@@ -32,7 +32,7 @@ def test_a_model_that_was_not_tested_says_so():
     card = model_card(example_run(tested=False))
     assert "validation, selected" in card
     assert "It was not tested" in card
-    assert "that were not used for any choice" not in card
+    assert "not used for any choice" not in card
 
 
 def test_a_refit_on_every_image_says_whose_the_score_is():
@@ -42,7 +42,7 @@ def test_a_refit_on_every_image_says_whose_the_score_is():
     assert "belongs to the model before" in model_card(refitted)
 
 
-def test_the_card_says_how_often_the_test_images_were_looked_at():
+def test_several_looks_are_said():
     run = example_run()
     checked = dataclasses.replace(run, test=dataclasses.replace(run.test, look=4))
     assert "looked at 4 times" in model_card(checked)

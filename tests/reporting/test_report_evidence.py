@@ -43,7 +43,7 @@ def test_possible_label_errors_come_from_the_develop_part_out_of_fold():
     assert [p.other for p in picks] == doubtful.suggested[:5].tolist()
 
 
-def test_every_image_that_a_section_shows_gets_one_thumbnail():
+def test_every_image_that_a_section_shows_is_asked_for_once():
     run = example_run(n=240, flip=20)
     to_show = images_to_show(run).tolist()
     assert len(to_show) == len(set(to_show))
@@ -66,12 +66,12 @@ def test_both_images_of_a_pair_are_shown():
     assert [rows for _, rows in evidence.example_rows(run, alike)] == [(0,), (0, 1)]
 
 
-def test_without_a_projection_no_image_gets_a_thumbnail_for_it():
+def test_no_map_asks_for_no_thumbnails_of_it():
     run = dataclasses.replace(example_run(), projection=None)
     assert evidence.on_projection(run).size == 0
 
 
-def test_no_image_is_predicted_by_a_model_fitted_on_it():
+def test_an_image_is_never_read_by_a_model_fitted_on_it():
     run = example_run(n=240)
     predicted, confidence = evidence.predictions(run)
     rows = run.trials[run.verdict.chosen].probabilities
@@ -89,7 +89,7 @@ def test_the_split_has_the_name_it_had_in_the_run():
     assert evidence.split_digest(moved) != split.digest
 
 
-def test_layers_are_ordered_by_depth_and_several_together_come_last():
+def test_layers_stand_by_depth_and_several_together_last():
     run = example_run()
     assert list(layer_axis(run.trials)) == ["blocks.0", "blocks.1", "blocks.2", "pooled", "all 4 layers"]
     assert list(layer_axis(run.trials[-1:]).values()) == [0.0]

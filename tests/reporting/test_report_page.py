@@ -104,14 +104,14 @@ def test_names_that_are_markup_are_text():
 
 def test_a_name_that_is_no_text_is_shown_with_a_mark():
     run = example_run()
-    names = ("0/truncated\udcff.png", *run.images.names[1:])
+    names = ("0/cut\udcff.png", *run.images.names[1:])
     run = dataclasses.replace(run, images=dataclasses.replace(run.images, names=names))
     html = bare(run)
     assert html.encode("utf-8")
     assert "\udcff" not in html
 
 
-def test_a_digest_that_is_a_path_reads_no_file(tmp_path):
+def test_a_digest_that_is_a_path_opens_no_file(tmp_path):
     run = example_run()
     (tmp_path / "secret.jpg").write_bytes(b"secret")
     (tmp_path / "thumbnails").mkdir()
@@ -140,11 +140,11 @@ def test_without_a_test_the_headline_says_so():
     text = Page(bare(run)).text
     assert "accuracy, validation, selected" in text
     assert "There was no test" in text
-    assert "that were not used for any choice" not in text
+    assert "that nothing was chosen on" not in text
     assert "only the test score above" not in text
 
 
-def test_a_second_look_is_counted():
+def test_a_second_look_is_told():
     run = example_run()
     run = dataclasses.replace(run, test=dataclasses.replace(run.test, look=3))
     assert "look number 3 at these images" in Page(bare(run)).text
@@ -158,7 +158,7 @@ def test_nested_cross_validation_says_how_each_image_was_predicted():
     assert "images, each predicted by a model that was chosen and fitted without it, " in Page(bare(run)).text
 
 
-def test_warnings_come_before_the_data():
+def test_warnings_stand_above_what_came_in():
     html = bare(example_run())
     head = html[: html.index('id="data"')]
     assert head.index("1 file could not be read") < head.index("Raw pixels score almost as well")
@@ -203,15 +203,15 @@ def columns(chart, name):
 @pytest.mark.parametrize("kind", ["ten classes", "nothing tested", "200 classes"])
 def test_recall_and_precision_are_those_of_scikit_learn(kind):
     run = example_run(**KINDS[kind])
-    scored = evidence.scored(run)
+    judged = evidence.scored(run)
     rows = [row for row in data_values(bare(run), "classes") if row]
     options = {"average": None, "labels": range(len(run.classes)), "zero_division": 2.0}
     # a share of nothing sorts as 2
-    present = np.isin(range(len(run.classes)), scored.y)
-    predicted = np.isin(range(len(run.classes)), scored.predicted)
+    seen = np.isin(range(len(run.classes)), judged.y)
+    said = np.isin(range(len(run.classes)), judged.predicted)
     options["zero_division"] = 0
-    recall = np.where(present, recall_score(scored.y, scored.predicted, **options), 2.0)
-    precision = np.where(predicted, precision_score(scored.y, scored.predicted, **options), 2.0)
+    recall = np.where(seen, recall_score(judged.y, judged.predicted, **options), 2.0)
+    precision = np.where(said, precision_score(judged.y, judged.predicted, **options), 2.0)
     assert [row[0] for row in rows] == pytest.approx(np.sort(recall))
     assert sorted(row[1] for row in rows) == pytest.approx(np.sort(precision))
 
@@ -265,12 +265,12 @@ def test_a_run_with_nothing_optional_renders():
     assert "projection" not in page.ids()
     assert list(page.held("charts")) == ["layers", "confusion", "calibration", "seconds"]
     assert "No warning was raised" in page.text
-    assert "Nothing was found wrong." in page.text
+    assert "No problem was found." in page.text
     assert "None" not in page.text
     assert "Always answering" not in page.text
 
 
-def test_many_possible_label_errors_at_once_are_a_sign_of_a_weak_model():
+def test_many_doubtful_labels_at_once_are_blamed_on_the_model():
     blame = "say more about the model"
     few, many = example_run(n=240), example_run(n=800, classes=CLASSES_200)
     assert evidence.possible_label_errors(few)[1] < 0.1 * len(few.y)
@@ -279,7 +279,7 @@ def test_many_possible_label_errors_at_once_are_a_sign_of_a_weak_model():
     assert blame in Page(bare(many)).text
 
 
-def test_log_loss_is_in_nats():
+def test_log_loss_is_shown_in_nats():
     run = example_run(metric="log-loss")
     text = Page(bare(run)).text
     loss = mean_loss("log-loss", run.test.y, run.test.probabilities)

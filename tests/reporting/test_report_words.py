@@ -3,13 +3,29 @@ import dataclasses
 import pytest
 from example_run import example_run
 
+from graftwork.core import figures
 from graftwork.reporting import words
 
 
-def test_no_line_break_separates_a_number_from_its_unit():
-    assert words.figure("accuracy", 0.967) == "96.7\u00a0%"
-    assert words.probability(1.0) == ">99.9\u00a0%"
-    assert words.seconds(310.4) == "310\u00a0s"
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.967, "96.7"),
+        (1.0, "100.0"),
+        (0.9996, "99.96"),
+        (0.99996, "99.996"),
+        (0.0, "0.0"),
+        (0.12345, "12.3"),
+        (0.0004, "0.04"),
+    ],
+)
+def test_less_than_all_is_never_written_as_all_nor_more_than_nothing_as_nothing(share, text):
+    assert figures.percent(share) == text
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.5, "50.0 %"), (1.0, ">99.9 %"), (1e-9, "<0.1 %"), (0.999, "99.9 %")])
+def test_no_image_is_certain(p, text):
+    assert words.probability(p) == text.replace(" ", "\u00a0")
 
 
 def test_nothing_in_a_name_is_hidden():
@@ -29,24 +45,29 @@ def test_nothing_in_a_name_is_hidden():
         ("graft check data", [("graft check data", True)]),
     ],
 )
-def test_a_finding_is_written_as_a_sentence_and_a_command_as_one(text, pieces):
+def test_a_finding_reads_as_a_sentence_and_a_command_as_one(text, pieces):
     assert words.sentence(text) == pieces
 
 
-def test_the_outcome_of_every_candidate_has_a_reason():
+def test_a_deficit_has_a_minus_sign_and_no_minus_zero():
+    assert figures.difference("accuracy", -0.021) == "−2.1"
+    assert figures.difference("accuracy", -0.0001) == "0.0"
+    assert figures.difference("log-loss", 0.0123) == "0.012"
+
+
+def test_every_candidate_has_its_reason():
     run = example_run(n=240)
-    outcomes = [words.outcome(run.verdict, run.trials, i) for i in range(len(run.trials))]
+    reasons = [words.outcome(run.verdict, run.trials, i) for i in range(len(run.trials))]
     for i, row in enumerate(run.verdict.rows):
-        assert outcomes[i].startswith("chosen") == (i == run.verdict.chosen)
+        assert reasons[i].startswith("chosen") == (i == run.verdict.chosen)
         if row.beaten:
-            assert outcomes[i] == "not chosen: significantly worse than the best"
-    assert sum(text.startswith("chosen") for text in outcomes) == 1
+            assert reasons[i] == "not chosen: significantly worse than the best"
+    assert sum(text.startswith("chosen") for text in reasons) == 1
     interrupted = dataclasses.replace(run.trials[0], ended="interrupted")
-    outcome = words.outcome(run.verdict, (interrupted, *run.trials[1:]), 0)
-    assert outcome == words.ENDED["interrupted"]
+    assert words.outcome(run.verdict, (interrupted, *run.trials[1:]), 0).endswith("which says nothing about it")
 
 
-def test_images_to_settle_are_given_in_two_digits_and_only_if_more_are_needed():
+def test_images_to_settle_have_two_digits_and_appear_only_if_more_are_needed():
     run = example_run()
     more = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=91_001))
     assert "About 92,000 develop images would settle it; there are 90." in words.verdict(more)

@@ -14,21 +14,21 @@ from bokeh.models.ui import UIElement
 from bokeh.plotting import figure
 
 from graftwork.core.choose import Verdict
+from graftwork.core.figures import interval, percent, unit
 from graftwork.core.metrics import Calibration, calibration, confusion
-from graftwork.core.plans import Recipe
 from graftwork.core.record import Projection, Run
 from graftwork.core.stats import clopper_pearson
 from graftwork.core.trials import Trial
 from graftwork.reporting import words
 from graftwork.reporting.colours import class_colour, light, marker_of
-from graftwork.reporting.evidence import before_temperature, judged, labels, predictions
+from graftwork.reporting.evidence import before_temperature, labels, predictions, scored
 from graftwork.reporting.layers import DASHES, SERIES, layer_axis, linear_series, score_range
 from graftwork.reporting.tunings import Cuts, on_fewer
 
 NAMED_TICKS = 40
-"""Up to so many classes have their names beside the confusion matrix; beyond, hovering tells."""
+"""Maximum number of classes whose names are written next to the confusion matrix; with more, hovering shows them."""
 COUNTED_CELLS = 20
-"""Up to so many classes have their counts written into the confusion matrix."""
+"""Maximum number of classes whose counts are written into the confusion matrix."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
@@ -76,10 +76,10 @@ def layer_chart(verdict: Verdict, trials: Sequence[Trial]) -> UIElement:
 
 
 def cut_chart(verdict: Verdict, trials: Sequence[Trial], lines: Cuts) -> UIElement:
-    """Accuracy by how much of the network is frozen: a line for what is read there, one for what is tuned above."""
+    """Score by the share that is frozen: a line for linear classifiers on that layer, one for fine-tuning above it."""
     plot = _scores(verdict, [i for points in lines.values() for _, i in points], -0.04, 1.04)
     plot.xaxis.axis_label = "frozen up to (share of the depth)"
-    tuned = {d: i for points in lines.values() for d, i in points if isinstance(trials[i].candidate.plan, Recipe)}
+    tuned = {d: i for points in lines.values() for d, i in points if trials[i].candidate.plan.kind != "linear"}
     every = {d: i for points in lines.values() for d, i in points}
     names = {
         d: f"{words.shortened(trials[i].candidate.layer, 16)}, {100 * d:.0f} %"
@@ -90,10 +90,10 @@ def cut_chart(verdict: Verdict, trials: Sequence[Trial], lines: Cuts) -> UIEleme
     for s, (points, (token, marker)) in enumerate(zip(lines.values(), SERIES, strict=False)):
         mine, x = [i for _, i in points], [d + 0.012 * (s - (len(lines) - 1) / 2) for d, _ in points]
         y = [_scale(verdict) * verdict.rows[i].score for i in mine]
-        alike = [not on_fewer(verdict, trials, i) for i in mine]  # scores on other images join no line
+        same_images = [not on_fewer(verdict, trials, i) for i in mine]  # scores on other images join no line
         plot.line(
-            list(itertools.compress(x, alike)),
-            list(itertools.compress(y, alike)),
+            list(itertools.compress(x, same_images)),
+            list(itertools.compress(y, same_images)),
             line_color=light(token),
             line_width=2,
         )
@@ -102,30 +102,30 @@ def cut_chart(verdict: Verdict, trials: Sequence[Trial], lines: Cuts) -> UIEleme
 
 
 def _spaced(at: Mapping[float, int]) -> dict[float, int]:
-    """Those that leave room for a name beside each other, the first ones first."""
-    kept: dict[float, int] = {}
+    """The items whose names have room next to each other, the first ones first."""
+    spaced: dict[float, int] = {}
     for x, item in at.items():
-        if all(abs(x - other) > 0.05 for other in kept):
-            kept[x] = item
-    return kept
+        if all(abs(x - other) > 0.05 for other in spaced):
+            spaced[x] = item
+    return spaced
 
 
 def learning_chart(curves: Mapping[str, Trial]) -> UIElement:
-    """Log loss of the images left out after each epoch of each fine-tuning, the training loss beside it, thinner."""
+    """Log loss on validation images after each epoch of each fine-tuning; the training loss is a thinner line."""
     plot = _plain(height=340)
     plot.xaxis.axis_label, plot.yaxis.axis_label = "epochs", "log loss, nats"
     plot.xaxis.ticker = BasicTicker(min_interval=1)
     plot.xgrid.grid_line_color = None
     for (name, trial), (token, marker) in zip(curves.items(), SERIES, strict=False):
-        trained, left_out = (list(losses) for losses in zip(*trial.curve, strict=True))
-        epochs = list(range(1, len(trained) + 1))
-        plot.line(epochs, trained, line_color=light(token), line_width=1, line_dash="dotted")
-        plot.line(epochs, left_out, line_color=light(token), line_width=2.4)
-        source = ColumnDataSource({"epoch": epochs, "trained": trained, "left_out": left_out})
-        dots = plot.scatter("epoch", "left_out", source=source, marker=marker, size=6, fill_color=light(token),
+        training, validation = (list(losses) for losses in zip(*trial.curve, strict=True))
+        epochs = list(range(1, len(training) + 1))
+        plot.line(epochs, training, line_color=light(token), line_width=1, line_dash="dotted")
+        plot.line(epochs, validation, line_color=light(token), line_width=2.4)
+        source = ColumnDataSource({"epoch": epochs, "training": training, "validation": validation})
+        dots = plot.scatter("epoch", "validation", source=source, marker=marker, size=6, fill_color=light(token),
                             line_color=light(token))  # fmt: skip
-        tips = [("", words.one_line(name).replace("@", "@@")), ("epoch", "@epoch"), ("left out", "@left_out{0.000}"),
-                ("trained on", "@trained{0.000}")]  # fmt: skip
+        tips = [("", words.one_line(name).replace("@", "@@")), ("epoch", "@epoch"), ("validation loss", "@validation{0.000}"),
+                ("training loss", "@training{0.000}")]  # fmt: skip
         plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     return plot
 
@@ -135,7 +135,7 @@ def _scores(verdict: Verdict, shown: Sequence[int], left: float, right: float) -
     scale = _scale(verdict)
     low, high = (scale * edge for edge in score_range(verdict, shown))
     plot = _plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
-    plot.yaxis.axis_label = f"{words.METRIC_NAMES[verdict.metric]}, {words.unit(verdict.metric)} ({words.SELECTED})"
+    plot.yaxis.axis_label = f"{words.METRIC_NAMES[verdict.metric]}, {unit(verdict.metric)} ({words.SELECTED})"
     plot.xgrid.grid_line_color = None
     for dash, row in zip(DASHES, verdict.baselines, strict=False):
         y = scale * row.score
@@ -166,8 +166,8 @@ def _whiskers(
             "high": [scale * rows[i].high for i in mine],
             "label": [words.one_line(rows[i].label) for i in mine],
             "figure": [words.figure(metric, rows[i].score) for i in mine],
-            "interval": [words.interval(metric, rows[i].low, rows[i].high) for i in mine],
-            "fate": [words.fate(verdict, trials, i) for i in mine],
+            "interval": [interval(metric, rows[i].low, rows[i].high) for i in mine],
+            "outcome": [words.outcome(verdict, trials, i) for i in mine],
             "fill": [0.0 if on_fewer(verdict, trials, i) else 1.0 for i in mine],
         }
     )
@@ -176,7 +176,7 @@ def _whiskers(
         "x", "score", source=source, marker=marker, size=9, fill_color=light(token), fill_alpha="fill",
         line_color=light(token),
     )  # fmt: skip
-    tips = [("", "@label"), ("score", "@figure"), ("95 %", "@interval"), ("", "@fate")]
+    tips = [("", "@label"), ("score", "@figure"), ("95 %", "@interval"), ("", "@outcome")]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     if verdict.chosen in mine:
         here = list(mine).index(verdict.chosen)
@@ -186,7 +186,7 @@ def _whiskers(
 
 def confusion_chart(run: Run) -> UIElement:
     """Counts of true against predicted classes; hits in one colour, mistakes in another."""
-    images, k = judged(run), len(run.classes)
+    images, k = scored(run), len(run.classes)
     counts = confusion(images.y, images.predicted, k)
     true, predicted = np.nonzero(counts)
     cells = counts[true, predicted]
@@ -201,7 +201,7 @@ def confusion_chart(run: Run) -> UIElement:
             "text_colour": np.where(share > 0.7, light("on_cell"), light("ink")).tolist(),
             "true_name": [words.one_line(run.classes[c]) for c in true],
             "predicted_name": [words.one_line(run.classes[c]) for c in predicted],
-            "share": [f"{words.percent(s)} % of this class" for s in share],
+            "share": [f"{percent(s)} % of this class" for s in share],
         }
     )
     edges = Range1d(start=-0.5, end=k - 0.5), Range1d(start=k - 0.5, end=-0.5)
@@ -252,10 +252,12 @@ def projection_chart(run: Run, projection: Projection, thumbnails: Mapping[int, 
             "ring": np.where(wrong, 0.9, 0.0),
             "name": [words.one_line(run.images.names[r]) for r in rows],
             "label": [words.one_line(run.images.labels[r]) for r in rows],
-            "reading": [_reading(run, int(c), float(s)) for c, s in zip(predicted, confidence[rows], strict=True)],
+            "prediction": [
+                _prediction(run, int(c), float(s)) for c, s in zip(predicted, confidence[rows], strict=True)
+            ],
             "thumbnail": [f'<img src="{thumbnails[r]}" width="96" alt="">' if r in thumbnails else "" for r in rows],
         },
-        name="map",
+        name="projection",
     )
     plot = _plain(height=560)
     plot.axis.visible = False
@@ -268,7 +270,7 @@ def projection_chart(run: Run, projection: Projection, thumbnails: Mapping[int, 
     )  # fmt: skip
     tip = (
         '<div class="tip" style="max-width:240px;overflow-wrap:anywhere">@thumbnail{safe}<div><b>@label</b>, '
-        "@reading</div><div>@name</div></div>"
+        "@prediction</div><div>@name</div></div>"
     )
     plot.add_tools(HoverTool(renderers=[dots], tooltips=tip), "box_zoom", "pan", "wheel_zoom", "reset")
     plot.toolbar_location = "above"
@@ -278,21 +280,21 @@ def projection_chart(run: Run, projection: Projection, thumbnails: Mapping[int, 
     return plot
 
 
-def _reading(run: Run, predicted: int, confidence: float) -> str:
+def _prediction(run: Run, predicted: int, confidence: float) -> str:
     if predicted < 0:
-        return "not judged"
-    return f"read as {words.one_line(run.classes[predicted])} ({words.sure(confidence)})"
+        return "not predicted"
+    return f"predicted {words.one_line(run.classes[predicted])} ({words.probability(confidence)})"
 
 
 def calibration_chart(run: Run) -> UIElement:
     """Reliability with exact intervals above, the number of images in each bin below."""
-    images = judged(run)
+    images = scored(run)
     after, before = calibration(images.y, images.probabilities), before_temperature(run)
     plot = _plain(
         height=340, x_range=Range1d(start=-2, end=103), y_range=Range1d(start=-4, end=104), min_border_left=56
     )
     plot.line([0, 100], [0, 100], line_color=light("muted"), line_dash="dashed")
-    plot.yaxis.axis_label = "how often right, %"
+    plot.yaxis.axis_label = "accuracy, %"
     if before is not None:
         plot.line(100 * before.confidence, 100 * before.accuracy, line_color=light("second"), line_alpha=0.6)
         plot.scatter(100 * before.confidence, 100 * before.accuracy, marker="square", size=7, fill_color=None,
@@ -300,13 +302,18 @@ def calibration_chart(run: Run) -> UIElement:
     source = _bins(after)
     plot.segment("x", "low", "x", "high", source=source, line_color=light("accent"), line_width=1.6)
     dots = plot.scatter("x", "y", source=source, size=9, fill_color=light("accent"), line_color=light("panel"))
-    tips = [("said", "@x{0.0} %"), ("right", "@y{0.0} %"), ("95 %", "@low{0.0} to @high{0.0}"), ("images", "@count")]
+    tips = [
+        ("confidence", "@x{0.0} %"),
+        ("accuracy", "@y{0.0} %"),
+        ("95 %", "@low{0.0} to @high{0.0}"),
+        ("images", "@count"),
+    ]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     top = Range1d(start=0, end=1.1 * float(after.count.max()))
     counts = _plain(height=130, x_range=plot.x_range, y_range=top, min_border_left=56)
     counts.yaxis.ticker = BasicTicker(desired_num_ticks=3)
     counts.vbar("x", 4, "count", source=source, fill_color=light("accent"), fill_alpha=0.55, line_color=None)
-    counts.xaxis.axis_label, counts.yaxis.axis_label = "how sure, %", "images"
+    counts.xaxis.axis_label, counts.yaxis.axis_label = "confidence, %", "images"
     counts.xgrid.grid_line_color = None
     return column(plot, counts, sizing_mode="stretch_width")
 

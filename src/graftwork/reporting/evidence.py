@@ -1,4 +1,4 @@
-"""Which images are worth showing, and what the model that was not fitted on them says of each."""
+"""Which images are worth showing, and the predictions of the model that was not fitted on them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Ints
+from graftwork.core.findings import PAIR, Finding
 from graftwork.core.metrics import Calibration, calibration, doubtful_labels, softmax
 from graftwork.core.record import Run
-from graftwork.core.findings import PAIR, Finding
 from graftwork.core.splits import Split
 
-MISTAKES, HITS, DOUBTS, EXAMPLES, ON_PROJECTION = 24, 12, 24, 6, 160
-"""At most so many thumbnails of each kind (EXAMPLES: for each finding)."""
+MISTAKES, HITS, LABEL_ERRORS, EXAMPLES, ON_PROJECTION = 24, 12, 24, 6, 160
+"""Maximum number of thumbnails of each kind (EXAMPLES: for each finding)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class ScoredImages:
     probabilities: NDArray[np.float32]
     """(m, k)."""
     tested: bool
-    """Whether nothing was chosen on them either."""
+    """Whether they were not used for the choice either."""
 
     @property
     def predicted(self) -> Ints:
@@ -61,7 +61,7 @@ def out_of_fold(run: Run) -> ScoredImages:
     return ScoredImages(run.develop[trial.run], run.y[trial.run], trial.probabilities[trial.run], tested=False)
 
 
-def judged(run: Run) -> ScoredImages:
+def scored(run: Run) -> ScoredImages:
     """The tested images, or the develop images out of fold where nothing was tested."""
     if run.test is None:
         return out_of_fold(run)
@@ -70,21 +70,21 @@ def judged(run: Run) -> ScoredImages:
 
 def mistakes(run: Run, limit: int = MISTAKES) -> list[Pick]:
     """The most confident mistakes, the most confident first."""
-    images = judged(run)
+    images = scored(run)
     wrong = np.flatnonzero(images.predicted != images.y)
     return _picks(images, wrong[np.argsort(-images.confidence[wrong], kind="stable")][:limit], images.predicted)
 
 
 def least_confident_hits(run: Run, limit: int = HITS) -> list[Pick]:
-    """The hits that were nearly missed, the least sure first."""
-    images = judged(run)
+    """Correct predictions with the lowest confidence, the lowest first."""
+    images = scored(run)
     right = np.flatnonzero(images.predicted == images.y)
     second = np.argsort(images.probabilities, axis=1)[:, -2]
     return _picks(images, right[np.argsort(images.confidence[right], kind="stable")][:limit], second)
 
 
-def doubts(run: Run, limit: int = DOUBTS) -> tuple[list[Pick], int]:
-    """Develop images whose label looks wrong out of fold, the most doubtful first, and how many there are in all."""
+def possible_label_errors(run: Run, limit: int = LABEL_ERRORS) -> tuple[list[Pick], int]:
+    """Develop images whose label looks wrong out of fold, the most suspicious first, and how many there are in all."""
     images = out_of_fold(run)
     doubtful = doubtful_labels(images.y, images.probabilities)
     suggested = images.y.copy()
@@ -106,7 +106,7 @@ def _picks(images: ScoredImages, positions: Ints, other: Ints) -> list[Pick]:
 
 
 def example_rows(run: Run, finding: Finding) -> list[tuple[str, tuple[int, ...]]]:
-    """The images, or pairs of images, that a finding names, with their rows in the image table where they were read."""
+    """The images, or pairs of images, that a finding names, with their rows in the image table where they have one."""
     row_of = {name: row for row, name in enumerate(run.images.names)}
 
     def rows(named: str) -> tuple[int, ...]:
@@ -120,7 +120,7 @@ def predictions(run: Run) -> tuple[Ints, NDArray[np.float32]]:
     """Class (-1 where none) and its probability for every row of the image table, never by a model fitted on it."""
     n = len(run.images.names)
     predicted, confidence = np.full(n, -1), np.zeros(n, np.float32)
-    for images in (out_of_fold(run), judged(run)):
+    for images in (out_of_fold(run), scored(run)):
         predicted[images.rows], confidence[images.rows] = images.predicted, images.confidence
     return predicted, confidence
 
@@ -132,7 +132,7 @@ def labels(run: Run) -> Ints:
 
 
 def on_projection(run: Run, limit: int = ON_PROJECTION) -> Ints:
-    """Rows of the map that get a thumbnail: up to half of them wrong ones, the rest drawn at random."""
+    """Rows of the projection that get a thumbnail: half of them mistakes if there are enough, the others at random."""
     if run.projection is None:
         return np.zeros(0, int)
     rows = np.random.default_rng(run.seed).permutation(run.projection.rows)
@@ -143,11 +143,11 @@ def on_projection(run: Run, limit: int = ON_PROJECTION) -> Ints:
 
 
 def images_to_show(run: Run) -> Ints:
-    """Rows of the image table that the report wants a thumbnail of, the most wanted first, none twice."""
-    named = [row for f in run.findings for _, rows in example_rows(run, f) for row in rows]
-    picks = [*mistakes(run), *doubts(run)[0], *least_confident_hits(run)]
-    wanted = [*(pick.row for pick in picks), *named, *on_projection(run).tolist()]
-    return np.array(list(dict.fromkeys(wanted)), dtype=np.int64)
+    """Rows of the image table that get a thumbnail in the report, the most important first, none twice."""
+    named = [row for f in run.findings for _, examples in example_rows(run, f) for row in examples]
+    picks = [*mistakes(run), *possible_label_errors(run)[0], *least_confident_hits(run)]
+    rows = [*(pick.row for pick in picks), *named, *on_projection(run).tolist()]
+    return np.array(list(dict.fromkeys(rows)), dtype=np.int64)
 
 
 def split_digest(run: Run) -> str:
@@ -164,6 +164,6 @@ def before_temperature(run: Run) -> Calibration | None:
     nested = run.test is not None and run.test.how == "nested cross-validation"  # every fold had its own
     if temperature == 1.0 or nested:
         return None
-    images = judged(run)
+    images = scored(run)
     logs = np.log(np.maximum(images.probabilities.astype(np.float64), 1e-38))
     return calibration(images.y, softmax(logs, 1 / temperature))
