@@ -103,7 +103,7 @@ class Terminal(Listener):
             self.say(f"{self._name}: {done} of {total}")
 
     def candidates(self, standings: Sequence[Standing]) -> None:
-        """Show a row for each; without a terminal print a line per finished fold, and otherwise one every ten seconds."""
+        """Show a row for each; without a terminal print a line per finished fold, or else one every ten seconds."""
         if self._bar is not None:
             self._bar.standings = tuple(standings)
             return
