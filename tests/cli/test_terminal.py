@@ -58,7 +58,7 @@ def test_without_a_terminal_a_finished_fold_is_a_line(clock):
     ]
 
 
-def test_a_finished_fold_goes_before_what_else_changed(clock):
+def test_a_finished_fold_is_printed_before_other_changes(clock):
     with plain() as terminal:
         terminal.candidates([FIRST, WAITS])
         clock[0] += 60
@@ -66,7 +66,7 @@ def test_a_finished_fold_goes_before_what_else_changed(clock):
     assert lines(terminal)[1:] == ["tuned above blocks.4: fold 2 of 5, epoch 1 of 12, 87.5 % so far, 1:02 left"]
 
 
-def test_without_a_terminal_else_at_most_one_line_in_ten_seconds(clock):
+def test_without_a_terminal_there_is_otherwise_one_line_per_ten_seconds(clock):
     with plain() as terminal:
         terminal.stage("fine-tuning")
         for second in range(35):
@@ -76,7 +76,7 @@ def test_without_a_terminal_else_at_most_one_line_in_ten_seconds(clock):
     assert lines(terminal)[1:] == [f"tuned above blocks.4: fold 1 of 5, epoch {second}" for second in (10, 21, 32)]
 
 
-def test_what_did_not_change_is_not_told_again(clock):
+def test_an_unchanged_standing_is_not_printed_again(clock):
     with plain() as terminal:
         terminal.candidates([WAITS])
         clock[0] += 60

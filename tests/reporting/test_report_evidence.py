@@ -45,16 +45,16 @@ def test_possible_label_errors_come_from_the_develop_part_out_of_fold():
 
 def test_every_image_that_a_section_shows_is_asked_for_once():
     run = example_run(n=240, flip=20)
-    wanted = images_to_show(run).tolist()
-    assert len(wanted) == len(set(wanted))
+    to_show = images_to_show(run).tolist()
+    assert len(to_show) == len(set(to_show))
     shown = [*evidence.mistakes(run), *evidence.least_confident_hits(run), *evidence.possible_label_errors(run)[0]]
-    assert {p.row for p in shown} <= set(wanted)
+    assert {p.row for p in shown} <= set(to_show)
     named = [rows for f in run.findings for _, rows in evidence.example_rows(run, f)]
-    assert {row for rows in named for row in rows} <= set(wanted)
+    assert {row for rows in named for row in rows} <= set(to_show)
     assert () in named  # a file that could not be read has no row
-    assert set(evidence.on_projection(run).tolist()) <= set(wanted)
+    assert set(evidence.on_projection(run).tolist()) <= set(to_show)
     assert len(evidence.on_projection(run)) == evidence.ON_PROJECTION
-    assert wanted == images_to_show(run).tolist()
+    assert to_show == images_to_show(run).tolist()
 
 
 def test_both_images_of_a_pair_are_shown():

@@ -188,16 +188,16 @@ def test_the_chart_of_layers_holds_the_figures_of_the_verdict():
 
 def columns(chart, name):
     """Values of a column in every data source of a chart."""
-    found = []
+    values = []
 
     def walk(value):
         if isinstance(value, list) and len(value) == 2 and value[0] == name and isinstance(value[1], list):
-            found.extend(value[1])
+            values.extend(value[1])
         for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             walk(child)
 
     walk(chart)
-    return found
+    return values
 
 
 @pytest.mark.parametrize("kind", ["ten classes", "nothing tested", "200 classes"])
@@ -290,8 +290,8 @@ def test_log_loss_is_shown_in_nats():
 
 def test_thumbnails_are_embedded_where_they_exist_and_gone_ones_are_left_out(tmp_path):
     run = example_run()
-    wanted = images_to_show(run)
-    folder = write_thumbnails(wanted[::2], run, tmp_path / "thumbnails", 120)
+    to_show = images_to_show(run)
+    folder = write_thumbnails(to_show[::2], run, tmp_path / "thumbnails", 120)
     page = Page(render(run, folder))
     shown = {src for src in page.values("src") if src.startswith("data:image/jpeg")}
     on_disk = {"data:image/jpeg;base64," + base64.b64encode(p.read_bytes()).decode() for p in folder.iterdir()}
@@ -307,8 +307,8 @@ def test_thumbnails_are_embedded_where_they_exist_and_gone_ones_are_left_out(tmp
 def test_the_report_of_a_thousand_images_is_under_four_megabytes(tmp_path):
     run = example_run(n=1000, flip=60)
     rng = np.random.default_rng(0)
-    wanted = images_to_show(run)
-    for row in wanted:  # noise is what compresses worst, and PNG does not try as hard as JPEG
+    to_show = images_to_show(run)
+    for row in to_show:  # noise is what compresses worst, and PNG does not try as hard as JPEG
         file = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)).save(file, "PNG")
         (tmp_path / f"{run.images.digests[row]}.png").write_bytes(file.getvalue())

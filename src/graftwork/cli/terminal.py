@@ -1,4 +1,4 @@
-"""What a person sees while a verb works: a bar with rate and time left, or plain lines where there is no terminal."""
+"""What a person sees while a verb works: a bar with rate and time left, or plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLAIN_EVERY_SECONDS = 10.0
 
 
 class _Rate(ProgressColumn):
-    """Things done a second."""
+    """Items done per second."""
 
     def render(self, task: Task) -> Text:
         return Text("" if not task.speed else f"{task.speed:,.0f}/s", style="progress.data.speed")
@@ -49,8 +49,8 @@ class _Board(Progress):
 class Terminal(Listener):
     """Shows stages on standard error, so that standard output is only the result.
 
-    Where there is no terminal these are plain lines; where it is to be quiet, only those about candidates, which are
-    the sign of life in a run of many minutes.
+    Without a terminal these are plain lines; ``quiet`` leaves only those about candidates, the one sign of life in a
+    run of many minutes.
     """
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
@@ -58,7 +58,7 @@ class Terminal(Listener):
         self._quiet = quiet
         self._bar: _Board | None = None
         self._name = ""
-        self._told = 0.0
+        self._printed_at = 0.0
         self._standings: dict[str, Standing] = {}
 
     def __enter__(self) -> Terminal:
@@ -84,8 +84,8 @@ class Terminal(Listener):
             self._bar.stop()
 
     def stage(self, name: str) -> None:
-        """Begin a line of its own."""
-        self._name, self._told, self._standings = name, time.monotonic(), {}
+        """Start a new bar, or print the name."""
+        self._name, self._printed_at, self._standings = name, time.monotonic(), {}
         if self._bar is None:
             self.say(f"{name} ...")
             return
@@ -98,22 +98,22 @@ class Terminal(Listener):
         """Move the bar, or print a line every ten seconds."""
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[-1], completed=done, total=total)
-        elif time.monotonic() - self._told > PLAIN_EVERY_SECONDS:
-            self._told = time.monotonic()
+        elif time.monotonic() - self._printed_at > PLAIN_EVERY_SECONDS:
+            self._printed_at = time.monotonic()
             self.say(f"{self._name}: {done} of {total}")
 
     def candidates(self, standings: Sequence[Standing]) -> None:
-        """Show a row for each, or print a line for a fold that was finished and else one every ten seconds."""
+        """Show a row for each; without a terminal print a line per finished fold, or else one every ten seconds."""
         if self._bar is not None:
             self._bar.standings = tuple(standings)
             return
         before, self._standings = self._standings, {standing.label: standing for standing in standings}
         moved = [standing for standing in standings if standing != before.get(standing.label)]
         finished = [s for s in moved if s.folds > (before[s.label].folds if s.label in before else 0)]
-        if not finished and time.monotonic() - self._told > PLAIN_EVERY_SECONDS:
+        if not finished and time.monotonic() - self._printed_at > PLAIN_EVERY_SECONDS:
             finished = moved[-1:]
         for standing in finished:
-            self._told = time.monotonic()
+            self._printed_at = time.monotonic()
             self._print(_line(standing))
 
     def say(self, text: str) -> None:
@@ -137,8 +137,8 @@ def _table(standings: Sequence[Standing]) -> Table:
 
 def _line(standing: Standing) -> str:
     accuracy, left = _accuracy(standing), _left(standing)
-    said = [standing.state, accuracy and f"{accuracy} so far", left and f"{left} left"]
-    return f"{standing.label}: {', '.join(filter(None, said))}"
+    parts = [standing.state, accuracy and f"{accuracy} so far", left and f"{left} left"]
+    return f"{standing.label}: {', '.join(filter(None, parts))}"
 
 
 def _accuracy(standing: Standing) -> str:

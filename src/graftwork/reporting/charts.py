@@ -111,7 +111,7 @@ def _spaced(at: Mapping[float, int]) -> dict[float, int]:
 
 
 def learning_chart(curves: Mapping[str, Trial]) -> UIElement:
-    """Log loss of the images left out after each epoch of each fine-tuning, the training loss beside it, thinner."""
+    """Log loss on validation images after each epoch of each fine-tuning; the training loss is a thinner line."""
     plot = _plain(height=340)
     plot.xaxis.axis_label, plot.yaxis.axis_label = "epochs", "log loss, nats"
     plot.xaxis.ticker = BasicTicker(min_interval=1)

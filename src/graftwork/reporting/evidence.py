@@ -143,11 +143,11 @@ def on_projection(run: Run, limit: int = ON_PROJECTION) -> Ints:
 
 
 def images_to_show(run: Run) -> Ints:
-    """Rows of the image table that the report wants a thumbnail of, the most wanted first, none twice."""
-    named = [row for f in run.findings for _, rows in example_rows(run, f) for row in rows]
+    """Rows of the image table that get a thumbnail in the report, the most important first, none twice."""
+    named = [row for f in run.findings for _, examples in example_rows(run, f) for row in examples]
     picks = [*mistakes(run), *possible_label_errors(run)[0], *least_confident_hits(run)]
-    wanted = [*(pick.row for pick in picks), *named, *on_projection(run).tolist()]
-    return np.array(list(dict.fromkeys(wanted)), dtype=np.int64)
+    rows = [*(pick.row for pick in picks), *named, *on_projection(run).tolist()]
+    return np.array(list(dict.fromkeys(rows)), dtype=np.int64)
 
 
 def split_digest(run: Run) -> str:

@@ -1,0 +1,42 @@
+import pytest
+
+from graftwork.core import figures
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.967, "96.7"),
+        (0.12345, "12.3"),
+        (1.0, "100.0"),
+        (0.9996, "99.96"),
+        (0.99996, "99.996"),
+        (0.0, "0.0"),
+        (0.0004, "0.04"),
+    ],
+)
+def test_only_all_is_100_and_only_nothing_is_0(share, text):
+    assert figures.percent(share) == text
+    assert figures.figure("accuracy", share) == f"{text} %"
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.5, "50.0 %"), (1.0, ">99.9 %"), (1e-9, "<0.1 %"), (0.999, "99.9 %")])
+def test_no_prediction_is_certain(p, text):
+    assert figures.probability(p) == text
+
+
+def test_log_loss_is_in_nats():
+    assert figures.figure("log-loss", 0.31) == "0.310 nats"
+    assert figures.interval("log-loss", 0.2, 0.4) == "0.200 to 0.400"
+    assert figures.points("log-loss", 0.0123) == "0.012 nats"
+
+
+def test_a_difference_is_in_points_with_a_minus_sign_and_no_minus_zero():
+    assert figures.difference("accuracy", -0.021) == "−2.1"
+    assert figures.difference("accuracy", -0.0001) == "0.0"
+    assert figures.points("macro-f1", 0.021) == "2.1 points"
+
+
+@pytest.mark.parametrize(("duration", "text"), [(0.04, "0.0 s"), (84.04, "84.0 s"), (12345.6, "12,346 s")])
+def test_long_durations_have_no_decimals(duration, text):
+    assert figures.seconds(duration) == text
