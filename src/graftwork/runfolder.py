@@ -1,4 +1,4 @@
-"""A run as a folder: ``run.json`` for scalars, ``arrays.npz`` for arrays, ``splits.csv`` for people and for ``--like``.
+"""A run as a folder: ``run.json`` for scalars, ``arrays.npz`` for arrays, ``splits.csv`` for people and later runs.
 
 One converter turns the records of ``core`` into JSON and back; an array in a record becomes the name of an entry
 in ``arrays.npz``, which is the hash of its content.
@@ -23,12 +23,12 @@ from graftwork.errors import ModelError
 from graftwork.files import whole_file, write_json, write_text
 
 RUN = "run.json"
-"""The file that a whole run has."""
+"""The file that a complete run has."""
 _COLUMNS = ("image", "digest", "label", "split", "fold", "group")
 
 
 def write_run(run: Run, folder: Path) -> None:
-    """Write a run's record; ``run.json`` comes last, so that a folder with it is whole."""
+    """Write a run's record; ``run.json`` comes last, so that a folder with it is complete."""
     arrays: dict[str, np.ndarray] = {}
     table = run.images
     plain = _converter(arrays).unstructure(run)
@@ -50,32 +50,46 @@ def read_run(folder: Path) -> Run:
     Raises
     ------
     ModelError
-        When the folder holds no whole run, or one written by a newer graftwork.
+        When the folder holds no complete run, or one that another version of graftwork wrote.
     """
     path = folder / RUN
     if not path.is_file():
         raise ModelError(f"{folder} must be the folder of a finished run, but has no run.json; give the -o of a train")
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
-        version = int(plain["schema_version"])
-        if version > SCHEMA_VERSION:
+        version = plain["schema_version"]
+        if version != SCHEMA_VERSION:
             raise ModelError(
-                f"{path} has schema {version}, this graftwork reads up to {SCHEMA_VERSION}; update graftwork"
+                f"{path} must have schema version {SCHEMA_VERSION}, but has {version}: another version of graftwork "
+                "wrote it; train again"
             )
         plain["images"] = dataclasses.asdict(_read_table(folder / "splits.csv"))
-        with np.load(folder / "arrays.npz", allow_pickle=False) as entries:
+        # numpy leaves a file open that is no archive, if it opened it itself
+        with (folder / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as entries:
             arrays = {name: entries[name] for name in entries.files}
         run: Run = _converter(arrays).structure(plain, Run)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, cattrs.BaseValidationError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{folder} must hold a whole run, but reading it failed ({error}); train it again") from error
+    except ModelError:
+        raise
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        zipfile.BadZipFile,
+        cattrs.BaseValidationError,
+    ) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(f"{folder} must hold a complete run, but reading it failed ({why}); train again") from error
     return dataclasses.replace(run, folder=str(folder))
 
 
 def _read_table(path: Path) -> ImageTable:
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    if tuple(reader.fieldnames or ()) != _COLUMNS:
+        raise ValueError(f"the first line of {path.name} must be {','.join(_COLUMNS)}")
     column = {name: tuple(row[name] for row in rows) for name in _COLUMNS}
     return ImageTable(
         names=column["image"],

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pytest
 
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
 from graftwork.core.fitted import Fitted, Head, probabilities
+from graftwork.errors import ModelError
 from graftwork.model.folder import read_model, write_model
 from graftwork.model.novelty import fit_novelty
 
@@ -42,3 +46,10 @@ def test_an_images_probabilities_do_not_depend_on_its_neighbours_by_a_bit():
     for i in range(40):
         assert np.array_equal(probabilities(fitted, codes[i : i + 1])[0], together[i])
     assert np.array_equal(probabilities(fitted, codes[::-1]), together[::-1])
+
+
+@pytest.mark.parametrize("version", [1, 99, "2", None])
+def test_a_model_of_another_version_says_in_one_line_to_train_again(tmp_path, version):
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": version}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"must have schema version 2, but has .*; train again$"):
+        read_model(tmp_path)

@@ -258,14 +258,14 @@ def test_a_run_refused_for_its_data_leaves_nothing(tmp_path, small):
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "mine"]  # what was there stays
 
 
-def test_a_newer_schema_is_refused_with_what_to_do(run, tmp_path):
+def test_another_schema_is_refused_with_what_to_do(run, tmp_path):
     shutil.copytree(run.folder, tmp_path / "newer")
     for path in (tmp_path / "newer" / "run.json", tmp_path / "newer" / "model" / "manifest.json"):
         plain = json.loads(path.read_text(encoding="utf-8"))
         path.write_text(json.dumps({**plain, "schema_version": 99}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"schema 99.*update graftwork"):
+    with pytest.raises(ModelError, match=r"has 99.*train again"):
         read_run(tmp_path / "newer")
-    with pytest.raises(ModelError, match=r"schema 99.*update graftwork"):
+    with pytest.raises(ModelError, match=r"has 99.*train again"):
         graftwork.load(tmp_path / "newer")
 
 

@@ -33,7 +33,7 @@ from graftwork.errors import ModelError
 from graftwork.files import sha256_of, whole_folder, write_json, write_text
 from graftwork.model.novelty import Novelty
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,17 +114,18 @@ def read_model(folder: Path) -> ModelFolder:
     Raises
     ------
     ModelError
-        When the folder is no model folder, is damaged, or was written by a newer graftwork.
+        When the folder is no model folder, is damaged, or was written by another version of graftwork.
     """
     path = folder / "manifest.json"
     if not path.is_file():
         raise ModelError(f"{folder} must be a model folder, but has no manifest.json; give a run or its model folder")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = int(manifest["schema_version"])
-        if version > SCHEMA_VERSION:
+        version = manifest["schema_version"]
+        if version != SCHEMA_VERSION:
             raise ModelError(
-                f"{path} has schema {version}, this graftwork reads up to {SCHEMA_VERSION}; update graftwork"
+                f"{path} must have schema version {SCHEMA_VERSION}, but has {version}: another version of graftwork "
+                "wrote it; train again"
             )
         _check(folder, manifest["sha256"])
         classes = tuple(json.loads((folder / "classes.json").read_text(encoding="utf-8")))
@@ -146,7 +147,10 @@ def read_model(folder: Path) -> ModelFolder:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, cattrs.BaseValidationError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"{folder} must be a whole model folder, but reading it failed ({error})") from error
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ModelError(
+            f"{folder} must be a complete model folder, but reading it failed ({why}); train again"
+        ) from error
     return ModelFolder(fitted, novelty, samples, manifest)
 
 
