@@ -8,10 +8,19 @@ import pytest
 from pictures import encoded, paint, picture, write
 from PIL import Image
 
-from graftwork.images import look
+from graftwork.images import measure
 from graftwork.images.measure import measure_images, phash_windows
 from graftwork.images.measurements import WINDOWS, intensity_range
 from graftwork.images.read import read_images
+from graftwork.listener import Listener
+
+
+class Counting(Listener):
+    def __init__(self) -> None:
+        self.reported: list[tuple[int, int]] = []
+
+    def progress(self, done: int, total: int) -> None:
+        self.reported.append((done, total))
 
 
 def test_facts_of_all_kinds_of_files(tmp_path: Path) -> None:
@@ -35,17 +44,16 @@ def test_facts_of_all_kinds_of_files(tmp_path: Path) -> None:
     assert intensity_range(measurements) == pytest.approx((5000, 5000))
 
 
-def test_a_second_look_opens_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_is_measured_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = read_images(folder)
-    told: list[tuple[int, int]] = []
-    first = measure_images(images, tmp_path / "looks", lambda *progress: told.append(progress))
-    assert told[-1] == (8, 8)
-    assert [done for done, _ in told] == list(range(1, 9))
+    listener = Counting()
+    first = measure_images(images, tmp_path / "cache", listener=listener)
+    assert listener.reported == [(done, 8) for done in range(1, 9)]
     write(folder / "cat" / "new.jpg", paint(77))
     opened = []
-    real = look.measure_image
-    monkeypatch.setattr(look, "measure_image", lambda data, name: opened.append(name) or real(data, name))
-    again = measure_images(read_images(folder), tmp_path / "looks")
+    real = measure.measure_image
+    monkeypatch.setattr(measure, "measure_image", lambda data, name: opened.append(name) or real(data, name))
+    again = measure_images(read_images(folder), tmp_path / "cache")
     assert opened == ["cat/new.jpg"]
     old = [i for i, name in enumerate(read_images(folder).names) if name != "cat/new.jpg"]
     assert np.array_equal(again.take(old).hashes, first.hashes)
@@ -56,7 +64,7 @@ def test_a_second_look_opens_nothing(folder: Path, tmp_path: Path, monkeypatch: 
 def test_shards_give_the_same_as_one(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = read_images(folder)
     whole = measure_images(images, tmp_path / "one")
-    monkeypatch.setattr(look, "_SHARD", 3)
+    monkeypatch.setattr(measure, "_SHARD", 3)
     parts = measure_images(images, tmp_path / "many")
     assert len(list((tmp_path / "many").rglob("*.facts.npy"))) == 3
     assert np.array_equal(whole.colour, parts.colour)
@@ -64,26 +72,26 @@ def test_shards_give_the_same_as_one(folder: Path, tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("damage", ["facts", "thumbs"])
-def test_a_damaged_or_missing_half_is_looked_at_again(folder: Path, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_or_missing_half_is_measured_again(folder: Path, tmp_path: Path, damage: str) -> None:
     images = read_images(folder)
-    whole = measure_images(images, tmp_path / "looks")
-    for path in (tmp_path / "looks").rglob(f"*.{damage}.npy"):
+    whole = measure_images(images, tmp_path / "cache")
+    for path in (tmp_path / "cache").rglob(f"*.{damage}.npy"):
         path.write_bytes(path.read_bytes()[:200])
-    again = measure_images(images, tmp_path / "looks")
+    again = measure_images(images, tmp_path / "cache")
     assert np.array_equal(whole.sharpness, again.sharpness)
 
 
 def test_a_missing_file_is_not_remembered_as_broken(folder: Path, tmp_path: Path) -> None:
     images = read_images(folder)
-    there = (folder / "cat" / "0.jpg").read_bytes()
+    data = (folder / "cat" / "0.jpg").read_bytes()
     (folder / "cat" / "0.jpg").unlink()
     (folder / "dog" / "0.jpg").unlink()
     assert len(set(images.digests.tolist())) == 8  # two missing files are no copies of one another
-    measurements = measure_images(images, tmp_path / "looks")
+    measurements = measure_images(images, tmp_path / "cache")
     assert not measurements.readable[0]
     assert "cannot be read" in measurements.error[0]
-    write(folder / "cat" / "0.jpg", there)
-    assert measure_images(read_images(folder), tmp_path / "looks").readable.all()
+    write(folder / "cat" / "0.jpg", data)
+    assert measure_images(read_images(folder), tmp_path / "cache").readable.all()
 
 
 def test_windows_are_imagehash_of_the_parts() -> None:

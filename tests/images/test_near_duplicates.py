@@ -11,7 +11,7 @@ from PIL import Image
 from graftwork.core.splits import make_split
 from graftwork.images.check import check
 from graftwork.images.measure import measure_images
-from graftwork.images.near_duplicates import judge, near_duplicates, nominate
+from graftwork.images.near_duplicates import candidate_pairs, likeness_threshold, near_duplicates
 from graftwork.images.read import read_images
 
 
@@ -45,8 +45,8 @@ def test_copies_are_found_and_distinct_images_are_not(sets: Path, tmp_path: Path
     images = read_images(tmp_path)
     groups = near_duplicates(measure_images(images), images.labels).groups
     place = {image: i for i, image in enumerate(images.names)}
-    found = [groups[place[original.names[i]]] == groups[place[f"{original.names[i]}.copy.png"]] for i in chosen[:40]]
-    assert np.mean(found) >= 0.95
+    grouped = [groups[place[original.names[i]]] == groups[place[f"{original.names[i]}.copy.png"]] for i in chosen[:40]]
+    assert np.mean(grouped) >= 0.95
     alone = [i for i, image in enumerate(images.names) if not image.endswith(".copy.png")]
     assert 160 - len(np.unique(groups[alone])) <= 2
 
@@ -67,8 +67,8 @@ def test_colour_alone_makes_a_difference(tmp_path: Path) -> None:
         write(tmp_path / f"{name}.jpg", encoded(Image.fromarray(picture), "JPEG", quality=70))
         write(tmp_path / f"{name}-blank.png", encoded(Image.new("RGB", (64, 64), colour), "PNG"))
     images = read_images(tmp_path)
-    found = near_duplicates(measure_images(images), images.labels)
-    assert {frozenset(images.names[i] for i in pair) for pair in found.pairs} == {
+    near = near_duplicates(measure_images(images), images.labels)
+    assert {frozenset(images.names[i] for i in pair) for pair in near.pairs} == {
         frozenset({"red.png", "red.jpg"}),
         frozenset({"blue.png", "blue.jpg"}),
     }
@@ -77,14 +77,14 @@ def test_colour_alone_makes_a_difference(tmp_path: Path) -> None:
 def test_the_threshold_rises_where_different_classes_are_alike() -> None:
     likeness = np.concatenate([np.full(99, 0.6), [0.8], np.full(50, 0.99)]).astype(np.float32)
     one, other = np.zeros(150, int), np.concatenate([np.ones(100, int), np.zeros(50, int)])
-    easy = judge(likeness, one, other)
-    hard = judge(np.minimum(likeness + 0.3, 1), one, other)
+    easy = likeness_threshold(likeness, one, other)
+    hard = likeness_threshold(np.minimum(likeness + 0.3, 1), one, other)
     assert easy == pytest.approx(0.85)
     assert hard == pytest.approx(0.95, abs=0.01)
-    assert judge(likeness, one, one) == 0.85
+    assert likeness_threshold(likeness, one, one) == 0.85
 
 
-def test_nominating_takes_time_like_n_and_not_its_square() -> None:
+def test_candidate_pairs_take_time_like_n_and_not_its_square() -> None:
     from time import process_time
 
     rng = np.random.default_rng(0)
@@ -92,19 +92,19 @@ def test_nominating_takes_time_like_n_and_not_its_square() -> None:
     for n in (5_000, 20_000):
         hashes = rng.integers(0, 256, (n, 19, 8), dtype=np.uint8)
         begin = process_time()
-        nominate(hashes, np.ones(n, bool))
+        candidate_pairs(hashes, np.ones(n, bool))
         seconds.append(process_time() - begin)
     assert seconds[1] < 9 * seconds[0]  # sixteen times would be the square
 
 
 def test_frames_that_all_look_alike_do_not_explode() -> None:
     hashes = np.tile(np.random.default_rng(0).integers(0, 256, (1, 19, 8), dtype=np.uint8), (3000, 1, 1))
-    found = nominate(hashes, np.ones(3000, bool))
-    assert len(found.whole) <= 3000 * 16
-    assert (np.bincount(np.concatenate([found.whole, found.part]), minlength=3000) > 0).all()
+    candidates = candidate_pairs(hashes, np.ones(3000, bool))
+    assert len(candidates.whole) <= 3000 * 16
+    assert (np.bincount(np.concatenate([candidates.whole, candidates.part]), minlength=3000) > 0).all()
 
 
-def test_near_duplicates_stand_on_one_side_of_every_split(folder: Path) -> None:
+def test_near_duplicates_are_on_one_side_of_every_split(folder: Path) -> None:
     for i in range(4):
         image = Image.open(folder / "cat" / f"{i}.jpg")
         write(folder / "cat" / f"{i}-small.png", encoded(image.resize((36, 27)), "PNG"))

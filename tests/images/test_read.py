@@ -46,11 +46,11 @@ def test_take_keeps_bytes_labels_and_digests(folder: Path) -> None:
 @pytest.mark.parametrize("line", ['["a.jpg", "cat"]', '"a.jpg"', "7", "null"])
 def test_json_lines_that_are_no_objects_are_one_line(tmp_path: Path, line: str) -> None:
     table = write(tmp_path / "t.jsonl", f'{line}\n{{"image": "a.jpg"}}\n'.encode())
-    with pytest.raises(DataError, match=r"t\.jsonl must hold one object a line"):
+    with pytest.raises(DataError, match=r"t\.jsonl must hold one object per line"):
         read_images(table)
     write(tmp_path / "a.jpg", paint(1))
     write(table, f'{{"image": "a.jpg"}}\n{line}\n'.encode())
-    with pytest.raises(DataError, match=r"t\.jsonl must hold one object a line"):
+    with pytest.raises(DataError, match=r"t\.jsonl must hold one object per line"):
         read_images(table)
 
 
@@ -101,9 +101,9 @@ def test_presplit_folders_match_classes_by_name(tmp_path: Path) -> None:
     images = read_images(tmp_path)
     assert images.classes == ("ant", "bee", "cow")
     rows = zip(images.names, images.labels, images.parts, strict=True)
-    found = {name: (images.classes[label], part) for name, label, part in rows}
-    assert found["val/bee/1.png"] == ("bee", "test")
-    assert found["train/bee/1.png"] == ("bee", "develop")
+    label_and_part = {name: (images.classes[label], part) for name, label, part in rows}
+    assert label_and_part["val/bee/1.png"] == ("bee", "test")
+    assert label_and_part["train/bee/1.png"] == ("bee", "develop")
     assert [n.examples for n in images.notes if n.code == "G124"] == [("ant",)]
 
 
@@ -241,7 +241,7 @@ def test_parquet_memory_stays_within_its_budget(tmp_path: Path) -> None:
     source = ParquetImages([path], "image", budget_mb=1)
     for row in [*range(60), 0, 59, 31, 30, 29]:
         assert source.read(row) == pictures[row]
-        assert source._kept_bytes <= 2**20
+        assert source._cached_bytes <= 2**20
 
 
 def test_parquet_is_read_by_several_threads(tmp_path: Path) -> None:
@@ -251,9 +251,9 @@ def test_parquet_is_read_by_several_threads(tmp_path: Path) -> None:
     pictures = [rng.bytes(2000) for _ in range(300)]
     path = parquet(tmp_path / "t.parquet", {"image": pictures}, row_group=100)
     source = ParquetImages([path], "image", budget_mb=0.1)
-    asked = rng.integers(0, 300, 600).tolist()
+    requested = rng.integers(0, 300, 600).tolist()
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(source.read, asked)) == [pictures[i] for i in asked]
+        assert list(pool.map(source.read, requested)) == [pictures[i] for i in requested]
 
 
 def test_a_table_cut_off_is_an_error_that_names_it(tmp_path: Path) -> None:

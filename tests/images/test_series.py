@@ -48,14 +48,14 @@ def test_mere_copies_make_no_series(sets: Path, tmp_path: Path) -> None:
     assert abs(len(np.unique(series)) - len(np.unique(near.groups))) <= 6
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_finding_unless_groups_are_told(shared: Path, told: bool) -> None:
-    images = read_images(shared / "datasets" / "gtsrb.parquet", group_by="track" if told else None)
+@pytest.mark.parametrize("given", [True, False])
+def test_a_finding_unless_groups_are_given(shared: Path, given: bool) -> None:
+    images = read_images(shared / "datasets" / "gtsrb.parquet", group_by="track" if given else None)
     some = images.take(np.flatnonzero(images.labels < 6))
     problems = check(some, measure_images(some))
-    assert (problems.series is None) == told
-    assert ("G118" in {finding.code for finding in problems.findings}) != told
-    if told:
+    assert (problems.series is None) == given
+    assert ("G118" in {finding.code for finding in problems.findings}) != given
+    if given:
         with pytest.raises(UsageError, match="--group-by series needs images that come in series"):
             check(some, measure_images(some), join_series=True)
     else:

@@ -64,10 +64,10 @@ class Space:
 
     def missing(self, digests: Sequence[str], layers: Sequence[str]) -> NDArray[np.intp]:
         """Positions of the images that lack the codes of any of these layers; equal images count once."""
-        found = np.ones(len(digests), bool)
+        stored = np.ones(len(digests), bool)
         for layer in layers:
-            found &= self._find(digests, layer)[0] >= 0
-        lacking = np.flatnonzero(~found)
+            stored &= self._find(digests, layer)[0] >= 0
+        lacking = np.flatnonzero(~stored)
         _, first = np.unique(np.asarray(digests)[lacking], return_index=True)
         return lacking[np.sort(first)]
 
@@ -144,12 +144,12 @@ class Space:
         if layer not in self._indexed:
             self._indexed[layer] = _index(self._shards, layer)
         index = self._indexed[layer]
-        wanted = np.asarray(digests, dtype="S64")
+        requested = np.asarray(digests, dtype="S64")
         if not len(index.digests):
-            return np.full(len(wanted), -1), np.zeros(len(wanted), int)
-        at = np.searchsorted(index.digests, wanted, side="right") - 1
-        found = (at >= 0) & (index.digests[at] == wanted)
-        return np.where(found, index.shard[at], -1), index.row[at]
+            return np.full(len(requested), -1), np.zeros(len(requested), int)
+        at = np.searchsorted(index.digests, requested, side="right") - 1
+        stored = (at >= 0) & (index.digests[at] == requested)
+        return np.where(stored, index.shard[at], -1), index.row[at]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

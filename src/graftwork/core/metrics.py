@@ -40,13 +40,13 @@ def weighted_loss(metric: Metric, y: Ints, probabilities: Floats, weights: Float
         return np.asarray(1.0 - weights @ hit / weights.sum(axis=1))
     actual = np.eye(k)[y]
     true = weights @ actual  # (B, k) images of each class
-    found = weights @ (actual * hit[:, None])
+    correct = weights @ (actual * hit[:, None])
     present = true > 0
     if metric == "balanced-accuracy":
-        per_class = np.divide(found, true, out=np.zeros_like(found), where=present)
+        per_class = np.divide(correct, true, out=np.zeros_like(correct), where=present)
     else:
         both = true + weights @ np.eye(k)[predicted]
-        per_class = np.divide(2 * found, both, out=np.zeros_like(found), where=both > 0)
+        per_class = np.divide(2 * correct, both, out=np.zeros_like(correct), where=both > 0)
     return np.asarray(1.0 - (per_class * present).sum(axis=1) / present.sum(axis=1))
 
 
@@ -95,7 +95,7 @@ class Calibration:
 
 
 def calibration(y: Ints, probabilities: Floats, bins: int = 10) -> Calibration:
-    """Compare how sure the rows (n, k) are with how often they are right."""
+    """Compare the confidence of the rows (n, k) with how often they are right."""
     top = probabilities.max(axis=1)
     hit = probabilities.argmax(axis=1) == y
     place = np.minimum((top * bins).astype(int), bins - 1)
@@ -132,8 +132,8 @@ def doubtful_labels(y: Ints, probabilities: Floats) -> DoubtfulLabels:
     """Find labels that look wrong from out-of-fold probability rows (n, k): confident learning.
 
     A class claims an image when its probability is at least the mean that the class gives to images labelled with
-    it, so that a class which is never sure is not held to the standard of one that always is. An image is doubtful
-    when the surest claim comes from another class than its label, and is surer than the label (Northcutt, Jiang
+    it, so that a class with low probabilities is not held to the standard of one with high ones. An image is doubtful
+    when the most confident claim is that of another class than its label, and above the label's (Northcutt, Jiang
     and Chuang 2021). Order: probability of the given label minus that of the suggested one, rising.
     """
     n, k = probabilities.shape

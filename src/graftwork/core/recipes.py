@@ -56,12 +56,12 @@ def recipe(
     return Recipe(freeze_to, epochs, batch, lr, cached_augmentations=cached)
 
 
-def layer_to_freeze(card: BackboneCard, asked: str) -> str:
+def layer_to_freeze(card: BackboneCard, layer: str) -> str:
     """Return the highest frozen layer.
 
     Parameters
     ----------
-    asked
+    layer
         A layer's name, ``N`` for the first N layers, or ``P%`` for the deepest layer that has no more than P per cent
         of the network below it.
 
@@ -73,23 +73,23 @@ def layer_to_freeze(card: BackboneCard, asked: str) -> str:
         When nothing would be frozen, or everything.
     """
     names = [tap.name for tap in card.taps]
-    number = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", asked)
-    if asked in names:
-        count = names.index(asked) + 1
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", layer)
+    if layer in names:
+        count = names.index(layer) + 1
     elif number and number[2]:
         count = sum(tap.depth <= float(number[1]) / 100 for tap in card.taps)
-    elif asked.isdecimal():
-        count = int(asked)
+    elif layer.isdecimal():
+        count = int(layer)
     else:
         raise BackboneError(
-            f"{card.name} must have the layer {asked} to be frozen up to it, but has none{did_you_mean(asked, names)}; "
+            f"{card.name} must have the layer {layer} to be frozen up to it, but has none{did_you_mean(layer, names)}; "
             f"choose of {', '.join(names)}, a number of layers or a per cent of depth"
         )
     if not count:
-        raise UsageError(f"--freeze-to {asked} freezes no layer of {card.name}; leave it out to tune them all")
+        raise UsageError(f"--freeze-to {layer} freezes no layer of {card.name}; leave it out to tune them all")
     if count >= len(names) or card.taps[count - 1].depth >= 1:
         raise UsageError(
-            f"--freeze-to {asked} leaves no layer of {card.name} to tune; use --strategy linear, which trains a linear "
+            f"--freeze-to {layer} leaves no layer of {card.name} to tune; use --strategy linear, which trains a linear "
             f"classifier alone, or freeze up to one of {', '.join(tap.name for tap in card.taps if tap.depth < 1)}"
         )
     return names[count - 1]

@@ -21,7 +21,7 @@ def measure_statistics(body: nn.Module, batches: Iterable[torch.Tensor]) -> None
         Inputs of the body, as it is used.
     """
     moments = {norm: _Moments() for norm in body.modules() if isinstance(norm, nn.BatchNorm2d) and _moves(norm)}
-    hooks = [norm.register_forward_pre_hook(found.add) for norm, found in moments.items()]
+    hooks = [norm.register_forward_pre_hook(sums.add) for norm, sums in moments.items()]
     device = next(body.parameters()).device
     try:
         with torch.inference_mode():
@@ -30,9 +30,9 @@ def measure_statistics(body: nn.Module, batches: Iterable[torch.Tensor]) -> None
     finally:
         for hook in hooks:
             hook.remove()
-    for norm, found in moments.items():
-        if found.count:  # a classifier that is not read may have norms of its own
-            _set(norm, found.mean, found.variance)
+    for norm, sums in moments.items():
+        if sums.count:  # a classifier that is not run may have norms of its own
+            _set(norm, sums.mean, sums.variance)
 
 
 class _Moments:

@@ -219,7 +219,7 @@ def _near(images: ImageSet, near: NearDuplicates, copies: Ints) -> list[Finding]
     if size.max() > max(2, LARGE_SHARE * len(images)):
         largest = copies == int(size.argmax())
         because = (
-            f"{int(size.max())} of {len(images)} images are linked as near-duplicates, and all stay on one side: frames "
+            f"{int(size.max())} of {len(images)} images are linked as near-duplicates and all stay on one side: frames "
             "of one film, or images that are too similar to tell apart"
         )
         findings.append(finding("G107", because, do="look at them", examples=_names(images, largest)))
@@ -352,7 +352,8 @@ def _counts(images: ImageSet) -> list[Finding]:
     if most > _IMBALANCE * least:
         because = (
             f"`{images.classes[int(count.argmax())]}` has {most} images, "
-            f"`{images.classes[int(present[count[present].argmin()])]}` {least}: accuracy hardly depends on a small class"
+            f"`{images.classes[int(present[count[present].argmin()])]}` {least}: "
+            "the accuracy hardly depends on a small class"
         )
         findings.append(finding("G113", because, do="--metric balanced-accuracy", count=most))
     return findings

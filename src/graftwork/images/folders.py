@@ -7,9 +7,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from graftwork.core.findings import Finding
+from graftwork.core.findings import Finding, finding
 from graftwork.errors import DataError
-from graftwork.images.listing import Listing, few, kind_of, note
+from graftwork.images.listing import Listing, few, kind_of
 from graftwork.images.sources import Files
 
 _SUFFIX_LIST = (
@@ -30,7 +30,7 @@ class Walk:
 
     images: list[Place] = dataclasses.field(default_factory=list)
     others: list[Place] = dataclasses.field(default_factory=list)
-    """Files that no image suffix marks."""
+    """Files without the suffix of an image."""
     hidden: int = 0
     visited_again: list[str] = dataclasses.field(default_factory=list)
     """Links to folders that were entered already: loops end here."""
@@ -39,28 +39,23 @@ class Walk:
     """Folders directly below the root."""
 
     def notes(self) -> list[Finding]:
-        """What a person may want to know about files that are not read."""
-        found = []
+        """Return the findings of files and folders that are not used."""
+        notes = []
         if self.others:
             kinds = Counter(os.path.splitext(place[-1])[1].lower() or "no suffix" for place in self.others)
             because = "not image files: " + few([f"{count} {kind}" for kind, count in kinds.most_common()])
-            found.append(note("G125", "files left aside", because, examples=["/".join(p) for p in self.others]))
+            notes.append(finding("G125", because, examples=["/".join(place) for place in self.others]))
         if self.visited_again:
-            because = "links to folders that were read already (a loop, or a second way in) are not followed"
-            found.append(_warning("G126", "links not followed", because, self.visited_again))
+            because = "links to folders that were listed already (a loop, or a second path to the same folder)"
+            notes.append(finding("G126", because, examples=self.visited_again))
         if self.dead_links:
             because = "links to files that do not exist"
-            found.append(_warning("G127", "dead links", because, self.dead_links))
+            notes.append(finding("G127", because, examples=self.dead_links))
         with_images = {place[0] for place in self.images if len(place) > 1}
         empty = [top for top in self.tops if top not in with_images]
         if empty and with_images:
-            because = f"{few(empty)}: no class is made of it"
-            found.append(note("G128", "folders without an image", because, examples=empty))
-        return found
-
-
-def _warning(code: str, title: str, because: str, examples: list[str]) -> Finding:
-    return dataclasses.replace(note(code, title, because, examples=examples), severity="warning")
+            notes.append(finding("G128", f"{few(empty)}: these are not classes", examples=empty))
+        return notes
 
 
 def walk(root: Path) -> Walk:
@@ -71,42 +66,42 @@ def walk(root: Path) -> Walk:
     DataError
         When a folder cannot be listed.
     """
-    found = Walk()
-    seen: set[tuple[int, int]] = set()
+    listed = Walk()
+    visited: set[tuple[int, int]] = set()
     folders: list[Place] = [()]
     links: list[Place] = []
     while folders or links:
-        # real folders first: a link never takes the place of a folder that is there anyway
+        # real folders first: a folder is listed under its own path, not under that of a link to it
         place = folders.pop() if folders else links.pop(0)
         try:
             about = os.stat(root.joinpath(*place))
-            if (about.st_dev, about.st_ino) in seen:
-                found.visited_again.append("/".join(place))
+            if (about.st_dev, about.st_ino) in visited:
+                listed.visited_again.append("/".join(place))
                 continue
-            seen.add((about.st_dev, about.st_ino))
+            visited.add((about.st_dev, about.st_ino))
             with os.scandir(root.joinpath(*place)) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
-                    _sort_entry(entry, (*place, entry.name), found, folders, links)
+                    _sort_entry(entry, (*place, entry.name), listed, folders, links)
         except OSError as error:
             where = root.joinpath(*place)
             raise DataError(f"{where} must be a folder that can be listed, but: {error.strerror or error}") from error
-    found.images.sort()
-    return found
+    listed.images.sort()
+    return listed
 
 
-def _sort_entry(entry: os.DirEntry[str], place: Place, found: Walk, folders: list[Place], links: list[Place]) -> None:
+def _sort_entry(entry: os.DirEntry[str], place: Place, listed: Walk, folders: list[Place], links: list[Place]) -> None:
     if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
-        found.hidden += 1
+        listed.hidden += 1
     elif not _leads_somewhere(entry):
-        found.dead_links.append("/".join(place))
+        listed.dead_links.append("/".join(place))
     elif entry.is_dir():
         (links if entry.is_symlink() else folders).append(place)
         if len(place) == 1:
-            found.tops.append(entry.name)
+            listed.tops.append(entry.name)
     elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-        found.images.append(place)
+        listed.images.append(place)
     else:
-        found.others.append(place)
+        listed.others.append(place)
 
 
 def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
@@ -117,23 +112,26 @@ def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def read_folder(root: Path, found: Walk) -> Listing:
+def read_folder(root: Path, listed: Walk) -> Listing:
     """Images below a folder: pre-split, by class, or a flat pile without labels.
 
-    ``found`` is what ``walk`` found there.
+    Parameters
+    ----------
+    listed
+        What ``walk`` returned for ``root``.
 
     Raises
     ------
     DataError
         When there is no image.
     """
-    if not found.images:
-        raise DataError(_nothing(root, found))
-    notes = found.notes()
-    inside, images = _unwrapped(found.images)
+    if not listed.images:
+        raise DataError(_no_images(root, listed))
+    notes = listed.notes()
+    inside, images = _unwrapped(listed.images)
     if inside:
-        because = f"the only folder is `{'/'.join(inside)}`: the folders in it are read as the classes"
-        notes.append(note("G129", "classes one folder further down", because, count=1))
+        because = f"the only folder is `{'/'.join(inside)}`: the folders in it are the classes"
+        notes.append(finding("G129", because, count=1))
     kinds = _kinds(images)
     listing = Listing(root.joinpath(*inside), Files(()), [], [], [], notes=notes)
     left: list[Place] = []
@@ -151,9 +149,9 @@ def read_folder(root: Path, found: Walk) -> Listing:
         listing.kinds.append(kind)
     listing.source = Files(paths)
     if left:
-        because = f"{len(left)} images lie beside the class folders and have no label: they are left out"
+        because = f"{len(left)} images are outside the class folders, have no label and are left out"
         names = [printable("/".join(place)) for place in left]
-        notes.append(note("G123", "images without a label", because, "move them into a class folder", names))
+        notes.append(finding("G123", because, do="move them into a class folder", examples=names))
     return listing
 
 
@@ -165,10 +163,10 @@ def images_below(root: Path) -> list[Path]:
     DataError
         When there is none, or a folder cannot be listed.
     """
-    found = walk(root)
-    if not found.images:
-        raise DataError(_nothing(root, found))
-    return [root.joinpath(*place) for place in found.images]
+    listed = walk(root)
+    if not listed.images:
+        raise DataError(_no_images(root, listed))
+    return [root.joinpath(*place) for place in listed.images]
 
 
 def printable(name: str) -> str:
@@ -194,12 +192,12 @@ def _kinds(images: list[Place]) -> dict[str, str]:
     return kinds if len({kinds[top] for top in holding & set(kinds)}) > 1 else {}
 
 
-def _nothing(root: Path, found: Walk) -> str:
-    packed = [place[-1] for place in found.others if place[-1].lower().endswith(ARCHIVES)]
+def _no_images(root: Path, listed: Walk) -> str:
+    packed = [place[-1] for place in listed.others if place[-1].lower().endswith(ARCHIVES)]
     if packed:
         return f"{root} must hold images, but holds the archive {packed[0]}: unpack it first"
-    there = f"{len(found.others)} other files" if found.others else "no file"
+    content = f"{len(listed.others)} other files" if listed.others else "no file"
     return (
-        f"{root} must hold images (.jpg, .png and the like; to learn from, in one folder a class), but holds {there}: "
+        f"{root} must hold images (.jpg, .png and so on; to train on, in one folder per class), but holds {content}: "
         "correct the path"
     )

@@ -76,8 +76,9 @@ def _fresh_names(images: ImageSet, test: ImageSet) -> list[str]:
 
 
 def _groups(images: ImageSet, test: ImageSet) -> np.ndarray[tuple[int], np.dtype[np.str_]] | None:
-    """Told groups of both; an image without one is alone."""
+    """Return the given groups of both; an image without one is a group of its own."""
     if images.groups is None and test.groups is None:
         return None
-    told = [np.array(part.names, np.str_) if part.groups is None else part.groups for part in (images, test)]
-    return np.concatenate(told)
+    return np.concatenate(
+        [np.array(part.names, np.str_) if part.groups is None else part.groups for part in (images, test)]
+    )

@@ -1,4 +1,4 @@
-"""What every reader gives, and how it becomes an image set: labels numbered, parts settled, oddities counted."""
+"""What every reader returns, and how it becomes an image set: labels are numbered, parts named, oddities counted."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.findings import Finding
+from graftwork.core.findings import Finding, finding
 from graftwork.errors import DataError
 from graftwork.images.imageset import UNLABELLED, ImageSet, Source
-
-EXAMPLES = 20
 
 _KINDS = {
     "train": ("train", "training", "develop"),
@@ -29,7 +27,7 @@ _ORDER = tuple(_KINDS)
 
 @dataclasses.dataclass
 class Listing:
-    """Images as a reader found them; lists of one length."""
+    """Images as a reader returns them; lists of one length."""
 
     root: Path
     source: Source
@@ -39,24 +37,18 @@ class Listing:
     """``train``, ``val`` or ``test`` where the data came split."""
     columns: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     rows: list[int] | None = None
-    """Rows in the source; 0 to n - 1 unless told."""
+    """Rows in the source; 0 to n - 1 where this is None."""
     notes: list[Finding] = dataclasses.field(default_factory=list)
 
 
 def kind_of(word: str) -> str | None:
-    """``train``, ``val`` or ``test`` where a folder, file or cell is named like a part; else None."""
+    """Return ``train``, ``val`` or ``test`` where a folder, file or cell is named like a part; else None."""
     return _KIND_OF.get(word.strip().lower())
 
 
 def kind_of_file(stem: str) -> str | None:
-    """The part that a file such as ``train-00000-of-00002`` or ``val_1`` names; else None."""
+    """Return the part that a file such as ``train-00000-of-00002`` or ``val_1`` names; else None."""
     return kind_of(re.split(r"[-_. ]", stem, maxsplit=1)[0])
-
-
-def note(code: str, title: str, because: str, do: str = "", examples: Sequence[str] = (), count: int = 0) -> Finding:
-    """A finding of severity ``note`` whose count defaults to that of its examples."""
-    some = tuple(examples[:EXAMPLES])
-    return Finding(code, "note", title, because, do, count=count or len(examples), examples=some)
 
 
 def few(names: Sequence[str], shown: int = 3) -> str:
@@ -66,7 +58,7 @@ def few(names: Sequence[str], shown: int = 3) -> str:
 
 
 def finish(listing: Listing) -> ImageSet:
-    """Number the labels, settle the parts, drop what cannot be used with a note.
+    """Number the labels, name the parts, and leave out what cannot be used, with a finding.
 
     Raises
     ------
@@ -104,12 +96,12 @@ def _normal(name: str) -> str:
 
 
 def _labelled(listing: Listing, notes: list[Finding]) -> list[int]:
-    """Indices of the images that stay: all, or those with a label where some have one."""
+    """Return the indices of the images to use: all, or those with a label where some have one."""
     with_label = [i for i, label in enumerate(listing.labels) if label is not None]
     if with_label and len(with_label) < len(listing.names):
-        bare = [name for name, label in zip(listing.names, listing.labels, strict=True) if label is None]
-        because = f"{len(bare)} of {len(listing.names)} images have no label and are left out"
-        notes.append(note("G123", "images without a label", because, "label them, or predict them later", bare))
+        unlabelled = [name for name, label in zip(listing.names, listing.labels, strict=True) if label is None]
+        because = f"{len(unlabelled)} of {len(listing.names)} images have no label and are left out"
+        notes.append(finding("G123", because, do="label them, or predict them later", examples=unlabelled))
         return with_label
     return list(range(len(listing.names)))
 
@@ -128,18 +120,18 @@ def _check_parts(labels: NDArray[np.str_], parts: NDArray[np.str_]) -> list[Find
     if unknown:
         many = int(np.isin(labels[parts == "test"], unknown).sum())
         raise DataError(
-            f"every class of the test part must have images to learn from, but {few(unknown)} ({many} images) "
-            f"is not among the {len(develop)} classes of the training part: mend the name or take it out"
+            f"every class of the test part must have training images, but {few(unknown)} ({many} images) "
+            f"is not among the {len(develop)} classes of the training part: correct the name or remove the class"
         )
     missing = sorted(develop - test)
     if not missing:
         return []
-    because = f"{few(missing)}: learnt, but no test image tells how well (classes are matched by name)"
-    return [note("G124", "classes without a test image", because, examples=missing)]
+    because = f"{few(missing)}: trained on, but not measured by any test image (classes are matched by name)"
+    return [finding("G124", because, examples=missing)]
 
 
 def duplicate_rows(listing: Listing) -> Listing:
-    """Drop repeated rows of a table; an image listed with two labels is left out altogether. Both are counted."""
+    """Drop the repeated rows of a table, and every row of an image listed with two labels. Both are counted."""
     labels_of: dict[str, set[str | None]] = {}
     for name, label in zip(listing.names, listing.labels, strict=True):
         labels_of.setdefault(name, set()).add(label)
@@ -150,15 +142,14 @@ def duplicate_rows(listing: Listing) -> Listing:
     repeated = [name for name, count in Counter(listing.names).items() if count > 1 and len(labels_of[name]) == 1]
     if repeated:
         because = f"{len(repeated)} images are listed more than once; one row of each is used"
-        notes.append(note("G121", "duplicate rows", because, "remove the repeated rows", repeated))
+        notes.append(finding("G121", because, do="remove the repeated rows", examples=repeated))
     if conflicting:
         because = (
-            f"{len(conflicting)} images are listed with two labels, and which one holds is unknown: they are left out"
+            f"{len(conflicting)} images are listed with two labels; which one is right is unknown: all are left out"
         )
-        found = note("G122", "one image, two labels", because, "correct the table", conflicting)
-        notes.append(dataclasses.replace(found, severity="warning"))
-    seen = set(conflicting)
-    keep = [i for i, name in enumerate(listing.names) if not (name in seen or seen.add(name))]  # type: ignore[func-returns-value]
+        notes.append(finding("G122", because, do="correct the table", examples=conflicting))
+    first = {name: i for i, name in reversed(list(enumerate(listing.names)))}
+    keep = sorted(first[name] for name in labels_of.keys() - set(conflicting))
     rows = listing.rows or range(len(listing.names))
     return dataclasses.replace(
         listing,

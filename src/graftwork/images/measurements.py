@@ -179,7 +179,7 @@ def light(measurements: Measurements, labels: Ints) -> NDArray[np.float32]:
 
 
 class MeasurementCache:
-    """Measurements on disk: pairs of files, each written whole, of the small facts and the thumbnails of some images."""
+    """Measurements on disk: pairs of files, each written whole, with the facts and the thumbnails of some images."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -21,7 +21,7 @@ from graftwork.core.arrays import Floats, Ints
 from graftwork.images.measurements import THUMB_PX, WINDOWS, Measurements
 
 MAX_BITS = 10
-"""Maximum number of the 64 bits in which the hashes of a candidate pair differ (99 % of crops by a tenth differ in 8)."""
+"""Maximum number of the 64 bits in which hashes of a candidate pair differ; 99 % of crops by a tenth differ in 8."""
 _TABLES = 24
 _BUCKET = 64
 """Maximum number of images of one bucket that are paired with one: in frames of one scene these are still enough."""

@@ -165,8 +165,8 @@ def bits(image: Image.Image) -> int:
     if image.mode.startswith("I;16"):
         return 16
     if image.mode == "I":
-        told = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (32,))
-        return 16 if image.format in ("PNG", "PPM") else int(told[0])
+        sample_bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (32,))
+        return 16 if image.format in ("PNG", "PPM") else int(sample_bits[0])
     return 32 if image.mode == "F" else 8
 
 
@@ -177,8 +177,8 @@ def narrowed(image: Image.Image) -> bool:
 
 def _misinterpreted(image: Image.Image) -> bool:
     """Whether an opened TIFF holds 16 bits a channel plane by plane: Pillow takes each plane for one of 8 bits."""
-    told = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
-    if bits(image) > 8 or max(told) <= 8 or len(image.getbands()) == 1:
+    sample_bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+    if bits(image) > 8 or max(sample_bits) <= 8 or len(image.getbands()) == 1:
         return False
     return any(tile[0] == "raw" and tile[3][0] in image.getbands() for tile in getattr(image, "tile", []))
 

@@ -116,11 +116,11 @@ def _folder(path: Path) -> Listing:
         return tables.read_saved_dataset(path)
     subfolders = sorted(folder for folder in path.iterdir() if folder.is_dir() and kind_of(folder.name))
     for places in ([path], subfolders):
-        told = [table for place in places if (table := tables.table_in(place))]
-        if told:
-            return tables.read_text_tables(told, path)
-    found = folders.walk(path)
-    parquet = [path.joinpath(*place) for place in found.others if place[-1].lower().endswith(".parquet")]
-    if parquet and not found.images:
+        listings = [table for place in places if (table := tables.table_in(place))]
+        if listings:
+            return tables.read_text_tables(listings, path)
+    listed = folders.walk(path)
+    parquet = [path.joinpath(*place) for place in listed.others if place[-1].lower().endswith(".parquet")]
+    if parquet and not listed.images:
         return tables.read_parquet(sorted(parquet), path)
-    return folders.read_folder(path, found)
+    return folders.read_folder(path, listed)

@@ -1,4 +1,4 @@
-"""Where the bytes of images lie: files, Parquet tables, Arrow tables. Memory is bounded for any size."""
+"""Where the bytes of images are: files, Parquet tables, Arrow tables. Memory is bounded for any size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graftwork.errors import DataError
 
 
 class Files:
-    """One file an image."""
+    """One file per image."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = tuple(paths)
@@ -27,9 +27,9 @@ class Files:
 class ParquetImages:
     """Images in a column of Parquet files: bytes, or a struct of ``bytes`` and ``path``.
 
-    Rows are streamed in file order and kept, the oldest leaving first, within ``budget_mb``. A row group that
-    is small against the budget is taken whole, so that any order of reading is fast; one that is not (a table
-    written as one piece) is read fast only in rising order.
+    Rows are streamed in file order and cached; the oldest is evicted first, within ``budget_mb``. A row group that
+    is small against the budget is cached as a whole, so that any order of rows is fast; one that is not (a table
+    written as a single row group) is fast in rising order only.
     """
 
     def __init__(self, files: Sequence[Path], column: str, budget_mb: float = 128) -> None:
@@ -38,7 +38,7 @@ class ParquetImages:
         self._files = tuple(files)
         self._column = column
         self._budget = int(budget_mb * 2**20)
-        self._first: list[int] = []  # of each row group, the first row; and where it lies
+        self._first: list[int] = []  # of each row group, the first row; and its file, number and bytes
         self._place: list[tuple[int, int, int]] = []
         row = 0
         for number, path in enumerate(self._files):
@@ -47,8 +47,8 @@ class ParquetImages:
                 self._first.append(row)
                 self._place.append((number, group, metadata.row_group(group).total_byte_size))
                 row += metadata.row_group(group).num_rows
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
-        self._kept_bytes = 0
+        self._cached: OrderedDict[int, bytes] = OrderedDict()
+        self._cached_bytes = 0
         self._stream: Iterator[tuple[int, bytes | None, str | None]] = iter(())
         self._next = (-1, -1)  # row group of the stream, and the row it would give next
         self._lock = threading.Lock()
@@ -56,10 +56,10 @@ class ParquetImages:
     def read(self, row: int) -> bytes:
         """The bytes of one row; raises DataError that names file and row."""
         with self._lock:
-            if row not in self._kept:
+            if row not in self._cached:
                 self._advance(row)
-            self._kept.move_to_end(row)
-            return self._kept[row]
+            self._cached.move_to_end(row)
+            return self._cached[row]
 
     def _advance(self, row: int) -> None:
         group = int(np.searchsorted(self._first, row, side="right")) - 1
@@ -70,22 +70,22 @@ class ParquetImages:
             self._next = (group, number + 1)
             if data is None and path is not None:
                 data = _file_bytes(self._files[self._place[group][0]].parent / path)
-            self._keep(number, data or b"", wanted=row)
+            self._cache(number, data or b"", requested=row)
             if number == row and not small:
                 break
-        if row not in self._kept:
+        if row not in self._cached:
             raise DataError(f"{self._files[self._place[group][0]]} ended before row {row}: copy the file again")
 
-    def _keep(self, number: int, data: bytes, wanted: int) -> None:
-        if number in self._kept:
+    def _cache(self, number: int, data: bytes, requested: int) -> None:
+        if number in self._cached:
             return
-        self._kept[number] = data
-        self._kept_bytes += len(data)
-        while self._kept_bytes > self._budget and len(self._kept) > 1:
-            oldest = next(iter(self._kept))
-            if oldest == wanted:
+        self._cached[number] = data
+        self._cached_bytes += len(data)
+        while self._cached_bytes > self._budget and len(self._cached) > 1:
+            oldest = next(iter(self._cached))
+            if oldest == requested:
                 break
-            self._kept_bytes -= len(self._kept.pop(oldest))
+            self._cached_bytes -= len(self._cached.pop(oldest))
 
     def _rows(self, group: int) -> Iterator[tuple[int, bytes | None, str | None]]:
         import pyarrow as pa

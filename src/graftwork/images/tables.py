@@ -93,13 +93,15 @@ def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
         schema = pq.read_schema(paths[0])
         columns = _roles(paths[0], schema.names, _features(schema))
         _require_small(paths[0], schema, columns)
-        wanted = [field.name for field in schema if _is_small(field.type)]
+        small = [field.name for field in schema if _is_small(field.type)]
         kind = schema.field(columns.image).type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            wanted.append(columns.image)
-        tables = [pq.read_table(path, columns=sorted(set(wanted))) for path in paths]
+            small.append(columns.image)
+        tables = [pq.read_table(path, columns=sorted(set(small))) for path in paths]
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{paths[0]} must be a Parquet table like its neighbours, but: {error}") from error
+        raise DataError(
+            f"{paths[0]} must be a Parquet table of the same layout as the other files, but: {error}"
+        ) from error
     table = _joined(tables, _label_names(_features(schema)))
     if columns.image in table:
         return _of_paths(paths[0], paths[0].parent, table, columns)
@@ -108,30 +110,30 @@ def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
 
 
 def read_saved_dataset(root: Path) -> Listing:
-    """A folder written by ``save_to_disk``: one dataset, or one folder a split.
+    """Read a folder written by ``save_to_disk``: one dataset, or one folder per split.
 
     Raises
     ------
     DataError
-        When it is not whole.
+        When a part of it is missing or damaged.
     """
     index = root / "dataset_dict.json"
-    splits = _told(index, lambda held: [str(name) for name in held["splits"]]) if index.is_file() else [None]
+    splits = _from_json(index, lambda held: [str(name) for name in held["splits"]]) if index.is_file() else [None]
     paths: list[Path] = []
     kinds: list[str | None] = []
     for split in splits:
         folder = root if split is None else root / split
         state = folder / "state.json"
-        if _told(state, lambda held: held.get("_indices_files")):
+        if _from_json(state, lambda held: held.get("_indices_files")):
             raise DataError(f"{folder} must be saved flat: call `flatten_indices()` before `save_to_disk`")
-        names = _told(state, lambda held: [str(entry["filename"]) for entry in held["_data_files"]])
+        names = _from_json(state, lambda held: [str(entry["filename"]) for entry in held["_data_files"]])
         paths += [folder / name for name in names]
         kinds += [None if split is None else kind_of(split) or kind_of_file(split)] * len(names)
     if not paths:
         raise DataError(f"{root} must name at least one file of images, but names none; save the dataset again")
     tables = [arrow_table(path) for path in paths]
     info = paths[0].parent / "dataset_info.json"
-    features = _features(tables[0].schema) or _told(info, lambda held: dict(held.get("features") or {}))
+    features = _features(tables[0].schema) or _from_json(info, lambda held: dict(held.get("features") or {}))
     columns = _roles(root, tables[0].column_names, features)
     _require_small(root, tables[0].schema, columns)
     small = [field.name for field in tables[0].schema if _is_small(field.type)]
@@ -140,7 +142,7 @@ def read_saved_dataset(root: Path) -> Listing:
 
 
 def _of_paths(
-    told_by: Path,
+    table_path: Path,
     root: Path,
     table: Mapping[str, list[str]],
     columns: _Columns,
@@ -152,10 +154,10 @@ def _of_paths(
     missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
     if missing:
         raise DataError(
-            f"every image that {told_by} names must exist relative to {root}, but {len(missing)} of {len(names)} "
-            f"do not: {few(missing)}; correct the column `{columns.image}` or move the table beside the images"
+            f"every image that {table_path} names must exist relative to {root}, but {len(missing)} of {len(names)} "
+            f"do not: {few(missing)}; correct the column `{columns.image}` or move the table next to the images"
         )
-    labels, kinds = _labels_and_kinds(told_by, table, columns)
+    labels, kinds = _labels_and_kinds(table_path, table, columns)
     if columns.split is None and kinds_of_rows is not None:
         kinds = kinds_of_rows
     return duplicate_rows(Listing(root, Files(paths), names, labels, kinds, _others(table, columns)))
@@ -170,38 +172,38 @@ def _of_bytes(
     source: Source,
     kinds_of_files: Sequence[str | None] | None = None,
 ) -> Listing:
-    """Images whose bytes stand in the table itself."""
+    """Images whose bytes are in the table itself."""
     names = []
     for path, count in zip(paths, counts, strict=True):
         place = printable(path.relative_to(root).as_posix())
         names += [f"{place}#{row}" for row in range(count)]
     labels, kinds = _labels_and_kinds(paths[0], {**table, columns.image: names}, columns)
     if columns.split is None:
-        told = kinds_of_files or ([kind_of_file(path.stem) or kind_of(path.parent.name) for path in paths])
+        file_kinds = kinds_of_files or [kind_of_file(path.stem) or kind_of(path.parent.name) for path in paths]
         if len(paths) > 1:
-            kinds = [kind for kind, count in zip(told, counts, strict=True) for _ in range(count)]
+            kinds = [kind for kind, count in zip(file_kinds, counts, strict=True) for _ in range(count)]
     return Listing(root, source, names, labels, kinds, _others(table, columns))
 
 
 def _labels_and_kinds(
-    told_by: Path, table: Mapping[str, list[str]], columns: _Columns
+    table_path: Path, table: Mapping[str, list[str]], columns: _Columns
 ) -> tuple[list[str | None], list[str | None]]:
     n = len(table[columns.image])
     if n == 0:
-        raise DataError(f"{told_by} must list images, but has no row")
+        raise DataError(f"{table_path} must list images, but has no row")
     labels: list[str | None] = [None] * n
     if columns.label:
         labels = [printable(label.strip()) or None for label in table[columns.label]]
     if not columns.split:
         return labels, [None] * n
-    told = {word: kind_of(word) for word in set(table[columns.split])}
-    unknown = sorted(word for word, kind in told.items() if kind is None)
+    kind_of_word = {word: kind_of(word) for word in set(table[columns.split])}
+    unknown = sorted(word for word, kind in kind_of_word.items() if kind is None)
     if unknown:
         raise DataError(
-            f"the column `{columns.split}` of {told_by} must hold train, val or test, but holds {few(unknown)}: "
+            f"the column `{columns.split}` of {table_path} must hold train, val or test, but holds {few(unknown)}: "
             "rename these, or the column"
         )
-    return labels, [told[word] for word in table[columns.split]]
+    return labels, [kind_of_word[word] for word in table[columns.split]]
 
 
 def _others(table: Mapping[str, list[str]], columns: _Columns) -> dict[str, list[str]]:
@@ -225,7 +227,7 @@ def _text_columns(path: Path, first_row_only: bool = False) -> dict[str, list[st
             columns: dict[str, list[str]] = {name.strip(): [] for name in header}
             for row in () if first_row_only else rows:
                 if len(row) != len(columns):
-                    raise DataError(f"{path} must have {len(columns)} cells a row, but one has {len(row)}: {row[:3]}")
+                    raise DataError(f"{path} must have {len(columns)} cells per row, but one has {len(row)}: {row[:3]}")
                 for values, cell in zip(columns.values(), row, strict=True):
                     values.append(cell)
     except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
@@ -247,8 +249,8 @@ def _json_lines(path: Path, lines: Iterable[str]) -> Iterable[list[str]]:
             continue
         record = json.loads(line)
         if not isinstance(record, dict):
-            found = line.strip()[:40]
-            raise DataError(f'{path} must hold one object a line, such as {{"image": "a.jpg"}}, but one is: {found}')
+            shown = line.strip()[:40]
+            raise DataError(f'{path} must hold one object per line, such as {{"image": "a.jpg"}}, but one is: {shown}')
         if not header:
             header = list(record)
             yield header
@@ -267,7 +269,7 @@ def _pick(candidates: Iterable[str], columns: Iterable[str]) -> str | None:
     return next((lowered[name] for name in candidates if name in lowered), None)
 
 
-def _roles(told_by: Path, names: Sequence[str], features: Mapping[str, Any] | None = None) -> _Columns:
+def _roles(table_path: Path, names: Sequence[str], features: Mapping[str, Any] | None = None) -> _Columns:
     """Which column holds the images, the labels, the split: as declared, else by its name."""
     declared = {name: kind.get("_type") for name, kind in (features or {}).items() if isinstance(kind, dict)}
     images = [name for name, kind in declared.items() if kind == "Image"]
@@ -275,7 +277,7 @@ def _roles(told_by: Path, names: Sequence[str], features: Mapping[str, Any] | No
     image = images[0] if len(images) == 1 else _pick(IMAGE_COLUMNS, names)
     if image is None:
         raise DataError(
-            f"{told_by} must have a column with the images, named {few(IMAGE_COLUMNS, 5)}, "
+            f"{table_path} must have a column with the images, named {few(IMAGE_COLUMNS, 5)}, "
             f"but has: {', '.join(names)}; rename one"
         )
     label = labels[0] if len(labels) == 1 else _pick(LABEL_COLUMNS, names)
@@ -284,10 +286,10 @@ def _roles(told_by: Path, names: Sequence[str], features: Mapping[str, Any] | No
 
 def _features(schema: Any) -> dict[str, Any]:
     """What Hugging Face's ``datasets`` declares about the columns of an Arrow or Parquet schema."""
-    told = (schema.metadata or {}).get(b"huggingface")
+    declared = (schema.metadata or {}).get(b"huggingface")
     try:
-        return dict(json.loads(told)["info"]["features"]) if told else {}
-    except (ValueError, KeyError, TypeError):  # written by something else: columns are told by their names
+        return dict(json.loads(declared)["info"]["features"]) if declared else {}
+    except (ValueError, KeyError, TypeError):  # written by something else: columns are recognised by name
         return {}
 
 
@@ -306,11 +308,13 @@ def _is_small(kind: Any) -> bool:
     return bool(text or number or pa.types.is_null(kind))
 
 
-def _require_small(told_by: Path, schema: Any, columns: _Columns) -> None:
+def _require_small(table_path: Path, schema: Any, columns: _Columns) -> None:
     for name in filter(None, (columns.label, columns.split)):
         kind = schema.field(name).type
         if not _is_small(kind):
-            raise DataError(f"the column `{name}` of {told_by} must hold text or numbers, but holds {kind}: convert it")
+            raise DataError(
+                f"the column `{name}` of {table_path} must hold text or numbers, but holds {kind}: convert it"
+            )
 
 
 def _joined(tables: Sequence[Any], label_names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -325,12 +329,12 @@ def _joined(tables: Sequence[Any], label_names: Mapping[str, Sequence[str]]) -> 
     return joined
 
 
-def _told(path: Path, read: Callable[[Any], Held]) -> Held:
-    """What a JSON file of ``save_to_disk`` tells."""
+def _from_json(path: Path, read: Callable[[Any], Held]) -> Held:
+    """Return what ``read`` takes from a JSON file of ``save_to_disk``."""
     try:
         return read(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        found = f"it has no {error}" if isinstance(error, KeyError) else error
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise DataError(
-            f"{path} must be there and hold JSON as `save_to_disk` writes it, but: {found}; save the dataset again"
+            f"{path} must exist and hold JSON as `save_to_disk` writes it, but: {reason}; save the dataset again"
         ) from error

@@ -28,12 +28,12 @@ def fit_temperature(margins: Floats, y: Ints) -> float:
     values = margins - margins.max(axis=1, keepdims=True)
     n = len(y)
     off = 1 / (n + 1)
-    wanted = (1 - off) * values[np.arange(n), y].mean(dtype=np.float64) + off * values.mean(dtype=np.float64)
+    target = (1 - off) * values[np.arange(n), y].mean(dtype=np.float64) + off * values.mean(dtype=np.float64)
     low, high = 1 / _MOST, 1 / _LEAST
-    sharpness = 1.0  # 1 / T: the log loss is convex in it, its slope is E[margin] - wanted
+    sharpness = 1.0  # 1 / T: the log loss is convex in it, its slope is E[margin] - target
     for _ in range(_STEPS):
         slope, bend = _moments(values, sharpness)
-        slope -= wanted
+        slope -= target
         low, high = (sharpness, high) if slope < 0 else (low, sharpness)
         step = sharpness - slope / bend if bend > 0 else 0.0
         if abs(step - sharpness) <= _PRECISION * sharpness:

@@ -47,8 +47,8 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     """The most probable classes with their probabilities, best first."""
     p_value: float | None
-    """Of the hypothesis that the image is like the training images: the share of these that are at least as far from the
-    others; None where there were too few."""
+    """Of the hypothesis that the image is like the training images: the share of these that are at least as far from
+    the others; None where there were too few."""
     novel: bool | None
     """Whether the image is flagged as unlike the training images; None where there were too few of them."""
 
@@ -56,7 +56,7 @@ class Prediction:
 class Model:
     """A classifier that takes paths, bytes, PIL images and uint8 arrays (h, w, 3).
 
-    Made by :func:`graftwork.load`. Several threads may predict at the same time; the network itself runs one call at a time.
+    Made by :func:`graftwork.load`. Several threads may predict at the same time; the network runs one call at a time.
     """
 
     def __init__(self, fitted: Fitted, novelty: Novelty | None, engine: Engine) -> None:

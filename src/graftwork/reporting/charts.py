@@ -124,8 +124,8 @@ def learning_chart(curves: Mapping[str, Trial]) -> UIElement:
         source = ColumnDataSource({"epoch": epochs, "training": training, "validation": validation})
         dots = plot.scatter("epoch", "validation", source=source, marker=marker, size=6, fill_color=light(token),
                             line_color=light(token))  # fmt: skip
-        tips = [("", words.one_line(name).replace("@", "@@")), ("epoch", "@epoch"), ("validation loss", "@validation{0.000}"),
-                ("training loss", "@training{0.000}")]  # fmt: skip
+        tips = [("", words.one_line(name).replace("@", "@@")), ("epoch", "@epoch"),
+                ("validation loss", "@validation{0.000}"), ("training loss", "@training{0.000}")]  # fmt: skip
         plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     return plot
 

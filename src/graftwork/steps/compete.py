@@ -113,14 +113,14 @@ def compete(
         context=context,
         clock=clock,
     )
-    wanted = [
+    planned = [
         dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
         for c in candidates_to_tune(options, backbones.cards, len(task.y))
     ]
     candidates = _once(
         context.folder / "decided.json",
         tuple[Candidate, ...],
-        lambda: _within_time(wanted, task, backbones, context, clock),
+        lambda: _within_time(planned, task, backbones, context, clock),
     )
     if not candidates:
         context.listener.say("no fine-tuning fits into the time limit; the best linear model is kept")
@@ -130,7 +130,7 @@ def compete(
     trials = [*trials, *tuned]
     costs = costs_of([trial.candidate for trial in trials], backbones.cards)
     verdict = choose(trials, costs, task, result.baselines)
-    return SearchResult(tuple(trials), result.baselines, verdict, _findings(wanted, tuned, tournament.diverged))
+    return SearchResult(tuple(trials), result.baselines, verdict, _findings(planned, tuned, tournament.diverged))
 
 
 def reserve_extraction(clock: Clock, backbones: Backbones, images: int) -> None:
@@ -149,10 +149,10 @@ def _represented(trials: Sequence[Trial], result: SearchResult) -> list[Trial]:
 
 
 def _findings(
-    wanted: Sequence[Candidate], tuned: Sequence[Trial], diverged: Sequence[Candidate]
+    planned: Sequence[Candidate], tuned: Sequence[Trial], diverged: Sequence[Candidate]
 ) -> tuple[Finding, ...]:
     tried = {_without_length(candidate) for candidate in (*(trial.candidate for trial in tuned), *diverged)}
-    untried = [candidate for candidate in wanted if _without_length(candidate) not in tried]
+    untried = [candidate for candidate in planned if _without_length(candidate) not in tried]
     return (
         *((untried_finding(untried),) if untried else ()),
         *((diverged_finding(diverged),) if diverged else ()),
