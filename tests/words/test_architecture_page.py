@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ PLANNED = {"advice/", "zoo/", "ship/", "serve/"}
 OUTSIDE = {"lint-imports", ".npz", "(n_images, n_classes)", "__init__", "work/", "max-T"}
 
 
+@functools.cache
 def defined() -> set[str]:
     """Every module, function, class, constant, parameter and field of the package."""
     names: set[str] = set()
