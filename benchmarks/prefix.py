@@ -215,7 +215,9 @@ def seconds_rows(architecture: str, folder: Path, rounds: int) -> list[dict[str,
     cuts = [find_cut(network, card, "layer3"), last_block_cut(network, px)]
     begin = time.perf_counter()
     activations = kept(card, cuts, images, folder / "codes")
-    print(f"{architecture}: activations in {CACHED_AUGMENTATIONS} views, {time.perf_counter() - begin:.0f} s", flush=True)
+    print(
+        f"{architecture}: activations in {CACHED_AUGMENTATIONS} views, {time.perf_counter() - begin:.0f} s", flush=True
+    )
     return [seconds_row(architecture, card, cut, images, activations, rounds) for cut in cuts]
 
 
@@ -304,11 +306,19 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
     through = CachedAugmentations(images, card.preprocess, "crop", seed)
     right, seconds = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        extraction = dataclasses.replace(at.backbone.extraction, card=activations_card(card, cut), views=CACHED_AUGMENTATIONS)
+        extraction = dataclasses.replace(
+            at.backbone.extraction, card=activations_card(card, cut), views=CACHED_AUGMENTATIONS
+        )
         begin = time.perf_counter()
-        activations = dataclasses.replace(at.backbone, store=Store(Path(folder))).with_extraction(extraction).codes(images)
+        activations = (
+            dataclasses.replace(at.backbone, store=Store(Path(folder))).with_extraction(extraction).codes(images)
+        )
         activations = time.perf_counter() - begin
-        sources: dict[str, Source] = {"kept": CachedActivations(activations, layer, seed), "through": through, "again": through}
+        sources: dict[str, Source] = {
+            "kept": CachedActivations(activations, layer, seed),
+            "through": through,
+            "again": through,
+        }
         for how, source in sources.items():
             begin = time.perf_counter()
             classifier, groups = student_at(card, cut, head, plan, through=how != "kept")
