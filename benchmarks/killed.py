@@ -94,11 +94,17 @@ def main() -> None:
     for number in range(len(done), options.times):
         resumed = killed_after(float(moments[number] * seconds_of_the_run), more)
         line = {
-            "share_of_the_run": round(float(moments[number]), 3), "seconds_of_the_run": round(seconds_of_the_run, 1), "killed": resumed["killed"],
-            "same_winner": resumed["winner"] == uninterrupted["winner"], "same_test": resumed["test_percent"] == uninterrupted["test_percent"],
-            "same_to_the_bit": resumed["rows"] == uninterrupted["rows"], "winner": resumed["winner"], "test_percent": resumed["test_percent"],
-            "fine_tunings": resumed["fine_tunings"], "machine": describe(),
-        }  # fmt: skip
+            "share_of_the_run": round(float(moments[number]), 3),
+            "seconds_of_the_run": round(seconds_of_the_run, 1),
+            "killed": resumed["killed"],
+            "same_winner": resumed["winner"] == uninterrupted["winner"],
+            "same_test": resumed["test_percent"] == uninterrupted["test_percent"],
+            "same_to_the_bit": resumed["rows"] == uninterrupted["rows"],
+            "winner": resumed["winner"],
+            "test_percent": resumed["test_percent"],
+            "fine_tunings": resumed["fine_tunings"],
+            "machine": describe(),
+        }
         print({name: value for name, value in line.items() if name != "machine"}, flush=True)
         with RESULTS.open("a") as file:
             file.write(json.dumps(line) + "\n")
