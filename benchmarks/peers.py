@@ -13,16 +13,15 @@ The ImageNet MobileNetV2 of ``../shared``; the cells of ``strategies.py`` (group
   wall-clock seconds, from the images to the trained network, are T.
 - ``tutorial``: all weights by SGD (1e-3, momentum 0.9), batches of 4, random crop and flip, the learning rate divided by
   ten after 7 of 25 epochs and again after 14, the epoch with the highest accuracy on a fifth of the training part. As
-  many epochs as fit into T, 1 to 25, the learning rate schedule shrunk with them; that a fifth is not trained on is the
-  tutorial's own loss.
+  many epochs as fit into T, 1 to 25, the learning rate schedule shrunk with them. It does not train on the images that
+  it validates on.
 - ``graftwork``: ``train`` with ``time_limit=T`` from an empty cache: extraction, selection and the last fit are counted.
   Its accuracy is the test accuracy of its own run.
 - ``linear probe``: the same with a softmax on the last layer only.
 
 ``seconds`` are those of training alone for the first two, of the whole call (report and projection included) for the
 others; imports are never counted. ``right`` has a 0 or 1 for each test image, in one order for all systems. Each cell is
-one line
-of ``benchmarks/results/peers.KIND.jsonl``, KIND being the processor's, and is not computed again.
+one line of ``benchmarks/results/peers.KIND.jsonl``, KIND being the processor's, and is not computed again.
 """
 
 from __future__ import annotations
