@@ -46,9 +46,8 @@ def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
     hits, chosen = {"chosen": np.zeros(len(y), bool), "last": np.zeros(len(y), bool)}, []
     for fold in range(OUTER):
         inside, outside = np.flatnonzero(task.folds != fold), np.flatnonzero(task.folds == fold)
-        inner = task.take(
-            inside, deal(y[inside], groups[inside], (1.0,) * INNER, np.random.default_rng([seed, fold]))
-        )  # fmt: skip
+        inner_folds = deal(y[inside], groups[inside], (1.0,) * INNER, np.random.default_rng([seed, fold]))
+        inner = task.take(inside, inner_folds)
         for key, candidates in (("chosen", every_layer), ("last", last_layer)):
             result = search(
                 candidates, lambda _, rows=inside: codes.take(rows), inner, costs=[1.0] * len(candidates), features={}

@@ -110,9 +110,7 @@ def cell(name: str, backbone: str, size: str, seed: int) -> Cell | None:
 def linear(at: Cell, candidates: tuple[Candidate, ...], views: int = 1) -> tuple[np.ndarray, SearchResult]:
     """Choose a linear model and fit it; return its probabilities (n_test, k), and the search that chose it."""
     codes, task = at.backbone.with_views(views).codes(at.checked.images), at.task
-    result = search(
-        candidates, lambda _: codes.take(at.rows), task, costs=[1.0] * len(candidates), features={}
-    )  # fmt: skip
+    result = search(candidates, lambda _: codes.take(at.rows), task, costs=[1.0] * len(candidates), features={})
     fitted = fit(result.chosen, codes.take(at.rows), task)
     return probabilities(fitted, codes.take(at.test).of(result.chosen.candidate.taps)), result
 
