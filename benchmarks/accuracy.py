@@ -1,8 +1,8 @@
-"""Nested accuracy: layer and C chosen inside, against the last layer on the same folds.
+"""Nested cross-validation: layer and C chosen on the inner folds, against the last layer on the same folds.
 
     python benchmarks/accuracy.py [--sets cells,dogcat] [--seeds 3]
 
-One line of data per set, backbone and seed in results/accuracy.jsonl; cells that are there are not computed again.
+One line of data per set, backbone and seed in results/accuracy.jsonl; cells that it has are not computed again.
 """
 
 from __future__ import annotations
@@ -16,46 +16,47 @@ from datasets import GROUPS, SETS, SHARED, path_of
 from machine import describe
 
 from graftwork.core.fitted import probabilities
+from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import linear_candidates
 from graftwork.core.splits import deal
+from graftwork.core.trials import Task
 from graftwork.fit import fit
-from graftwork.listener import Listener
+from graftwork.steps.backbones import open_backbone
 from graftwork.steps.prepare import check_images
-from graftwork.steps.backbones import ExtractionOptions, open_backbone
-from graftwork.steps.search import Rules, search
+from graftwork.steps.search import search
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.jsonl"
 BACKBONES = {
     "efficientnet_lite0": "efficientnet_lite0",
     "mobilenetv2_100": str(SHARED / "weights" / "mobilenetv2_100.tv_in1k.safetensors"),
 }
-OUTER = 5
+OUTER, INNER = 5, 5
+"""Folds."""
 
 
 def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
     checked = check_images(path_of(name), group_by=GROUPS.get(name))
     images, y, groups = checked.images, checked.images.labels, checked.groups
-    input_px = 96 if name == "digits" else None
-    backbone = open_backbone(ExtractionOptions(BACKBONES[backbone], input_px=input_px), images)
-    codes = backbone.codes(images)
-    everything = linear_candidates(backbone.extraction.card)
-    last = linear_candidates(backbone.extraction.card, layers=(backbone.extraction.card.taps[-1].name,), losses=("softmax",))
-    folds = deal(y, groups, (1.0,) * OUTER, np.random.default_rng(seed))
+    options = ExtractionOptions(input_px=96 if name == "digits" else None)
+    network = open_backbone(BACKBONES[backbone], options, images)
+    codes = network.codes(images)
+    every_layer = linear_candidates(network.card)
+    last_layer = linear_candidates(network.card, layers=(network.card.taps[-1].name,), losses=("softmax",))
+    task = Task(y, groups, deal(y, groups, (1.0,) * OUTER, np.random.default_rng(seed)), images.classes, seed=seed)
     hits, chosen = {"chosen": np.zeros(len(y), bool), "last": np.zeros(len(y), bool)}, []
     for fold in range(OUTER):
-        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        inner = deal(y[inside], groups[inside], (1.0,) * 5, np.random.default_rng([seed, fold]))
-        for key, candidates in (("chosen", everything), ("last", last)):
-            rules = Rules(candidates, images.classes, "accuracy", balanced=False, seed=seed)
-            found = search(
-                rules, lambda _, rows=inside: codes.take(rows), y[inside], inner, groups[inside],
-                features={}, costs=[1.0] * len(candidates), listener=Listener(),
-            )  # fmt: skip
-            fitted = fit(found.chosen, codes.take(inside), y[inside], images.classes, balanced=False)
-            rows = probabilities(fitted, codes.take(outside).of(found.chosen.candidate.taps))
+        inside, outside = np.flatnonzero(task.folds != fold), np.flatnonzero(task.folds == fold)
+        inner_folds = deal(y[inside], groups[inside], (1.0,) * INNER, np.random.default_rng([seed, fold]))
+        inner = task.take(inside, inner_folds)
+        for key, candidates in (("chosen", every_layer), ("last", last_layer)):
+            result = search(
+                candidates, lambda _, rows=inside: codes.take(rows), inner, costs=[1.0] * len(candidates), features={}
+            )
+            fitted = fit(result.chosen, codes.take(inside), inner)
+            rows = probabilities(fitted, codes.take(outside).of(result.chosen.candidate.taps))
             hits[key][outside] = rows.argmax(axis=1) == y[outside]
             if key == "chosen":
-                chosen.append(found.chosen.candidate.label)
+                chosen.append(result.chosen.candidate.label)
     difference = hits["chosen"].astype(float) - hits["last"]
     return {
         "set": name,
@@ -72,7 +73,7 @@ def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
 
 
 def _clustered_error(difference: np.ndarray, groups: np.ndarray) -> float:
-    """Standard error of a mean of images that come in groups."""
+    """Standard error of a mean over images that come in groups."""
     centred = difference - difference.mean()
     sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=centred)
     return float(np.sqrt((sums**2).sum()) / len(difference))
@@ -83,12 +84,12 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--backbones", default=",".join(BACKBONES))
     parser.add_argument("--seeds", type=int, default=3)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     keys = {(row["set"], row["backbone"], row["seed"]) for row in done}
-    for seed in range(asked.seeds):
-        for backbone in asked.backbones.split(","):
-            for name in asked.sets.split(","):
+    for seed in range(options.seeds):
+        for backbone in options.backbones.split(","):
+            for name in options.sets.split(","):
                 if (name, backbone, seed) in keys:
                     continue
                 row = {**cell(name, backbone, seed), "machine": describe()}

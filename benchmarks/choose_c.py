@@ -1,17 +1,18 @@
-"""Choosing C and refitting on real codes, beside scikit-learn: seconds, and how good the choice is.
+"""Choosing C and refitting on real codes, compared with scikit-learn: seconds, and how good the choice is.
 
     python benchmarks/choose_c.py [--repeats 3] [--newton-cholesky] [--no-judge]
 
-cifar10 of ``../shared`` through MobileNetV2 at 224 px (n = 9,500, d = 1,280, 10 classes), standardised, 5 folds, 10 Cs
-from 1e-4 to 1e4. Timed in turns, in one process tree:
+cifar10 of ``../shared`` through MobileNetV2 at 224 px (n = 9,500, d = 1,280, 10 classes), standardised, 5 folds, 10
+values of C from 1e-4 to 1e4. Timed in turns, in one process tree:
 
 - ``ours``: ``cross_validate`` and ``refit``, softmax and SVM, standardisation included;
 - ``LogisticRegressionCV``: lbfgs, n_jobs=2, float32, codes standardised before the clock starts;
-- ``its solver in our search``: ``LogisticRegression`` (lbfgs) with a warm start over the Cs that our search visits,
-  folds on two processes, then a refit at the C of our choice.
+- ``lbfgs in our search``: ``LogisticRegression`` (lbfgs) with a warm start over the values of C that our search visits,
+  folds on two processes, then a refit at the C that our search chose.
 
-newton-cholesky builds a Hessian of (10 * 1,281)^2: one fit of one fold at one C is timed where asked for (minutes, and
-kept in the results until it is timed again); 51 fits would be needed. The choice is judged by solving every fold at every C of the grid, and at the C chosen, to 1e-6 of the objective.
+newton-cholesky builds a Hessian of (10 * 1,281)^2: with ``--newton-cholesky``, one fit of one fold at one C is timed
+(minutes; it stays in the results until it is timed again); 51 fits would be needed. The choice is judged by the accuracy
+of every C of the grid and of the chosen C, each fold solved to 1e-6 of the objective.
 Writes ``benchmarks/results/choose_c.KIND.json``, KIND being the processor's.
 """
 
@@ -76,15 +77,15 @@ def extract() -> tuple[np.ndarray, np.ndarray]:
     images, parts = table["image"].to_pylist(), []
     with torch.inference_mode():
         for begin in range(0, len(images), 64):
-            backbone = [Image.open(io.BytesIO(data)).convert("RGB") for data in images[begin : begin + 64]]
-            parts.append(network(torch.stack([transform(image) for image in backbone])).numpy())
+            batch = [Image.open(io.BytesIO(data)).convert("RGB") for data in images[begin : begin + 64]]
+            parts.append(network(torch.stack([transform(image) for image in batch])).numpy())
     return np.concatenate(parts), np.unique(table["label"].to_pylist(), return_inverse=True)[1]
 
 
 def ours(x: np.ndarray, y: np.ndarray, folds: np.ndarray, loss: str) -> Any:
-    found = cross_validate(x, y, folds, n_classes=10, loss=loss, metric="accuracy", Cs=GRID)
-    refit(x, y, n_classes=10, loss=loss, C=found.C)
-    return found
+    result = cross_validate(x, y, folds, n_classes=10, loss=loss, metric="accuracy", Cs=GRID)
+    refit(x, y, n_classes=10, loss=loss, C=result.C)
+    return result
 
 
 def scikit_learns(codes: np.ndarray, y: np.ndarray, folds: np.ndarray) -> Any:
@@ -95,7 +96,7 @@ def scikit_learns(codes: np.ndarray, y: np.ndarray, folds: np.ndarray) -> Any:
 
 
 def one_fold(codes: np.ndarray, y: np.ndarray, Cs: list[float]) -> None:
-    """Fit along a path of Cs, each from the weights of the nearest C before it."""
+    """Fit along a path of values of C, each from the weights of the nearest value before it."""
     fitted: dict[float, tuple[np.ndarray, np.ndarray]] = {}
     model = LogisticRegression(warm_start=True)
     for C in Cs:
@@ -106,16 +107,16 @@ def one_fold(codes: np.ndarray, y: np.ndarray, Cs: list[float]) -> None:
         fitted[C] = model.coef_.copy(), model.intercept_.copy()
 
 
-def its_solver_in_our_search(codes: np.ndarray, y: np.ndarray, folds: np.ndarray, found: Any) -> None:
-    path = [float(C) for C in GRID if C in found.tried]
-    path += [C for C in found.tried if C not in path]
+def lbfgs_in_our_search(codes: np.ndarray, y: np.ndarray, folds: np.ndarray, result: Any) -> None:
+    path = [float(C) for C in GRID if C in result.tried]
+    path += [C for C in result.tried if C not in path]
     jobs = (joblib.delayed(one_fold)(codes[folds != f], y[folds != f], path) for f in range(5))
     joblib.Parallel(n_jobs=2)(jobs)
-    LogisticRegression(C=found.C).fit(codes, y)
+    LogisticRegression(C=result.C).fit(codes, y)
 
 
-def judged(x: np.ndarray, y: np.ndarray, folds: np.ndarray, C: float, loss: str) -> float:
-    """Out-of-fold accuracy in per cent of converged classifiers."""
+def converged_accuracy(x: np.ndarray, y: np.ndarray, folds: np.ndarray, C: float, loss: str) -> float:
+    """Return the out-of-fold accuracy of converged classifiers in per cent."""
     right = 0
     for fold in range(5):
         inside = folds != fold
@@ -151,17 +152,19 @@ def main() -> None:
     for number, (_, out) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(x, y)):
         folds[out] = number
 
-    seconds: dict[str, list[float]] = {name: [] for name in ("softmax", "svm", "LogisticRegressionCV", "in our search")}
-    ours(x, y, folds, "softmax")  # warm: the first call imports and pages in
+    seconds: dict[str, list[float]] = {
+        name: [] for name in ("softmax", "svm", "LogisticRegressionCV", "lbfgs in our search")
+    }
+    ours(x, y, folds, "softmax")  # warm-up: the first call imports, and loads pages
     for _ in range(options.repeats):
-        took, found = clock(lambda: ours(x, y, folds, "softmax"))
+        took, softmax = clock(lambda: ours(x, y, folds, "softmax"))
         seconds["softmax"].append(took)
-        took, found_svm = clock(lambda: ours(x, y, folds, "svm"))
+        took, svm = clock(lambda: ours(x, y, folds, "svm"))
         seconds["svm"].append(took)
         took, peer = clock(lambda: scikit_learns(codes, y, folds))
         seconds["LogisticRegressionCV"].append(took)
-        took, _ = clock(lambda chosen=found: its_solver_in_our_search(codes, y, folds, chosen))
-        seconds["in our search"].append(took)
+        took, _ = clock(lambda chosen=softmax: lbfgs_in_our_search(codes, y, folds, chosen))
+        seconds["lbfgs in our search"].append(took)
         print({name: round(values[-1], 2) for name, values in seconds.items()}, flush=True)
 
     median = {name: statistics.median(values) for name, values in seconds.items()}
@@ -177,12 +180,12 @@ def main() -> None:
         "median_seconds": median,
         "ratios": {
             "LogisticRegressionCV / ours": median["LogisticRegressionCV"] / median["softmax"],
-            "its solver in our search / ours": median["in our search"] / median["softmax"],
+            "lbfgs in our search / ours": median["lbfgs in our search"] / median["softmax"],
             "our svm / our softmax": median["svm"] / median["softmax"],
         },
         "chosen": {
-            "ours": {"C": found.C, "tried": found.tried, "temperature": found.temperature},
-            "ours svm": {"C": found_svm.C, "tried": found_svm.tried, "temperature": found_svm.temperature},
+            "ours": {"C": softmax.C, "tried": softmax.tried, "temperature": softmax.temperature},
+            "ours svm": {"C": svm.C, "tried": svm.tried, "temperature": svm.temperature},
             "LogisticRegressionCV": {"C": float(np.ravel(peer.C_)[0])},
         },
     }
@@ -193,8 +196,8 @@ def main() -> None:
         result["newton-cholesky"] = earlier["newton-cholesky"]
     if not options.no_judge:
         result["accuracy_converged_percent"] = {
-            loss: {f"{C:.3g}": judged(codes, y, folds, C, loss) for C in sorted((*GRID[:top], chosen.C))}
-            for loss, chosen, top in (("softmax", found, 7), ("svm", found_svm, 5))
+            loss: {f"{C:.3g}": converged_accuracy(codes, y, folds, C, loss) for C in sorted((*GRID[:top], chosen.C))}
+            for loss, chosen, top in (("softmax", softmax, 7), ("svm", svm, 5))
         }
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({key: result[key] for key in ("median_seconds", "ratios")}, indent=1))

@@ -1,4 +1,4 @@
-"""Seconds of whole commands, each in a new process: help, and one prediction with a MobileNetV2-sized linear model.
+"""Seconds of whole commands, each in a new process: help, and the prediction of one image (MobileNetV2, linear head).
 
     python benchmarks/commands.py
 
@@ -41,14 +41,14 @@ def main() -> None:
             "graft train --help": [seconds("train", "--help") for _ in range(ROUNDS)],
             "graft predict, one image": [seconds("predict", run, image) for _ in range(ROUNDS)],
         }
-    found = {
+    figures = {
         name: {"median_seconds": round(statistics.median(s), 3), "all": [round(x, 3) for x in s]}
         for name, s in rows.items()
     }
-    result = {"rounds": ROUNDS, "commands": found, "train_seconds": round(train, 1), "machine": describe()}
+    result = {"rounds": ROUNDS, "commands": figures, "train_seconds": round(train, 1), "machine": describe()}
     results_path("commands").write_text(json.dumps(result, indent=1) + "\n")
-    for name, figures in found.items():
-        print(name, figures["median_seconds"])
+    for name, row in figures.items():
+        print(name, row["median_seconds"])
 
 
 if __name__ == "__main__":

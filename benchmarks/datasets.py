@@ -1,4 +1,4 @@
-"""The real data sets of ``../shared``, unpacked once into a folder of one's own."""
+"""The real data sets of ``../shared``, unpacked once into a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 UNPACKED = Path(tempfile.gettempdir()) / "graftwork-datasets"
 
 GROUPS = {"xray": "patient", "cells": r"(BloodImage_\d+)", "pacs-sketch": r"^(\d+)", "gtsrb": "track"}
-"""What must stay together, where the set says so."""
+"""How the images of a set are grouped (``--group-by``), where the set says so."""
 
 SETS = ("cells", "dogcat", "digits", "hymenoptera", "neu-steel", "pacs-sketch", "rsscn7", "trashnet", "xray")
 

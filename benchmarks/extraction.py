@@ -1,4 +1,4 @@
-"""From JPEG files to codes: beside the loop that peers run, beside its own parts, and a second time.
+"""From JPEG files to codes: compared with a PyTorch loop, compared with its own parts, and run a second time.
 
     python benchmarks/extraction.py [--rounds 5] [--images 240] [--networks …] [--again 2000]
 
@@ -7,10 +7,10 @@ random weights. In turns, in one process tree:
 
 - ``peers``: torch's DataLoader with 2 workers, Pillow, timm's own transform, eager float32, batches of 32, workers
   started within the clock of each round (they are in use) but after a first round that is not counted;
-- ``ours``: ``codes.extract`` into an empty store, every layer of the card read, written to disk, checksums included;
+- ``ours``: ``codes.extract`` into an empty store, every layer of the card, written to disk, checksums included;
 - ``decode``: our pixels alone, two threads; ``forward``: the engine alone on decoded pixels.
 
-Best decode and best forward rate of the rounds give 1 / (1/decode + 1/forward), what two cores that do both can reach.
+The best rates of the rounds give 1 / (1/decode + 1/forward), the rate that two cores can reach that do both.
 Then ``graft extract`` on ``--again`` files with ResNet-50, twice, as whole commands in new processes.
 Writes ``benchmarks/results/extraction.KIND.json``, KIND being the processor's.
 """
@@ -42,7 +42,8 @@ from PIL import Image
 
 from graftwork.backbones.engines import choose_engine, open_engine
 from graftwork.backbones.load import load
-from graftwork.codes.extract import ExtractionSettings, extract
+from graftwork.codes.extract import extract
+from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard
 from graftwork.images.imageset import hash_images
@@ -50,12 +51,12 @@ from graftwork.images.pixels import pixels
 from graftwork.images.read import read_images
 
 TARGETS = {"resnet18": (2.7, 1.7), "resnet50": (5.0, 1.8), "mobilenetv3_large_100": (4.0, 3.3)}
-"""Times the peers' loop: with bf16 in the processor, and on AVX2 alone."""
+"""Speed relative to the peers' loop: with bf16 in the processor, and on AVX2 alone."""
 BATCH = 32
 
 
 def write_photos(folder: Path, count: int) -> None:
-    """``count`` different photos of 768 x 512 in two class folders."""
+    """Write ``count`` different photos of 768 x 512 into two class folders."""
     table = pyarrow.parquet.read_table(SHARED / "imagenet-photos" / "photos.parquet", columns=["image"])
     data = table.column("image").to_pylist()
     for number in range(count):
@@ -70,7 +71,7 @@ def write_photos(folder: Path, count: int) -> None:
 
 
 class Files(torch.utils.data.Dataset):
-    """What every tutorial writes."""
+    """Images from files, as tutorials of PyTorch write it."""
 
     def __init__(self, paths: Sequence[Path], transform: Callable[[Any], torch.Tensor]) -> None:
         self.paths, self.transform = list(paths), transform
@@ -145,7 +146,7 @@ def network_row(architecture: str, folder: Path, images_folder: Path, rounds: in
 
 
 def again(folder: Path, count: int) -> dict[str, Any]:
-    """Seconds of the whole command, the first time and later ones."""
+    """Time the whole command, the first time and later ones."""
     card = random_card("resnet50", folder)
     data = folder / "again"
     write_photos(data, count)
@@ -173,7 +174,7 @@ def again(folder: Path, count: int) -> dict[str, Any]:
 
 
 def codes_seconds(card: BackboneCard, data: Path, cache: Path) -> dict[str, float]:
-    """Seconds to obtain the codes alone, images listed and hashed: computed, and from the store."""
+    """Time the codes alone, of images that are listed and hashed: computed, and from the store."""
     images = read_images(data)
     hash_images(images)
     sample = np.stack([pixels(images.read(i), card.preprocess) for i in range(128)])
@@ -200,12 +201,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--networks", default=",".join(TARGETS))
     parser.add_argument("--again", type=int, default=2000)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        write_photos(folder / "photos", asked.images)
-        rows = [network_row(name, folder, folder / "photos", asked.rounds) for name in asked.networks.split(",")]
-        second = again(folder, asked.again)
+        write_photos(folder / "photos", options.images)
+        rows = [network_row(name, folder, folder / "photos", options.rounds) for name in options.networks.split(",")]
+        second = again(folder, options.again)
     path = machine.results_path("extraction")
     path.write_text(json.dumps({"machine": machine.describe(), "networks": rows, "again": second}, indent=1) + "\n")
 

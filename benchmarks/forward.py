@@ -1,13 +1,12 @@
-"""Forward pass on this processor, images a second, beside eager float32 PyTorch; and what a ReLU does to codes.
+"""Forward pass on this processor, images per second, compared with eager float32 PyTorch; the effect of a ReLU on codes.
 
     python benchmarks/forward.py [--rounds 7] [--networks resnet18,resnet50,mobilenetv3_large_100] [--no-relu]
 
 timm's networks at 224 px with seeded random weights, batch norm measured on photos of ``../shared`` so that codes
 differ between images. In turns, in one process tree: eager (batches of 32 normalised tensors, normalisation not
-counted) and each engine on uint8 pixels (normalisation counted, every layer read). Medians of the rounds; the ratio is
-the median of the rounds' own ratios. Beside them the most that this processor could do: what it computes a second in a
-large matrix product (oneDNN through torch), over the operations of one image. ``chosen`` is what ``choose_engine``
-takes under the law that codes may be at most 2 % off. Writes ``benchmarks/results/forward.KIND.json``, KIND being the
+counted) and each engine on uint8 pixels (normalisation counted, every layer extracted). Medians of the rounds; the ratio
+is the median of the rounds' own ratios. For an upper bound, the rate of a large matrix product (oneDNN through torch) is
+measured, too. ``chosen`` is the engine that ``choose_engine`` takes, whose codes must be within 2 % of float32. Writes ``benchmarks/results/forward.KIND.json``, KIND being the
 processor's.
 """
 
@@ -42,7 +41,7 @@ from graftwork.core.facts import BackboneCard, Preprocess
 from graftwork.images.pixels import normalise, pixels
 
 TARGETS = {"resnet18": (3.5, 1.8), "resnet50": (6.0, 1.9), "mobilenetv3_large_100": (7.0, 4.4)}
-"""Times eager float32: with bf16 in the processor, and on AVX2 alone."""
+"""Speed relative to eager float32: with bf16 in the processor, and on AVX2 alone."""
 BATCH = 32
 
 
@@ -54,7 +53,7 @@ def photos(preprocess: Preprocess, count: int) -> np.ndarray:
 
 
 def random_card(architecture: str, folder: Path) -> BackboneCard:
-    """Seeded random weights in a file, the statistics of batch norm measured on photos."""
+    """Write seeded random weights to a file, with batch norm statistics measured on photos; return its card."""
     make_torchvision_importable()
     import timm
     from safetensors.torch import save_file
@@ -72,8 +71,8 @@ def random_card(architecture: str, folder: Path) -> BackboneCard:
     return find_card(str(path))
 
 
-def gflop_a_second(dtype: torch.dtype, size: int = 4096, rounds: int = 7) -> float:
-    """The best of several large matrix products."""
+def gflop_per_second(dtype: torch.dtype, size: int = 4096, rounds: int = 7) -> float:
+    """Return the best rate of several large matrix products."""
     left, right = torch.randn(2, size, size).to(dtype)
     seconds = []
     with torch.inference_mode():
@@ -85,7 +84,7 @@ def gflop_a_second(dtype: torch.dtype, size: int = 4096, rounds: int = 7) -> flo
 
 
 def forward_macs(run: Callable[[], Any]) -> int:
-    """Multiply-accumulates of what is run, forward."""
+    """Return the number of multiply-accumulates of a forward pass."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         run()
     return counter.get_total_flops() // 2
@@ -134,7 +133,7 @@ def forward(architecture: str, folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def relu(name: str = "squeezenet1_1.mxnet_in1k", data: str = "trashnet") -> list[dict[str, Any]]:
-    """5-fold accuracy of logistic regression on codes after the network's ReLU, and on the same before it."""
+    """Return the 5-fold accuracy of logistic regression on codes after the network's ReLU, and on those before it."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
@@ -148,8 +147,8 @@ def relu(name: str = "squeezenet1_1.mxnet_in1k", data: str = "trashnet") -> list
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     rows = []
     for how in ("after", "before"):
-        read = with_pooling(card, relu=how)
-        for layer, codes in gathered(open_engine(read, candidates()[0]).stream([stack])).items():
+        with_relu = with_pooling(card, relu=how)
+        for layer, codes in gathered(open_engine(with_relu, candidates()[0]).stream([stack])).items():
             best = max(
                 cross_val_score(
                     make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=300)),
@@ -170,20 +169,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--networks", default=",".join(TARGETS))
     parser.add_argument("--no-relu", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     path = machine.results_path("forward")
-    old = json.loads(path.read_text()) if path.exists() else {}
+    previous = json.loads(path.read_text()) if path.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
-        rows = [forward(name, Path(folder), asked.rounds) for name in asked.networks.split(",")]
+        rows = [forward(name, Path(folder), options.rounds) for name in options.networks.split(",")]
     precisions = {"f32": torch.float32, "bf16": torch.bfloat16} if has_bf16() else {"f32": torch.float32}
-    product = {name: round(gflop_a_second(dtype)) for name, dtype in precisions.items()}
+    product = {name: round(gflop_per_second(dtype)) for name, dtype in precisions.items()}
     print(product, flush=True)
     for row in rows:
         print({key: value for key, value in row.items() if key != "rounds"}, flush=True)
-    effect = old.get("relu", []) if asked.no_relu else relu()
+    effect = previous.get("relu", []) if options.no_relu else relu()
     path.write_text(
         json.dumps(
-            {"machine": machine.describe(), "matrix_product_gflop_a_second": product, "forward": rows, "relu": effect},
+            {
+                "machine": machine.describe(),
+                "matrix_product_gflop_per_second": product,
+                "forward": rows,
+                "relu": effect,
+            },
             indent=1,
         )
         + "\n"

@@ -3,8 +3,8 @@
     python benchmarks/large.py
 
 tiny-imagenet of ``../shared`` (bytes in Parquet, 200 classes) through the embedded default at 64 px. ``graft extract``
-runs in a process of its own, is killed with SIGKILL once about half of the codes are there, and is started again. Then
-softmax and SVM on the last layer's codes, five folds, C chosen and refitted, in a process of its own. Memory is the
+runs in a process of its own, is killed with SIGKILL once about half of the codes are stored, and is started again. Then
+softmax and SVM on the last layer's codes (five folds, C chosen, then a refit), in a process of their own. Memory is the
 largest resident set of each process, which counts the pages of mapped files too. Writes
 ``benchmarks/results/large.json``.
 """
@@ -26,6 +26,8 @@ from datasets import SHARED
 
 RESULTS = Path(__file__).parent / "results" / "large.json"
 IMAGES = 100_000
+HALF = 12
+"""Shards with about half of the codes."""
 
 LINEAR = """
 import json, resource, sys, time
@@ -36,25 +38,25 @@ from graftwork.linear.cross_validate import cross_validate, refit
 y = np.load(sys.argv[2])
 x = np.load(sys.argv[1], mmap_mode="r")
 folds = deal(y, np.arange(len(y)), (1.0,) * 5, np.random.default_rng(0))
-found = {"images": x.shape[0], "width": x.shape[1], "dtype": str(x.dtype), "classes": int(y.max()) + 1}
+result = {"images": x.shape[0], "width": x.shape[1], "dtype": str(x.dtype), "classes": int(y.max()) + 1}
 for loss in sys.argv[3].split(","):
     begin = time.perf_counter()
     chosen = cross_validate(x, y, folds, n_classes=int(y.max()) + 1, loss=loss, metric="accuracy")
     middle = time.perf_counter()
     refit(x, y, n_classes=int(y.max()) + 1, loss=loss, C=chosen.C)
-    found[loss] = {
+    result[loss] = {
         "C": chosen.C,
         "accuracy_percent": round(100 * (1 - mean_loss("accuracy", y, chosen.probabilities)), 2),
         "choose_seconds": round(middle - begin, 1),
         "refit_seconds": round(time.perf_counter() - middle, 1),
         "peak_mb_so_far": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    print(json.dumps(found), flush=True)
+    print(json.dumps(result), flush=True)
 """
 
 
 def peak_mb(process: subprocess.Popen[bytes], stop: Any = lambda: False) -> float:
-    """Wait for a process, and return the largest resident set it had; SIGKILL it when ``stop`` says so."""
+    """Wait for a process, and return its largest resident set; SIGKILL it when ``stop`` is true."""
     peak = 0
     while process.poll() is None:
         try:
@@ -91,11 +93,9 @@ def main() -> None:
             return round(time.perf_counter() - begin, 1), round(peak), process.returncode
 
         rows: dict[str, Any] = {}
-        held = []
 
         def half() -> bool:
-            held.append(shards(cache))
-            return held[-1] >= 12
+            return shards(cache) >= HALF
 
         for name, stop in (
             ("killed in the middle", half),
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def choose(folder: Path, output: Path) -> dict[str, Any]:
-    """Choose and refit on the codes in a process of its own."""
+    """Choose C and refit on the codes, in a process of its own."""
     import numpy as np
 
     with np.load(output) as saved:
@@ -129,9 +129,9 @@ def choose(folder: Path, output: Path) -> dict[str, Any]:
     )
     peak = peak_mb(process)
     lines = (process.stdout.read() if process.stdout is not None else b"").splitlines()
-    found = {**json.loads(lines[-1]), "peak_mb": round(peak)}
-    print(found, flush=True)
-    return found
+    result = {**json.loads(lines[-1]), "peak_mb": round(peak)}
+    print(result, flush=True)
+    return result
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How many near-duplicates are found, and how many distinct images are taken for one, on every real set.
+"""How many near-duplicates are detected, and how many distinct images are taken for near-duplicates, on every real set.
 
     python benchmarks/near_duplicates.py [--sets cells,dogcat] [--copies 200]
 
 Recall: copies of 200 images of a set (re-encoded, resized, cropped by up to 5 or 10 % of each side, all at once) are
-added to the set, each kind by itself; a copy is found when it stands in one group with its original. False: images of
-the untouched set that share a group with another one, less the pairs that a person has looked at and found to be one
-picture (``benchmarks/near_duplicates_seen.json``). Writes ``benchmarks/results/near_duplicates.json``.
+added to the set, each kind by itself; a copy is detected when it is in one group with its original. False: images of
+the untouched set that share a group with another one, without the pairs that a person has confirmed to be one picture
+(``benchmarks/near_duplicates_seen.json``). Writes ``benchmarks/results/near_duplicates.json``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def in_memory(data: list[bytes], labels: np.ndarray, names: list[str] | None = N
     return ImageSet(tuple(names), labels, classes, Path(), Bytes(data), np.arange(len(data)))
 
 
-def the_set(name: str, folder: Path) -> ImageSet:
+def load_set(name: str, folder: Path) -> ImageSet:
     if name == "digits":
         from sklearn.datasets import load_digits
 
@@ -86,7 +86,7 @@ def copy_of(data: bytes, kind: str, rng: np.random.Generator) -> bytes:
         image = image.crop((round(left), round(top), round(left + width - cut[0]), round(top + height - cut[1])))
     if kind in ("resized", "all three"):
         scale = rng.uniform(0.5, 1.5)
-        scale = max(scale, min(1.0, 32 / min(image.size)))  # detail that 32 px cannot show is no longer the picture
+        scale = max(scale, min(1.0, 32 / min(image.size)))  # with details lost below 32 px, it would be another picture
         image = image.resize([round(side * scale) for side in image.size], Image.Resampling.BICUBIC)
     if kind in ("re-encoded", "all three"):
         return encoded(image, "JPEG" if rng.random() < 0.7 else "WEBP", quality=int(rng.integers(30, 91)))
@@ -97,52 +97,52 @@ def recall(images: ImageSet, kind: str, copies: int, folder: Path) -> float:
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(images), min(copies, len(images)), replace=False)
     data = [images.read(i) for i in range(len(images))] + [copy_of(images.read(int(i)), kind, rng) for i in chosen]
-    both = in_memory(data, np.concatenate([images.labels, images.labels[chosen]]))
-    groups = near_duplicates(measure_images(both, folder), both.labels).groups
-    exact = both.digests[len(images) :] == both.digests[chosen]
+    with_copies = in_memory(data, np.concatenate([images.labels, images.labels[chosen]]))
+    groups = near_duplicates(measure_images(with_copies, folder), with_copies.labels).groups
+    exact = with_copies.digests[len(images) :] == with_copies.digests[chosen]
     return float(((groups[len(images) :] == groups[chosen]) | exact).mean())
 
 
-def false_share(images: ImageSet, name: str, folder: Path, seen: dict[str, list[list[str]]]) -> dict[str, object]:
+def false_share(images: ImageSet, name: str, folder: Path, known: dict[str, list[list[str]]]) -> dict[str, object]:
     begin = time.perf_counter()
     measurements = measure_images(images, folder)
-    checked = time.perf_counter()
-    found = near_duplicates(measurements, images.labels)
-    seconds = time.perf_counter() - checked
-    one_picture = {frozenset(pair) for pair in seen.get(name, [])}
-    pairs = [tuple(images.names[i] for i in pair) for pair in found.pairs]
+    measured = time.perf_counter()
+    near = near_duplicates(measurements, images.labels)
+    seconds = time.perf_counter() - measured
+    one_picture = {frozenset(pair) for pair in known.get(name, [])}
+    pairs = [tuple(images.names[i] for i in pair) for pair in near.pairs]
     wrong = [k for k, pair in enumerate(pairs) if frozenset(pair) not in one_picture]
-    grouped, falsely = np.unique(found.pairs), np.unique(found.pairs[wrong])
+    grouped, falsely = np.unique(near.pairs), np.unique(near.pairs[wrong])
     return {
         "images": len(images),
-        "threshold": round(found.threshold, 3),
+        "threshold": round(near.threshold, 3),
         "pairs": len(pairs),
-        "pairs seen to be one picture": len(pairs) - len(wrong),
+        "pairs known to be one picture": len(pairs) - len(wrong),
         "images grouped %": round(100 * len(grouped) / len(images), 2),
         "falsely grouped %": round(100 * len(falsely) / len(images), 2),
-        "largest group": int(np.bincount(found.groups).max()),
-        "seconds to look": round(checked - begin, 2),
+        "largest group": int(np.bincount(near.groups).max()),
+        "seconds to measure": round(measured - begin, 2),
         "seconds to compare": round(seconds, 2),
-        "unseen pairs": [[*pairs[k], round(float(found.likeness[k]), 3)] for k in wrong[:40]],
+        "unknown pairs": [[*pairs[k], round(float(near.likeness[k]), 3)] for k in wrong[:40]],
     }
 
 
 def series_of_tracks(folder: Path) -> dict[str, object]:
-    """What ``find_series`` makes of the traffic signs without their track column."""
+    """Compare the series that ``find_series`` recognises with the tracks of the traffic signs, which it does not know."""
     images = read_images(DATASETS / "gtsrb.parquet")
     track = np.unique(images.columns["track"], return_inverse=True)[1]
     measurements = measure_images(images, folder)
     near = near_duplicates(measurements, images.labels)
     series = find_series(measurements, images.labels, near)
     of_track, together = track[:, None] == track, series[:, None] == series
-    both = (of_track & together).sum() - len(track)
+    correct = (of_track & together).sum() - len(track)
     return {
         "images": len(images),
         "images with a near-duplicate": len(np.unique(near.pairs)),
         "series": int(series.max() + 1),
         "largest": int(np.bincount(series).max()),
-        "pairs of a track found %": round(100 * both / (of_track.sum() - len(track)), 1),
-        "pairs found that are of one track %": round(100 * both / (together.sum() - len(track)), 1),
+        "pairs of a track found %": round(100 * correct / (of_track.sum() - len(track)), 1),
+        "pairs found that are of one track %": round(100 * correct / (together.sum() - len(track)), 1),
     }
 
 
@@ -151,30 +151,31 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--copies", type=int, default=200)
     parser.add_argument("-o", type=Path, default=HERE / "results" / "near_duplicates.json")
-    told = parser.parse_args()
-    seen_file = HERE / "near_duplicates_seen.json"
-    seen = json.loads(seen_file.read_text()) if seen_file.is_file() else {}
+    options = parser.parse_args()
+    known_pairs = json.loads((HERE / "near_duplicates_seen.json").read_text())
     rows: dict[str, dict[str, object]] = {}
     with tempfile.TemporaryDirectory() as place:
-        for name in told.sets.split(","):
-            images = the_set(name, Path(place))
-            row = false_share(images, name, Path(place) / "looks", seen)
-            if name == "cifar10":  # its copies would take minutes: a tenth of it is as telling
+        for name in options.sets.split(","):
+            images = load_set(name, Path(place))
+            row = false_share(images, name, Path(place) / "measurements", known_pairs)
+            if name == "cifar10":  # its copies would take minutes, and a tenth of it says as much
                 images = images.take(np.arange(0, len(images), 10))
-            row["recall %"] = {k: round(100 * recall(images, k, told.copies, Path(place) / "looks"), 1) for k in KINDS}
+            row["recall %"] = {
+                k: round(100 * recall(images, k, options.copies, Path(place) / "measurements"), 1) for k in KINDS
+            }
             rows[name] = row
-            print(name, json.dumps({key: value for key, value in row.items() if key != "unseen pairs"}))
-        tracks = series_of_tracks(Path(place) / "looks")
+            print(name, json.dumps({key: value for key, value in row.items() if key != "unknown pairs"}))
+        tracks = series_of_tracks(Path(place) / "measurements")
         print("gtsrb", json.dumps(tracks))
     about = {
         "date": datetime.date.today().isoformat(),
         "machine": platform.processor() or platform.machine(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("pillow", "imagehash", "numpy")},
-        "copies a kind": told.copies,
+        "copies per kind": options.copies,
     }
-    told.o.parent.mkdir(parents=True, exist_ok=True)
-    told.o.write_text(json.dumps({"about": about, "sets": rows, "gtsrb without track": tracks}, indent=1) + "\n")
+    options.o.parent.mkdir(parents=True, exist_ok=True)
+    options.o.write_text(json.dumps({"about": about, "sets": rows, "gtsrb without track": tracks}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""False alarms on one's own test images, and how well another set's images are told apart.
+"""Novelty detection: false alarms on a set's own test images, and how well images of other sets are detected.
 
     python benchmarks/novelty.py
 
-Each set is trained on four fifths of its images (codes of the last layer); its own last fifth must not be flagged,
-the images of every unrelated set should be. Writes results/novelty.json.
+Each set is fitted on four fifths of its images (codes of the last layer); the remaining fifth must not be flagged, the
+images of every other set should be. Writes results/novelty.json.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from datasets import GROUPS, SETS, path_of
 from machine import describe
 from sklearn.metrics import roc_auc_score
 
+from graftwork.core.options import ExtractionOptions
 from graftwork.core.splits import make_split
 from graftwork.model.novelty import RATE, fit_novelty
+from graftwork.steps.backbones import open_backbone
 from graftwork.steps.prepare import check_images
-from graftwork.steps.backbones import ExtractionOptions, open_backbone
 
 RESULTS = Path(__file__).parent / "results" / "novelty.json"
 
@@ -29,8 +30,8 @@ def main() -> None:
     codes = {}
     for name in SETS:
         checked = check_images(path_of(name), group_by=GROUPS.get(name))
-        backbone = open_backbone(ExtractionOptions("efficientnet_lite0"), checked.images)
-        codes[name] = backbone.codes(checked.images).of([backbone.extraction.card.taps[-1].name])
+        backbone = open_backbone("efficientnet_lite0", ExtractionOptions(), checked.images)
+        codes[name] = backbone.codes(checked.images).of([backbone.card.taps[-1].name])
         split = make_split(checked.images.labels, checked.groups, seed=0)
         models[name] = fit_novelty(codes[name][split.develop], split.folds, seed=0)
         p_values[name] = models[name].p_values(codes[name][split.test])
@@ -44,10 +45,10 @@ def main() -> None:
         for other in SETS:
             if other == name:
                 continue
-            strange = models[name].p_values(codes[other])
-            truth = np.repeat([0, 1], [len(p_values[name]), len(strange)])
-            auroc = roc_auc_score(truth, -np.concatenate([p_values[name], strange]))
-            flagged = 100 * float((strange <= RATE).mean())
+            foreign = models[name].p_values(codes[other])
+            truth = np.repeat([0, 1], [len(p_values[name]), len(foreign)])
+            auroc = roc_auc_score(truth, -np.concatenate([p_values[name], foreign]))
+            flagged = 100 * float((foreign <= RATE).mean())
             pairs.append(
                 {"model": name, "images_of": other, "auroc": round(auroc, 4), "flagged_percent": round(flagged, 1)}
             )

@@ -1,4 +1,4 @@
-"""Beside fastai's ``fine_tune`` and the loop of PyTorch's tutorial: same weights, same split, same seconds.
+"""Compared with fastai's ``fine_tune`` and the loop of PyTorch's tutorial: same weights, same split, same seconds.
 
     python benchmarks/peers.py [--sets …] [--sizes 20,all] [--seeds 3] [--input-px 128]
 
@@ -9,18 +9,19 @@ The ImageNet MobileNetV2 of ``../shared``; the cells of ``strategies.py`` (group
 
 - ``fastai``: ``vision_learner`` on timm's network, Adam, batches of 32, 2 workers, item ``Resize`` to twice the input
   and ``aug_transforms(size=…, min_scale=0.75)`` by batch, ``fine_tune`` with its own defaults (base_lr 2e-3, one frozen
-  epoch), 4 epochs at all, 8 at 20 a class. It trains on the whole training part and validates on nothing. Its wall-clock
-  seconds, from the images to the trained network, are T.
-- ``tutorial``: every weight by SGD (1e-3, momentum 0.9), batches of 4, random crop and flip, the rate a tenth after 7
-  of 25 epochs and again after 14, the epoch kept that reads best on a fifth of the training part. As many epochs as fit
-  into T, 1 to 25, the steps of the rate shrunk with them; the validation's share is the tutorial's own loss.
-- ``graftwork``: ``train`` with ``time_limit=T``, nothing computed before: an empty cache, extraction, selection and the
-  last fit counted. Its accuracy is what its own run says of the test images.
+  epoch), 4 epochs on all images, 8 on 20 per class. It trains on the whole training part, without validation. Its
+  wall-clock seconds, from the images to the trained network, are T.
+- ``tutorial``: all weights by SGD (1e-3, momentum 0.9), batches of 4, random crop and flip, the learning rate divided by
+  ten after 7 of 25 epochs and again after 14, the epoch with the highest accuracy on a fifth of the training part. As
+  many epochs as fit into T, 1 to 25, the learning rate schedule shrunk with them. It does not train on the images that
+  it validates on.
+- ``graftwork``: ``train`` with ``time_limit=T`` from an empty cache: extraction, selection and the last fit are counted.
+  Its accuracy is the test accuracy of its own run.
 - ``linear probe``: the same with a softmax on the last layer only.
 
-``seconds`` are those of training alone for the first two, of the whole call (page and map too) for the others; imports
-are not counted for any. ``right`` has a 0 or 1 for each test image, in one order for all systems. Each cell is one line
-of ``benchmarks/results/peers.KIND.jsonl``, KIND being the processor's, and is not computed again.
+``seconds`` are those of training alone for the first two, of the whole call (report and projection included) for the
+others; imports are never counted. ``right`` has a 0 or 1 for each test image, in one order for all systems. Each cell is
+one line of ``benchmarks/results/peers.KIND.jsonl``, KIND being the processor's, and is not computed again.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ ARCHITECTURE = "mobilenetv2_100"
 WEIGHTS = SHARED / "weights" / f"{ARCHITECTURE}.tv_in1k.safetensors"
 SETS = ("rsscn7", "trashnet", "pacs-sketch", "hymenoptera")
 EPOCHS = {"all": 4, "20": 8}
-"""Of fastai."""
+"""Epochs of fastai."""
 TUTORIAL_EPOCHS, TUTORIAL_STEP, TUTORIAL_BATCH = 25, 7, 4
 RESIZED = 256 / 224
 WORKERS = 2
@@ -75,7 +76,7 @@ class Files:
     root: Path
 
 
-def written(at: Cell, root: Path) -> Files:
+def write_files(at: Cell, root: Path) -> Files:
     """Write a cell's images, undecoded, into ``root/train`` and ``root/test``."""
     images = at.checked.images
 
@@ -106,7 +107,7 @@ class Outcome:
     right: np.ndarray
     """(n_test,) in the order of ``Files.test``."""
     seconds: float
-    told: dict[str, Any]
+    details: dict[str, Any]
 
 
 # --- peers
@@ -141,16 +142,16 @@ def fastai(files: Files, px: int, epochs: int, seed: int) -> Outcome:
         seconds = time.perf_counter() - begin
         rows, _ = learner.get_preds(dl=loaders.test_dl(list(files.test), num_workers=WORKERS))
     vocabulary = list(loaders.vocab)
-    found = [vocabulary[i] for i in rows.argmax(dim=1).tolist()]
-    right = np.array([name == files.classes[y] for name, y in zip(found, files.test_y, strict=True)])
+    predicted = [vocabulary[i] for i in rows.argmax(dim=1).tolist()]
+    right = np.array([name == files.classes[y] for name, y in zip(predicted, files.test_y, strict=True)])
     return Outcome(right, seconds, {"epochs": epochs, "version": importlib.metadata.version("fastai")})
 
 
-def transforms_of(told: Any, px: int) -> tuple[Any, Any]:
-    """The tutorial's transforms to train and to validate with, at another size."""
+def transforms_of(config: Any, px: int) -> tuple[Any, Any]:
+    """Return the tutorial's transforms for training and for validation, at another size."""
     from torchvision import transforms
 
-    last = [transforms.ToTensor(), transforms.Normalize(told["mean"], told["std"])]
+    last = [transforms.ToTensor(), transforms.Normalize(config["mean"], config["std"])]
     random = [transforms.RandomResizedCrop(px), transforms.RandomHorizontalFlip()]
     plain = [transforms.Resize(round(RESIZED * px)), transforms.CenterCrop(px)]
     return transforms.Compose([*random, *last]), transforms.Compose([*plain, *last])
@@ -227,30 +228,30 @@ def empty_cache(folder: Path) -> Iterator[None]:
             os.environ["GRAFTWORK_CACHE"] = before
 
 
-def own(files: Files, name: str, px: int, seed: int, **asked: Any) -> Outcome:
-    """``graftwork.train`` on the training files, tested on the test files."""
+def own(files: Files, name: str, px: int, seed: int, **settings: Any) -> Outcome:
+    """Run ``graftwork.train`` on the training files, tested on the test files."""
     with tempfile.TemporaryDirectory() as place, empty_cache(Path(place) / "cache"):
         begin = time.perf_counter()
         run = graftwork.train(
             files.root / "train", test=str(files.root / "test"), output=Path(place) / "run", backbone=str(WEIGHTS),
-            input_px=px, seed=seed, group_by=GROUPS.get(name), **asked,
+            input_px=px, seed=seed, group_by=GROUPS.get(name), **settings,
         )  # fmt: skip
         seconds = time.perf_counter() - begin
     chosen = run.trials[run.verdict.chosen].candidate.label
     stages = {stage: round(value, 1) for stage, value in run.stage_seconds.items()}
     tried = [f"{trial.candidate.label}: {trial.ended}" for trial in run.trials if trial.curve]
-    told = {"chosen": chosen, "tuned": tried, "stage_seconds": stages, "develop": len(run.y)}
-    return Outcome(right_in_order(run, files), seconds, told)
+    details = {"chosen": chosen, "tuned": tried, "stage_seconds": stages, "develop": len(run.y)}
+    return Outcome(right_in_order(run, files), seconds, details)
 
 
 def right_in_order(run: Run, files: Files) -> np.ndarray:
-    """Whether each test image was right, matched by content; equal files read alike."""
+    """Return whether each test image was classified correctly, matched by content; equal files are classified alike."""
     assert run.test is not None
     hits = run.test.probabilities.argmax(axis=1) == run.test.y
     right = {run.images.digests[row]: bool(hit) for row, hit in zip(run.test.rows, hits, strict=True)}
-    lost = [digest for digest in files.test_digests if digest not in right]
-    if lost:
-        raise DataError(f"every test image must be in the run, but {len(lost)} are not")
+    missing = [digest for digest in files.test_digests if digest not in right]
+    if missing:
+        raise DataError(f"every test image must be in the run, but {len(missing)} are not")
     return np.array([right[digest] for digest in files.test_digests])
 
 
@@ -262,23 +263,23 @@ def line_of(name: str, size: str, seed: int, px: int) -> dict[str, Any] | None:
     if at is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        files = written(at, Path(folder))
-        found = {"fastai": fastai(files, px, EPOCHS[size], seed)}
-        limit = found["fastai"].seconds
-        found["tutorial"] = tutorial(files, px, limit, seed)
-        found["graftwork"] = own(files, name, px, seed, time_limit=limit)
-        layer = at.backbone.extraction.card.taps[-1].name
-        found["linear probe"] = own(
+        files = write_files(at, Path(folder))
+        outcomes = {"fastai": fastai(files, px, EPOCHS[size], seed)}
+        limit = outcomes["fastai"].seconds
+        outcomes["tutorial"] = tutorial(files, px, limit, seed)
+        outcomes["graftwork"] = own(files, name, px, seed, time_limit=limit)
+        layer = at.backbone.card.taps[-1].name
+        outcomes["linear probe"] = own(
             files, name, px, seed, strategy="linear", layer=layer, loss="softmax", time_limit=None
         )  # fmt: skip
     systems = {
         system: {
             "percent": round(100 * float(outcome.right.mean()), 2),
             "seconds": round(outcome.seconds, 1),
-            **outcome.told,
+            **outcome.details,
             "right": "".join("01"[int(hit)] for hit in outcome.right),
         }
-        for system, outcome in found.items()
+        for system, outcome in outcomes.items()
     }
     return {
         "set": name, "size": size, "seed": seed, "input_px": px, "train": len(at.rows), "test": len(at.test),
@@ -288,8 +289,8 @@ def line_of(name: str, size: str, seed: int, px: int) -> dict[str, Any] | None:
 
 
 def show(line: dict[str, Any]) -> None:
-    told = {name: (row["percent"], row["seconds"]) for name, row in line["systems"].items()}
-    print(line["set"], line["size"], line["seed"], told, line["systems"]["graftwork"]["chosen"], flush=True)
+    figures = {name: (row["percent"], row["seconds"]) for name, row in line["systems"].items()}
+    print(line["set"], line["size"], line["seed"], figures, line["systems"]["graftwork"]["chosen"], flush=True)
 
 
 def main() -> None:
@@ -298,14 +299,14 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(EPOCHS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--input-px", type=int, default=128)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     path = machine.results_path("peers").with_suffix(".jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     keys = {(line["set"], line["size"], line["seed"], line["input_px"]) for line in lines}
     make_torchvision_importable()
     warnings.filterwarnings("ignore")
-    for seed, size, name in itertools.product(range(asked.seeds), asked.sizes.split(","), asked.sets.split(",")):
-        line = None if (name, size, seed, asked.input_px) in keys else line_of(name, size, seed, asked.input_px)
+    for seed, size, name in itertools.product(range(options.seeds), options.sizes.split(","), options.sets.split(",")):
+        line = None if (name, size, seed, options.input_px) in keys else line_of(name, size, seed, options.input_px)
         if line is None:
             continue
         show(line)

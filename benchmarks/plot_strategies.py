@@ -1,4 +1,4 @@
-"""Draw which strategy wins where: each cell's gain over the last layer's linear model, and the mean with its interval.
+"""Draw which strategy wins where: each cell's gain over the last layer's linear model, and means with intervals.
 
     pip install -e '.[bench]'
     python benchmarks/plot_strategies.py
@@ -15,7 +15,7 @@ from write_results import LAST, RESULTS, gains_by_size, half_interval, means_of_
 
 SIZES = ("5", "20", "all")
 DOTS = {"efficientnet_lite0": "#4477aa", "mobilenetv2_100": "#ee6677"}
-"""A colour a backbone, of Paul Tol's for people who see few colours."""
+"""A colour per backbone, from Paul Tol's palette for colour-blind readers."""
 SPREAD = 0.16
 
 
@@ -41,7 +41,7 @@ def main() -> None:
                     np.mean(points), row + 0.33, xerr=half_interval(points), fmt="D", color="black", markersize=4
                 )
         axis.set_title(
-            f"{size} a class ({len(gains[size][LAST])} cells)"
+            f"{size} per class ({len(gains[size][LAST])} cells)"
             if size != "all"
             else f"all images ({len(gains[size][LAST])} cells)"
         )

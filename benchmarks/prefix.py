@@ -1,29 +1,30 @@
-"""Activations below a cut kept and only the tail trained, beside the loop that peers run: seconds per epoch; accuracy.
+"""Training above a cut on cached activations, compared with a PyTorch loop: seconds per epoch, and accuracy.
 
     python benchmarks/prefix.py [--rounds 5] [--networks resnet18,resnet50] [--no-accuracy]
-    python benchmarks/prefix.py --networks "" [--sets …] [--sizes 20,all] [--seeds 0,1,2]     # the accuracy alone
+    python benchmarks/prefix.py --networks "" [--sets …] [--sizes 20,all] [--seeds 0,1,2]     # accuracy only
 
 400 JPEG files of 768 x 512, timm's networks at 224 px with seeded random weights, frozen up to the third stage
-(``layer3``) and up to all but the last block (``layer4.0`` of ResNet-18, ``layer4.1`` of ResNet-50; a card's layers end
-with stages, so this cut is made here by hand). Batches of 32, AdamW. In turns, in one process tree:
+(``layer3``) and up to all but the last block (``layer4.0`` of ResNet-18, ``layer4.1`` of ResNet-50; a card has layers
+at the ends of stages only, so this cut is made here by hand). Batches of 32, AdamW. In turns, in one process tree:
 
-- ``peers``: torch's DataLoader with 2 workers that stay, Pillow, timm's random crop and flip, eager float32 in torch's
-  usual layout through everything, backward through the tail. Frozen modules take no gradient and are in eval mode,
-  which is faster than what most tutorials leave them in;
-- ``through``: graftwork's loop, the same cut, passing through the whole network in every epoch;
-- ``kept``: graftwork's loop on the activations of 8 cached augmentations, computed before and not counted.
+- ``peers``: torch's DataLoader with 2 persistent workers, Pillow, timm's random crop and flip, eager float32 in torch's
+  default layout through the whole network, backward through the tail. Frozen modules take no gradient and are in eval
+  mode, which is faster than the train mode of most tutorials;
+- ``through``: graftwork's loop, the same cut, running the whole network in every epoch;
+- ``cached``: graftwork's loop on the activations of 8 cached augmentations, computed before and not counted.
 
-Each round times one epoch of each, after an epoch that is not counted. Ours end with a checkpoint, as in a run; what
-writing it takes is told beside. Medians of the rounds; ratios are medians of the rounds' own ratios. Operation counts
-(torch's counter, forward, one image) allow through / kept = (whole + 2 tail) / (3 tail).
+Each round times one epoch of each, after an epoch that is not counted. Ours end with a checkpoint, as in a run; the
+seconds to write it are recorded separately. Medians of the rounds; ratios are medians of the rounds' own ratios. By
+operation counts (torch's counter, forward, one image) the speedup through / cached is possibly (whole + 2 tail) /
+(3 tail).
 
 Accuracy: cells of ``strategies.py`` with the ImageNet MobileNetV2 at 96 px and its recipe, cut where graftwork cuts
-first; trained on cached activations (``kept``), and through the network on the very same cached augmentations, decoded again in
-every epoch (``through``). Rounding alone sends two trainings apart, so a third one tells how far: ``again`` passes
-through the network, too, with float32 below the cut, as the cached activations were computed (it tells nothing where the
-loop trains in float32 anyway).
+first; trained on cached activations (``cached``), and through the network on the same cached augmentations, decoded
+again in every epoch (``through``). Rounding alone makes two trainings diverge, so a third one measures how far:
+``again`` runs the whole network, too, with float32 below the cut, as the cached activations were computed (it says
+nothing where the loop trains in float32 anyway).
 Writes ``benchmarks/results/prefix.KIND.json``, KIND being the processor's; parts that were not run stay as they were,
-and a cell of the accuracy that is there is not computed again.
+and a cell that the file has is not computed again.
 """
 
 from __future__ import annotations
@@ -47,40 +48,43 @@ import torch
 from extraction import write_photos
 from forward import forward_macs, random_card
 from PIL import Image
-from strategies import cell, linear
+from strategies import cell, on_last_layer
 from torch import nn
 
 from graftwork.backbones.load import load
-from graftwork.codes.extract import LayerCodes, ExtractionSettings, extract
+from graftwork.codes.extract import LayerCodes, extract
+from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard, Tap
-from graftwork.core.plans import Recipe, linear_candidates
+from graftwork.core.plans import Recipe
 from graftwork.core.recipes import CACHED_AUGMENTATIONS, cut_layers, recipe
-from graftwork.finetune.cut import Cut, Tail, find_cut, last_layer_network, activations_card, watched_calls
-from graftwork.finetune.loop import Classifier, Told, margins, train, trains_in_bf16
+from graftwork.finetune.cut import Cut, Tail, activations_card, cut_of, find_cut, last_layer_network, module_calls
 from graftwork.finetune.learning_rates import parameter_groups, stages
-from graftwork.finetune.sources import CachedActivations, Pixels, Source
+from graftwork.finetune.loop import margins, train, trains_in_bf16
+from graftwork.finetune.network import Classifier, LinearHead
+from graftwork.finetune.sources import CachedActivations, Pixels, Source, TrainingData
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.pixels import normalise
 from graftwork.images.read import read_images
 from graftwork.images.views import View, views
 from graftwork.linear.cross_validate import refit
+from graftwork.listener import Listener
 
 NETWORKS = "resnet18,resnet50"
 IMAGES = 400
 BACKBONE = "mobilenetv2_100"
-"""Of the accuracy."""
+"""For the accuracy."""
 BATCH = 32
-WANTED = {"times_peers": 3.0, "share_of_what_counts_allow": 0.8, "accuracy_points": 0.5}
+REQUIRED = {"times_peers": 3.0, "share_of_possible_speedup": 0.8, "accuracy_points": 0.5}
 STEM = ("conv1", "bn1", "act1", "maxpool")
 
 
 def last_block_cut(network: nn.Module, input_px: int) -> Cut:
-    """All of a ResNet but its last block."""
+    """Return the cut below the last block of a ResNet."""
     stages_below = ("layer1", "layer2", "layer3")
     blocks = [f"layer4.{number}" for number in range(len(network.get_submodule("layer4")) - 1)]  # type: ignore[arg-type]
     below = (*STEM, *stages_below, *blocks[:-1])
-    calls = watched_calls(network, input_px)
+    calls = module_calls(network, input_px)
     shapes = {name: calls[name].shape or () for name in (*below, blocks[-1])}
     return Cut(blocks[-1], blocks[-1], shapes[blocks[-1]], below, tuple(shapes[name] for name in below), relu=True)
 
@@ -90,7 +94,7 @@ def freeze(network: nn.Module, cut: Cut) -> None:
         network.get_submodule(name).eval().requires_grad_(False)
 
 
-class Kept:
+class ActivationsEngine:
     """Gives the activations at several cuts from one forward pass, 32 images at a time."""
 
     name = "eager"
@@ -100,32 +104,35 @@ class Kept:
         self._network = load(card).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def stream(self, batches: Iterable[np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
-        read: dict[str, np.ndarray] = {}
+        activations: dict[str, np.ndarray] = {}
         for cut in self._cuts:
-            self._network.get_submodule(cut.module).register_forward_hook(functools.partial(self._keep, cut, read))
+            hook = functools.partial(self._note, cut, activations)
+            self._network.get_submodule(cut.module).register_forward_hook(hook)
         batches = iter(batches)
         while images := list(itertools.islice(batches, BATCH)):
             inputs = torch.from_numpy(normalise(np.concatenate(images), self._card.preprocess))
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=trains_in_bf16()):
                 self._network(inputs.contiguous(memory_format=torch.channels_last))
-            yield dict(read)
+            yield dict(activations)
 
     @staticmethod
-    def _keep(cut: Cut, read: dict[str, np.ndarray], module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
-        read[cut.layer] = output.float().contiguous().flatten(1).numpy().copy()
+    def _note(
+        cut: Cut, activations: dict[str, np.ndarray], module: nn.Module, inputs: Any, output: torch.Tensor
+    ) -> None:
+        activations[cut.layer] = output.float().contiguous().flatten(1).numpy().copy()
 
 
-def kept(card: BackboneCard, cuts: Sequence[Cut], images: ImageSet, folder: Path) -> LayerCodes:
-    """The activations of all images in ``CACHED_AUGMENTATIONS`` views."""
+def cached_activations(card: BackboneCard, cuts: Sequence[Cut], images: ImageSet, folder: Path) -> LayerCodes:
+    """Return the activations of all images in ``CACHED_AUGMENTATIONS`` views."""
     taps = [Tap(cut.layer, 0.5, int(np.prod(cut.shape)), pool="none", relu=True) for cut in cuts]
     extraction = ExtractionSettings(dataclasses.replace(card, taps=tuple(taps)), "eager", views=CACHED_AUGMENTATIONS)
-    return extract(images, extraction, lambda: Kept(card, cuts), Store(folder))
+    return extract(images, extraction, lambda: ActivationsEngine(card, cuts), Store(folder))
 
 
-def student_at(
-    card: BackboneCard, cut: Cut, head: tuple[np.ndarray, np.ndarray], plan: Recipe, *, through: bool
+def classifier_at(
+    card: BackboneCard, cut: Cut, head: LinearHead, plan: Recipe, *, through: bool
 ) -> tuple[Classifier, list[dict[str, Any]]]:
-    """A student and its optimiser's groups, as ``finetune.tune`` makes them, at any cut."""
+    """Return a classifier and its optimiser's groups, as ``finetune.network`` makes them, at any cut."""
     body = last_layer_network(load(card), card)
     stage_of = stages(body, card)
     trained: nn.Module = body
@@ -133,15 +140,22 @@ def student_at(
         freeze(body.network, cut)
     else:
         trained = Tail(body, cut, card.preprocess.input_px)
-    classifier = Classifier(trained, *head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = Classifier(trained, head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return classifier, parameter_groups(trained, classifier.head, stage_of, plan)
+
+
+def training_data(images: ImageSet, y: np.ndarray, rows: np.ndarray, *, seed: int) -> TrainingData:
+    """Return what a training takes, without validation images; where its batches come from is given separately."""
+    return TrainingData(
+        images=images, y=y, rows=rows, validation=rows[:0], activations=None, class_weights=None, seed=seed
+    )
 
 
 # --- seconds
 
 
 class Labelled(torch.utils.data.Dataset):
-    """What every tutorial writes."""
+    """Labelled images from files, as tutorials of PyTorch write it."""
 
     def __init__(self, paths: Sequence[Path], y: np.ndarray, transform: Callable[[Any], torch.Tensor]) -> None:
         self.paths, self.y, self.transform = list(paths), y, transform
@@ -154,7 +168,7 @@ class Labelled(torch.utils.data.Dataset):
 
 
 def peers_epoch(card: BackboneCard, cut: Cut, images: ImageSet) -> Callable[[], float]:
-    """Seconds of one epoch of the loop that peers run."""
+    """Return what times one epoch of the loop of PyTorch's tutorials."""
     import timm.data
 
     network: Any = load(card)
@@ -181,24 +195,32 @@ def peers_epoch(card: BackboneCard, cut: Cut, images: ImageSet) -> Callable[[], 
 
 
 def own_epoch(card: BackboneCard, cut: Cut, images: ImageSet, source: Source, *, through: bool) -> tuple[float, float]:
-    """Seconds of the second epoch of graftwork's loop, and those of the checkpoint in it."""
+    """Time the second epoch of graftwork's loop, and the checkpoint in it; both in seconds."""
     plan = Recipe(cut.layer, epochs=2, batch_size=BATCH, cached_augmentations=0 if through else CACHED_AUGMENTATIONS)
     classes, width = len(images.classes), card.taps[-1].channels
     weight = np.random.default_rng(0).normal(0, 0.01, (classes, width)).astype(np.float32)
-    classifier, groups = student_at(card, cut, (weight, np.zeros(classes, np.float32)), plan, through=through)
-    everything = np.arange(len(images))
-    ends: list[float] = []
+    classifier, groups = classifier_at(card, cut, (weight, np.zeros(classes, np.float32)), plan, through=through)
+    rows = np.arange(len(images))
+    epochs = EpochEnds()
     with tempfile.TemporaryDirectory() as folder:
-        train(
-            classifier, groups, source, everything, images.labels, plan, class_weight=None, held_out=everything[:0],
-            seed=0, checkpoint=Path(folder) / "checkpoint", told=Told(progress=lambda *_: ends.append(time.perf_counter())),
-        )  # fmt: skip
-        last_checkpoint = time.perf_counter() - ends[1]
-    return ends[1] - ends[0], last_checkpoint
+        data = training_data(images, images.labels, rows, seed=0)
+        train(classifier, groups, source, data, plan, checkpoint=Path(folder) / "checkpoint", listener=epochs)
+        last_checkpoint = time.perf_counter() - epochs.ends[1]
+    return epochs.ends[1] - epochs.ends[0], last_checkpoint
+
+
+class EpochEnds(Listener):
+    """Notes when each epoch ends, before its checkpoint is written."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def progress(self, done: int, total: int) -> None:
+        self.ends.append(time.perf_counter())
 
 
 def counts(card: BackboneCard, cut: Cut) -> tuple[int, int]:
-    """Multiply-accumulates of one image's forward pass: whole, and above the cut."""
+    """Return the multiply-accumulates of one image's forward pass: of the whole network, and above the cut."""
     px = card.preprocess.input_px
     body = last_layer_network(load(card), card)
     whole = forward_macs(lambda: body(torch.zeros(1, px, px, 3, dtype=torch.uint8)))
@@ -214,8 +236,10 @@ def seconds_rows(architecture: str, folder: Path, rounds: int) -> list[dict[str,
     px = card.preprocess.input_px
     cuts = [find_cut(network, card, "layer3"), last_block_cut(network, px)]
     begin = time.perf_counter()
-    activations = kept(card, cuts, images, folder / "codes")
-    print(f"{architecture}: activations in {CACHED_AUGMENTATIONS} views, {time.perf_counter() - begin:.0f} s", flush=True)
+    activations = cached_activations(card, cuts, images, folder / "codes")
+    print(
+        f"{architecture}: activations in {CACHED_AUGMENTATIONS} views, {time.perf_counter() - begin:.0f} s", flush=True
+    )
     return [seconds_row(architecture, card, cut, images, activations, rounds) for cut in cuts]
 
 
@@ -226,18 +250,18 @@ def seconds_row(
     pixels = Pixels(images, card.preprocess, "crop", seed=0)
     ours = CachedActivations(activations, cut.layer, seed=0)
     peers()
-    seconds: dict[str, list[float]] = {"peers": [], "through": [], "kept": []}
+    seconds: dict[str, list[float]] = {"peers": [], "through": [], "cached": []}
     checkpoints = []
     for _ in range(rounds):
         seconds["peers"].append(peers())
         seconds["through"].append(own_epoch(card, cut, images, pixels, through=True)[0])
         one, checkpoint = own_epoch(card, cut, images, ours, through=False)
-        seconds["kept"].append(one)
+        seconds["cached"].append(one)
         checkpoints.append(checkpoint)
     whole, tail = counts(card, cut)
-    allowed = (whole + 2 * tail) / (3 * tail)
+    possible = (whole + 2 * tail) / (3 * tail)
     ratio = {
-        name: statistics.median(a / b for a, b in zip(seconds[name], seconds["kept"], strict=True))
+        name: statistics.median(a / b for a, b in zip(seconds[name], seconds["cached"], strict=True))
         for name in ("peers", "through")
     }
     row = {
@@ -251,8 +275,8 @@ def seconds_row(
         "times_peers": round(ratio["peers"], 2),
         "times_through": round(ratio["through"], 2),
         "gmacs": {"whole": round(whole / 1e9, 3), "tail": round(tail / 1e9, 3)},
-        "counts_allow": round(allowed, 2),
-        "share_of_what_counts_allow": round(ratio["through"] / allowed, 3),
+        "possible_speedup": round(possible, 2),
+        "share_of_possible_speedup": round(ratio["through"] / possible, 3),
         "precision": "bf16" if trains_in_bf16() else "f32",
         "load_average": round(os.getloadavg()[0], 1),
         "machine": machine.describe(),
@@ -265,17 +289,17 @@ def seconds_row(
 
 
 class CachedAugmentations(Pixels):
-    """Each image decoded in the view of which ``Maps`` would give the cached activations."""
+    """Each image decoded in the view whose activations ``CachedActivations`` would draw."""
 
     def _view(self, epoch: int | None, image: int) -> View | None:
         if epoch is None:
             return None
-        fixed = views(CACHED_AUGMENTATIONS, seed=0)
-        return fixed[int(np.random.default_rng([self._seed, epoch, image]).integers(len(fixed)))]
+        augmented = views(CACHED_AUGMENTATIONS, seed=0)
+        return augmented[int(np.random.default_rng([self._seed, epoch, image]).integers(len(augmented)))]
 
 
 def in_float32(network: nn.Module, cut: Cut) -> None:
-    """Below a cut, whatever the loop's precision."""
+    """Run everything below a cut in float32, whatever the loop's precision."""
 
     def exact(forward: Callable[..., Any]) -> Callable[..., Any]:
         def called(*inputs: torch.Tensor) -> Any:
@@ -293,31 +317,36 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
     at = cell(name, BACKBONE, size, seed)
     if at is None:
         return None
-    card, images = at.backbone.extraction.card, at.checked.images
+    card, images = at.backbone.card, at.checked.images
     layer = cut_layers(card)[0]
-    cut = find_cut(load(card), card, layer)
+    cut = cut_of(card, layer)
     plan = recipe(len(at.rows), layer)
-    _, found = linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
+    _, result = on_last_layer(at)
     codes = at.backbone.codes(images).take(at.rows).of([card.taps[-1].name])
-    C = found.chosen.details["C"]
+    C = result.chosen.details["C"]
     head = refit(codes, at.y[at.rows], n_classes=len(images.classes), loss="softmax", C=C)
     through = CachedAugmentations(images, card.preprocess, "crop", seed)
     right, seconds = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        extraction = dataclasses.replace(at.backbone.extraction, card=activations_card(card, cut), views=CACHED_AUGMENTATIONS)
+        extraction = dataclasses.replace(
+            at.backbone.extraction, card=activations_card(card, cut), views=CACHED_AUGMENTATIONS
+        )
         begin = time.perf_counter()
-        activations = dataclasses.replace(at.backbone, store=Store(Path(folder))).with_extraction(extraction).codes(images)
-        activations = time.perf_counter() - begin
-        sources: dict[str, Source] = {"kept": CachedActivations(activations, layer, seed), "through": through, "again": through}
+        activations = (
+            dataclasses.replace(at.backbone, store=Store(Path(folder))).with_extraction(extraction).codes(images)
+        )
+        activation_seconds = time.perf_counter() - begin
+        sources: dict[str, Source] = {
+            "cached": CachedActivations(activations, layer, seed),
+            "through": through,
+            "again": through,
+        }
         for how, source in sources.items():
             begin = time.perf_counter()
-            classifier, groups = student_at(card, cut, head, plan, through=how != "kept")
+            classifier, groups = classifier_at(card, cut, head, plan, through=how != "cached")
             if how == "again":
                 in_float32(classifier.body.network, cut)  # type: ignore[arg-type]
-            train(
-                classifier, groups, source, at.rows, at.y, plan, class_weight=None, held_out=at.rows[:0],
-                seed=seed, checkpoint=None, told=Told(),
-            )  # fmt: skip
+            train(classifier, groups, source, training_data(images, at.y, at.rows, seed=seed), plan, checkpoint=None)
             seconds[how] = round(time.perf_counter() - begin, 1)
             right[how] = at.right(margins(classifier, source, at.test))
     row = {
@@ -331,8 +360,8 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
         "frozen_to": layer,
         "epochs": plan.epochs,
         "percent": {how: round(100 * float(hits.mean()), 2) for how, hits in right.items()},
-        "images_that_differ": {how: int((right[how] != right["through"]).sum()) for how in ("kept", "again")},
-        "seconds": {"activations": round(activations, 1), **seconds},
+        "images_that_differ": {how: int((right[how] != right["through"]).sum()) for how in ("cached", "again")},
+        "seconds": {"activations": round(activation_seconds, 1), **seconds},
         "precision": "bf16" if trains_in_bf16() else "f32",
         "machine": machine.describe(),
     }
@@ -349,20 +378,20 @@ def main() -> None:
     parser.add_argument("--sets", default="rsscn7")
     parser.add_argument("--sizes", default="20,all")
     parser.add_argument("--seeds", default="0,1,2")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     path = machine.results_path("prefix")
     parts = json.loads(path.read_text()) if path.exists() else {"seconds": {}, "accuracy": []}
 
     def write() -> None:
-        path.write_text(json.dumps({**parts, "wanted": WANTED}, indent=1) + "\n")
+        path.write_text(json.dumps({**parts, "required": REQUIRED}, indent=1) + "\n")
 
-    for architecture in filter(None, asked.networks.split(",")):
+    for architecture in filter(None, options.networks.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            write_photos(Path(folder) / "photos", asked.images)
-            parts["seconds"][architecture] = seconds_rows(architecture, Path(folder), asked.rounds)
+            write_photos(Path(folder) / "photos", options.images)
+            parts["seconds"][architecture] = seconds_rows(architecture, Path(folder), options.rounds)
         write()
-    cells = itertools.product(asked.sizes.split(","), map(int, asked.seeds.split(",")), asked.sets.split(","))
-    for size, seed, name in () if asked.no_accuracy else cells:
+    cells = itertools.product(options.sizes.split(","), map(int, options.seeds.split(",")), options.sets.split(","))
+    for size, seed, name in () if options.no_accuracy else cells:
         if any((row["set"], row["size"], row["seed"]) == (name, size, seed) for row in parts["accuracy"]):
             continue
         row = accuracy_row(name, size, seed)

@@ -1,4 +1,4 @@
-"""Write RESULTS.md from the data in results/; no figure in it is typed by hand.
+"""Write RESULTS.md from the data in results/; no measured figure is typed by hand.
 
 python benchmarks/write_results.py
 """
@@ -36,9 +36,9 @@ def machine(about: dict[str, Any]) -> str:
 
 
 def machines(rows: list[dict[str, Any]]) -> list[str]:
-    """One line a kind of processor, with how many of the rows were computed on it, and what is older than the rest."""
+    """Return a line per kind of processor, with the number of rows computed on it, and a line for older rows."""
     taken = [row["taken"] for row in rows if "taken" in row]
-    older = [f"{taken.count(told)} of {len(rows)} were taken {told}.  " for told in dict.fromkeys(taken)]
+    older = [f"{taken.count(when)} of {len(rows)} were measured {when}.  " for when in dict.fromkeys(taken)]
     kinds: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(" ".join(row["machine"].get("flags", [])), []).append(row["machine"])
@@ -47,9 +47,9 @@ def machines(rows: list[dict[str, Any]]) -> list[str]:
     return [*older, *(f"{len(of)} of {len(rows)} on {machine(of[-1])}  " for of in kinds.values())]
 
 
-def target(found: Any) -> str:
-    """Under which name a row tells what is asked on this kind of processor."""
-    return "target_with_bf16" if "avx512_bf16" in found["machine"]["flags"] else "target_on_avx2_alone"
+def target(data: Any) -> str:
+    """Return the name under which a row holds the target for this kind of processor."""
+    return "target_with_bf16" if "avx512_bf16" in data["machine"]["flags"] else "target_on_avx2_alone"
 
 
 def accuracy() -> list[str]:
@@ -57,12 +57,12 @@ def accuracy() -> list[str]:
     if not rows:
         return []
     lines = [
-        "## Nested accuracy: layer and C chosen inside, against the last layer on the same folds",
+        "## Nested cross-validation: layer and C chosen on the inner folds, against the last layer on the same folds",
         "",
-        "Means over seeds, in per cent and points; the standard error is that of one seed's images (or groups), mean of the "
-        "seeds.",
+        "Accuracy in per cent and gain in points, means over seeds; the standard error is that of one seed over its images (or "
+        "groups), averaged over seeds.",
         "",
-        "| set | backbone | seeds | images | chosen | last layer | gain (standard error) | gains of the seeds |",
+        "| set | backbone | seeds | images | chosen | last layer | gain (standard error) | gain per seed |",
         "|---|---|---|---|---|---|---|---|",
     ]
     by_set: dict[tuple[str, str], list[Any]] = {}
@@ -86,7 +86,7 @@ def accuracy() -> list[str]:
         "",
         f"Mean gain {gains.mean():+.2f} points over {len(gains)} cells (95 % interval {gains.mean() - half:+.2f} to "
         f"{gains.mean() + half:+.2f}, cells as units); lowest set {min(means):+.2f}, lowest single seed {gains.min():+.2f}. "
-        "Asked: no set below -0.5, mean above 0, 3 seeds, two backbones (18 sets-and-backbones, 54 cells).",
+        "Target: no set below -0.5 and a mean above 0, with 3 seeds and two backbones (18 pairs of set and backbone, 54 cells).",
         "",
         *machines(rows),
         "",
@@ -95,51 +95,52 @@ def accuracy() -> list[str]:
 
 
 def leak() -> list[str]:
-    found = read("leak.json")
-    if not found:
+    data = read("leak.json")
+    if not data:
         return []
     lines = [
-        "## Leak: gtsrb without its tracks",
+        "## Leakage: gtsrb (traffic signs filmed in tracks) with and without its tracks",
         "",
         "| folds by | accuracy | 95 % interval | groups |",
         "|---|---|---|---|",
     ]
-    for name, row in found["accuracy"].items():
+    for name, row in data["accuracy"].items():
         lines.append(f"| {name} | {row['percent']:.1f} | {row['low']:.1f} to {row['high']:.1f} | {row['groups']} |")
-    flags = ", ".join(f"`--group-by '{f['flag']}'` ({f['groups']} groups)" for f in found["proposed_from_names"])
-    lines += ["", f"Files named TRACK_FRAME: `check` proposes {flags}; there are {found['tracks']} tracks.", ""]
-    series, tracks = found["accuracy"]["series found without names"], found["tracks"]
+    flags = ", ".join(f"`--group-by '{f['flag']}'` ({f['groups']} groups)" for f in data["proposed_from_names"])
+    lines += ["", f"With files named TRACK_FRAME, `check` proposes {flags}; there are {data['tracks']} tracks.", ""]
+    series, tracks = data["accuracy"]["series recognised by pixels"], data["tracks"]
     lines += [
-        f"Aimed for without names: about 60. {series['groups']} series are found where there are {tracks} tracks, so parts of "
-        "a track still straddle; looser thresholds chained unlike signs into one group, and single thresholds on pixels or "
-        "codes read 83 and 74 in a first try. The rules were set while looking at this set: a selected figure.",
+        f"Target without names: about 60. {series['groups']} series are recognised where there are {tracks} tracks, so parts "
+        "of a track are still in different folds; looser thresholds joined different signs into one group, and single "
+        "thresholds on pixels or codes gave 83 and 74 in a first attempt. The rules were tuned on this set, so this figure is "
+        "optimistic.",
         "",
     ]
-    return [*lines, machine(found["machine"]), ""]
+    return [*lines, machine(data["machine"]), ""]
 
 
 def novelty() -> list[str]:
-    found = read("novelty.json")
-    if not found:
+    data = read("novelty.json")
+    if not data:
         return []
-    own = found["own_test"]
-    aurocs = [pair["auroc"] for pair in found["pairs"]]
+    own = data["own_test"]
+    aurocs = [pair["auroc"] for pair in data["pairs"]]
     flags = ", ".join(f"{name} {row['flagged_percent']:.1f} %" for name, row in own.items())
     return [
         "## Novelty: embedded default, last layer, flag rate 1 %",
         "",
-        f"False alarms on the own test part: {flags}. Asked: 0 to 3 %.",
+        f"Test images of the model's own set that were flagged (false alarms): {flags}. Target: 0 to 3 %.",
         "",
-        f"AUROC at least 0.9 on {found['pairs_at_least_0.9']} of {len(aurocs)} pairs of sets (asked: 12); lowest "
+        f"AUROC 0.9 or higher on {data['pairs_at_least_0.9']} of {len(aurocs)} pairs of sets (target: 12); lowest "
         f"{min(aurocs):.3f}, median {np.median(aurocs):.4f}.",
         "",
-        machine(found["machine"]),
+        machine(data["machine"]),
         "",
     ]
 
 
-def choose_c(found: Any) -> list[str]:
-    seconds, ratios = found["median_seconds"], found["ratios"]
+def choose_c(data: Any) -> list[str]:
+    seconds, ratios = data["median_seconds"], data["ratios"]
     lines = [
         "## Choosing C and refitting: cifar10 through MobileNetV2 (n = 9,500, d = 1,280, 10 classes, 5 folds, 10 Cs)",
         "",
@@ -149,39 +150,40 @@ def choose_c(found: Any) -> list[str]:
         "",
         *(f"- {name}: {value:.2f}" for name, value in ratios.items()),
         "",
-        "Asked: at least 10 times `LogisticRegressionCV`; the SVM within 3 times of our softmax. The load beside the date says "
-        "how many other processes shared the two cores; threads of BLAS that wait actively slow each other down there.",
+        "Target: at least 10 times faster than `LogisticRegressionCV`; the SVM at most 3 times slower than our softmax. The "
+        "load next to the date says how many other processes shared the two cores; BLAS threads that wait actively slow each "
+        "other down on a shared machine.",
         "",
     ]
-    return [*lines, machine(found["machine"]), ""]
+    return [*lines, machine(data["machine"]), ""]
 
 
 def near_duplicates() -> list[str]:
-    found = read("near_duplicates.json")
-    if not found:
+    data = read("near_duplicates.json")
+    if not data:
         return []
     lines = [
-        "## Near-duplicates: found, and falsely grouped",
+        "## Near-duplicates: recall, and images that are falsely grouped",
         "",
         "| set | images | falsely grouped | largest group | recall by kind of copy |",
         "|---|---|---|---|---|",
     ]
-    for name, row in found["sets"].items():
+    for name, row in data["sets"].items():
         recall = ", ".join(f"{kind} {value:.0f}" for kind, value in row["recall %"].items())
         lines.append(
             f"| {name} | {row['images']} | {row.get('falsely grouped %', float('nan')):.2f} % | {row['largest group']} | {recall} |"
         )
-    return [*lines, "", "Asked: recall at least 95 %, at most 1 % of distinct images grouped (gtsrb apart).", ""]
+    return [*lines, "", "Target: recall at least 95 %, at most 1 % of distinct images grouped (without gtsrb).", ""]
 
 
-def forward(found: Any) -> list[str]:
+def forward(data: Any) -> list[str]:
     lines = [
         "## Forward pass at 224 px, random weights, against eager float32 PyTorch",
         "",
-        "| network | eager f32 | openvino f32 | openvino bf16 | worst error of bf16 | chosen | times eager | asked (bf16 / AVX2) |",
+        "| network | eager f32 | openvino f32 | openvino bf16 | worst error of bf16 | chosen | speed relative to eager | target (bf16 / AVX2) |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in found["forward"]:
+    for row in data["forward"]:
         rates, errors = row["images_per_second"], row["worst_error"]
         bf16 = (
             [f"{rates['openvino bf16']:.0f}", f"{errors['openvino bf16']:.3f}"]
@@ -194,78 +196,84 @@ def forward(found: Any) -> list[str]:
         )
     lines += [
         "",
-        "Images a second, medians of rounds taken in turn. An engine in bf16 is taken only within an error of 0.02 (law 1); "
-        f"load averages were {', '.join(str(row['load_average'][0]) for row in found['forward'])}.",
-        *_ceiling(found),
-        *_short_forward(found),
-        *_relu(found["relu"]),
+        "Images per second, medians of rounds in turn. An engine in bf16 is used only if its error is at most 0.02; "
+        f"load averages were {', '.join(str(row['load_average'][0]) for row in data['forward'])}.",
+        *_ceiling(data),
+        *_short_forward(data),
+        *_relu(data["relu"]),
         "",
     ]
-    return [*lines, machine(found["machine"]), ""]
+    return [*lines, machine(data["machine"]), ""]
 
 
-def _ceiling(found: Any) -> list[str]:
-    """What the engines compute a second, beside the most that a matrix product reaches on the same cores."""
-    product = found.get("matrix_product_gflop_a_second")
+def _ceiling(data: Any) -> list[str]:
+    """Compare the operations per second of the engines with those of a large matrix product on the same cores."""
+    product = data.get("matrix_product_gflop_per_second")
     if not product:
         return []
-    told = []
-    for row in found["forward"]:
+    rates = []
+    for row in data["forward"]:
         precision = row["chosen"].rpartition(" ")[2]
         reached = row["images_per_second"][row["chosen"]] * row["gflop_per_image"]
-        told.append(f"{row['network']} {reached:.0f} ({100 * reached / product[precision]:.0f} % of {precision})")
+        rates.append(f"{row['network']} {reached:.0f} ({100 * reached / product[precision]:.0f} % of {precision})")
     of = ", ".join(f"{value} in {name}" for name, value in product.items())
-    return ["", f"GFLOP a second: a product of large matrices reaches {of}; the chosen engine {', '.join(told)}."]
+    return [
+        "",
+        f"GFLOP per second: a product of large matrices reaches {of}; the chosen engine reaches {', '.join(rates)}.",
+    ]
 
 
 def _relu(rows: list[dict[str, Any]]) -> list[str]:
-    """Accuracy on codes after a network's ReLU, and before it."""
+    """Compare the accuracy on codes after a network's ReLU with that before it."""
     if not rows:
         return []
     by_layer: dict[str, dict[str, float]] = {}
     for row in rows:
         by_layer.setdefault(row["layer"], {})[row["relu"]] = row["accuracy"]
-    told = ", ".join(f"{name} {of['after']:.1f} and {of['before']:.1f}" for name, of in by_layer.items())
-    return ["", f"What a ReLU does ({rows[0]['network']} on {rows[0]['data']}, 5 folds): after and before it, {told}."]
+    layers = ", ".join(f"{name} {of['after']:.1f} and {of['before']:.1f}" for name, of in by_layer.items())
+    return [
+        "",
+        f"Accuracy on codes after a ReLU and before it ({rows[0]['network']} on {rows[0]['data']}, 5 folds): {layers}.",
+    ]
 
 
-def _short_forward(found: Any) -> list[str]:
-    """What falls short of what was asked, and why."""
-    key = target(found)
-    short = [row for row in found["forward"] if row["times_eager_of_the_chosen"] < row[key]]
+def _short_forward(data: Any) -> list[str]:
+    """Name what misses its target, and why."""
+    key = target(data)
+    short = [row for row in data["forward"] if row["times_eager_of_the_chosen"] < row[key]]
     if not short:
         return []
-    told = ", ".join(f"{row['network']} ({row['times_eager_of_the_chosen']:.2f} of {row[key]})" for row in short)
+    missed = ", ".join(f"{row['network']} ({row['times_eager_of_the_chosen']:.2f} of {row[key]})" for row in short)
     reasons = []
-    product = found.get("matrix_product_gflop_a_second", {})
+    product = data.get("matrix_product_gflop_per_second", {})
     for row in short:
         if "openvino bf16" in row["times_eager"] and row["chosen"].endswith("f32"):
             reasons.append(
-                f"{row['network']} in bf16 ({row['times_eager']['openvino bf16']:.2f} times eager) is off by more than law 1 "
-                "allows, so float32 is taken (marking single layers precise, and cutting by depth, brought no graph within "
-                "the law that is faster)"
+                f"{row['network']} in bf16 ({row['times_eager']['openvino bf16']:.2f} times eager) exceeds the allowed "
+                "error, so float32 is used (running single layers, or all layers from some depth on, in float32 gave no graph "
+                "that is both accurate enough and faster)"
             )
         elif product:
             precision = row["chosen"].rpartition(" ")[2]
             rate = row[key] * row["images_per_second"]["eager f32"]
             needed = rate * row["gflop_per_image"]
             reasons.append(
-                f"{row['network']} at {row[key]} times would be {rate:.0f} images, {needed:.0f} GFLOP a second, "
+                f"{row['network']} at {row[key]} times would be {rate:.0f} images and {needed:.0f} GFLOP per second, "
                 f"{100 * needed / product[precision]:.0f} % of what a matrix product reaches (batches of 1 to 16 and one "
-                "stream or two change it by a few per cent)"
+                "stream or two change that by a few per cent)"
             )
         else:
             gflop = {r["network"]: r["gflop_per_image"] for r in read("forward.bf16.json")["forward"]}[row["network"]]
             needed = row[key] * row["images_per_second"]["eager f32"] * gflop
             reasons.append(
-                f"{row['network']} at {row[key]} times would be {needed:.0f} GFLOP a second; the matrix product was not timed "
-                "here, but an AVX2 processor of these machines was measured at 132 in float32"
+                f"{row['network']} at {row[key]} times would be {needed:.0f} GFLOP per second; the matrix product was not timed "
+                "on this machine, but another AVX2 processor of this kind reached 132 in float32"
             )
-    return ["", f"Short: {told}. Why: {'; '.join(reasons)}."]
+    return ["", f"Below target: {missed}. Why: {'; '.join(reasons)}."]
 
 
-def commands(found: Any) -> list[str]:
-    rows = [f"| {name} | {row['median_seconds']:.2f} |" for name, row in found["commands"].items()]
+def commands(data: Any) -> list[str]:
+    rows = [f"| {name} | {row['median_seconds']:.2f} |" for name, row in data["commands"].items()]
     return [
         "## Whole commands, each in a new process",
         "",
@@ -273,65 +281,65 @@ def commands(found: Any) -> list[str]:
         "|---|---|",
         *rows,
         "",
-        "Asked: help under 0.3 s, one prediction under 3 s.",
+        "Target: help under 0.3 s, one prediction under 3 s.",
         "",
-        machine(found["machine"]),
+        machine(data["machine"]),
         "",
     ]
 
 
-def extraction(found: Any) -> list[str]:
+def extraction(data: Any) -> list[str]:
     lines = [
         "## From JPEG files (768 x 512) to codes at 224 px",
         "",
-        "| network | times the peers' loop | asked (bf16 / AVX2) | of 1 / (1/decode + 1/forward) |",
+        "| network | speed relative to a PyTorch loop | target (bf16 / AVX2) | share of 1 / (1/decode + 1/forward) |",
         "|---|---|---|---|",
     ]
-    for row in found["networks"]:
+    for row in data["networks"]:
         lines.append(
             f"| {row['network']} | {row['times_peers']:.2f} | {row['target_with_bf16']} / {row['target_on_avx2_alone']} | "
             f"{100 * row['share_of_ideal']:.1f} % |"
         )
-    again = found["again"]
+    again = data["again"]
     lines += [
         "",
-        f"ResNet-50, {again['images']} JPEGs a second time: codes {again['codes_ratio']:.0f} times faster "
+        f"ResNet-50, {again['images']} JPEGs, extracted a second time: codes {again['codes_ratio']:.0f} times faster "
         f"({again['codes_first_seconds']:.0f} s to {again['codes_second_seconds']:.2f} s), whole command "
         f"{again['command_ratio']:.0f} times ({again['command_first_seconds']:.0f} s to "
-        f"{again['command_second_seconds']:.1f} s). Asked: 30 times, no image decoded; 85 % of what decoding and the forward pass allow.",
-        *_short_extraction(found),
+        f"{again['command_second_seconds']:.1f} s). Target: 30 times, with no image decoded; 85 % of the rate that decoding and the forward pass allow together.",
+        *_short_extraction(data),
         "",
-        machine(found["machine"]),
+        machine(data["machine"]),
         "",
     ]
     return lines
 
 
-def _short_extraction(found: Any) -> list[str]:
-    """What falls short of the peers' loop, and what could be had at best."""
-    key = target(found)
-    told = [
-        f"{row['network']} ({row['times_peers']:.2f} of {row[key]}; decoding and the forward pass at their best would give "
+def _short_extraction(data: Any) -> list[str]:
+    """Name what misses its target relative to the PyTorch loop, and the best that is possible."""
+    key = target(data)
+    missed = [
+        f"{row['network']} ({row['times_peers']:.2f} of {row[key]}; decoding and the forward pass at their best rates would give "
         f"{row['ideal_images_per_second'] / row['images_per_second']['peers']:.2f})"
-        for row in found["networks"]
+        for row in data["networks"]
         if row["times_peers"] < row[key]
     ]
-    return ["", f"Short: {', '.join(told)}."] if told else []
+    return ["", f"Below target: {', '.join(missed)}."] if missed else []
 
 
 def large() -> list[str]:
-    found = read("large.json")
-    if not found:
+    data = read("large.json")
+    if not data:
         return []
-    linear = found["linear"]
+    linear = data["linear"]
     return [
         "## 100,000 images: tiny-imagenet through the embedded default at 64 px",
         "",
-        "| | seconds | largest memory, MB |",
+        "| | seconds | peak memory, MB |",
         "|---|---|---|",
         *(
             f"| extraction, {name} | {row['seconds']:.0f} | {row['peak_mb']:.0f} |"
-            for name, row in found["extract"].items()
+            for name, row in data["extract"].items()
         ),
         *(
             f"| {loss} on {linear['images']} x {linear['width']} {linear['dtype']} codes, {linear['classes']} classes: choose C, "
@@ -341,9 +349,9 @@ def large() -> list[str]:
             if loss in linear
         ),
         "",
-        "Asked: extraction under 2 GB, the linear classifier under 4 GB.",
+        "Target: extraction under 2 GB, the linear classifier under 4 GB.",
         "",
-        machine(found["machine"]),
+        machine(data["machine"]),
         "",
     ]
 
@@ -356,10 +364,11 @@ def strategies() -> list[str]:
     lines = [
         "## Which strategy wins where",
         "",
-        "Per cent right of all images that were not trained on; the best of a cell in bold. Tuned above: above the highest cut "
-        "that is tried unasked. Half: half of the way back to the linear model (WiSE-FT). Seconds on one thread.",
+        "Accuracy in per cent on all images that were not trained on; the highest of each cell in bold. Tuned above: only the "
+        "layers above the highest cut that is tried by default are fine-tuned. WiSE-FT: fine-tuned weights averaged with those "
+        "of the linear model (alpha 0.5). Seeds differ in the images that are trained on.",
         "",
-        f"| set | backbone | a class | seed | test | {' | '.join(names)} |",
+        f"| set | backbone | per class | seed | test | {' | '.join(names)} |",
         f"|---|---|---|---|---|{'---|' * len(names)}",
     ]
     for cell in sorted(cells, key=lambda c: (c["backbone"], str(c["size"]), c["set"], c["seed"])):
@@ -374,10 +383,10 @@ def strategies() -> list[str]:
             f"{' | '.join(shown)} |"
         )
     lines += ["", *mean_gains(cells, LAST, "the last layer's linear model", names)]
-    lines += ["", *mean_gains(cells, WINS, "the linear model on the layer that wins", names)]
-    wanted = 9 * 3 * 3 + 4 * 3 * 3
+    lines += ["", *mean_gains(cells, BEST, "the linear model on the best layer", names)]
+    planned = 9 * 3 * 3 + 4 * 3 * 3
     lines += ["", "![Gain of each strategy, cell by cell](results/strategies.svg)"]
-    lines += ["", f"Coverage: {len(cells)} of {wanted} cells.", "", *machines(cells), ""]
+    lines += ["", f"Coverage: {len(cells)} of {planned} cells.", "", *machines(cells), ""]
     return lines
 
 
@@ -391,7 +400,7 @@ class Gain:
 
 
 def gains_by_size(cells: list[dict[str, Any]], over: str) -> dict[str, dict[str, list[Gain]]]:
-    """Of each size and strategy, what was gained over another in each cell."""
+    """Return the gain over one strategy in each cell, by size and strategy."""
     gains: dict[str, dict[str, list[Gain]]] = {}
     for cell in cells:
         percent = {kind(name): row["percent"] for name, row in cell["strategies"].items()}
@@ -402,7 +411,7 @@ def gains_by_size(cells: list[dict[str, Any]], over: str) -> dict[str, dict[str,
 
 
 def means_of_sets(gains: list[Gain]) -> list[float]:
-    """Seeds and networks on the same images are no independent evidence: one mean a set."""
+    """Return one mean per set: seeds and networks on the same images are no independent evidence."""
     by_set: dict[str, list[float]] = {}
     for gain in gains:
         by_set.setdefault(gain.set, []).append(gain.points)
@@ -412,19 +421,19 @@ def means_of_sets(gains: list[Gain]) -> list[float]:
 def mean_gains(cells: list[dict[str, Any]], over: str, in_words: str, names: list[str]) -> list[str]:
     others = [name for name in names if name != over]
     lines = [
-        f"Mean gain over {in_words}, points (95 % interval, sets as units), and in how many cells it reads more:",
+        f"Mean gain over {in_words} in points (95 % interval, sets as units), and the number of cells with a gain:",
         "",
-        f"| a class | cells | sets | {' | '.join(others)} |",
+        f"| per class | cells | sets | {' | '.join(others)} |",
         f"|---|---|---|{'---|' * len(others)}",
     ]
     for size, by_name in gains_by_size(cells, over).items():
-        told = []
+        row = []
         for name in others:
             gains = by_name.get(name, [])
             more = sum(gain.points > 0 for gain in gains)
-            told.append(f"{interval(means_of_sets(gains))}, {more} of {len(gains)}" if gains else "")
+            row.append(f"{interval(means_of_sets(gains))}, {more} of {len(gains)}" if gains else "")
         sets = {gain.set for gain in by_name[over]}
-        lines.append(f"| {size} | {len(by_name[over])} | {len(sets)} | {' | '.join(told)} |")
+        lines.append(f"| {size} | {len(by_name[over])} | {len(sets)} | {' | '.join(row)} |")
     return lines
 
 
@@ -436,9 +445,9 @@ def selection() -> list[str]:
     lines = [
         "## How to choose among layers that cost the same",
         "",
-        "Gain of each rule over the last layer's softmax, points: mean (95 % interval, cells as units), and the worst cell.",
+        "Gain in points of each rule over the softmax on the last layer: mean (95 % interval, cells as units), and the worst cell.",
         "",
-        f"| a class | cells | {' | '.join(rules[1:])} |",
+        f"| per class | cells | {' | '.join(rules[1:])} |",
         f"|---|---|{'---|' * (len(rules) - 1)}",
     ]
     for size in dict.fromkeys(cell["size"] for cell in cells):
@@ -451,8 +460,8 @@ def selection() -> list[str]:
     return [
         *lines,
         "",
-        "The rule was changed after other seeds of these sets had been looked at (fewest wrong before, likeliest since); it "
-        "has no constant to set.",
+        "graftwork's rule was changed from the fewest errors to the lowest log loss after the results of other seeds of these "
+        "sets were known; it has no constant to tune.",
         "",
         *machines(cells),
         "",
@@ -469,19 +478,20 @@ def recipes() -> list[str]:
     ran = ", ".join(str(row[f"{FULL_RATE}, patience 5"]["epochs"]) for row in patient)
     of = ", ".join(str(row[FULL_RATE]["epochs"]) for row in patient)
     return [
-        "## Recipes beside the default one",
+        "## Other recipes compared with the default one",
         "",
-        "All layers tuned: per cent right with the recipe of the first column, and what each change adds, in points with its "
-        "95 % interval (paired, images as units). `lp-ft` is today's default: its rate is 0.001 times the batch's share of 32.",
+        "All layers fine-tuned: accuracy in per cent with the recipe of the first column, and the gain of each change in points "
+        "with its 95 % interval (paired, images as units). `lp-ft` is the default: its learning rate is 0.001 times batch size "
+        "/ 32.",
         "",
-        *_beside(cells, "lp-ft", [name for name in names if name not in around]),
-        *_left_out(cells),
-        "Around the rate 0.001 whatever the batch, the default before:",
+        *_comparison(cells, "lp-ft", [name for name in names if name not in around]),
+        *_leave_one_out(cells),
+        "Changes to the former default, learning rate 0.001 whatever the batch size:",
         "",
-        *_beside(cells, FULL_RATE, around),
-        "`norms`, `ema`, `l2-sp` and `mixup` never won clearly, in any cell, and were taken out; LoRA (`low rank`) was not "
-        "taken in: PEFT needs transformers, and here it gains over the default on one cell at most. `patience 5` is judged by "
-        f"the images it is tested on, its best case; it ran {ran} epochs where {of} were to run.",
+        *_comparison(cells, FULL_RATE, around),
+        "`norms`, `ema`, `l2-sp` and `mixup` were not clearly better in any cell, and were removed; LoRA (`low rank`) was not "
+        "added: PEFT needs transformers, and LoRA gains over the default in one cell at most. `patience 5` stops by the images "
+        f"that it is tested on, its best case; it ran {ran} epochs of {of}.",
         "",
         *machines(cells),
         "",
@@ -491,14 +501,14 @@ def recipes() -> list[str]:
 FULL_RATE = "lr 0.001"
 
 
-def _beside(cells: list[dict[str, Any]], base: str, names: list[str]) -> list[str]:
-    """A table of recipes beside one of them, on the cells that have it, and the means."""
+def _comparison(cells: list[dict[str, Any]], base: str, names: list[str]) -> list[str]:
+    """Return a table that compares recipes with a base, on the cells that have it, and the means."""
     others = [name for name in names if name != base]
     inside = [cell for cell in cells if base in cell["recipes"] and set(others) & set(cell["recipes"])]
     if not inside:
         return []
     lines = [
-        f"| set | backbone | a class | seed | test | {base} | {' | '.join(others)} |",
+        f"| set | backbone | per class | seed | test | {base} | {' | '.join(others)} |",
         f"|---|---|---|---|---|---|{'---|' * len(others)}",
     ]
     means: dict[str, list[float]] = {}
@@ -516,12 +526,12 @@ def _beside(cells: list[dict[str, Any]], base: str, names: list[str]) -> list[st
         lines.append(
             f"| {cell['set']} | {cell['backbone']} | {cell['size']} | {cell['seed']} | {cell['test']} | {' | '.join(shown)} |"
         )
-    told = "; ".join(f"{name} {interval(gains)} in {len(gains)}" for name, gains in means.items())
-    return [*lines, "", f"Mean over cells (95 % interval, cells as units): {told}.", ""]
+    mean_of = "; ".join(f"{name} {interval(gains)} in {len(gains)}" for name, gains in means.items())
+    return [*lines, "", f"Mean over cells (95 % interval, cells as units): {mean_of}.", ""]
 
 
-def _left_out(cells: list[dict[str, Any]]) -> list[str]:
-    """What choosing the rate by all other sets gains on each set over the rate of a full batch."""
+def _leave_one_out(cells: list[dict[str, Any]]) -> list[str]:
+    """Choose the learning rate for each set by all other sets, and return its gain over that of a full batch."""
     rates = ["lp-ft", *sorted({name for c in cells for name in c["recipes"] if name[:3] == "lr " and "," not in name})]
     by_set: dict[str, list[dict[str, float]]] = {}
     for cell in cells:
@@ -537,23 +547,23 @@ def _left_out(cells: list[dict[str, Any]]) -> list[str]:
         gains.append(own[best])
         shown.append(f"{name} {own[best]:+.1f} ({best})")
     return [
-        f"The rate chosen by the other sets, each set left out in turn, and what it gains there over {FULL_RATE}: "
+        f"Gain on each set over {FULL_RATE} with the learning rate that is best on all other sets (in brackets): "
         f"{', '.join(shown)}; mean {interval(gains)}.",
         "",
     ]
 
 
 PEERS_BACKBONE = "mobilenetv2_100"
-LAST, WINS = "linear, last layer", "linear, layer that wins"
+LAST, BEST = "linear, last layer", "linear, best layer"
 
 
 def kind(strategy: str) -> str:
-    """A strategy without the name of the layer above which it tunes."""
-    half = strategy.endswith("WiSE-FT alpha 0.5")
+    """Return a strategy without the name of the layer above which it fine-tunes."""
+    averaged = strategy.endswith("WiSE-FT alpha 0.5")
     if strategy.startswith("tuned above"):
-        return "tuned above, half" if half else "tuned above"
+        return "tuned above, WiSE-FT" if averaged else "tuned above"
     if strategy.startswith("all layers tuned"):
-        return "all tuned, half" if half else "all tuned"
+        return "all tuned, WiSE-FT" if averaged else "all tuned"
     return strategy
 
 
@@ -576,12 +586,12 @@ def peers(cells: Any) -> list[str]:
     lines = [
         "## Against fastai's fine_tune and the tutorial's loop, in the same seconds",
         "",
-        "MobileNetV2 (ImageNet), same weights, splits and input; per cent right on the same test images. fastai runs its recipe; "
-        "the others get the seconds that it took, graftwork's selection and extraction counted. The tutorial trains in batches of "
-        "four, and takes the statistics of batch norm from those; in so few epochs it stays far behind. fastai drops incomplete batches: "
-        "on 40 images it takes one step an epoch.",
+        "MobileNetV2 (ImageNet) with the same weights, splits and input size; accuracy in per cent on the same test images. "
+        "fastai runs its own recipe; the others get the seconds that it took, for graftwork with extraction and selection. The "
+        "tutorial trains in batches of four with batch norm statistics of these four images, and is far behind after so few "
+        "epochs. fastai drops incomplete batches: on 40 images it takes one step per epoch.",
         "",
-        f"| set | a class | seed | px | test | {' | '.join(systems)} | graftwork chose |",
+        f"| set | per class | seed | px | test | {' | '.join(systems)} | graftwork chose |",
         f"|---|---|---|---|---|{'---|' * len(systems)}---|",
     ]
     for cell in cells:
@@ -596,16 +606,16 @@ def peers(cells: Any) -> list[str]:
     of_all = [cell for cell in cells if cell["size"] == "all"]
     places = {
         "every cell": cells,
-        "20 a class": [cell for cell in cells if cell["size"] == "20"],
-        "all": of_all,
-        "all, without hymenoptera": [cell for cell in of_all if cell["set"] != "hymenoptera"],
+        "20 per class": [cell for cell in cells if cell["size"] == "20"],
+        "all images": of_all,
+        "all images, without hymenoptera": [cell for cell in of_all if cell["set"] != "hymenoptera"],
     }
     others = [system for system in systems if system != "graftwork"]
     lines += [
         "",
-        "Mean paired difference of graftwork to each, in points, with two 95 % intervals: cells as units, and sets as "
-        "units, which says what to expect on another set. Asked: over fastai and the tutorial at least +3; over the linear "
-        "probe at least +5 at all without hymenoptera.",
+        "Mean gain of graftwork over each, paired, in points, with two 95 % intervals: cells as units, and sets as units, which "
+        "says what to expect on another set. Target: at least +3 over fastai and the tutorial; at least +5 over the linear probe "
+        "on all images without hymenoptera.",
         "",
         f"| cells | {' | '.join(others)} |",
         f"|---|{'---|' * len(others)}",
@@ -613,43 +623,44 @@ def peers(cells: Any) -> list[str]:
     for place, inside in places.items():
         if not inside:
             continue
-        told = []
+        row = []
         for other in others:
             percent = [(cell["set"], *(cell["systems"][s]["percent"] for s in ("graftwork", other))) for cell in inside]
             gains = [Gain(name, PEERS_BACKBONE, ours - theirs) for name, ours, theirs in percent]
-            told.append(f"{interval([gain.points for gain in gains])}; sets {interval(means_of_sets(gains))}")
-        lines.append(f"| {place}: {len(inside)} | {' | '.join(told)} |")
+            row.append(f"{interval([gain.points for gain in gains])}; sets {interval(means_of_sets(gains))}")
+        lines.append(f"| {place}: {len(inside)} | {' | '.join(row)} |")
     lines.append("")
     return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", *machines(cells), ""]
 
 
-def prefix(found: Any) -> list[str]:
+def prefix(data: Any) -> list[str]:
     lines = [
         "## Cached activations: seconds per epoch above a cut, 224 px, 400 JPEGs",
         "",
-        "| network | frozen up to | bytes an image | peers' loop | ours through the network | kept | times peers (asked 3) | "
-        "share of what counts allow (asked 0.8) |",
+        "| network | frozen up to | bytes per image | PyTorch loop, s | graftwork, whole network, s | graftwork, cached, s | speed "
+        "relative to the PyTorch loop (target 3) | share of the speedup that operation counts allow (target 0.8) |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for rows in found["seconds"].values():
+    for rows in data["seconds"].values():
         for row in rows:
             seconds = row["seconds_per_epoch"]
             lines.append(
                 f"| {row['network']} | {row['frozen_to']} | {row['bytes_per_image']:,} | {seconds['peers']:.1f} | "
-                f"{seconds['through']:.1f} | {seconds['kept']:.1f} | {row['times_peers']:.1f} | "
-                f"{row['share_of_what_counts_allow']:.2f} |"
+                f"{seconds['through']:.1f} | {seconds['cached']:.1f} | {row['times_peers']:.1f} | "
+                f"{row['share_of_possible_speedup']:.2f} |"
             )
-    lines += ["", *machines([row for rows in found["seconds"].values() for row in rows]), ""]
-    return [*lines, *(prefix_accuracy(found["accuracy"]) if found["accuracy"] else [])]
+    lines += ["", *machines([row for rows in data["seconds"].values() for row in rows]), ""]
+    return [*lines, *(prefix_accuracy(data["accuracy"]) if data["accuracy"] else [])]
 
 
 def prefix_accuracy(rows: list[Any]) -> list[str]:
     lines = [
-        f"Accuracy above {rows[0]['frozen_to']} of {rows[0]['backbone']} at {rows[0]['input_px']} px, in points beside training "
-        "through the network on the same cached augmentations (95 % interval, cells as units; asked: within 0.5); rounding alone: "
-        "through the network again, with float32 below the cut.",
+        f"Accuracy of fine-tuning above {rows[0]['frozen_to']} of {rows[0]['backbone']} at {rows[0]['input_px']} px: difference "
+        "in points to running the whole network in every epoch on the same augmented views (95 % interval, cells as units; "
+        "target: within 0.5). Rounding alone: the whole network again, with float32 below the cut.",
         "",
-        "| a class | cells | test | through, % | kept | rounding alone | images read otherwise: kept | rounding alone |",
+        "| per class | cells | test | whole network, % | cached | rounding alone | images classified differently: cached | rounding "
+        "alone |",
         "|---|---|---|---|---|---|---|---|",
     ]
     sizes = dict.fromkeys(row["size"] for row in rows)
@@ -658,12 +669,12 @@ def prefix_accuracy(rows: list[Any]) -> list[str]:
         tested = sum(row["test"] for row in inside)
         points = {
             how: interval([row["percent"][how] - row["percent"]["through"] for row in inside])
-            for how in ("kept", "again")
+            for how in ("cached", "again")
         }
         differ = {how: sum(row["images_that_differ"][how] for row in inside) / tested for how in points}
         lines.append(
             f"| {size} | {len(inside)} | {tested} | {np.mean([row['percent']['through'] for row in inside]):.1f} | "
-            f"{points['kept']} | {points['again']} | {differ['kept']:.1%} | {differ['again']:.1%} |"
+            f"{points['cached']} | {points['again']} | {differ['cached']:.1%} | {differ['again']:.1%} |"
         )
     return [*lines, "", *machines(rows), ""]
 
@@ -677,10 +688,10 @@ def killed() -> list[str]:
     return [
         "## kill -9 at random moments of a tournament",
         "",
-        f"{len(hit)} runs of {min(seconds):.0f} to {max(seconds):.0f} s killed (a tuned network won in "
+        f"{len(hit)} runs of {min(seconds):.0f} to {max(seconds):.0f} s killed (a fine-tuned network won in "
         f"{sum(row['winner'].startswith(('tuned', 'all layers tuned')) for row in hit)} of them): the same winner in "
         f"{sum(row['same_winner'] for row in hit)}, the same test accuracy in {sum(row['same_test'] for row in hit)}, the same "
-        f"probabilities to the bit in {sum(row['same_to_the_bit'] for row in hit)}. Asked: all of 20.",
+        f"probabilities to the bit in {sum(row['same_to_the_bit'] for row in hit)}. Target: all of 20.",
         "",
         *machines(rows),
         "",
@@ -688,9 +699,11 @@ def killed() -> list[str]:
 
 
 def by_processor(name: str, part: Callable[[Any], list[str]]) -> list[str]:
-    """A part once for each kind of processor on which it was measured."""
-    found = [data for kind in ("bf16", "avx2") for end in ("json", "jsonl") if (data := read(f"{name}.{kind}.{end}"))]
-    return [line for data in found for line in part(data)]
+    """Return a part once for each kind of processor on which it was measured."""
+    measured = [
+        data for kind in ("bf16", "avx2") for end in ("json", "jsonl") if (data := read(f"{name}.{kind}.{end}"))
+    ]
+    return [line for data in measured for line in part(data)]
 
 
 def main() -> None:
@@ -702,9 +715,10 @@ def main() -> None:
     head = [
         "# Results",
         "",
-        "Written by `benchmarks/write_results.py` from the data in `benchmarks/results/`. Every figure names date, processor, "
-        "flags and versions. A part that is missing here has not been measured. The machine was shared while some of these were "
-        "taken: seconds are upper bounds, ratios and accuracies stand.",
+        "Written by `benchmarks/write_results.py` from the data in `benchmarks/results/`. Most parts end with the date, the "
+        "processor with its flags, and versions. A *cell* is one combination of data set, backbone, number of training images "
+        "per class and seed. A part that is missing has not been measured. The machine was shared during some measurements: "
+        "seconds are upper bounds; ratios and accuracies are not affected.",
         "",
     ]
     (HERE / "RESULTS.md").write_text("\n".join([*head, *(line for part in parts for line in part)]), encoding="utf-8")
