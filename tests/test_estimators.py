@@ -69,9 +69,9 @@ def test_paths_and_pictures_give_the_same_codes(tmp_path):
 def test_inside_a_pipeline_and_a_grid_search():
     X, y = pictures(30)
     pipeline = make_pipeline(CodesTransformer(**SMALL), LogisticRegression(max_iter=500))
-    found = GridSearchCV(pipeline, {"codestransformer__layers": ["blocks.2", "last"]}, cv=2).fit(X, y)
-    assert found.best_params_["codestransformer__layers"] in ("blocks.2", "last")
-    assert found.best_score_ > 0.4
+    search = GridSearchCV(pipeline, {"codestransformer__layers": ["blocks.2", "last"]}, cv=2).fit(X, y)
+    assert search.best_params_["codestransformer__layers"] in ("blocks.2", "last")
+    assert search.best_score_ > 0.4
 
 
 def test_a_classifier_of_paths_inside_a_pipeline_is_searched_over_its_own_parameters(tmp_path):
@@ -82,15 +82,15 @@ def test_a_classifier_of_paths_inside_a_pipeline_is_searched_over_its_own_parame
     classifier = TransferClassifier(backbone=str(backbone), loss="softmax", folds=2)
     pipeline = Pipeline([("nothing", "passthrough"), ("images", classifier)])
     grid = {"images__layer": ["blocks.4", "blocks.1"], "images__normalise": ["standard", "l2"]}
-    found = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
-    assert found.best_params_["images__layer"] == "blocks.1"
-    best = found.best_estimator_.named_steps["images"]
+    search = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
+    assert search.best_params_["images__layer"] == "blocks.1"
+    best = search.best_estimator_.named_steps["images"]
     assert (best.layer_, list(best.classes_)) == ("blocks.1", ["ant", "bee", "cat"])
-    scores = found.cv_results_["mean_test_score"]
-    for layer, score in zip(found.cv_results_["param_images__layer"], scores, strict=True):
+    scores = search.cv_results_["mean_test_score"]
+    for layer, score in zip(search.cv_results_["param_images__layer"], scores, strict=True):
         assert (score > 0.8) == (layer == "blocks.1")
-    assert found.predict_proba(X).shape == (36, 3)
-    assert found.score(X, y) > 0.8
+    assert search.predict_proba(X).shape == (36, 3)
+    assert search.score(X, y) > 0.8
 
 
 def test_numbers_are_refused_with_what_to_do_and_nothing_works_before_fit():

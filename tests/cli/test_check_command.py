@@ -35,30 +35,30 @@ def cells(line: str) -> list[str]:
 def test_json_holds_the_counts_and_findings_of_the_table(flawed: Path, graft) -> None:
     table, plain = graft("check", flawed, "--quiet"), graft("check", flawed, "--quiet", "--json")
     assert (table.code, plain.code) == (0, 0)
-    found = json.loads(plain.out)
+    parsed = json.loads(plain.out)
     lines = table.out.splitlines()
-    assert " ".join(table.out.split()).startswith(f"{found['images']} images that can be used ")
+    assert " ".join(table.out.split()).startswith(f"{parsed['images']} images that can be used ")
     rows = {cells(line)[0]: cells(line)[1] for line in lines if line.startswith("│")}
-    assert rows == {name: str(count) for name, count in found["per_class"].items()}
-    assert ", ".join(f"{part}: {count}" for part, count in found["per_part"].items()) in lines
+    assert rows == {name: str(count) for name, count in parsed["per_class"].items()}
+    assert ", ".join(f"{part}: {count}" for part, count in parsed["per_part"].items()) in lines
     said = [line.split()[1] for line in lines if line.startswith(("error G", "warning G", "note G"))]
-    assert sorted(said) == sorted(finding["code"] for finding in found["findings"])
-    for finding in found["findings"]:
+    assert sorted(said) == sorted(finding["code"] for finding in parsed["findings"])
+    for finding in parsed["findings"]:
         assert f"{finding['severity']} {finding['code']} {finding['title']}: {finding['because']}" in table.out
 
 
 def test_the_counts_are_those_of_the_files(flawed: Path) -> None:
-    found = graftwork.check(flawed)
-    assert found.images == sum(found.per_class.values()) == sum(found.per_part.values())
-    assert found.per_class["cat"] == 11 + 4  # the one cut off is left out
-    assert found.per_part["test"] == 3 * 4 + 1
-    codes = {finding.code: finding for finding in found.findings}
+    result = graftwork.check(flawed)
+    assert result.images == sum(result.per_class.values()) == sum(result.per_part.values())
+    assert result.per_class["cat"] == 11 + 4  # the one cut off is left out
+    assert result.per_part["test"] == 3 * 4 + 1
+    codes = {finding.code: finding for finding in result.findings}
     (unreadable,) = [finding for finding in codes.values() if finding.examples == ("train/cat/cat-000.png",)]
     assert unreadable.count == 1
 
 
-def test_images_without_a_flaw_are_told_so(tmp_path: Path, graft) -> None:
+def test_images_without_a_flaw_are_said_to_have_none(tmp_path: Path, graft) -> None:
     answer = graft("check", write_tiny_images(tmp_path / "insects", per_class=30), "--quiet")
-    found = json.loads(graft("check", tmp_path / "insects", "--quiet", "--json").out)
-    assert found["per_class"] == {"ant": 30, "bee": 30, "cat": 30}
-    assert ("nothing wrong was found" in answer.out) == (not found["findings"])
+    parsed = json.loads(graft("check", tmp_path / "insects", "--quiet", "--json").out)
+    assert parsed["per_class"] == {"ant": 30, "bee": 30, "cat": 30}
+    assert ("nothing wrong was found" in answer.out) == (not parsed["findings"])

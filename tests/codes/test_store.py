@@ -33,8 +33,8 @@ def test_what_was_put_is_given_back_in_any_order(tmp_path_factory, shards, data)
     for numbers in shards:
         fill(space, sorted(set(numbers)))
     known = sorted({i for numbers in shards for i in numbers})
-    asked = data.draw(st.lists(st.sampled_from(known), min_size=1))
-    assert space.gather([digest(i) for i in asked], "a")[:, 0].tolist() == asked
+    drawn = data.draw(st.lists(st.sampled_from(known), min_size=1))
+    assert space.gather([digest(i) for i in drawn], "a")[:, 0].tolist() == drawn
     assert not len(space.missing([digest(i) for i in known], ["a"]))
     assert space.missing([digest(99), digest(known[0]), digest(99)], ["a"]).tolist() == [0]
 
@@ -45,14 +45,14 @@ def test_another_process_finds_the_same_and_another_key_finds_nothing(tmp_path):
     assert len(Store(tmp_path).space({**KEY, "weights": "v"}).missing([digest(2)], ["a"])) == 1
 
 
-def test_a_layer_added_later_is_found_beside_the_first(tmp_path):
+def test_a_layer_added_later_is_found_next_to_the_first(tmp_path):
     space = Store(tmp_path).space(KEY)
     fill(space, [1, 2], "a")
     fill(space, [2, 1], "b")
-    asked = [digest(1), digest(2)]
-    assert not len(space.missing(asked, ["a", "b"]))
-    assert space.gather(asked, "b")[:, 0].tolist() == [1, 2]
-    assert len(space.missing(asked, ["c"])) == 2
+    digests = [digest(1), digest(2)]
+    assert not len(space.missing(digests, ["a", "b"]))
+    assert space.gather(digests, "b")[:, 0].tolist() == [1, 2]
+    assert len(space.missing(digests, ["c"])) == 2
 
 
 def test_an_image_without_codes_is_an_error_and_not_a_row_of_something_else(tmp_path):

@@ -25,10 +25,10 @@ def flipped():
 def test_planted_wrong_labels_are_found_with_the_true_one_suggested(flipped):
     truth, given, changed, rows = flipped
     doubtful = doubtful_labels(given, rows)
-    found = np.isin(changed, doubtful.rows)
+    detected = np.isin(changed, doubtful.rows)
     real = np.isin(doubtful.rows, changed)
-    assert found.mean() >= 0.6
-    assert real.mean() >= 0.8  # of the rows that are only read as another class, a third is
+    assert detected.mean() >= 0.6
+    assert real.mean() >= 0.8  # of all rows that are only classified as another class, a third is
     assert (doubtful.suggested == truth[doubtful.rows])[real].mean() >= 0.9
 
 

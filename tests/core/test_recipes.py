@@ -22,14 +22,14 @@ CARD = BackboneCard(
 
 
 @pytest.mark.parametrize(
-    ("asked", "layer"),
+    ("freeze_to", "layer"),
     [
         ("layer2", "layer2"), ("1", "stem"), ("4", "layer3"), ("10%", "stem"), ("54.9%", "layer1"), ("55%", "layer2"),
         ("99%", "layer3"),
     ],
 )  # fmt: skip
-def test_where_to_freeze_is_a_name_a_number_or_a_share(asked: str, layer: str) -> None:
-    assert layer_to_freeze(CARD, asked) == layer
+def test_where_to_freeze_is_a_name_a_number_or_a_share(freeze_to: str, layer: str) -> None:
+    assert layer_to_freeze(CARD, freeze_to) == layer
 
 
 def test_an_unknown_layer_is_answered_with_near_names() -> None:
@@ -39,22 +39,22 @@ def test_an_unknown_layer_is_answered_with_near_names() -> None:
         layer_to_freeze(CARD, "layr3")
 
 
-@pytest.mark.parametrize("asked", ["1.5", "-1", "50 %", "%"])
-def test_what_is_no_number_is_no_layer_either(asked: str) -> None:
+@pytest.mark.parametrize("freeze_to", ["1.5", "-1", "50 %", "%"])
+def test_what_is_no_number_is_no_layer_either(freeze_to: str) -> None:
     with pytest.raises(BackboneError, match="has none"):
-        layer_to_freeze(CARD, asked)
+        layer_to_freeze(CARD, freeze_to)
 
 
-@pytest.mark.parametrize("asked", ["pooled", "5", "6", "100%", "150%"])
-def test_freezing_everything_says_what_to_do(asked: str) -> None:
+@pytest.mark.parametrize("freeze_to", ["pooled", "5", "6", "100%", "150%"])
+def test_freezing_everything_says_what_to_do(freeze_to: str) -> None:
     with pytest.raises(UsageError, match=r"leaves no layer of file:net to tune; use --strategy linear"):
-        layer_to_freeze(CARD, asked)
+        layer_to_freeze(CARD, freeze_to)
 
 
-@pytest.mark.parametrize("asked", ["0", "0%", "9%"])
-def test_freezing_nothing_says_what_to_do(asked: str) -> None:
+@pytest.mark.parametrize("freeze_to", ["0", "0%", "9%"])
+def test_freezing_nothing_says_what_to_do(freeze_to: str) -> None:
     with pytest.raises(UsageError, match="leave it out to tune them all"):
-        layer_to_freeze(CARD, asked)
+        layer_to_freeze(CARD, freeze_to)
 
 
 def test_candidates_are_cut_where_the_user_says() -> None:

@@ -158,8 +158,8 @@ def test_regrouping_keeps_every_image_once_and_in_order(sizes: list[int], size: 
     groups = list(regrouped(batches(), size))
     assert all(len(batch) == size for batch, _ in groups)
     assert all(real == size for _, real in groups[:-1])
-    kept = [int(value) for batch, real in groups for value in batch[:real, 0, 0, 0]]
-    assert kept == list(range(sum(sizes)))
+    images = [int(value) for batch, real in groups for value in batch[:real, 0, 0, 0]]
+    assert images == list(range(sum(sizes)))
 
 
 def test_the_error_of_centred_codes() -> None:

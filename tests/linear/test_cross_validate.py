@@ -40,25 +40,25 @@ def converged_margins(x, y, folds, C, loss):
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
 def test_the_chosen_c_is_as_good_as_the_best_of_the_grid(digits, loss):
     x, y, folds = digits
-    found = cross_validate(x, y, folds, n_classes=10, loss=loss, metric="accuracy")
+    result = cross_validate(x, y, folds, n_classes=10, loss=loss, metric="accuracy")
     accuracy = {
         C: (converged_margins(x, y, folds, C, loss).argmax(axis=1) == y).mean()
-        for C in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, found.C)
+        for C in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, result.C)
     }
-    assert accuracy[found.C] >= max(accuracy.values()) - 4.5 / len(y)  # the best of seven is some images too good
-    assert len(found.tried) < 12
+    assert accuracy[result.C] >= max(accuracy.values()) - 4.5 / len(y)  # the best of seven is some images too good
+    assert len(result.tried) < 12
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
 def test_the_rows_are_those_of_the_converged_classifiers_of_the_other_folds(digits, loss):
     x, y, folds = digits
-    found = cross_validate(x, y, folds, n_classes=10, loss=loss, metric="accuracy", Cs=(0.01,))
+    result = cross_validate(x, y, folds, n_classes=10, loss=loss, metric="accuracy", Cs=(0.01,))
     expected = converged_margins(x, y, folds, 0.01, loss)
-    assert found.C == 0.01
-    assert found.margins.dtype == found.probabilities.dtype == np.float32
-    assert (found.margins.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.995
-    assert np.abs(found.margins - expected).mean() < 0.02 * np.abs(expected).mean()
-    np.testing.assert_array_equal(found.probabilities, softmax(found.margins, found.temperature))
+    assert result.C == 0.01
+    assert result.margins.dtype == result.probabilities.dtype == np.float32
+    assert (result.margins.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.995
+    assert np.abs(result.margins - expected).mean() < 0.02 * np.abs(expected).mean()
+    np.testing.assert_array_equal(result.probabilities, softmax(result.margins, result.temperature))
 
 
 @pytest.mark.parametrize("metric", get_args(Metric))
@@ -66,11 +66,11 @@ def test_the_metric_rules_the_choice(digits, metric):
     x, y, folds = digits
     rare = (y < 5) | (np.arange(len(y)) % 7 == 0)
     x, y, folds = x[rare], y[rare], folds[rare]
-    found = cross_validate(x, y, folds, n_classes=10, loss="softmax", metric=metric)
-    assert min(found.tried, key=found.tried.__getitem__) == pytest.approx(found.C) or (
-        found.tried[found.C] == min(found.tried.values())
+    result = cross_validate(x, y, folds, n_classes=10, loss="softmax", metric=metric)
+    assert min(result.tried, key=result.tried.__getitem__) == pytest.approx(result.C) or (
+        result.tried[result.C] == min(result.tried.values())
     )
-    assert mean_loss(metric, y, found.probabilities) == pytest.approx(found.tried[found.C], abs=0.01)
+    assert mean_loss(metric, y, result.probabilities) == pytest.approx(result.tried[result.C], abs=0.01)
 
 
 def test_images_of_a_fold_do_not_touch_their_own_rows(digits):
@@ -99,18 +99,18 @@ def test_a_class_absent_from_a_fold_has_valid_probabilities(loss):
     rng = np.random.default_rng(0)
     y = np.concatenate([np.repeat([0, 1], 30), [2, 3]])  # 2 and 3 have one image each
     x = rng.standard_normal((len(y), 80)) + 2 * np.eye(4, 80)[y]
-    found = cross_validate(x, y, folds_of(y), n_classes=5, loss=loss, metric="log-loss")
-    assert found.probabilities.shape == (len(y), 5)
-    assert np.isfinite(found.margins).all()
-    assert (found.probabilities > 0).all()
-    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
-    assert found.probabilities[y > 1, y[y > 1]].max() < 0.5  # never seen, never believed
+    result = cross_validate(x, y, folds_of(y), n_classes=5, loss=loss, metric="log-loss")
+    assert result.probabilities.shape == (len(y), 5)
+    assert np.isfinite(result.margins).all()
+    assert (result.probabilities > 0).all()
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert result.probabilities[y > 1, y[y > 1]].max() < 0.5  # never seen, never believed
 
 
 def test_classes_of_one_image_each_have_a_classifier_and_no_choice():
     x = np.random.default_rng(0).standard_normal((6, 30))
-    found = cross_validate(x, np.arange(6), np.arange(6) % 3, n_classes=6, loss="softmax", metric="accuracy")
-    weight, bias = refit(x, np.arange(6), n_classes=6, loss="softmax", C=max(found.C, 1e-2))
+    result = cross_validate(x, np.arange(6), np.arange(6) % 3, n_classes=6, loss="softmax", metric="accuracy")
+    weight, bias = refit(x, np.arange(6), n_classes=6, loss="softmax", C=max(result.C, 1e-2))
     assert ((x @ weight.T + bias).argmax(axis=1) == np.arange(6)).all()
 
 
@@ -133,16 +133,16 @@ def test_weights_rule_the_fit(digits):
     arguments = {"n_classes": 10, "loss": "softmax", "metric": "accuracy", "Cs": (1e-3,)}
     plain = cross_validate(x, y, folds, **arguments)
     weighted = cross_validate(x, y, folds, sample_weight=np.where(y == 8, 100.0, 1.0), **arguments)
-    recall = [(found.probabilities.argmax(axis=1) == y)[y == 8].mean() for found in (plain, weighted)]
+    recall = [(result.probabilities.argmax(axis=1) == y)[y == 8].mean() for result in (plain, weighted)]
     assert recall[1] > recall[0] + 0.05
 
 
 def test_the_path_stops_once_the_figures_have_fallen(digits):
     x, y, folds = digits
     x = x + np.random.default_rng(0).normal(0, 12, x.shape).astype(np.float32)
-    found = cross_validate(x, y, folds, n_classes=10, loss="softmax", metric="accuracy", refine=False)
-    assert max(found.tried) < 1e5
-    assert max(found.tried) > found.C
+    result = cross_validate(x, y, folds, n_classes=10, loss="softmax", metric="accuracy", refine=False)
+    assert max(result.tried) < 1e5
+    assert max(result.tried) > result.C
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])
@@ -151,11 +151,11 @@ def test_the_path_goes_on_where_so_small_a_c_learns_nothing_from_so_few_images(l
     y = np.arange(36) % 3
     codes = np.random.default_rng(0).normal(0, 0.2, (36, 24)) + 2 * np.eye(3, 24)[y]
     for n_folds in (2, 5):
-        found = cross_validate(
+        result = cross_validate(
             codes.astype(np.float32), y, folds_of(y, n_folds=n_folds), n_classes=3, loss=loss, metric="accuracy",
             normalise=normalise,
         )  # fmt: skip
-        assert (found.probabilities.argmax(axis=1) == y).mean() > 0.9
+        assert (result.probabilities.argmax(axis=1) == y).mean() > 0.9
 
 
 @pytest.mark.parametrize("normalise", ["standard", "l2"])

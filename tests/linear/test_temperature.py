@@ -13,10 +13,10 @@ def test_it_is_the_one_of_least_log_loss(true_temperature):
     rng = np.random.default_rng(0)
     margins = rng.standard_normal((4000, 5)).astype(np.float32) * 3
     y = (np.log(softmax(margins, true_temperature) + 1e-30) + rng.gumbel(size=margins.shape)).argmax(axis=1)
-    found = fit_temperature(margins, y)
+    temperature = fit_temperature(margins, y)
     least = minimize_scalar(lambda u: mean_loss("log-loss", y, softmax(margins, np.exp(u))), bounds=(-9, 9)).fun
-    assert mean_loss("log-loss", y, softmax(margins, found)) < least + 1e-3
-    assert 0.5 < found / true_temperature < 2
+    assert mean_loss("log-loss", y, softmax(margins, temperature)) < least + 1e-3
+    assert 0.5 < temperature / true_temperature < 2
 
 
 def test_margins_that_are_never_wrong_do_not_make_certain():

@@ -49,16 +49,16 @@ def truth_of(run: Run) -> dict[str, str]:
 
 def test_each_run_has_the_score_of_its_own_test_and_the_better_one_leads(pair: tuple[Run, Run]) -> None:
     first, second = pair
-    found = graftwork.compare([first.folder, second.folder])
-    assert [row.label for row in found.rows] == [first.folder, second.folder]
-    assert [row.score for row in found.rows] == pytest.approx([first.test.score.value, second.test.score.value])
-    assert [(row.low, row.high) for row in found.rows] == [
+    comparison = graftwork.compare([first.folder, second.folder])
+    assert [row.label for row in comparison.rows] == [first.folder, second.folder]
+    assert [row.score for row in comparison.rows] == pytest.approx([first.test.score.value, second.test.score.value])
+    assert [(row.low, row.high) for row in comparison.rows] == [
         (t.score.low, t.score.high) for t in (first.test, second.test)
     ]
     assert second.test.score.value > first.test.score.value
-    assert found.rows[1].deficit == 0
-    assert found.rows[0].deficit == pytest.approx(second.test.score.value - first.test.score.value)
-    assert found.rows[0].beaten
+    assert comparison.rows[1].deficit == 0
+    assert comparison.rows[0].deficit == pytest.approx(second.test.score.value - first.test.score.value)
+    assert comparison.rows[0].beaten
 
 
 def test_the_interval_of_the_difference_is_that_of_the_paired_bootstrap_computed_exactly(
@@ -66,7 +66,7 @@ def test_the_interval_of_the_difference_is_that_of_the_paired_bootstrap_computed
 ) -> None:
     first, second = pair
     truth, one, two = truth_of(first), said_of(first), said_of(second)
-    sums = []  # of each class, how likely each sum of differences is when as many images are drawn anew
+    sums = []  # per class, the probability of each sum of differences over as many images drawn with replacement
     for name in first.classes:
         images = [digest for digest in truth if truth[digest] == name]
         gains = [(two[d] == name) - (one[d] == name) for d in images]
@@ -83,25 +83,25 @@ def test_the_interval_of_the_difference_is_that_of_the_paired_bootstrap_computed
 
 
 def test_recall_of_each_class_is_counted_by_run(pair: tuple[Run, Run]) -> None:
-    found = graftwork.compare([run.folder for run in pair])
-    assert found.classes == pair[0].classes
-    for run, shares in zip(pair, found.recall, strict=True):
+    comparison = graftwork.compare([run.folder for run in pair])
+    assert comparison.classes == pair[0].classes
+    for run, shares in zip(pair, comparison.recall, strict=True):
         truth, said = truth_of(run), said_of(run)
-        for name, share in zip(found.classes, shares, strict=True):
+        for name, share in zip(comparison.classes, shares, strict=True):
             images = [digest for digest in truth if truth[digest] == name]
             assert (share.hits, share.of) == (sum(said[d] == name for d in images), len(images))
 
 
 def test_the_images_that_changed_are_named_gained_ones_first(pair: tuple[Run, Run]) -> None:
     first, second = pair
-    found = graftwork.compare([first.folder, second.folder])
+    comparison = graftwork.compare([first.folder, second.folder])
     digest = dict(zip(first.images.names, first.images.digests, strict=True))
     truth, one, two = truth_of(first), said_of(first), said_of(second)
-    assert {digest[change.name] for change in found.changed} == {d for d in truth if one[d] != two[d]}
-    for change in found.changed:
+    assert {digest[change.name] for change in comparison.changed} == {d for d in truth if one[d] != two[d]}
+    for change in comparison.changed:
         d = digest[change.name]
         assert (change.label, change.first, change.second) == (truth[d], one[d], two[d])
-    gained = [change.second == change.label for change in found.changed]
+    gained = [change.second == change.label for change in comparison.changed]
     assert gained == sorted(gained, reverse=True)
     assert any(gained)
 
@@ -109,50 +109,50 @@ def test_the_images_that_changed_are_named_gained_ones_first(pair: tuple[Run, Ru
 def test_the_order_in_which_runs_are_named_changes_no_figure(pair: tuple[Run, Run]) -> None:
     folders = [run.folder for run in pair]
     there, back = graftwork.compare(folders), graftwork.compare(folders[::-1])
-    figures = [[(row.label, row.score, row.deficit) for row in found.rows] for found in (there, back)]
+    figures = [[(row.label, row.score, row.deficit) for row in comparison.rows] for comparison in (there, back)]
     assert figures[0] == figures[1][::-1]
     assert there.recall == back.recall[::-1]
     assert len(there.changed) == len(back.changed)
 
 
-def test_three_runs_stand_in_one_table(pair: tuple[Run, Run], tmp_path: Path) -> None:
+def test_three_runs_are_in_one_table(pair: tuple[Run, Run], tmp_path: Path) -> None:
     shutil.copytree(pair[0].folder, tmp_path / "again")
-    found = graftwork.compare([pair[0].folder, pair[1].folder, tmp_path / "again"])
-    assert len(found.rows) == len(found.recall) == 3
-    assert found.rows[2].score == found.rows[0].score
-    assert found.rows[2].deficit == found.rows[0].deficit
+    comparison = graftwork.compare([pair[0].folder, pair[1].folder, tmp_path / "again"])
+    assert len(comparison.rows) == len(comparison.recall) == 3
+    assert comparison.rows[2].score == comparison.rows[0].score
+    assert comparison.rows[2].deficit == comparison.rows[0].deficit
 
 
 def test_the_command_prints_the_table_and_the_images(pair: tuple[Run, Run], graft) -> None:
     first, second = pair
-    found = graftwork.compare([first.folder, second.folder])
+    comparison = graftwork.compare([first.folder, second.folder])
     answer = graft("compare", first.folder, second.folder)
     assert answer.code == 0
     for figure in (f"{100 * first.test.score.value:.1f} %", f"{100 * second.test.score.value:.1f} %"):
         assert figure in answer.out
-    row = found.rows[0]
+    row = comparison.rows[0]
     assert f"{100 * row.deficit:.1f} *" in answer.out
     assert f"{100 * row.deficit_low:.1f} to {100 * row.deficit_high:.1f}" in answer.out
     recall = next(line for line in answer.out.splitlines() if line.startswith("│ ant "))
     assert [cell.strip() for cell in recall.strip("│").split("│")] == [
-        "ant", *(f"{100 * shares[0].hits / shares[0].of:.0f} %" for shares in found.recall)
+        "ant", *(f"{100 * shares[0].hits / shares[0].of:.0f} %" for shares in comparison.recall)
     ]  # fmt: skip
-    assert f"{len(found.changed)} images are predicted differently by the first two runs" in answer.out
-    change = found.changed[0]
+    assert f"{len(comparison.changed)} images are predicted differently by the first two runs" in answer.out
+    change = comparison.changed[0]
     assert f"  {change.name}: {change.first} -> {change.second} (true class: {change.label})" in answer.out
 
 
 def test_the_command_gives_programs_the_same_figures(pair: tuple[Run, Run], graft) -> None:
     folders = [run.folder for run in pair]
     answer = graft("compare", *folders, "--json")
-    found = graftwork.compare(folders)
+    comparison = graftwork.compare(folders)
     plain = json.loads(answer.out)
     assert plain["metric"] == "accuracy"
-    assert [row["deficit_high"] for row in plain["rows"]] == [row.deficit_high for row in found.rows]
+    assert [row["deficit_high"] for row in plain["rows"]] == [row.deficit_high for row in comparison.rows]
     assert [[share["hits"] for share in shares] for shares in plain["recall"]] == [
-        [share.hits for share in shares] for shares in found.recall
+        [share.hits for share in shares] for shares in comparison.recall
     ]
-    assert plain["changed"] == [dataclasses.asdict(change) for change in found.changed]
+    assert plain["changed"] == [dataclasses.asdict(change) for change in comparison.changed]
 
 
 def test_one_run_cannot_be_compared(pair: tuple[Run, Run], graft) -> None:

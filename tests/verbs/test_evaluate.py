@@ -24,7 +24,7 @@ FRESH, EXACT, NEAR = 30, 4, 6
 def first(
     tiny: Path, random_network: dict[str, object], shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
-    """A run that reads most images right and some wrong."""
+    """A run that classifies most images correctly, and some not."""
     folder = tmp_path_factory.mktemp("evaluated")
     return graftwork.train(tiny, output=folder / "run", layer="blocks.4", **random_network)
 
@@ -47,7 +47,7 @@ def mixed(first: Run, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="module")
-def found(first: Run, mixed: Path) -> Evaluation:
+def evaluation(first: Run, mixed: Path) -> Evaluation:
     return graftwork.evaluate(first.folder, mixed)
 
 
@@ -55,28 +55,28 @@ def new_in(mixed: Path) -> list[Path]:
     return sorted(set(mixed.rglob("*.png")) - set(mixed.rglob("old-*")))
 
 
-def share_right(run: Run, paths: list[Path]) -> float:
-    told = graftwork.load(run.folder).predict(paths)
-    return float(np.mean([p.label == path.parent.name for p, path in zip(told, paths, strict=True)]))
+def share_correct(run: Run, paths: list[Path]) -> float:
+    predictions = graftwork.load(run.folder).predict(paths)
+    return float(np.mean([p.label == path.parent.name for p, path in zip(predictions, paths, strict=True)]))
 
 
 def test_images_trained_on_are_found_as_files_and_as_jpeg_and_scored_apart(
-    first: Run, mixed: Path, found: Evaluation
+    first: Run, mixed: Path, evaluation: Evaluation
 ) -> None:
-    assert (found.exact, found.near) == (EXACT, NEAR)
-    assert found.fresh.images == FRESH
-    assert found.trained_on is not None
-    assert found.trained_on.images == EXACT + NEAR
+    assert (evaluation.exact, evaluation.near) == (EXACT, NEAR)
+    assert evaluation.fresh.images == FRESH
+    assert evaluation.trained_on is not None
+    assert evaluation.trained_on.images == EXACT + NEAR
     old, new = sorted(mixed.rglob("old-*")), new_in(mixed)
-    assert found.fresh.value == pytest.approx(share_right(first, new))
-    assert found.trained_on.value == pytest.approx(share_right(first, old))
-    assert found.fresh.value < found.trained_on.value
+    assert evaluation.fresh.value == pytest.approx(share_correct(first, new))
+    assert evaluation.trained_on.value == pytest.approx(share_correct(first, old))
+    assert evaluation.fresh.value < evaluation.trained_on.value
 
 
-def test_recall_and_precision_are_of_the_new_images_alone(first: Run, mixed: Path, found: Evaluation) -> None:
+def test_recall_and_precision_are_of_the_new_images_alone(first: Run, mixed: Path, evaluation: Evaluation) -> None:
     new = new_in(mixed)
     said = [p.label for p in graftwork.load(first.folder).predict(new)]
-    for name, recall, precision in zip(found.classes, found.recall, found.precision, strict=True):
+    for name, recall, precision in zip(evaluation.classes, evaluation.recall, evaluation.precision, strict=True):
         hits = sum(label == name == path.parent.name for label, path in zip(said, new, strict=True))
         assert (recall.hits, recall.of) == (hits, FRESH // 3)
         assert (precision.hits, precision.of) == (hits, said.count(name))
@@ -88,9 +88,9 @@ def test_images_that_tested_the_model_are_not_images_that_it_was_trained_on(
     for name in images_of(first, "test"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(tiny / name, tmp_path / name)
-    found = graftwork.evaluate(first.folder, tmp_path)
-    assert (found.exact, found.near, found.trained_on) == (0, 0, None)
-    assert found.fresh.value == first.test.score.value
+    evaluation = graftwork.evaluate(first.folder, tmp_path)
+    assert (evaluation.exact, evaluation.near, evaluation.trained_on) == (0, 0, None)
+    assert evaluation.fresh.value == first.test.score.value
 
 
 def test_a_model_fitted_on_every_image_was_trained_on_those_that_tested_it(
@@ -101,9 +101,9 @@ def test_a_model_fitted_on_every_image_was_trained_on_those_that_tested_it(
     data = write_tiny_images(tmp_path / "data", per_class=4, seed=7)
     for name in tests:
         shutil.copy(tiny / name, data / name.replace("/", "/tested-"))
-    found = graftwork.evaluate(run.folder, data)
-    assert found.exact == len(tests) == 12
-    assert found.fresh.images == 12
+    evaluation = graftwork.evaluate(run.folder, data)
+    assert evaluation.exact == len(tests) == 12
+    assert evaluation.fresh.images == 12
     with pytest.raises(DataError, match="it was trained on all of them"):
         graftwork.evaluate(run.folder, tiny)
 
@@ -112,9 +112,9 @@ def test_where_measurements_are_no_longer_cached_near_duplicates_are_not_searche
     first: Run, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graft
 ) -> None:
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "empty"))
-    found = graftwork.evaluate(first.folder, mixed)
-    assert (found.exact, found.near) == (EXACT, None)
-    assert found.fresh.images == FRESH + NEAR
+    evaluation = graftwork.evaluate(first.folder, mixed)
+    assert (evaluation.exact, evaluation.near) == (EXACT, None)
+    assert evaluation.fresh.images == FRESH + NEAR
     assert "near-duplicates of training images were not searched" in graft("evaluate", first.folder, mixed).out
 
 
@@ -123,24 +123,24 @@ def test_a_class_that_the_model_does_not_know_is_named(first: Run, tmp_path: Pat
         graftwork.evaluate(first.folder, write_tiny_images(tmp_path, classes=("ant", "wasp"), per_class=3))
 
 
-def test_the_command_prints_both_scores(first: Run, mixed: Path, found: Evaluation, graft) -> None:
+def test_the_command_prints_both_scores(first: Run, mixed: Path, evaluation: Evaluation, graft) -> None:
     answer = graft("evaluate", first.folder, mixed, "--quiet")
     assert answer.code == 0
     lines = answer.out.splitlines()
     fresh = next(line for line in lines if f"accuracy on {FRESH} new images" in line)
-    assert f": {100 * found.fresh.value:.1f} % (95 % interval {100 * found.fresh.low:.1f} to" in fresh
+    assert f": {100 * evaluation.fresh.value:.1f} % (95 % interval {100 * evaluation.fresh.low:.1f} to" in fresh
     old = next(line for line in lines if f"accuracy on {EXACT + NEAR} images that it was trained on" in line)
-    assert f": {100 * found.trained_on.value:.1f} %" in old
+    assert f": {100 * evaluation.trained_on.value:.1f} %" in old
     plain = json.loads(graft("evaluate", first.folder, mixed, "--quiet", "--json").out)
     assert (plain["exact"], plain["near"]) == (EXACT, NEAR)
-    assert plain["fresh"]["low"] == found.fresh.low
+    assert plain["fresh"]["low"] == evaluation.fresh.low
 
 
 def test_at_least_exits_with_1_when_the_lower_bound_is_below_and_with_0_when_not(
-    first: Run, mixed: Path, found: Evaluation, graft
+    first: Run, mixed: Path, evaluation: Evaluation, graft
 ) -> None:
-    below, above = f"{found.fresh.low - 0.001:.4f}", f"{found.fresh.low + 0.001:.4f}"
-    assert float(above) < found.fresh.value  # the lower bound decides, not the score
+    below, above = f"{evaluation.fresh.low - 0.001:.4f}", f"{evaluation.fresh.low + 0.001:.4f}"
+    assert float(above) < evaluation.fresh.value  # the lower bound decides, not the score
     holds = graft("evaluate", first.folder, mixed, "--at-least", below)
     assert (holds.code, f"at least {below}: holds" in holds.out) == (0, True)
     fails = graft("evaluate", first.folder, mixed, "--at-least", above)

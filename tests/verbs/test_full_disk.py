@@ -54,10 +54,12 @@ def test_a_whole_run_that_is_run_again_stays_whole(
     shutil.copytree(whole.folder, folder)
     before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     full(name)
-    with pytest.raises(StorageError, match="No space left on device; free some space or choose another place") as told:
+    with pytest.raises(
+        StorageError, match="No space left on device; free some space or choose another place"
+    ) as raised:
         graftwork.train(tiny, output=folder, **random_network)
-    assert "\n" not in str(told.value)
-    assert name in str(told.value) or name in ("head.safetensors", "manifest.json")  # these are told by their folder
+    assert "\n" not in str(raised.value)
+    assert name in str(raised.value) or name in ("head.safetensors", "manifest.json")  # the message names their folder
     assert {path for path in folder.rglob("*") if path.is_file()} - {folder / "clock.json", folder / ".lock"} == {
         *before
     } - {folder / "clock.json", folder / ".lock"}
@@ -89,8 +91,8 @@ def test_the_command_says_so_in_one_line_and_exits_with_1(
     tiny: Path, tmp_path: Path, random_network: dict[str, object], full: Callable[[str], None], graft
 ) -> None:
     full("run.json")
-    asked = [word for name, value in random_network.items() for word in (f"--{name}", value)]
-    answer = graft("train", tiny, "-o", tmp_path / "run", "--quiet", *asked)
+    options = [word for name, value in random_network.items() for word in (f"--{name}", value)]
+    answer = graft("train", tiny, "-o", tmp_path / "run", "--quiet", *options)
     assert answer.code == 1
     assert answer.err == f"graft: {tmp_path / 'run' / 'run.json'} must be writable, but: No space left on device; " \
         "free some space or choose another place (-o, GRAFTWORK_CACHE, GRAFTWORK_HOME)\n"  # fmt: skip

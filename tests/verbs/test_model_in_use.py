@@ -65,17 +65,17 @@ def test_an_array_that_is_no_picture_is_refused_with_what_to_do(model: graftwork
         model.predict(np.zeros((8, 8, 3)))
 
 
-def test_eight_threads_are_told_what_one_is_told(model: graftwork.Model, tiny: Path) -> None:
+def test_eight_threads_get_the_probabilities_that_one_gets(model: graftwork.Model, tiny: Path) -> None:
     paths = sorted(tiny.rglob("*.png"))
     expected = model.probabilities(paths)
     shares = [np.arange(first, len(paths), 8) for first in range(8)] * 3
 
-    def tell(rows: np.ndarray) -> np.ndarray:
+    def classify(rows: np.ndarray) -> np.ndarray:
         return model.probabilities([paths[row] for row in rows])
 
     with ThreadPoolExecutor(8) as pool:
-        for rows, found in zip(shares, pool.map(tell, shares), strict=True):
-            np.testing.assert_array_equal(found, expected[rows])
+        for rows, probabilities in zip(shares, pool.map(classify, shares), strict=True):
+            np.testing.assert_array_equal(probabilities, expected[rows])
 
 
 def test_the_network_runs_one_call_at_a_time(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,14 +99,16 @@ def test_a_slim_model_leaves_the_body_out_and_says_what_is_missing_where_the_bac
     tiny: Path, tmp_path: Path, shared_cache: Path
 ) -> None:
     backbone = write_tiny_backbone(tmp_path / "network")
-    asked = {"backbone": str(backbone), "strategy": "linear", "loss": "softmax", "layer": "blocks.3"}
-    run = graftwork.train(tiny, output=tmp_path / "run", slim=True, **asked)
+    options = {"backbone": str(backbone), "strategy": "linear", "loss": "softmax", "layer": "blocks.3"}
+    run = graftwork.train(tiny, output=tmp_path / "run", slim=True, **options)
     folder = tmp_path / "run" / "model"
     assert not (folder / "body.safetensors").exists()
     assert "body.safetensors" not in json.loads((folder / "manifest.json").read_text())["sha256"]
     paths = [tiny / run.images.names[row] for row in run.test.rows]
     np.testing.assert_allclose(graftwork.load(folder).probabilities(paths), run.test.probabilities, atol=2e-3)
-    shutil.rmtree(folder / "engine", ignore_errors=True)  # as where OpenVINO cannot be had: the network is made anew
+    shutil.rmtree(
+        folder / "engine", ignore_errors=True
+    )  # as where OpenVINO is not installed: the network is built again
     np.testing.assert_allclose(graftwork.load(folder).probabilities(paths), run.test.probabilities, atol=2e-3)
     backbone.unlink()
     with pytest.raises(BackboneError, match=r"test_efficientnet\.safetensors") as refused:
@@ -116,8 +118,8 @@ def test_a_slim_model_leaves_the_body_out_and_says_what_is_missing_where_the_bac
 
 def test_a_model_that_is_not_slim_needs_no_backbone(tiny: Path, tmp_path: Path, shared_cache: Path) -> None:
     backbone = write_tiny_backbone(tmp_path / "network")
-    asked = {"backbone": str(backbone), "strategy": "linear", "loss": "softmax", "layer": "blocks.3"}
-    run = graftwork.train(tiny, output=tmp_path / "run", **asked)
+    options = {"backbone": str(backbone), "strategy": "linear", "loss": "softmax", "layer": "blocks.3"}
+    run = graftwork.train(tiny, output=tmp_path / "run", **options)
     backbone.unlink()
     shutil.rmtree(tmp_path / "run" / "model" / "engine", ignore_errors=True)
     paths = [tiny / run.images.names[row] for row in run.test.rows]

@@ -52,12 +52,12 @@ def test_an_empty_folder_is_one_line_and_exit_1(run: Run, tmp_path: Path) -> Non
 
 def test_an_empty_folder_does_not_keep_the_others_from_being_predicted(run: Run, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    told: list[str] = []
+    failed: list[str] = []
     images = [tmp_path / "empty", tiny / "ant"]
-    found = list(graftwork.predict(run.folder, images, on_error=lambda name, _: told.append(name)))
-    assert told == [str(tmp_path / "empty")]
-    assert len(found) == 20
-    assert Path(found[0].name).is_file()
+    predictions = list(graftwork.predict(run.folder, images, on_error=lambda name, _: failed.append(name)))
+    assert failed == [str(tmp_path / "empty")]
+    assert len(predictions) == 20
+    assert Path(predictions[0].name).is_file()
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-8:strict", "ascii"])

@@ -65,10 +65,10 @@ def test_no_more_classes_are_named_than_there_are(run: Run, paths: list[Path], g
     assert len(json.loads(line)["top"]) == len(run.classes)
 
 
-def test_json_lines_hold_what_python_is_told(run: Run, paths: list[Path], graft) -> None:
+def test_json_lines_hold_what_python_returns(run: Run, paths: list[Path], graft) -> None:
     answer = graft("predict", run.folder, *paths, "--top", 3, "--format", "jsonl", "--novelty-rate", 0.1)
-    told = graftwork.predict(run.folder, paths, top=3, novelty_rate=0.1)
-    for line, prediction in zip(answer.out.splitlines(), told, strict=True):
+    predictions = graftwork.predict(run.folder, paths, top=3, novelty_rate=0.1)
+    for line, prediction in zip(answer.out.splitlines(), predictions, strict=True):
         plain = json.loads(line)
         assert (plain["name"], plain["label"]) == (prediction.name, prediction.label)
         assert [tuple(pair) for pair in plain["top"]] == list(prediction.top)

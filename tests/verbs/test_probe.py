@@ -1,4 +1,4 @@
-"""``probe``: what every layer reads, and what that means."""
+"""``probe``: the score of every layer, and what that means."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def of(probe: Probe, code: str) -> Finding | None:
 
 
 @pytest.fixture(scope="module")
-def found(tiny: Path, random_network: dict[str, object], shared_cache: Path) -> Probe:
+def probe(tiny: Path, random_network: dict[str, object], shared_cache: Path) -> Probe:
     return graftwork.probe(tiny, backbone=random_network["backbone"])
 
 
@@ -38,39 +38,39 @@ def turned(tmp_path: Path) -> Path:
     return tmp_path / "turned"
 
 
-def test_every_layer_and_all_of_them_together_are_read_on_the_develop_part(found: Probe) -> None:
-    layers = [tap.name for tap in found.card.taps]
-    assert [trial.candidate.taps for trial in found.trials] == [*((name,) for name in layers), tuple(layers)]
-    assert (found.on, found.images) == ("develop", 48)
+def test_every_layer_and_all_of_them_together_are_scored_on_the_develop_part(probe: Probe) -> None:
+    layers = [tap.name for tap in probe.card.taps]
+    assert [trial.candidate.taps for trial in probe.trials] == [*((name,) for name in layers), tuple(layers)]
+    assert (probe.on, probe.images) == ("develop", 48)
 
 
-def test_a_baseline_within_three_points_of_the_winner_is_a_shortcut(found: Probe) -> None:
-    nearest = max(found.verdict.baselines, key=lambda row: row.score)
-    winner = found.verdict.rows[found.verdict.chosen]
+def test_a_baseline_within_three_points_of_the_winner_is_a_shortcut(probe: Probe) -> None:
+    nearest = max(probe.verdict.baselines, key=lambda row: row.score)
+    winner = probe.verdict.rows[probe.verdict.chosen]
     assert winner.score - nearest.score < 0.03
-    said = of(found, "G301")
-    assert said is not None
-    assert said.severity == "warning"
-    assert said.because.startswith(f"{nearest.label} alone scores {100 * nearest.score:.1f} %")
+    shortcut = of(probe, "G301")
+    assert shortcut is not None
+    assert shortcut.severity == "warning"
+    assert shortcut.because.startswith(f"{nearest.label} alone scores {100 * nearest.score:.1f} %")
 
 
-def test_where_only_the_network_reads_the_images_no_shortcut_is_said(
+def test_where_only_the_network_classifies_the_images_no_shortcut_is_reported(
     turned: Path, random_network: dict[str, object]
 ) -> None:
-    found = graftwork.probe(turned, backbone=random_network["backbone"])
-    winner = found.verdict.rows[found.verdict.chosen]
-    assert winner.score - max(row.score for row in found.verdict.baselines) > 0.03
-    assert of(found, "G301") is None
+    probe = graftwork.probe(turned, backbone=random_network["backbone"])
+    winner = probe.verdict.rows[probe.verdict.chosen]
+    assert winner.score - max(row.score for row in probe.verdict.baselines) > 0.03
+    assert of(probe, "G301") is None
 
 
-def test_an_earlier_layer_that_reads_better_than_the_last_is_said(found: Probe) -> None:
-    rows = {trial.candidate.taps: row.score for trial, row in zip(found.trials, found.verdict.rows, strict=True)}
+def test_an_earlier_layer_that_scores_higher_than_the_last_is_reported(probe: Probe) -> None:
+    rows = {trial.candidate.taps: row.score for trial, row in zip(probe.trials, probe.verdict.rows, strict=True)}
     single = {taps: score for taps, score in rows.items() if len(taps) == 1}
     gain = max(single.values()) - single[("pooled",)]
     assert gain > 0.1
-    said = of(found, "G303")
-    assert said is not None
-    assert f"is {100 * gain:.1f} points above the last layer" in said.because
+    earlier = of(probe, "G303")
+    assert earlier is not None
+    assert f"is {100 * gain:.1f} points above the last layer" in earlier.because
 
 
 def test_a_run_says_the_same_of_its_layers(tiny: Path, tmp_path: Path, random_network: dict[str, object]) -> None:
@@ -80,16 +80,16 @@ def test_a_run_says_the_same_of_its_layers(tiny: Path, tmp_path: Path, random_ne
 
 
 def test_the_command_prints_what_it_found_above_the_table_and_all_of_it_to_programs(
-    found: Probe, tiny: Path, random_network: dict[str, object], tmp_path: Path, graft: Callable[..., object]
+    probe: Probe, tiny: Path, random_network: dict[str, object], tmp_path: Path, graft: Callable[..., object]
 ) -> None:
-    asked = (tiny, "--backbone", random_network["backbone"], "--quiet")
-    answer = graft("probe", *asked, "--plot", tmp_path / "layers.html")
+    arguments = (tiny, "--backbone", random_network["backbone"], "--quiet")
+    answer = graft("probe", *arguments, "--plot", tmp_path / "layers.html")
     assert answer.code == 0
     assert answer.out.index("warning G301 a shortcut may carry the result") < answer.out.index("out of fold")
     assert "note G303 " in answer.out
     assert "blocks.3, softmax" in answer.out
     assert "<html" in (tmp_path / "layers.html").read_text(encoding="utf-8").lower()
-    plain = json.loads(graft("probe", *asked, "--json").out)
+    plain = json.loads(graft("probe", *arguments, "--json").out)
     assert (plain["on"], plain["images"]) == ("develop", 48)
-    assert [row["score"] for row in plain["verdict"]["rows"]] == [row.score for row in found.verdict.rows]
+    assert [row["score"] for row in plain["verdict"]["rows"]] == [row.score for row in probe.verdict.rows]
     assert {"G301", "G303"} <= {finding["code"] for finding in plain["findings"]}

@@ -168,11 +168,11 @@ def test_nested_cross_validation_tests_every_image_once(tiny, tmp_path, small):
 def test_nested_cross_validation_is_refused_where_a_test_part_came_with_the_data(tmp_path, small, listener):
     for part, seed in (("train", 1), ("test", 2)):
         write_tiny_images(tmp_path / "data" / part, per_class=8, seed=seed)
-    for verb, asked in ((train, {**small, "output": tmp_path / "cv"}), (graftwork.probe, {})):
+    for verb, options in ((train, {**small, "output": tmp_path / "cv"}), (graftwork.probe, {})):
         with pytest.raises(
             UsageError, match=r"data comes with a test part of its own: leave out --test, or give the tr"
         ):
-            verb(tmp_path / "data", test="cv", **asked)
+            verb(tmp_path / "data", test="cv", **options)
     given = train(tmp_path / "data", output=tmp_path / "given", test=0.5, listener=listener, **small)
     assert given.test.how == "given test part"
     assert any(

@@ -1,4 +1,5 @@
-"""A run with fine-tunings: who competes, what is kept, what the clock allows, and what a saved model says."""
+"""A run with fine-tunings: which candidates compete, what is saved, what the time limit allows, and what a saved
+model predicts."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def tuned_run(settings: dict[str, object], tiny: Path, tmp_path_factory: pytest.
         return graftwork.train(tiny, output=tmp_path_factory.mktemp("runs") / "tuned", tolerance=0, lr=3e-3, **settings)
 
 
-def test_every_candidate_stands_in_the_record(tuned_run: Run) -> None:
+def test_every_candidate_is_in_the_record(tuned_run: Run) -> None:
     plans = [trial.candidate.plan for trial in tuned_run.trials]
     recipes = [plan for plan in plans if isinstance(plan, Recipe)]
     assert any(isinstance(plan, Linear) for plan in plans)
@@ -52,14 +53,14 @@ def test_every_candidate_stands_in_the_record(tuned_run: Run) -> None:
     assert read_run(Path(tuned_run.folder)).verdict == tuned_run.verdict
 
 
-def test_halving_drops_some_and_runs_others_on_all_folds(tuned_run: Run) -> None:
+def test_halving_eliminates_some_and_runs_others_on_all_folds(tuned_run: Run) -> None:
     recipes = [trial for trial in tuned_run.trials if trial.candidate.plan.kind != "linear"]
-    whole = [trial for trial in recipes if trial.ended == "completed"]
-    dropped = [trial for trial in recipes if trial.ended == "eliminated"]
-    assert whole
-    assert dropped
-    assert all(trial.run.all() for trial in whole)
-    assert all(0 < trial.run.mean() < 0.5 for trial in dropped)
+    completed = [trial for trial in recipes if trial.ended == "completed"]
+    eliminated = [trial for trial in recipes if trial.ended == "eliminated"]
+    assert completed
+    assert eliminated
+    assert all(trial.run.all() for trial in completed)
+    assert all(0 < trial.run.mean() < 0.5 for trial in eliminated)
     assert all(len(trial.curve) == 2 for trial in recipes)
     assert tuned_run.trials[tuned_run.verdict.chosen].ended == "completed"
 
@@ -70,7 +71,7 @@ def test_report_shows_every_fine_tuning(tuned_run: Run) -> None:
         assert trial.candidate.label in page
 
 
-def test_work_of_a_whole_run_is_dropped(tuned_run: Run) -> None:
+def test_the_work_folder_of_a_completed_run_is_deleted(tuned_run: Run) -> None:
     assert not (Path(tuned_run.folder) / "work").exists()
 
 
@@ -90,7 +91,7 @@ def test_a_tuned_model_predicts_in_another_folder_what_was_tested(
     paths = [tiny / run.images.names[row] for row in run.test.rows]
     np.testing.assert_allclose(model.probabilities(paths), run.test.probabilities, atol=2e-3)
     (moved / "engine").rename(tmp_path / "no-engine")
-    again = graftwork.load(moved)  # made again from the body, which is the fine-tuned one
+    again = graftwork.load(moved)  # exported again from the body, which is the fine-tuned one
     np.testing.assert_allclose(again.probabilities(paths), run.test.probabilities, atol=2e-3)
 
 
@@ -163,7 +164,7 @@ def test_a_limit_below_everything_yields_the_linear_model(
 ) -> None:
     from graftwork.finetune import forecast
 
-    monkeypatch.setattr(forecast, "seconds_per_image", lambda *given: pytest.fail("no time is left to find out"))
+    monkeypatch.setattr(forecast, "seconds_per_image", lambda *given: pytest.fail("no time is left to measure it"))
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "1s"})
     assert all(trial.candidate.plan.kind == "linear" for trial in run.trials)
     assert "no fine-tuning fits into the time limit; the best linear model is kept" in listener.said
@@ -185,7 +186,7 @@ def test_a_loss_that_explodes_leaves_the_others(
 
 
 def split_and_opened(settings: dict[str, object], tiny: Path):  # type: ignore[no-untyped-def]
-    """What a run has before it searches: its images, and its network."""
+    """What a run has before its search: split images, and the opened network."""
     from graftwork.core.options import ExtractionOptions, SplitOptions
     from graftwork.steps.backbones import open_backbones
     from graftwork.steps.prepare import prepare
@@ -333,7 +334,9 @@ def test_the_same_network_twice_is_refused(settings: dict[str, object], tiny: Pa
         graftwork.train(tiny, output=tmp_path / "run", **arguments)
 
 
-def test_seeds_are_told_from_images(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+def test_variation_between_seeds_is_told_apart_from_variation_between_images(
+    settings: dict[str, object], tiny: Path, tmp_path: Path
+) -> None:
     arguments = {**settings, "repeats": 2, "freeze_to": "blocks.2", "lr": 3e-3}
     run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
     tuned = [trial for trial in run.trials if trial.candidate.plan.kind != "linear"]
@@ -365,7 +368,7 @@ def test_a_run_is_ranked_among_those_of_its_own_length_only(
     assert ended["pretrained"] == {"completed", "eliminated"}
 
 
-def test_one_that_goes_astray_in_a_later_fold_leaves_the_others_whole(
+def test_a_candidate_that_diverges_in_a_later_fold_leaves_the_others_completed(
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from graftwork import tournament
@@ -387,7 +390,7 @@ def test_one_that_goes_astray_in_a_later_fold_leaves_the_others_whole(
     assert all(trial.run.all() for name, trial in ended.items() if name != "the input")
 
 
-def test_where_the_clock_leaves_some_folds_the_chosen_linear_one_stands_for_all(
+def test_where_the_time_limit_leaves_some_folds_the_chosen_linear_candidate_represents_all(
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from graftwork.tournament import Tournament

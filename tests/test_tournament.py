@@ -1,0 +1,278 @@
+"""Successive halving among fine-tunings whose folds are made up, so that each result is known in advance."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from graftwork import tournament
+from graftwork.clock import Clock
+from graftwork.core.plans import Candidate, Recipe
+from graftwork.core.trials import Task, Trial
+from graftwork.errors import TrainingError
+from graftwork.finetune.fold import FineTuneContext
+from graftwork.finetune.loop import OutOfTimeError
+from graftwork.listener import Listener
+from graftwork.tournament import Tournament
+
+FOLDS = 3
+Y = np.arange(60) % 2
+TASK = Task(Y, np.arange(60), np.arange(60) // 2 % FOLDS, ("a", "b"))
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+class FakeFolds:
+    """Takes the place of ``tune_fold``: each candidate, named by its frozen layer, misses so many images per fold.
+
+    ``before`` is called with the name and the fold (from 0) before each, and may raise or sleep.
+    """
+
+    def __init__(self, misses: dict[str, int]) -> None:
+        self.misses = misses
+        self.calls: list[tuple[str, int]] = []
+        self.seeds: list[int] = []
+        self.before: Callable[[str, int], None] = lambda name, fold: None
+
+    def __call__(self, recipe: Recipe, C, codes, task, validation, *, alphas, context, enough_time, **rest):  # type: ignore[no-untyped-def]
+        name, fold = str(recipe.freeze_to), int(task.folds[validation[0]])
+        self.calls.append((name, fold))
+        self.seeds.append(context.seed)
+        self.before(name, fold)
+        if not enough_time(0.0):
+            raise OutOfTimeError
+        y = task.y[validation].copy()
+        missed = self.misses[name] + context.seed
+        y[:missed] = 1 - y[:missed]
+        margins = np.where(np.eye(2)[y] > 0, 2.0, -2.0).astype(np.float32)
+        curve = tuple((1 / epoch, 2 / epoch) for epoch in range(1, recipe.epochs + 1))
+        return [SimpleNamespace(margins=margins, curve=curve) for _ in alphas]
+
+
+class Heard(Listener):
+    """Remembers each line."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def candidate(name: str, *, epochs: int = 4, start: str = "pretrained") -> Candidate:
+    return Candidate("net", ("last",), Recipe(name, epochs, start=start))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeFolds:
+    folds = FakeFolds({"worst": 9, "best": 1, "third": 6, "second": 3})
+    monkeypatch.setattr(tournament, "tune_fold", folds)
+    return folds
+
+
+@pytest.fixture
+def four(fake: FakeFolds) -> list[Candidate]:
+    return [candidate(name) for name in fake.misses]
+
+
+def opened(folder: Path, *, limit_seconds: float = math.inf, listener: Listener | None = None) -> Tournament:
+    """A tournament, or one that goes on, in a folder."""
+    codes = SimpleNamespace(extraction=None)
+    context = FineTuneContext(
+        images=(),  # type: ignore[arg-type]
+        extract=lambda *given: pytest.fail("nothing is cached"),
+        folder=folder,
+        store_mb=0,
+        seed=0,
+        n_refits=0,
+        listener=listener or Heard(),
+    )
+    clock = Clock(limit_seconds, folder / "clock.json")
+    clock.reserve_seconds = 0
+    return Tournament(lambda each: codes, TASK, start={"net": 1.0}, context=context, clock=clock)  # type: ignore[arg-type, return-value]
+
+
+def ended(trials: list[Trial]) -> dict[str, str]:
+    return {trial.candidate.layer: trial.ended for trial in trials}
+
+
+def accuracy(trial: Trial) -> float:
+    return float((trial.probabilities[trial.run].argmax(axis=1) == Y[trial.run]).mean())
+
+
+def plain(trials: list[Trial]) -> list[dict[str, object]]:
+    """All that a trial says, but for how long it took."""
+    rows = [dataclasses.asdict(trial) for trial in trials]
+    return [{**row, "fit_seconds": None, "probabilities": row["probabilities"].tobytes()} for row in rows]
+
+
+def test_the_worse_half_is_eliminated_after_the_first_fold(tmp_path: Path, fake: FakeFolds, four) -> None:
+    trials = opened(tmp_path).run(four)
+    assert ended(trials) == {
+        "best": "completed", "second": "completed", "third": "eliminated", "worst": "eliminated"
+    }  # fmt: skip
+    assert Counter(name for name, _ in fake.calls) == {"best": FOLDS, "second": FOLDS, "third": 1, "worst": 1}
+    for trial in trials:
+        np.testing.assert_array_equal(trial.run, (TASK.folds == 0) | (trial.ended == "completed"))
+        assert accuracy(trial) == pytest.approx(1 - fake.misses[trial.candidate.layer] / 20)
+
+
+def test_of_an_odd_number_the_one_in_the_middle_goes_on(tmp_path: Path, four) -> None:
+    assert Counter(ended(opened(tmp_path).run(four[:3])).values()) == {"completed": 2, "eliminated": 1}
+
+
+def test_one_alone_is_never_eliminated(tmp_path: Path, four) -> None:
+    assert ended(opened(tmp_path).run(four[:1])) == {"worst": "completed"}
+
+
+def test_of_equals_the_one_named_first_goes_on(tmp_path: Path, fake: FakeFolds, four) -> None:
+    fake.misses = dict.fromkeys(fake.misses, 2)
+    names = [each.layer for each in four]
+    assert ended(opened(tmp_path).run(four)) == dict(zip(names, ["completed"] * 2 + ["eliminated"] * 2, strict=True))
+
+
+def test_exhaustive_runs_every_candidate_on_every_fold(tmp_path: Path, four) -> None:
+    trials = opened(tmp_path).run(four, exhaustive=True)
+    assert set(ended(trials).values()) == {"completed"}
+    assert all(trial.run.all() for trial in trials)
+
+
+def test_candidates_are_eliminated_only_by_those_with_as_many_epochs(tmp_path: Path, fake: FakeFolds) -> None:
+    short = [candidate(name) for name in ("best", "second")]
+    long = [candidate(name, epochs=16, start="random") for name in ("third", "worst")]
+    trials = opened(tmp_path).run([*short, *long])
+    assert {t.candidate.plan.freeze_to: t.ended for t in trials} == {
+        "best": "completed", "second": "eliminated", "third": "completed", "worst": "eliminated"
+    }  # fmt: skip
+
+
+def test_each_fine_tuning_has_a_trial_per_alpha_and_one_from_scratch_has_one(tmp_path: Path, four) -> None:
+    trials = opened(tmp_path).run([candidate("best"), candidate("second", epochs=9, start="random")])
+    assert [(t.candidate.plan.freeze_to, t.candidate.plan.alpha) for t in trials] == [
+        ("best", 1.0), ("best", 0.5), ("second", 1.0)
+    ]  # fmt: skip
+    assert trials[0].details["epochs"] == len(trials[0].curve) == 4
+
+
+@pytest.mark.parametrize("calls_before", range(8))
+def test_a_killed_tournament_goes_on_to_the_same_trials_without_a_fold_run_twice(
+    tmp_path: Path, fake: FakeFolds, four, calls_before: int
+) -> None:
+    expected = plain(opened(tmp_path / "at once").run(four))
+    fake.calls.clear()
+
+    def kill(name: str, fold: int) -> None:
+        if len(fake.calls) == calls_before + 1:
+            raise KilledError
+
+    fake.before = kill
+    with pytest.raises(KilledError):
+        opened(tmp_path / "killed").run(four)
+    completed = fake.calls[:-1]
+    fake.calls.clear()
+    fake.before = lambda name, fold: None
+    assert plain(opened(tmp_path / "killed").run(four)) == expected
+    assert not set(completed) & set(fake.calls)
+    assert len(completed) + len(fake.calls) == 4 + 2 * (FOLDS - 1)
+
+
+def test_a_fold_whose_record_is_damaged_is_run_again(tmp_path: Path, fake: FakeFolds, four) -> None:
+    expected = plain(opened(tmp_path).run(four))
+    fake.calls.clear()
+    path = min(tmp_path.rglob("fold-0/fold.json"))
+    path.write_bytes(path.read_bytes()[:20])
+    assert plain(opened(tmp_path).run(four)) == expected
+    assert len(fake.calls) == 1
+
+
+def diverge_in(fold_of: dict[str, int]) -> Callable[[str, int], None]:
+    def diverge(name: str, fold: int) -> None:
+        if fold_of.get(name) == fold:
+            raise TrainingError("the loss must be finite, but was nan")
+
+    return diverge
+
+
+def test_a_candidate_that_diverges_in_the_first_fold_is_reported_and_has_no_trial(
+    tmp_path: Path, fake: FakeFolds, four
+) -> None:
+    heard = Heard()
+    fake.before = diverge_in({"best": 0})
+    running = opened(tmp_path, listener=heard)
+    trials = running.run(four)
+    assert ended(trials) == {"second": "completed", "third": "completed", "worst": "eliminated"}
+    assert [each.layer for each in running.diverged] == ["best"]
+    assert heard.lines == ["tuned above best: dropped, the loss must be finite, but was nan"]
+
+
+def test_a_candidate_that_diverges_later_stays_diverged_while_the_others_complete(
+    tmp_path: Path, fake: FakeFolds, four
+) -> None:
+    fake.before = diverge_in({"best": 1})
+    running = opened(tmp_path)
+    trials = running.run(four)
+    assert ended(trials) == {
+        "best": "diverged", "second": "completed", "third": "eliminated", "worst": "eliminated"
+    }  # fmt: skip
+    assert [each.layer for each in running.diverged] == ["best"]
+    assert ("best", 2) not in fake.calls
+    assert all(trial.run.all() for trial in trials if trial.ended == "completed")
+
+
+def test_where_the_time_ends_in_a_fold_all_completed_trials_have_run_on_the_same_folds(
+    tmp_path: Path, fake: FakeFolds, four
+) -> None:
+    heard = Heard()
+    running = opened(tmp_path, limit_seconds=1000, listener=heard)
+
+    def out_of_time(name: str, fold: int) -> None:
+        if (name, fold) == ("second", 2):
+            raise OutOfTimeError
+
+    fake.before = out_of_time
+    completed = [trial for trial in running.run(four) if trial.ended == "completed"]
+    assert ("best", 2) in fake.calls  # it had run, and is left out for the sake of the comparison
+    assert {trial.candidate.layer for trial in completed} == {"best", "second"}
+    for trial in completed:
+        np.testing.assert_array_equal(trial.run, TASK.folds < 2)
+    assert heard.lines[-1] == "the time limit leaves 2 of 3 folds to fine-tunings"
+
+
+def test_without_time_no_fold_is_run_and_no_candidate_has_a_trial(tmp_path: Path, fake: FakeFolds, four) -> None:
+    assert opened(tmp_path, limit_seconds=0).run(four) == []
+    assert not fake.calls
+
+
+def test_ctrl_c_leaves_what_has_been_run(tmp_path: Path, fake: FakeFolds, four) -> None:
+    heard = Heard()
+
+    def interrupt(name: str, fold: int) -> None:
+        if fold == 1:
+            raise KeyboardInterrupt
+
+    fake.before = interrupt
+    trials = opened(tmp_path, listener=heard).run(four)
+    assert Counter(ended(trials).values()) == {"completed": 2, "eliminated": 2}
+    assert all((trial.run == (TASK.folds == 0)).all() for trial in trials)
+    assert heard.lines == ["stopped; going on with the best so far"]
+
+
+def test_repeats_run_the_completed_with_other_seeds_and_give_a_loss_per_seed(
+    tmp_path: Path, fake: FakeFolds, four
+) -> None:
+    trials = opened(tmp_path).run(four, repeats=3)
+    assert Counter(fake.seeds) == {0: 4 + 2 * (FOLDS - 1), 1: 2 * FOLDS, 2: 2 * FOLDS}
+    for trial in trials:
+        seeds = range(3) if trial.ended == "completed" else ()
+        expected = [(fake.misses[trial.candidate.layer] + seed) / 20 for seed in seeds]
+        assert trial.seed_losses == pytest.approx(expected)
+        assert accuracy(trial) == pytest.approx(1 - fake.misses[trial.candidate.layer] / 20)  # of the first seed
