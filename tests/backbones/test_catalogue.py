@@ -120,14 +120,12 @@ def test_hf_hub_offline_is_honoured(offline: None, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_an_unknown_name_lists_near_ones(name: str, near: str) -> None:
-    with pytest.raises(
-        BackboneError, match=rf"must be a network that timm or torchvision knows.* near names: .*{near}"
-    ):
+    with pytest.raises(BackboneError, match=rf"must be a network that timm or torchvision has.*did you mean .*{near}"):
         find_card(name)
 
 
 def test_an_unknown_name_without_near_ones_says_what_lists_them() -> None:
-    with pytest.raises(BackboneError, match=r"or `auto`; `timm\.list_pretrained\(\)` in Python lists timm's"):
+    with pytest.raises(BackboneError, match=r"or `auto`; `timm\.list_pretrained\(\)` in Python lists all"):
         find_card("qqqqqqqqqqqqqqqq")
     import timm
 
@@ -158,13 +156,6 @@ def test_facts_that_name_another_file_are_those_of_this_one(tiny_file: Path) -> 
     assert find_card(str(tiny_file)).weights == str(tiny_file)
 
 
-@pytest.mark.parametrize("facts", ["{", "{}", '{"architecture": "test_byobnet", "input": {"mean": "grey"}}'])
-def test_facts_that_cannot_be_read_are_one_line(tiny_file: Path, facts: str) -> None:
-    tiny_file.with_suffix(".json").write_text(facts)
-    with pytest.raises(BackboneError, match=r"test_byobnet\.json must tell the facts of test_byobnet\.safetensors"):
-        find_card(str(tiny_file))
-
-
 def test_a_file_without_facts_may_tell_its_architecture_by_name(tiny_file: Path, tmp_path: Path) -> None:
     tiny_file.with_suffix(".json").unlink()
     tensors = load_file(tiny_file)
@@ -178,9 +169,11 @@ def test_a_file_without_facts_may_tell_its_architecture_by_name(tiny_file: Path,
     assert card.preprocess.input_px == 160
 
 
-def test_a_file_that_tells_nothing_says_what_to_add(tiny_file: Path, tmp_path: Path) -> None:
+def test_a_file_without_an_architecture_says_what_to_add(tiny_file: Path, tmp_path: Path) -> None:
     bare = tiny_file.rename(tmp_path / "mine.safetensors")
-    with pytest.raises(BackboneError, match=r"must tell its architecture, but mine is none of timm.s; add mine\.json"):
+    with pytest.raises(
+        BackboneError, match=r"must have a name that begins with its architecture, but timm has no mine; add mine\.json"
+    ):
         find_card(str(bare))
 
 

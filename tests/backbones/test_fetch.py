@@ -97,7 +97,7 @@ def test_the_environment_names_cache_and_mirror(hub: Hub, tmp_path: Path) -> Non
     assert run(HF_HUB_OFFLINE="1").stdout == fetched.stdout  # offline, the cache still serves
 
 
-def test_auto_takes_the_first_that_is_at_hand(hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_the_first_that_is_available(hub: Hub, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from graftwork.backbones import catalogue
 
     facts = catalogue._facts()
@@ -110,7 +110,7 @@ def test_auto_takes_the_first_that_is_at_hand(hub: Hub, weights: Path, monkeypat
     monkeypatch.setattr(catalogue, "_facts", lambda: {**facts, "recommended": [tiny]})
     card, why = auto_card()
     assert card.name == recommended()[0].name == f"timm:{NAME}"
-    assert "the first of the recommended networks that is at hand (Apache-2.0)" in why
+    assert "the first recommended network that is available (Apache-2.0)" in why
 
 
 @pytest.fixture
@@ -136,14 +136,12 @@ def test_auto_takes_the_next_where_a_mirror_does_not_give_the_first(
 
 
 @pytest.mark.parametrize("status", [404, 401, 403])
-def test_auto_takes_the_embedded_default_where_a_mirror_gives_none(
-    hub: Hub, two_recommended: None, status: int
-) -> None:
+def test_auto_takes_the_embedded_default_where_a_mirror_has_none(hub: Hub, two_recommended: None, status: int) -> None:
     for name in (FIRST, NAME):
         hub.refused[f"/timm/{name}/resolve/main/model.safetensors"] = status
     card, why = auto_card()
     assert card.name == "package:efficientnet_lite0"
-    assert "the hub gives none of the recommended networks; a larger network usually gains" in why
+    assert "the hub has none of the recommended networks; a larger network usually gains" in why
 
 
 @pytest.mark.parametrize("status", [401, 403, 503])

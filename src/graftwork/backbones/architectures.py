@@ -1,8 +1,7 @@
-"""What timm and torchvision tell of the networks they know by name: a card, not yet the weights."""
+"""Names of timm and torchvision become cards, without their weights."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from graftwork.backbones.load import TORCHVISION
 from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.core.facts import BackboneCard, Interpolation, Preprocess
-from graftwork.errors import BackboneError
+from graftwork.errors import BackboneError, did_you_mean
 
 _TRAINED_ON = {
     r"(^|_)in12k_ft_in1k": "ImageNet-12k, then ImageNet-1k",
@@ -25,12 +24,12 @@ _TRAINED_ON = {
     r"yfcc": "YFCC100M",
     r"ig1b|swag|wsl": "photos from Instagram with hashtags",
 }
-"""What a tag of timm's says about the data, most specific first."""
+"""Training data by the tag of a name of timm, most specific first."""
 _ASPECTS = {"squash": "stretch", "border": "pad"}
 
 
 def timm_card(name: str, *, also: Sequence[str], data_terms: Mapping[str, str]) -> BackboneCard:
-    """Return the card of a name of timm's, with or without its tag.
+    """Return the card of a name of timm, with or without its tag.
 
     Parameters
     ----------
@@ -56,7 +55,7 @@ def timm_card(name: str, *, also: Sequence[str], data_terms: Mapping[str, str]) 
             f"{', '.join(others) or 'other architectures'}, or give a file"
         )
     full = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
-    trained_on = next((told for tag, told in _TRAINED_ON.items() if re.search(tag, config.tag or "")), "unknown")
+    trained_on = next((data for tag, data in _TRAINED_ON.items() if re.search(tag, config.tag or "")), "unknown")
     return BackboneCard(
         name=f"timm:{full}",
         source="timm",
@@ -70,7 +69,7 @@ def timm_card(name: str, *, also: Sequence[str], data_terms: Mapping[str, str]) 
 
 
 def torchvision_card(name: str) -> BackboneCard:
-    """Return the card of a name of torchvision's, such as ``resnet50`` or ``resnet50.IMAGENET1K_V1``.
+    """Return the card of a name of torchvision, such as ``resnet50`` or ``resnet50.IMAGENET1K_V1``.
 
     Raises
     ------
@@ -102,7 +101,7 @@ def torchvision_card(name: str) -> BackboneCard:
 
 
 def card_of_file_name(path: Path) -> BackboneCard:
-    """Return the card of weights without facts beside them, whose name begins with an architecture of timm's.
+    """Return the card of a file of weights without a JSON of facts, whose name begins with an architecture of timm.
 
     Raises
     ------
@@ -116,8 +115,8 @@ def card_of_file_name(path: Path) -> BackboneCard:
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         raise BackboneError(
-            f"{path} must tell its architecture, but {architecture} is none of timm's; add "
-            f'{path.with_suffix(".json").name} beside it: {{"architecture": "resnet50", "input": {{"size": 224, '
+            f"{path} must have a name that begins with its architecture, but timm has no {architecture}; add "
+            f'{path.with_suffix(".json").name} next to it: {{"architecture": "resnet50", "input": {{"size": 224, '
             '"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}'
         )
     known = timm.get_pretrained_cfg(name if timm.is_model_pretrained(name) else architecture)
@@ -157,6 +156,8 @@ def _torchvision_preprocess(transform: Any) -> Preprocess:
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, dict.fromkeys(known), 5)
-    listed = f"near names: {', '.join(near)}" if near else "`timm.list_pretrained()` in Python lists timm's"
-    return f"{name} must be a network that timm or torchvision knows, a file of weights, or `auto`; {listed}"
+    near = did_you_mean(name, dict.fromkeys(known), 5)
+    return (
+        f"{name} must be a network that timm or torchvision has, a file of weights, or `auto`{near}; "
+        "`timm.list_pretrained()` in Python lists all of timm"
+    )

