@@ -1,4 +1,4 @@
-"""A hub of this machine's own: it speaks what a download of one file needs, and remembers what it was asked."""
+"""A hub of this machine's own: it speaks what a download of one file needs, and remembers what it was requests."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ COMMIT = "c" * 40
 
 @dataclass
 class Hub:
-    """What stands on the hub, by path after the host's name."""
+    """What is on the hub, by path after the host's name."""
 
     files: Mapping[str, bytes]
     url: str = ""
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     status: int = 200
     refused: dict[str, int] = field(default_factory=dict)
     """Other status by path."""
@@ -41,7 +41,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Hub]:
             self._answer(body=True)
 
         def _answer(self, *, body: bool) -> None:
-            hub.asked.append(f"{self.command} {self.path}")
+            hub.requests.append(f"{self.command} {self.path}")
             content = hub.files.get(self.path)
             missing = content is None
             content = content if content is not None else b"{}"

@@ -60,16 +60,16 @@ def test_a_second_look_needs_no_torch() -> None:
 
 
 @pytest.mark.parametrize("damage", ["{", "", "[]", "null", "{}", '{"taps": [], "gmacs": "many"}', '{"taps": [{}]}'])
-def test_damaged_kept_facts_are_passed_over_and_written_anew(
+def test_damaged_cached_facts_are_passed_over_and_written_anew(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
     card = find_card(str(tiny_file))
-    (kept,) = (tmp_path / "cache" / "backbones").glob("*.json")
-    whole = kept.read_text()
-    kept.write_text(damage)
+    (cached,) = (tmp_path / "cache" / "backbones").glob("*.json")
+    whole = cached.read_text()
+    cached.write_text(damage)
     assert find_card(str(tiny_file)) == card
-    assert kept.read_text() == whole
+    assert cached.read_text() == whole
     assert find_card(str(tiny_file)) == card
 
 
@@ -216,10 +216,10 @@ def test_a_file_cut_off_is_one_line(tiny_file: Path) -> None:
     [
         (
             {"architecture": "test_efficientnet"},
-            "must fit the architecture test_efficientnet, but: .*mend `architecture`",
+            "must fit the architecture test_efficientnet, but: .*correct `architecture`",
         ),
         ({"architecture": "resnet81"}, "must fit the architecture resnet81, but"),
-        ({"model_args": {"num_classes": 7}}, r"size mismatch .*mend `architecture` or `model_args` \(num_classes"),
+        ({"model_args": {"num_classes": 7}}, r"size mismatch .*correct `architecture` or `model_args` \(num_classes"),
     ],
 )
 def test_weights_that_do_not_fit_say_so(tiny_file: Path, change: dict[str, object], complaint: str) -> None:
@@ -289,11 +289,11 @@ def test_a_transformer_takes_another_input(tiny_card: Callable[..., BackboneCard
         codes_network(load(odd), odd)
 
 
-def test_a_body_kept_at_a_models_input_loads_again(tiny_card: Callable[..., BackboneCard], tmp_path: Path) -> None:
+def test_a_body_saved_at_a_models_input_loads_again(tiny_card: Callable[..., BackboneCard], tmp_path: Path) -> None:
     card = with_input(tiny_card("test_vit"), input_px=64)
     body = tmp_path / "body.safetensors"
     tensors = load(card).state_dict()
     save_file(tensors, body)
-    kept = dataclasses.replace(card, source="file", weights=str(body), weights_sha256=None)
-    again = load(kept).state_dict()
+    moved = dataclasses.replace(card, source="file", weights=str(body), weights_sha256=None)
+    again = load(moved).state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())

@@ -61,10 +61,10 @@ def test_a_damaged_record_is_passed_over_and_written_anew(
 ) -> None:
     card = tiny_card()
     choice = choose_engine(card, lambda: PIXELS)
-    (kept,) = (tmp_path / "engines").glob("*.json")
-    kept.write_text(damage)
+    (cached,) = (tmp_path / "engines").glob("*.json")
+    cached.write_text(damage)
     assert choose_engine(card, lambda: PIXELS).name == choice.name
-    assert json.loads(kept.read_text())["name"] == choice.name
+    assert json.loads(cached.read_text())["name"] == choice.name
 
 
 def test_the_fastest_that_agrees_is_taken_and_recorded(

@@ -69,10 +69,10 @@ def test_a_name_of_timms_is_fetched_once(hub: Hub, weights: Path, name: str) -> 
     assert card.trained_on == "ImageNet-1k"
     assert card.preprocess.input_px == 160
     assert len(card.taps) == 4
-    fetched = len(hub.asked)
-    assert any(asked.startswith("GET") for asked in hub.asked)
+    fetched = len(hub.requests)
+    assert any(request.startswith("GET") for request in hub.requests)
     assert find_card(name) == card
-    assert len(hub.asked) == fetched  # what is in the cache is not asked for again
+    assert len(hub.requests) == fetched  # what is cached is not requested again
     saved = torch.nn.Module.state_dict(load(card))
     from safetensors.torch import load_file
 
@@ -90,7 +90,7 @@ def test_the_environment_names_cache_and_mirror(hub: Hub, tmp_path: Path) -> Non
 
     refused = run(HF_HUB_OFFLINE="1")
     assert "HF_HUB_OFFLINE is set" in refused.stderr
-    assert not hub.asked
+    assert not hub.requests
     fetched = run()
     assert fetched.returncode == 0, fetched.stderr
     assert Path(fetched.stdout.strip()).is_relative_to(tmp_path / "home")
@@ -198,9 +198,9 @@ def test_a_refusal_is_an_answer(hub: Hub) -> None:
     require_reachable(hub.url, "weights")
 
 
-def test_nothing_is_asked_for_what_is_not_cached(hub: Hub) -> None:
+def test_looking_into_the_cache_requests_nothing(hub: Hub) -> None:
     assert cached_hub_file(f"timm/{NAME}") is None
-    assert not hub.asked
+    assert not hub.requests
     assert cached_hub_file(f"timm/{NAME}") != hub_file(f"timm/{NAME}") == cached_hub_file(f"timm/{NAME}")
 
 
@@ -223,9 +223,9 @@ def test_torchvisions_weights_come_from_its_addresses(monkeypatch: pytest.Monkey
         assert card.preprocess.crop_fraction == 0.875
         assert card.licence == "BSD-3-Clause"
         assert [tap.channels for tap in card.taps] == [128, 256, 384, 512]
-        asked = len(hub.asked)
+        fetched = len(hub.requests)
         assert find_card("torchvision:squeezenet1_1.IMAGENET1K_V1") == card
-        assert len(hub.asked) == asked
+        assert len(hub.requests) == fetched
         with pytest.raises(BackboneError, match=r"wrong-00000000\.pth must have the checksum in its name"):
             web_file(f"{hub.url}/models/wrong-00000000.pth", "00000000")
         assert not (tmp_path / "torch" / "hub" / "checkpoints" / "wrong-00000000.pth").exists()
@@ -233,9 +233,7 @@ def test_torchvisions_weights_come_from_its_addresses(monkeypatch: pytest.Monkey
             web_file(f"{hub.url}/models/gone-00000000.pth", "00000000")
 
 
-def test_torchvisions_weights_stay_away_from_the_network_when_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_torchvisions_weights_are_not_fetched_when_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
@@ -245,7 +243,7 @@ def test_torchvisions_weights_stay_away_from_the_network_when_told(
         url = f"{hub.url}/models/{name}"
         with pytest.raises(Unreachable, match=rf"{name} must be on this machine .* but HF_HUB_OFFLINE is set"):
             web_file(url, name[4:12])
-        assert not hub.asked
+        assert not hub.requests
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         path = web_file(url, name[4:12])
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -256,11 +254,13 @@ def test_a_file_in_torchs_cache_must_have_the_checksum_in_its_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    kept = tmp_path / "hub" / "checkpoints" / "net-00000000.pth"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(b"cut off")
-    found = hashlib.sha256(b"cut off").hexdigest()[:8]
-    with pytest.raises(BackboneError, match=rf"net-00000000\.pth must have the checksum .* but has {found}; delete it"):
+    cached = tmp_path / "hub" / "checkpoints" / "net-00000000.pth"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"cut off")
+    checksum = hashlib.sha256(b"cut off").hexdigest()[:8]
+    with pytest.raises(
+        BackboneError, match=rf"net-00000000\.pth must have the checksum .* but has {checksum}; delete it"
+    ):
         web_file("http://127.0.0.1:9/net-00000000.pth", "00000000")
 
 

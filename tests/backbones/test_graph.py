@@ -33,8 +33,8 @@ def test_pixels_are_normalised_as_the_reference_does(tiny_card: Callable[..., Ba
     network = load(card)
     with torch.inference_mode():
         expected = network(torch.from_numpy(normalise(PIXELS, odd)))
-        found = codes_network(network, card, logits=True)(torch.from_numpy(PIXELS))[-1]
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        actual = codes_network(network, card, logits=True)(torch.from_numpy(PIXELS))[-1]
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_last_layer_is_what_the_classifier_reads(tiny_card: Callable[..., BackboneCard]) -> None:
@@ -44,8 +44,8 @@ def test_the_last_layer_is_what_the_classifier_reads(tiny_card: Callable[..., Ba
         last = codes_of(card)[card.taps[-1].name]
         with torch.inference_mode():
             expected = network.get_classifier()(last)
-            found = network(torch.from_numpy(normalise(PIXELS, card.preprocess)))
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+            actual = network(torch.from_numpy(normalise(PIXELS, card.preprocess)))
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_before_the_relu_is_the_same_before_it_was_thresholded(tiny_card: Callable[..., BackboneCard]) -> None:

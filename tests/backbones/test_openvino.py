@@ -144,8 +144,8 @@ def test_several_threads_may_use_one_engine(tiny_card: Callable[..., BackboneCar
     sets = [np.stack([tiny_image(label, i) for i in range(30)]) for label in range(4)]
     expected = [gathered(engine.stream([images]))["pooled"] for images in sets]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda images: gathered(engine.stream(images[i : i + 1] for i in range(30))), sets * 5))
-    assert all(np.array_equal(codes["pooled"], expected[i % 4]) for i, codes in enumerate(found))
+        actual = list(pool.map(lambda images: gathered(engine.stream(images[i : i + 1] for i in range(30))), sets * 5))
+    assert all(np.array_equal(codes["pooled"], expected[i % 4]) for i, codes in enumerate(actual))
 
 
 def test_no_images_no_codes(tiny_card: Callable[..., BackboneCard]) -> None:
@@ -171,8 +171,8 @@ print("heard", len(heard))
 """
     backbone = write_tiny_backbone(tmp_path)
     environment = {**os.environ, "GRAFTWORK_CACHE": str(tmp_path / "cache")}
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script, str(backbone)], env=environment, capture_output=True, text=True, check=False
     )
-    assert told.returncode == 0, told
-    assert told.stdout.startswith("heard")
+    assert completed.returncode == 0, completed
+    assert completed.stdout.startswith("heard")

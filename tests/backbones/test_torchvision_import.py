@@ -34,10 +34,10 @@ def test_where_torchvision_imports_by_itself_nothing_is_declared() -> None:
 
 
 def test_another_failure_is_not_touched() -> None:
-    told = run("raise RuntimeError('something else')", "place.make_torchvision_importable()")
-    assert told.endswith("RuntimeError: something else")
-    told = run("raise ImportError('no torchvision')", "place.make_torchvision_importable()")
-    assert told.endswith("ImportError: no torchvision")
+    printed = run("raise RuntimeError('something else')", "place.make_torchvision_importable()")
+    assert printed.endswith("RuntimeError: something else")
+    printed = run("raise ImportError('no torchvision')", "place.make_torchvision_importable()")
+    assert printed.endswith("ImportError: no torchvision")
 
 
 def test_the_two_operators_are_declared_once() -> None:
@@ -50,9 +50,11 @@ def test_the_two_operators_are_declared_once() -> None:
     assert run(behaviour, work) == "1 False True True 2"
 
 
-def test_a_second_failure_is_told() -> None:
-    told = run("raise RuntimeError('operator torchvision::nms does not exist')", "place.make_torchvision_importable()")
-    assert told.endswith("RuntimeError: operator torchvision::nms does not exist")
+def test_a_second_failure_is_reported() -> None:
+    printed = run(
+        "raise RuntimeError('operator torchvision::nms does not exist')", "place.make_torchvision_importable()"
+    )
+    assert printed.endswith("RuntimeError: operator torchvision::nms does not exist")
 
 
 @pytest.mark.parametrize("module", ["timm", "torchvision"])

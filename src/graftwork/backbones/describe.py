@@ -1,4 +1,4 @@
-"""What only a look at the network itself tells: its layers, its size, its work, the state of its batch norm."""
+"""The fields of a card that need the network itself: its layers, size, operations and batch-norm statistics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graftwork.core.facts import BackboneCard
 
 
 def described(card: BackboneCard) -> BackboneCard:
-    """Return the card with its layers, parameters (millions), multiply-accumulates (billions) and batch norm told.
+    """Return the card with its layers, parameters (millions), multiply-accumulates (billions) and batch-norm statistics.
 
     Raises
     ------
@@ -24,13 +24,12 @@ def described(card: BackboneCard) -> BackboneCard:
     network = load(card)
     px = card.preprocess.input_px
     statistics = batchnorm_statistics(network)
-    told = card.batchnorm_statistics if statistics == "unknown" else statistics
     return dataclasses.replace(
         card,
         taps=tuple(point.tap for point in find_points(network, px)),
         params_millions=round(sum(p.numel() for p in network.parameters()) / 1e6, 3),
         gmacs=round(_flops(network, px) / 2e9, 3),
-        batchnorm_statistics=told,
+        batchnorm_statistics=card.batchnorm_statistics if statistics == "unknown" else statistics,
     )
 
 

@@ -2,7 +2,7 @@
 
 An engine takes pixels and gives codes (``stream``). Its name tells kind and precision (``openvino f32``,
 ``openvino bf16``, ``torch cpu f32``, ``torch cuda bf16``, ``torch mps f32``) and is part of what codes depend on.
-Graphs for OpenVINO are kept in the cache, so that only the first use of a network imports torch.
+Graphs for OpenVINO are cached, so that only the first use of a network imports torch.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -
     """
     machine = _machine()
     key = digest_of([_identity(card), machine])
-    kept = cache_folder("engines") / f"{key}.json"
-    known = read_cached(kept, EngineChoice)
+    cached = cache_folder("engines") / f"{key}.json"
+    known = read_cached(cached, EngineChoice)
     if known is not None:
         return known
     sample = _distinct(pixels())[:_SAMPLE]
     choice = _measured(card, sample, machine)
     if len(sample) >= _ENOUGH:
-        write_json(kept, dataclasses.asdict(choice))
+        write_json(cached, dataclasses.asdict(choice))
     return choice
 
 
@@ -111,12 +111,12 @@ def open_engine(card: BackboneCard, name: str) -> Engine:
 
 
 def open_saved_engine(folder: Path, name: str) -> Engine | None:
-    """Return the engine kept in a folder by ``save_graph_of``, without torch; None where it is not there or cannot run.
+    """Return the engine saved in a folder by ``save_graph_of``, without torch; None where it is missing or cannot run.
 
     Parameters
     ----------
     name
-        The engine that the codes were computed with; its precision is kept where this machine has it.
+        The engine that the codes were computed with; its precision is used where this machine has it.
     """
     if not (folder / GRAPH_FILE).is_file() or importlib.util.find_spec("openvino") is None:
         return None
@@ -194,7 +194,7 @@ def _repeated(pixels: NDArray[np.uint8], begin: float) -> Iterator[NDArray[np.ui
 
 
 def candidates() -> list[str]:
-    """Engines of this machine; the first one is float32 and stands for the reference."""
+    """Engines of this machine; the first one is float32, the reference."""
     gpu = _gpu()
     if gpu is not None:
         return ["torch cuda f32", "torch cuda bf16"] if gpu == "cuda" else ["torch mps f32"]

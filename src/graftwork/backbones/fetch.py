@@ -18,7 +18,7 @@ HUB_FILE = "model.safetensors"
 
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-"""What writing to an open file ends in; other errors of the disk tell a path."""
+"""Errors of writing to an open file, which name no path; other errors of the disk do."""
 
 
 class Unavailable(BackboneError):
@@ -125,9 +125,9 @@ def web_file(url: str, sha256_prefix: str | None) -> Path:
 
 
 def _require_sha256(path: Path, prefix: str | None) -> None:
-    if prefix is not None and not (found := sha256_of(path)).startswith(prefix):
+    if prefix is not None and not (checksum := sha256_of(path)).startswith(prefix):
         raise BackboneError(
-            f"{path} must have the checksum in its name, but has {found[: len(prefix)]}; delete it, and it is fetched "
+            f"{path} must have the checksum in its name, but has {checksum[: len(prefix)]}; delete it, and it is fetched "
             "again"
         )
 
@@ -159,7 +159,7 @@ def _answers(repository: str, error: Exception) -> str:
 
 
 def _is_of_the_disk(error: Exception) -> bool:
-    # urllib tells its answer's address as the path
+    # urllib gives the address of its answer as the path
     of_a_path = isinstance(error, OSError) and error.filename is not None
     return (of_a_path and not isinstance(error, urllib.error.URLError)) or getattr(error, "errno", 0) in _DISK_ERRORS
 

@@ -1,4 +1,4 @@
-"""A network that takes pixels and gives the codes of its layers: what an engine runs."""
+"""A network from pixels to the codes of its layers: what an engine runs."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class CodesNetwork(nn.Module):
         finally:
             for listener in listeners:
                 listener.remove()
-        found = [torch.cat([read[source] for source in point.sources], 1) for point in self._points]
-        return (*found, output.float()) if self._logits else tuple(found)
+        codes = [torch.cat([read[source] for source in point.sources], 1) for point in self._points]
+        return (*codes, output.float()) if self._logits else tuple(codes)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -108,9 +108,9 @@ def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = Fals
 
 
 def watched_px(network: nn.Module, card: BackboneCard) -> int:
-    """Return the input at which the layers are looked for: one at which the stages of a ConvNet differ in shape.
+    """Return the input at which to find the layers: one at which the stages of a ConvNet differ in shape.
 
-    Where a small input is asked for they may not; a transformer takes its own input only, and has no such stages.
+    At a small input they may not differ; a transformer takes its own input only, and has no such stages.
     """
     px = card.preprocess.input_px
     takes_one_size = hasattr(network, "set_input_size") or hasattr(network, "image_size")

@@ -43,7 +43,7 @@ def load(card: BackboneCard) -> nn.Module:
         tensors = _read(path, card)
         tensors = _renamed(tensors, network) if card.source == "package" else tensors
         if _mismatches(network, tensors):
-            _fit_to_input(network, card)  # weights kept with a model are fitted to its input already
+            _fit_to_input(network, card)  # weights saved with a model are fitted to its input already
         _fill(network, tensors, card)
     _fit_to_input(network, card)
     return network.eval()
@@ -72,7 +72,7 @@ def untrained(card: BackboneCard, seed: int) -> nn.Module:
 
 
 def batchnorm_statistics(network: nn.Module) -> Literal["none", "identity", "unknown"]:
-    """Tell whether a network has batch norm, and whether its statistics are real.
+    """Return whether a network has batch norm, and whether its statistics are real.
 
     Files converted from a source that had folded them hold mean 0 and variance 1 everywhere: right in eval mode,
     useless the moment the network is trained.
@@ -149,7 +149,7 @@ def _unfit(card: BackboneCard, error: Exception) -> BackboneError:
     why = " ".join(str(error).split())
     why = why if len(why) < 300 else why[:297] + "..."
     return BackboneError(
-        f"{card.name} must fit the architecture {card.architecture}, but: {why}; mend `architecture` or `model_args` "
+        f"{card.name} must fit the architecture {card.architecture}, but: {why}; correct `architecture` or `model_args` "
         "(num_classes among them) in the card, or update timm"
     )
 

@@ -1,8 +1,8 @@
-"""Where the body of a network is read: named layers at several depths, found by watching it run.
+"""The layers at which codes are taken: named points at several depths, found in one forward pass with hooks.
 
 Nothing here knows a family of networks. A forward pass with gradients on shows, for every module on the trunk (what
-is not inside a block), the shape that it gives and the operation that made it. A stage is a run of equal shape, a
-layer the end of a stage. Whether it is thresholded is read from the operations: a fact, not a guess.
+is not inside a block), the shape of its output and the operation that made it. A stage is a run of equal shape, a
+layer the end of a stage. Whether a ReLU thresholds it is known from the operations: a fact, not a guess.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Pool = Literal["average", "max", "token", "none"]
 
 POOLED = "pooled"
 _STAGES_OF_ONE_SHAPE = 4
-"""A run of equal shape over the whole depth, as in a vision transformer, is read at so many depths."""
+"""Number of layers in a run of equal shape over the whole depth, as in a vision transformer."""
 _MOST_TAPS = 10
 _SHALLOW = 10
-"""Up to so many convolutions each one is a layer of its own, as in the literature on AlexNet."""
+"""Maximum number of convolutions of which each is a layer of its own, as in the literature on AlexNet."""
 _STEM_DEPTH = 0.03
 _BULK = 0.9
 _PARAMETRIC = (nn.Linear, nn.Conv2d)
@@ -88,27 +88,29 @@ class _Pass:
     """In the order of execution, up to the classifier."""
     leaves: dict[str, _ModuleOutput]
     final: _ModuleOutput
-    """What the network's own classifier reads."""
+    """The input of the network's own classifier."""
 
 
 def find_points(network: nn.Module, input_px: int) -> tuple[Point, ...]:
-    """Return the layers of a network in eval mode, by rising depth; the last is what its own classifier reads.
+    """Return the layers of a network in eval mode, by rising depth; the last is the input of its own classifier.
 
     Parameters
     ----------
     input_px
-        Side of the input at which the network is watched; its stages must differ in shape there.
+        Side of the input of the forward pass; its stages must differ in shape there.
     """
-    seen = _watch(network, input_px)
-    ends = [end for end in _stage_ends(seen) if not _is_stem(end, seen)]
-    names = _names(network, seen, ends)
-    last = next((end for end in reversed(ends) if _same_code(end, seen.final)), None)
-    points = [_point(network, seen, end, name) for end, name in zip(ends, names, strict=True) if end is not last]
+    forward_pass = _run_watched(network, input_px)
+    ends = [end for end in _stage_ends(forward_pass) if not _is_stem(end, forward_pass)]
+    names = _names(network, forward_pass, ends)
+    last = next((end for end in reversed(ends) if _same_code(end, forward_pass.final)), None)
+    points = [
+        _point(network, forward_pass, end, name) for end, name in zip(ends, names, strict=True) if end is not last
+    ]
     if last is None:
-        final = _point(network, seen, seen.final, POOLED, side="input")
+        final = _point(network, forward_pass, forward_pass.final, POOLED, side="input")
     else:
-        as_is = last.layout == "vector" and last.operation is seen.final.operation
-        final = _point(network, seen, last, last.name if as_is else POOLED)
+        as_is = last.layout == "vector" and last.operation is forward_pass.final.operation
+        final = _point(network, forward_pass, last, last.name if as_is else POOLED)
     return (*_spread(points, _MOST_TAPS - 1), final)
 
 
@@ -141,16 +143,16 @@ def pooled(value: torch.Tensor, layout: Layout, pool: Pool, prefix_tokens: int =
 
 def prefix_tokens(network: nn.Module) -> int:
     """Class token and registers before the tokens of the image; 0 in a network without tokens."""
-    told = getattr(network, "num_prefix_tokens", None)  # timm's networks tell
-    return told if isinstance(told, int) else int(hasattr(network, "class_token"))
+    tokens = getattr(network, "num_prefix_tokens", None)  # networks of timm have it
+    return tokens if isinstance(tokens, int) else int(hasattr(network, "class_token"))
 
 
 def classifier_name(network: nn.Module) -> str | None:
-    """Dotted path of the network's own classifier, an identity where it was left out; None if it cannot be told."""
-    ask: Any = getattr(network, "get_classifier", None)  # timm's networks tell
-    if ask is not None:
-        told = ask()
-        module = told[0] if isinstance(told, tuple) else told
+    """Dotted path of the network's own classifier, an identity where it was left out; None if there is none."""
+    get_classifier: Any = getattr(network, "get_classifier", None)  # networks of timm have it
+    if get_classifier is not None:
+        classifier = get_classifier()
+        module = classifier[0] if isinstance(classifier, tuple) else classifier
         return next((name for name, candidate in network.named_modules() if candidate is module), None)
     parametric = [name for name, module in network.named_modules() if isinstance(module, _PARAMETRIC)]
     return parametric[-1] if parametric else None
@@ -202,7 +204,7 @@ class _Watcher:
             self.trunk[name] = entry
 
 
-def _watch(network: nn.Module, input_px: int) -> _Pass:
+def _run_watched(network: nn.Module, input_px: int) -> _Pass:
     watcher = _Watcher(network)
     handles = watcher.listen()
     try:
@@ -265,12 +267,12 @@ def _own_pool(network: nn.Module, layout: Layout) -> Pool:
     return "token" if layout == "tokens" and by_token else "average"
 
 
-def _stage_ends(seen: _Pass) -> list[_ModuleOutput]:
-    total = seen.final.convolutions
+def _stage_ends(forward_pass: _Pass) -> list[_ModuleOutput]:
+    total = forward_pass.final.convolutions
     run: list[_ModuleOutput] = []
     ends: list[_ModuleOutput] = []
     begin = 0
-    for entry in (*_changes(seen.trunk), None):
+    for entry in (*_changes(forward_pass.trunk), None):
         if entry is not None and (not run or not _cuts(run[-1], entry, total)):
             run.append(entry)
             continue
@@ -316,14 +318,14 @@ def _split(run: Sequence[_ModuleOutput], begin: int, total: int) -> list[_Module
     return [*ends, end]
 
 
-def _is_stem(end: _ModuleOutput, seen: _Pass) -> bool:
-    total = seen.final.convolutions
+def _is_stem(end: _ModuleOutput, forward_pass: _Pass) -> bool:
+    total = forward_pass.final.convolutions
     return total > _SHALLOW and (end.convolutions == 1 or end.convolutions < _STEM_DEPTH * total)
 
 
-def _names(network: nn.Module, seen: _Pass, ends: Sequence[_ModuleOutput]) -> list[str]:
+def _names(network: nn.Module, forward_pass: _Pass, ends: Sequence[_ModuleOutput]) -> list[str]:
     """Each end is named for the largest container that lies wholly in its stage and ends with it."""
-    order = {entry.name: i for i, entry in enumerate(seen.trunk)}
+    order = {entry.name: i for i, entry in enumerate(forward_pass.trunk)}
     names = []
     begin = -1
     for end in ends:
@@ -344,18 +346,22 @@ def _same_code(end: _ModuleOutput, final: _ModuleOutput) -> bool:
 
 
 def _point(
-    network: nn.Module, seen: _Pass, entry: _ModuleOutput, name: str, side: Literal["input", "output"] = "output"
+    network: nn.Module,
+    forward_pass: _Pass,
+    entry: _ModuleOutput,
+    name: str,
+    side: Literal["input", "output"] = "output",
 ) -> Point:
     relus = _relus_of(entry.operation)
     tap = Tap(
         name=name,
-        depth=round(entry.convolutions / seen.final.convolutions, 4),
+        depth=round(entry.convolutions / forward_pass.final.convolutions, 4),
         channels=len(entry.code),
         pool=_own_pool(network, entry.layout),
         relu=relus is not None,
     )
     # of the modules that hand one value on, the first made it
-    by_operation = {leaf.operation: leaf for leaf in reversed(seen.leaves.values())}
+    by_operation = {leaf.operation: leaf for leaf in reversed(forward_pass.leaves.values())}
     modules = [by_operation.get(relu) for relu in relus or ()]
     sources = tuple(Source(leaf.name, "input", leaf.layout) for leaf in modules if leaf is not None)
     before = sources if len(sources) == len(modules) else ()
@@ -374,10 +380,10 @@ def _relus_of(operation: Any) -> list[Any] | None:
         return None
     relus: list[Any] = []
     for source, _ in operation.next_functions:
-        found = _relus_of(source)
-        if found is None:
+        below = _relus_of(source)
+        if below is None:
             return None
-        relus += found
+        relus += below
     return relus
 
 

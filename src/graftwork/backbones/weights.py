@@ -1,4 +1,4 @@
-"""Where the weights of a card lie: a pip package, a local file, a hub's cache or the network; checked before use."""
+"""Where the weights of a card are: a pip package, a local file, a hub's cache or the network; checked before use."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def weights_file(card: BackboneCard) -> Path:
         case "file":
             path = Path(card.weights)
             require_safetensors(path)
-    if card.weights_sha256 is not None and (found := sha256_of(path)) != card.weights_sha256:
+    if card.weights_sha256 is not None and (checksum := sha256_of(path)) != card.weights_sha256:
         raise BackboneError(
-            f"{path} must have sha256 {card.weights_sha256}, as the card {card.name} says, but has {found}; fetch it "
-            "again, or mend the card if these weights are meant"
+            f"{path} must have sha256 {card.weights_sha256}, as its card says, but has {checksum}; fetch it "
+            "again, or correct the card if these weights are meant"
         )
     return path
 
 
 def require_safetensors(path: Path) -> None:
-    """Raise BackboneError unless a file is there and is no pickle: reading one would run what it says."""
+    """Raise BackboneError unless a file exists and is no pickle: loading one can run code."""
     if not path.is_file():
-        raise BackboneError(f"{path} must be a file of weights, but is not there; check the path")
+        raise BackboneError(f"{path} must be a file of weights, but does not exist; check the path")
     with path.open("rb") as file:
         beginning = file.read(9)
     # safetensors begin with the length of their header, 8 bytes of any value, and the header itself
