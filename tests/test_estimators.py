@@ -113,7 +113,7 @@ def test_clones_have_the_same_parameters_and_no_fitted_state():
 EXPECTED = {
     "PaintedCodes": {},
     "PaintedClassifier": {
-        "check_classifiers_train": "asks for 83 % on a table of numbers; a network reads painted stripes less well",
+        "check_classifiers_train": "asks for 83 % on a table of numbers; painted stripes are harder for a network",
         "check_class_weight_classifiers": "class_weight takes none or balanced, as train does, and no dict of weights",
     },
 }

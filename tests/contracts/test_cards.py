@@ -1,4 +1,4 @@
-"""Every card keeps the contract: it loads, reads what it says, and sees the photos as well as was recorded."""
+"""Every card keeps the contract: it loads, takes its stated input, and classifies the photos as well as recorded."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_all_photos_are_seen_as_was_recorded(name: str, card_of, shared: Path) -
 
 
 def test_the_figures_see_a_wrong_preprocessing(card_of, shared: Path) -> None:  # type: ignore[no-untyped-def]
-    """The figures above guard preprocessing: a mean and deviation of another network is told at once."""
+    """The figures above guard preprocessing: a mean and deviation of another network fails at once."""
     card = card_of("package:efficientnet_lite0")
     wrong = dataclasses.replace(card.preprocess, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     share = _share_right(dataclasses.replace(card, preprocess=wrong), step=8)

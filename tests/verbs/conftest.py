@@ -22,7 +22,7 @@ def small() -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def random_network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Settings of a run in two seconds that reads some images wrong: its layers are random, the last ones worst."""
+    """Settings of a two-second run that misclassifies some images: its layers are random, the last ones worst."""
     backbone = write_tiny_backbone(tmp_path_factory.mktemp("random-network"))
     return {"strategy": "linear", "backbone": str(backbone), "loss": "softmax"}
 

@@ -1,4 +1,4 @@
-"""Two runs told apart on the images that both were tested on."""
+"""Runs compared on the images that all of them were tested on."""
 
 from __future__ import annotations
 

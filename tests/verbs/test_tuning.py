@@ -16,7 +16,7 @@ import graftwork
 from graftwork.clock import Clock, parse_seconds
 from graftwork.core.plans import Linear, Recipe
 from graftwork.core.record import Run
-from graftwork.errors import BackboneError, TrainingError, UsageError
+from graftwork.errors import BackboneError, UsageError
 from graftwork.finetune import loop
 from graftwork.reporting.page import render
 from graftwork.runfolder import read_run
@@ -334,7 +334,7 @@ def test_the_same_network_twice_is_refused(settings: dict[str, object], tiny: Pa
         graftwork.train(tiny, output=tmp_path / "run", **arguments)
 
 
-def test_variation_between_seeds_is_told_apart_from_variation_between_images(
+def test_variation_between_seeds_is_measured_apart_from_variation_between_images(
     settings: dict[str, object], tiny: Path, tmp_path: Path
 ) -> None:
     arguments = {**settings, "repeats": 2, "freeze_to": "blocks.2", "lr": 3e-3}
@@ -366,28 +366,6 @@ def test_a_run_is_ranked_among_those_of_its_own_length_only(
             ended[trial.candidate.plan.start].add(trial.ended)
     assert ended["random"] == {"completed"}
     assert ended["pretrained"] == {"completed", "eliminated"}
-
-
-def test_a_candidate_that_diverges_in_a_later_fold_leaves_the_others_completed(
-    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from graftwork import tournament
-
-    tune_fold, calls = tournament.tune_fold, []
-
-    def diverged(plan: Recipe, *given: object, **named: object) -> object:
-        calls.append(plan)
-        if plan.freeze_to is None and [p.freeze_to for p in calls].count(None) == 2:
-            raise TrainingError("the loss must be finite, but was nan in epoch 1; lower --lr from 1")
-        return tune_fold(plan, *given, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(tournament, "tune_fold", diverged)
-    run = graftwork.train(tiny, output=tmp_path / "run", exhaustive=True, **settings)
-    ended = {trial.candidate.layer: trial for trial in run.trials if trial.candidate.plan.kind != "linear"}
-    assert ended["the input"].ended == "diverged"
-    assert 0 < ended["the input"].run.mean() < 0.5
-    assert {trial.ended for name, trial in ended.items() if name != "the input"} == {"completed"}
-    assert all(trial.run.all() for name, trial in ended.items() if name != "the input")
 
 
 def test_where_the_time_limit_leaves_some_folds_the_chosen_linear_candidate_represents_all(
