@@ -185,11 +185,12 @@ def test_a_killed_tournament_goes_on_to_the_same_trials_without_a_fold_run_twice
     assert len(completed) + len(fake.calls) == 4 + 2 * (FOLDS - 1)
 
 
-def test_a_fold_whose_record_is_damaged_is_run_again(tmp_path: Path, fake: FakeFolds, four) -> None:
+@pytest.mark.parametrize("file", ["fold.json", "margins.npz"])
+def test_a_fold_whose_record_is_damaged_is_run_again(tmp_path: Path, fake: FakeFolds, four, file: str) -> None:
     expected = plain(opened(tmp_path).run(four))
     fake.calls.clear()
-    path = min(tmp_path.rglob("fold-0/fold.json"))
-    path.write_bytes(path.read_bytes()[:20])
+    path = min(tmp_path.rglob(f"fold-0/{file}"))
+    path.write_bytes(path.read_bytes()[:-20])
     assert plain(opened(tmp_path).run(four)) == expected
     assert len(fake.calls) == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -343,9 +344,9 @@ def _load_fold(place: Path, alphas: Sequence[float]) -> FoldResult | None:
     """Return what an earlier run of the same fold gave; None where there is none, or it is broken."""
     try:
         saved = json.loads((place / "fold.json").read_text(encoding="utf-8"))
-        with np.load(place / "margins.npz", allow_pickle=False) as arrays:
+        with (place / "margins.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             margins = {alpha: arrays[f"alpha {alpha:g}"] for alpha in alphas}
         curve = tuple((float(training), float(validation)) for training, validation in saved["curve"])
         return FoldResult(margins, curve, float(saved["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None

@@ -84,7 +84,7 @@ def test_what_was_left_out_is_said_and_counted(tiny: Path, tmp_path: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"{tmp_path / 'x.npz'}\n"
     assert "warning G101 unreadable images: 1 of 62 images" in done.stderr
-    assert "warning G104 one image, two labels: 2 images" in done.stderr
+    assert "warning G104 exact copies with different labels: 2 images" in done.stderr
     with np.load(tmp_path / "x.npz") as held:
         assert len(held["image"]) == 59
 

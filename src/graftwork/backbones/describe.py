@@ -14,7 +14,7 @@ from graftwork.core.facts import BackboneCard
 
 
 def described(card: BackboneCard) -> BackboneCard:
-    """Return the card with its layers, parameters (millions), multiply-accumulates (billions) and batch-norm statistics.
+    """Return the card with its layers, its size and operations (in millions and billions) and batch-norm statistics.
 
     Raises
     ------

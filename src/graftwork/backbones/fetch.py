@@ -127,8 +127,8 @@ def web_file(url: str, sha256_prefix: str | None) -> Path:
 def _require_sha256(path: Path, prefix: str | None) -> None:
     if prefix is not None and not (checksum := sha256_of(path)).startswith(prefix):
         raise BackboneError(
-            f"{path} must have the checksum in its name, but has {checksum[: len(prefix)]}; delete it, and it is fetched "
-            "again"
+            f"{path} must have the checksum in its name, but has {checksum[: len(prefix)]}; delete it, and it is "
+            "fetched again"
         )
 
 

@@ -149,8 +149,8 @@ def _unfit(card: BackboneCard, error: Exception) -> BackboneError:
     why = " ".join(str(error).split())
     why = why if len(why) < 300 else why[:297] + "..."
     return BackboneError(
-        f"{card.name} must fit the architecture {card.architecture}, but: {why}; correct `architecture` or `model_args` "
-        "(num_classes among them) in the card, or update timm"
+        f"{card.name} must fit the architecture {card.architecture}, but: {why}; correct `architecture` or "
+        "`model_args` (num_classes among them) in the card, or update timm"
     )
 
 
