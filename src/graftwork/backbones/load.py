@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from graftwork.backbones.embedded import renamed
 from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.backbones.weights import weights_file
 from graftwork.core.facts import BackboneCard
@@ -34,17 +35,7 @@ def load(card: BackboneCard) -> nn.Module:
     """
     path = weights_file(card)
     make_torchvision_importable()
-    if card.architecture.startswith(TORCHVISION):
-        network = _from_torchvision(card, path)
-    elif card.source == "timm":
-        network = _timm_network(card, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
-    else:
-        network = _timm_network(card)
-        tensors = _read(path, card)
-        tensors = _renamed(tensors, network) if card.source == "package" else tensors
-        if _mismatches(network, tensors):
-            _fit_to_input(network, card)  # weights saved with a model are fitted to its input already
-        _fill(network, tensors, card)
+    network = _builder(card).trained(card, path)
     _fit_to_input(network, card)
     return network.eval()
 
@@ -60,13 +51,7 @@ def untrained(card: BackboneCard, seed: int) -> nn.Module:
     make_torchvision_importable()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if card.architecture.startswith(TORCHVISION):
-            import torchvision
-
-            name = card.architecture.removeprefix(TORCHVISION)
-            network: nn.Module = torchvision.models.get_model(name, weights=None, **card.model_args)
-        else:
-            network = _timm_network(card)
+        network = _builder(card).untrained(card)
     _fit_to_input(network, card)
     return network.eval()
 
@@ -88,7 +73,21 @@ def _is(values: torch.Tensor | None, constant: float) -> bool:
     return values is None or bool(torch.all(torch.eq(values, constant)))
 
 
-def _timm_network(card: BackboneCard, **loading: Any) -> nn.Module:
+@dataclasses.dataclass(frozen=True)
+class _Builder:
+    """How a library makes the network of a card."""
+
+    untrained: Callable[[BackboneCard], nn.Module]
+    trained: Callable[[BackboneCard, Path], nn.Module]
+    """With the weights of a file."""
+
+
+def _builder(card: BackboneCard) -> _Builder:
+    """The builder that an architecture names before its colon; timm where it names none."""
+    return _BUILDERS.get(card.architecture.partition(":")[0], _TIMM)
+
+
+def _timm(card: BackboneCard, **loading: Any) -> nn.Module:
     import timm
 
     try:
@@ -99,23 +98,51 @@ def _timm_network(card: BackboneCard, **loading: Any) -> nn.Module:
     return network
 
 
-def _from_torchvision(card: BackboneCard, path: Path) -> nn.Module:
+def _timm_trained(card: BackboneCard, path: Path) -> nn.Module:
+    if card.source == "timm":  # timm converts what its hub has from other projects
+        return _timm(card, pretrained=True, pretrained_cfg_overlay={"file": str(path)})
+    network = _timm(card)
+    tensors = _read(path, card)
+    if card.source == "package":
+        tensors = renamed(tensors, network)
+    if _mismatches(network, tensors):
+        _fit_to_input(network, card)  # weights saved with a model are fitted to its input already
+    _fill(network, tensors, card)
+    return network
+
+
+def _torchvision(card: BackboneCard, **more: Any) -> nn.Module:
     import torchvision
 
     name = card.architecture.removeprefix(TORCHVISION)
-    px = card.preprocess.input_px
-    transformer = name.startswith("vit_")
-    tensors = _read(path, card)
     try:
-        args = {"image_size": px, **card.model_args} if transformer else card.model_args
-        network = torchvision.models.get_model(name, weights=None, **args)
-        if transformer and _mismatches(network, tensors):
-            tensors = torchvision.models.vision_transformer.interpolate_embeddings(px, network.patch_size, tensors)
+        network = torchvision.models.get_model(name, weights=None, **more, **card.model_args)
     except (ValueError, RuntimeError, TypeError) as error:
         raise _unfit(card, error) from error
     assert isinstance(network, nn.Module)
+    return network
+
+
+def _torchvision_trained(card: BackboneCard, path: Path) -> nn.Module:
+    tensors = _read(path, card)
+    if not card.architecture.startswith(f"{TORCHVISION}vit_"):
+        network = _torchvision(card)
+    else:
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
+        px = card.preprocess.input_px
+        network = _torchvision(card, **({} if "image_size" in card.model_args else {"image_size": px}))
+        if _mismatches(network, tensors):
+            try:
+                tensors = interpolate_embeddings(px, network.patch_size, tensors)
+            except (ValueError, RuntimeError, TypeError) as error:
+                raise _unfit(card, error) from error
     _fill(network, tensors, card)
     return network
+
+
+_TIMM = _Builder(_timm, _timm_trained)
+_BUILDERS = {"torchvision": _Builder(_torchvision, _torchvision_trained)}
 
 
 def _read(path: Path, card: BackboneCard) -> Tensors:
@@ -167,37 +194,3 @@ def _fit_to_input(network: nn.Module, card: BackboneCard) -> None:
         raise BackboneError(
             f"{card.name} must be able to take {px} px, but: {' '.join(str(error).split())}; choose another --input-px"
         ) from error
-
-
-_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-_BLOCK = {
-    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2", "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}  # fmt: skip
-_BLOCK_WITHOUT_EXPANSION = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-
-
-def _renamed(tensors: Tensors, network: nn.Module) -> Tensors:
-    """The tensors of the embedded EfficientNet-Lites under the names that timm gives them."""
-    places = list(_block_places(network))
-    expanded = {int(name.split(".")[1]) for name in tensors if "._expand_conv." in name}
-    renamed: Tensors = {}
-    for name, value in tensors.items():
-        block = re.match(r"_blocks\.(\d+)\.(.+)", name)
-        if block is None:
-            part, _, rest = name.partition(".")
-            renamed[f"{_TOP[part]}.{rest}"] = value
-        else:
-            number = int(block[1])
-            part, _, rest = block[2].partition(".")
-            parts = _BLOCK if number in expanded else _BLOCK_WITHOUT_EXPANSION
-            renamed[f"blocks.{places[number]}.{parts[part]}.{rest}"] = value
-    return renamed
-
-
-def _block_places(network: nn.Module) -> Iterator[str]:
-    """``stage.block`` of every block in order: the source counts them through."""
-    stages = network.get_submodule("blocks")
-    for stage, blocks in stages.named_children():
-        for block, _ in blocks.named_children():
-            yield f"{stage}.{block}"
