@@ -84,15 +84,8 @@ def _links(described: Floats, reach: float) -> Ints:
 
 
 def _nearest(described: Floats, k: int) -> tuple[Ints, Floats]:
-    """(n, k) each row's nearest others and their squared distances, in blocks of bounded size."""
-    power = np.square(described).sum(axis=1)
-    neighbours, distances = [], []
-    step = max(1, 8_000_000 // len(described))
-    for start in range(0, len(described), step):
-        rows = np.arange(start, min(start + step, len(described)))
-        squared = power[rows, None] + power[None] - 2 * described[rows] @ described.T
-        squared[np.arange(len(rows)), rows] = np.inf
-        nearest = np.argpartition(squared, k - 1, axis=1)[:, :k]
-        neighbours.append(nearest)
-        distances.append(np.maximum(np.take_along_axis(squared, nearest, axis=1), 0))
-    return np.concatenate(neighbours), np.concatenate(distances)
+    """(n, k) each row's nearest others, nearest first, and their squared distances."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, neighbours = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(described).kneighbors()
+    return neighbours, np.square(distances)
