@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 
 class GraftError(Exception):
-    """A mistake or a hindrance that the user can mend; the message says how."""
+    """A mistake or an obstacle that the user can correct; the message says how."""
 
     exit_code = 1
 

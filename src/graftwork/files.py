@@ -1,4 +1,4 @@
-"""Writing files whole or not at all; where the cache lies, and the home of what cannot be computed again."""
+"""Writing files whole or not at all; where the cache is, and the home of what cannot be computed again."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ CACHE_VARIABLE = "GRAFTWORK_CACHE"
 HOME_VARIABLE = "GRAFTWORK_HOME"
 CacheKind = Literal["backbones", "codes", "engines", "measurements"]
 CACHE_KINDS: tuple[CacheKind, ...] = get_args(CacheKind)
-"""The folders of the cache, all of which can be computed again; whatever else lies beside them is not graftwork's."""
+"""The folders of the cache, all of which can be computed again; anything else there is not graftwork's."""
 
 Record = TypeVar("Record")
 
 
 def cache_root() -> Path:
-    """Return where everything lies that can be computed again: ``$GRAFTWORK_CACHE`` or the system's place."""
+    """Return the folder of everything that can be computed again: ``$GRAFTWORK_CACHE`` or the system's."""
     import platformdirs
 
     chosen = os.environ.get(CACHE_VARIABLE)
@@ -32,14 +32,14 @@ def cache_root() -> Path:
 
 
 def cache_folder(kind: CacheKind) -> Path:
-    """Return where one kind of what can be computed again lies."""
+    """Return the folder of one kind of what can be computed again."""
     return cache_root() / kind
 
 
 def home_folder() -> Path:
-    """Return where everything lies that cannot be computed again: ``$GRAFTWORK_HOME`` or the system's place.
+    """Return the folder of everything that cannot be computed again: ``$GRAFTWORK_HOME`` or the system's.
 
-    The ledger of looks at test images lies here; clearing the cache leaves it alone.
+    The ledger of looks at test images is here; clearing the cache leaves it alone.
     """
     import platformdirs
 
@@ -49,7 +49,7 @@ def home_folder() -> Path:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` to write to; it takes its place only when the block ends well.
+    """Give a temporary path next to ``path`` to write to; it takes its place only when the block ends well.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` to fill; it takes its place, old content and all, when the block ends."""
+    """Give a temporary folder next to ``path`` to fill; at the end of the block it replaces ``path``."""
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent))

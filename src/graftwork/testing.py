@@ -42,7 +42,7 @@ def write_tiny_images(
 def write_tiny_backbone(
     folder: Path, *, architecture: str = "test_efficientnet", input_px: int = 32, seed: int = 0
 ) -> Path:
-    """Write a small network with seeded random weights as safetensors with its facts beside it; return the file.
+    """Write a small network with seeded random weights as safetensors with its facts next to it; return the file.
 
     Parameters
     ----------

@@ -57,5 +57,5 @@ def _trace(network: CodesNetwork, example: torch.Tensor) -> torch.jit.ScriptModu
 
 
 def save_graph(graph: Any, path: Path) -> None:
-    """Write a graph as ``path`` (.xml) and its weights beside it (.bin), in float32."""
+    """Write a graph as ``path`` (.xml) and its weights next to it (.bin), in float32."""
     import_openvino().save_model(graph, str(path), compress_to_fp16=False)

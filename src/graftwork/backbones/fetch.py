@@ -95,7 +95,7 @@ def web_file(url: str, sha256_prefix: str | None) -> Path:
     Unreachable
         When it is not in the cache and its host cannot be reached or ``HF_HUB_OFFLINE`` is set.
     BackboneError
-        When what arrives, or lies in the cache, is not the file that was meant.
+        When the file that arrives, or is cached, is another one than expected.
     StorageError
         When the cache cannot be written.
     """

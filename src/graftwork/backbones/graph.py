@@ -15,7 +15,7 @@ from graftwork.errors import BackboneError
 
 _USUAL_PX = 224
 LOGITS = "logits"
-"""Name under which the network's own decision is given, beside the layers."""
+"""Name of the network's own logits among the layers."""
 
 
 class CodesNetwork(nn.Module):

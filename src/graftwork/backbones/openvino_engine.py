@@ -32,7 +32,7 @@ class OpenVINOEngine:
     """A compiled graph: pixels (n, px, px, 3) uint8 in, codes (n, d) float32 of its layers out.
 
     Every request carries the same number of images, the last one filled up, so that the codes of an image do not
-    depend by a bit on what stands beside it.
+    depend by a bit on the others in its batch.
     """
 
     def __init__(self, graph: Any, compiled: Any, precision: Precision) -> None:
@@ -44,7 +44,7 @@ class OpenVINOEngine:
 
     @classmethod
     def from_file(cls, path: Path, *, precision: Precision = "f32") -> OpenVINOEngine:
-        """Compile the graph in an ``.xml`` file (weights in the ``.bin`` beside it).
+        """Compile the graph in an ``.xml`` file (weights in the ``.bin`` next to it).
 
         Raises
         ------
@@ -52,7 +52,7 @@ class OpenVINOEngine:
             When the file is not there or is no such graph.
         """
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
-            raise BackboneError(f"{path} and the .bin beside it must be a graph of OpenVINO, but one is missing")
+            raise BackboneError(f"{path} and the .bin next to it must be a graph of OpenVINO, but one is missing")
         try:
             return cls.compiled(core().read_model(path), precision=precision)
         except RuntimeError as error:

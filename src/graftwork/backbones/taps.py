@@ -324,7 +324,7 @@ def _is_stem(end: _ModuleOutput, forward_pass: _Pass) -> bool:
 
 
 def _names(network: nn.Module, forward_pass: _Pass, ends: Sequence[_ModuleOutput]) -> list[str]:
-    """Each end is named for the largest container that lies wholly in its stage and ends with it."""
+    """Each end is named for the largest container that is wholly in its stage and ends with it."""
     order = {entry.name: i for i, entry in enumerate(forward_pass.trunk)}
     names = []
     begin = -1

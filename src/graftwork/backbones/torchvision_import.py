@@ -1,6 +1,6 @@
 """The one place that deals with a torch and a torchvision that do not belong together.
 
-A CPU build of torch beside a torchvision that was linked against CUDA: its operators never register, and
+A CPU build of torch with a torchvision that was linked against CUDA: its operators never register, and
 ``import torchvision`` (so ``import timm`` too) ends with ``operator torchvision::nms does not exist``. Declaring the
 two operators is enough for networks and transforms; only detection, which graftwork does not do, would need them.
 """

@@ -154,7 +154,7 @@ class Space:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Index:
-    """Where the codes of every image at one layer lie, sorted by digest."""
+    """Where the codes of every image at one layer are, sorted by digest."""
 
     digests: NDArray[np.bytes_]
     shard: NDArray[np.intp]

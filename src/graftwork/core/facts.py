@@ -27,7 +27,7 @@ def digest_of(record: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Preprocess:
-    """How an image becomes the network's input; stands in the card and in the model folder.
+    """How an image becomes the network's input; part of the card and of the model folder.
 
     An image is decoded as a person would see it, brought to RGB, scaled so that the crop of
     ``input_px / crop_fraction`` fits, cropped (or padded, or stretched) to ``input_px`` squared, divided by
@@ -64,7 +64,7 @@ class Tap:
 
 @dataclasses.dataclass(frozen=True)
 class BackboneCard:
-    """A pretrained network as data: where its weights lie, what they are, how it wants to be fed."""
+    """A pretrained network as data: where its weights are, what they are, and its preprocessing."""
 
     name: str
     """``source:architecture.tag``, for example ``timm:resnet50.a1_in1k`` or ``file:weights/net.safetensors``."""

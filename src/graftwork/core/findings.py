@@ -83,7 +83,7 @@ KINDS = (
     Kind("G305", "warning", "these test images have been looked at before"),
     Kind("G306", "warning", "the figures are optimistic: images seem to come in series"),
     Kind("G307", "note", "chosen for images that look different"),
-    Kind("G308", "note", "variation between training seeds, beside variation between images"),
+    Kind("G308", "note", "variation between training seeds, compared with that between images"),
     Kind("G309", "note", "fine-tunings that were not tried"),
     Kind("G310", "warning", "fine-tunings that diverged"),
     Kind("G311", "warning", "images of the target domain have no labels"),

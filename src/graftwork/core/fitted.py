@@ -47,7 +47,7 @@ def probabilities(fitted: Fitted, codes: NDArray[np.floating]) -> NDArray[np.flo
     values = np.ascontiguousarray(codes.astype(fitted.code_dtype), np.float32)
     if fitted.normalise == "l2":
         values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
-    # einsum over rows that lie together instead of a matrix product: each row is summed in one fixed order whatever
-    # stands beside it, so that an image's probabilities do not depend on its neighbours by a bit
+    # einsum over contiguous rows instead of a matrix product: each row is summed in one fixed order whatever
+    # the other rows are, so that an image's probabilities do not depend on its neighbours by a bit
     margins = np.einsum("nd,kd->nk", values, np.ascontiguousarray(fitted.head.weight)) + fitted.head.bias
     return softmax(margins, fitted.head.temperature)

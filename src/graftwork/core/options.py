@@ -73,7 +73,7 @@ class JudgingOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FineTuneOptions:
-    """What is tried beside linear classifiers, and what replaces the recipe's own values."""
+    """What is tried in addition to linear classifiers, and what replaces the recipe's own values."""
 
     strategy: Literal["auto", "linear"] = "auto"
     time_limit: str | float | None = "10m"

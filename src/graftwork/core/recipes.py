@@ -14,7 +14,7 @@ from graftwork.errors import BackboneError, UsageError, did_you_mean
 CUTS = (2 / 3, 1 / 2)
 """Depths near which a network is cut, where only the layers above are trained."""
 WISE_FT_ALPHA = 0.5
-"""Where the weights are interpolated between the linear model and the fine-tuned network, beside 1."""
+"""Where the weights are interpolated between the linear model and the fine-tuned network, in addition to 1."""
 CACHED_AUGMENTATIONS = 8
 SCRATCH_IMAGES = 20_000
 """From this number of images on, random weights are tried unasked."""

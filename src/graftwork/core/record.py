@@ -119,7 +119,7 @@ class Run:
     shift: Shift | None = None
     schema_version: int = SCHEMA_VERSION
     folder: str = ""
-    """Where the record lies; not part of it."""
+    """Where the record is; not part of it."""
 
     @property
     def card(self) -> BackboneCard:

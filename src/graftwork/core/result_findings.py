@@ -42,7 +42,7 @@ def result_findings(verdict: Verdict, trials: Sequence[Trial], *, images: int, h
 
 
 def series_finding(grouped: Score, chosen: Row, *, images: int) -> Finding:
-    """G306: the validation score with every likely series inside one fold, beside the score of the run's own folds."""
+    """G306: the validation score with every likely series inside one fold, and the score of the run's own folds."""
     metric = grouped.metric
     return finding(
         "G306",

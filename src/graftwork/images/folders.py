@@ -1,4 +1,4 @@
-"""Images in folders: one folder a class, ``train``/``val``/``test`` folders of these, or a flat pile."""
+"""Images in folders: one folder per class, ``train``/``val``/``test`` folders of these, or a flat pile."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Place = tuple[str, ...]
 
 @dataclasses.dataclass
 class Walk:
-    """What lies below a folder, in sorted order; every real folder is entered once."""
+    """What is below a folder, in sorted order; every real folder is entered once."""
 
     images: list[Place] = dataclasses.field(default_factory=list)
     others: list[Place] = dataclasses.field(default_factory=list)
@@ -59,7 +59,7 @@ class Walk:
 
 
 def walk(root: Path) -> Walk:
-    """List what lies below ``root``; links are followed, but no folder is entered twice.
+    """List what is below ``root``; links are followed, but no folder is entered twice.
 
     Raises
     ------

@@ -22,7 +22,7 @@ class _Concatenated:
 
 
 def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
-    """Images to develop on and a test part that lies elsewhere, as one set; classes are matched by name.
+    """Images to develop on and a test part from elsewhere, as one set; classes are matched by name.
 
     The test images' names begin with the name of their folder.
 
@@ -39,12 +39,14 @@ def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
             "or give the training part alone"
         )
     if not test.classes:
-        raise DataError(f"the test part {test.root} must be labelled, one folder a class or a table, but has no labels")
+        raise DataError(
+            f"the test part {test.root} must be labelled, one folder per class or a table, but has no labels"
+        )
     unknown = sorted(set(test.classes) - set(images.classes))
     if unknown:
         raise DataError(
             f"every class of the test part {test.root} must have images to learn from, but {few(unknown)} is not "
-            f"among the {len(images.classes)} classes of {images.root}: mend the name or take it out"
+            f"among the {len(images.classes)} classes of {images.root}: correct the name or remove the class"
         )
     number = np.array([images.classes.index(name) for name in test.classes], np.int64)
     offset = int(images.rows.max()) + 1

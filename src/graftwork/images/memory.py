@@ -1,4 +1,4 @@
-"""Images that lie in memory as an image set."""
+"""Images in memory as an image set."""
 
 from __future__ import annotations
 

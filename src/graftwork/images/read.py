@@ -26,7 +26,7 @@ def read_images(path: str | Path, group_by: str | None = None) -> ImageSet:
     Parameters
     ----------
     path
-        A folder (one folder a class; ``train``, ``val``, ``test`` folders of these; a flat pile; images beside a
+        A folder (one folder per class; ``train``, ``val``, ``test`` folders of these; a flat pile; images next to a
         ``labels.csv``; Parquet files; a dataset written by ``save_to_disk``), a CSV, JSON lines or Parquet table,
         or one image.
     group_by

@@ -22,7 +22,7 @@ IMAGE_COLUMNS = (
 LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name")
 SPLIT_COLUMNS = ("split", "part", "subset")
 BESIDE_IMAGES = ("labels", "metadata")
-"""Names of a table that lies in a folder of images and describes them."""
+"""Names of a table that is in a folder of images and describes them."""
 
 Held = TypeVar("Held")
 
@@ -54,7 +54,7 @@ def _is_label_table(path: Path) -> bool:
 def read_text_tables(paths: Sequence[Path], root: Path) -> Listing:
     """Images named by CSV, TSV or JSON lines files; each names files relative to itself.
 
-    Several tables lie in folders that are parts (``train/metadata.csv``, ``test/metadata.csv``).
+    Several tables are in folders that are parts (``train/metadata.csv``, ``test/metadata.csv``).
 
     Raises
     ------

@@ -21,7 +21,7 @@ def views(k: int, seed: int) -> tuple[View | None, ...]:
     """The plain view (None) and ``k - 1`` others, the same for every image and every call.
 
     The others come in mirrored pairs: first the plain view mirrored, then boxes of 50 to 90 % of each side at
-    random places, each beside its mirror image of another place.
+    random places, each paired with the mirror image of another place.
 
     Raises
     ------

@@ -157,7 +157,7 @@ def read_model(folder: Path) -> ModelFolder:
 
 
 def _save(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    # safetensors writes an array's memory as it lies: one in Fortran's order would come back transposed
+    # safetensors writes an array's memory in its order: one in Fortran order would be read back transposed
     path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 

@@ -32,7 +32,7 @@ class Novelty:
     neighbours: int = NEIGHBOURS
 
     def p_values(self, codes: Floats) -> NDArray[np.float64]:
-        """(n,) share of one's own kind that lies at least as far out as each code (n, d); small is strange."""
+        """(n,) share of the training images that are at least as far out as each code (n, d); small is strange."""
         distance = _distance_to_nearest(_unit(codes), self.references.astype(np.float32), self.neighbours)
         beyond = len(self.distances) - np.searchsorted(self.distances, distance, side="left")
         return np.asarray((beyond + 1) / (len(self.distances) + 1))

@@ -30,7 +30,7 @@ _SEVERITIES = ("error", "warning", "note")
 
 
 def write_report(run: Run, folder: Path) -> Path:
-    """Write ``report.html`` into a run's folder, whole or not at all, with the thumbnails that lie there.
+    """Write ``report.html`` into a run's folder, whole or not at all, with the thumbnails that are there.
 
     Raises
     ------

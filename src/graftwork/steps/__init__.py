@@ -1,7 +1,7 @@
 """The steps of a run, which ``verbs`` put together; ``verbs/train.py`` shows their order.
 
 Read ``prepare`` (images become a split and a task), ``backbones`` (networks that give codes), ``search`` (linear
-candidates, judged), then ``compete`` (fine-tunings beside them), ``shift``, ``score`` and ``save``; ``ledger``,
+candidates, judged), then ``compete`` (fine-tunings in addition), ``shift``, ``score`` and ``save``; ``ledger``,
 ``output`` and ``projection`` are small and stand alone. A step takes records and gives a record, and is silent but for
 its listener. Add a step here, never a verb; what a user can decide is in ``core/options.py``.
 """
