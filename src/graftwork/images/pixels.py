@@ -38,7 +38,7 @@ _TURNS = {
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258  # TIFF
 _SIXTEEN = re.compile(";16[BLN]")
-"""In Pillow's name of how pixels are stored in a file: 16 bits per channel (``BGR;16`` without a letter is 5, 6 and 5 bits)."""
+"""In Pillow's name of a pixel format: 16 bits per channel (``BGR;16`` without a letter is 5, 6 and 5 bits)."""
 _TAILS = (0.5, 99.5)
 """Percentiles of an image that stand for its darkest and brightest: a dead or hot pixel moves neither."""
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
