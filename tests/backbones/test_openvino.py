@@ -109,7 +109,7 @@ def test_a_graph_ends_at_the_deepest_layer_that_is_read(tiny_card: Callable[...,
 
 
 def test_a_graph_that_is_missing_or_damaged_is_one_line(tiny_card: Callable[..., BackboneCard], tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match=r"graph\.xml and the \.bin beside it must be a graph"):
+    with pytest.raises(BackboneError, match=r"graph\.xml and the \.bin next to it must be a graph"):
         OpenVINOEngine.from_file(tmp_path / GRAPH_FILE)
     save_graph_of(tiny_card(), tmp_path / "engine")
     (tmp_path / "engine" / GRAPH_FILE).write_text("<net>")
