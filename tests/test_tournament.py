@@ -110,7 +110,7 @@ def accuracy(trial: Trial) -> float:
 
 
 def plain(trials: list[Trial]) -> list[dict[str, object]]:
-    """All that a trial says, but for how long it took."""
+    """All that a trial says, apart from how long it took."""
     rows = [dataclasses.asdict(trial) for trial in trials]
     return [{**row, "fit_seconds": None, "probabilities": row["probabilities"].tobytes()} for row in rows]
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from pathlib import Path
 
 from graftwork.errors import UsageError
-from graftwork.files import write_json
+from graftwork.files import read_cached, write_json
 
 END_SECONDS = 8.0
 """Reserved for what comes after the search, except extraction: twice what projection, model folder and report took."""
+_ACTIVE = "active_seconds"
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -50,7 +50,7 @@ class Clock:
 
     def save(self) -> None:
         """Write the active seconds to the file; called whenever something is done that a killed run keeps."""
-        write_json(self._file, {"active_seconds": self.seconds})
+        write_json(self._file, {_ACTIVE: self.seconds})
 
 
 def parse_seconds(text: str | float | None) -> float:
@@ -70,7 +70,4 @@ def parse_seconds(text: str | float | None) -> float:
 
 
 def _saved_seconds(file: Path) -> float:
-    try:
-        return float(json.loads(file.read_text(encoding="utf-8"))["active_seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
+    return (read_cached(file, dict[str, float]) or {}).get(_ACTIVE, 0.0)

@@ -101,7 +101,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_cached(path: Path, kind: type[Record]) -> Record | None:
-    """Return what a JSON file in the cache holds; None where it is missing or damaged, so that it is made again."""
+    """Return what a JSON file of ours holds; None where it is missing or damaged, so that it is made again."""
     import cattrs
 
     try:

@@ -19,7 +19,7 @@ from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.plans import Candidate, labels_of, linear_of, recipe_of
 from graftwork.core.recipes import WISE_FT_ALPHA
 from graftwork.core.schedule import REFIT_FOLDS
-from graftwork.core.trials import Baseline, Ended, Standing, Task, Trial
+from graftwork.core.trials import Baseline, Curve, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError
 from graftwork.files import whole_file, write_json
 from graftwork.finetune.fold import FineTuneContext, cached_activations, tune_fold
@@ -29,9 +29,6 @@ from graftwork.listener import SILENT, Listener
 
 SURVIVORS = 0.5
 """Share of the fine-tunings that go on after the first fold (successive halving; Jamieson and Talwalkar 2016)."""
-
-Curve = tuple[tuple[float, float], ...]
-"""After each epoch the training loss and the log loss on validation images."""
 
 
 def run_trials(

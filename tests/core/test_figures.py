@@ -34,6 +34,7 @@ def test_log_loss_is_in_nats():
 def test_a_difference_is_in_points_with_a_minus_sign_and_no_minus_zero():
     assert figures.difference("accuracy", -0.021) == "−2.1"
     assert figures.difference("accuracy", -0.0001) == "0.0"
+    assert figures.difference("log-loss", 0.0123) == "0.012"
     assert figures.points("macro-f1", 0.021) == "2.1 points"
 
 

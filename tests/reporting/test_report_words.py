@@ -3,24 +3,7 @@ import dataclasses
 import pytest
 from example_run import example_run
 
-from graftwork.core import figures
 from graftwork.reporting import words
-
-
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (0.967, "96.7"),
-        (1.0, "100.0"),
-        (0.9996, "99.96"),
-        (0.99996, "99.996"),
-        (0.0, "0.0"),
-        (0.12345, "12.3"),
-        (0.0004, "0.04"),
-    ],
-)
-def test_less_than_all_is_never_written_as_all_nor_more_than_nothing_as_nothing(share, text):
-    assert figures.percent(share) == text
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.5, "50.0 %"), (1.0, ">99.9 %"), (1e-9, "<0.1 %"), (0.999, "99.9 %")])
@@ -47,12 +30,6 @@ def test_nothing_in_a_name_is_hidden():
 )
 def test_a_finding_reads_as_a_sentence_and_a_command_as_one(text, pieces):
     assert words.sentence(text) == pieces
-
-
-def test_a_deficit_has_a_minus_sign_and_no_minus_zero():
-    assert figures.difference("accuracy", -0.021) == "−2.1"
-    assert figures.difference("accuracy", -0.0001) == "0.0"
-    assert figures.difference("log-loss", 0.0123) == "0.012"
 
 
 def test_every_candidate_has_its_reason():

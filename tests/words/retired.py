@@ -121,7 +121,7 @@ def markdown(text: str, line: int = 1) -> Iterator[Match]:
 
 
 def glossary(text: str, line: int = 1) -> Iterator[Match]:
-    """The glossary but for its tables of retired words."""
+    """The glossary without its tables of retired words."""
     yield from markdown(text.partition(TABLES)[0], line)
 
 
@@ -210,7 +210,7 @@ def _identifier(name: str, line: int, *, member: bool = False) -> Iterator[Match
 
 
 def _names_of(node: ast.AST, line: int) -> Iterator[Match]:
-    """Every name that a node holds: fields that are text, but for the value of a constant."""
+    """Every name that a node holds: fields that are text, except the value of a constant."""
     member = isinstance(node, (ast.Attribute, ast.keyword, ast.arg, ast.MatchClass))
     for _, value in ast.iter_fields(node):
         for text in value if isinstance(value, list) else [value]:

@@ -1,4 +1,4 @@
-"""What codes depend on, but for the image: the settings of an extraction."""
+"""What codes depend on, apart from the image: the settings of an extraction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Dtype = Literal["float16", "float32"]
 
 @dataclasses.dataclass(frozen=True)
 class ExtractionSettings:
-    """One way to compute codes: everything that they depend on, but for the image."""
+    """One way to compute codes: everything that they depend on, apart from the image."""
 
     card: BackboneCard
     """Its ``preprocess`` is the one in force, its ``taps`` are the layers, pooled as each of them says."""

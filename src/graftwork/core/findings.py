@@ -32,8 +32,8 @@ class Finding:
     basis: Basis = "measured"
     count: int = 0
     examples: tuple[str, ...] = ()
-    """Names of images concerned, two that are alike joined by ``PAIR``; a maximum of ``EXAMPLES``, but for unreadable
-    images, of which a thousand are named."""
+    """Names of images concerned, two that are alike joined by ``PAIR``; a maximum of ``EXAMPLES``, or a thousand
+    of unreadable images."""
 
 
 @dataclasses.dataclass(frozen=True)

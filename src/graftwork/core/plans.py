@@ -150,7 +150,7 @@ def frozen_depth(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
 
 
 def cost_to_use(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
-    """Return billions of multiply-accumulates to predict one image, but for the head; more where weights were trained.
+    """Return billions of multiply-accumulates to predict one image, without the head; more where weights were trained.
 
     All layers of a network cost the same: one forward pass gives the codes of every layer. A fine-tuned network costs
     up to twice as much, in proportion to the share of it that was trained: it has to be trained, stored and run for

@@ -77,6 +77,10 @@ class Task:
         )
 
 
+Curve = tuple[tuple[float, float], ...]
+"""A learning curve: after each epoch the training loss and the log loss on validation images."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
     """A candidate judged on images it was not fitted on."""
@@ -89,8 +93,8 @@ class Trial:
     """What was chosen inside: ``C`` and ``temperature`` of a linear plan; ``C``, ``temperature`` and ``epochs`` of a
     recipe."""
     ended: Ended = "completed"
-    curve: tuple[tuple[float, float], ...] = ()
-    """After each epoch the training loss and the log loss on validation images, mean of the folds."""
+    curve: Curve = ()
+    """The mean of the folds."""
     seed_losses: tuple[float, ...] = ()
     """Loss of the metric with each seed of a fine-tuning, on the same folds; empty where one seed was run."""
 
@@ -122,4 +126,4 @@ class Baseline:
     name: str
     """``majority class``, ``file facts`` or ``16 x 16 pixels``."""
     probabilities: NDArray[np.float32]
-    """(n_develop, k); out of fold, but for the majority class, which is the same for every image."""
+    """(n_develop, k); out of fold, except for the majority class, which is the same for every image."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
+from graftwork.core.trials import Curve
 from graftwork.errors import TrainingError
 from graftwork.finetune.batchnorm import measure_statistics
 from graftwork.finetune.learning_rates import parameter_groups
@@ -32,8 +33,7 @@ class FineTuned:
     """Every tensor of the network by name, frozen ones too."""
     margins: NDArray[np.float32]
     """(number of validation images, k)."""
-    curve: tuple[tuple[float, float], ...]
-    """After each epoch, the training loss and the log loss on validation images."""
+    curve: Curve
 
 
 def fine_tune(

@@ -118,19 +118,19 @@ def measure_image(data: bytes, name: str) -> tuple[dict[str, Any], NDArray[np.ui
     size = image.size
     image.draft(None, (_DRAFT_PX, _DRAFT_PX))
     load(image, name)
-    seen = upright(image)
-    values["turned"] = seen is not image
-    swapped = (image.width > image.height) != (seen.width > seen.height)
+    displayed = upright(image)
+    values["turned"] = displayed is not image
+    swapped = (image.width > image.height) != (displayed.width > displayed.height)
     values["width"], values["height"] = size[::-1] if swapped else size
     if values["bits"] > 8:
-        values["low"], values["high"] = limits = intensity_tails(seen)
-        seen = as_bytes(seen, limits)
+        values["low"], values["high"] = limits = intensity_tails(displayed)
+        displayed = as_bytes(displayed, limits)
     else:
-        seen = on_white(seen)
-    grey = seen.convert("L").resize((_SHARPNESS_PX, _SHARPNESS_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        displayed = on_white(displayed)
+    grey = displayed.convert("L").resize((_SHARPNESS_PX, _SHARPNESS_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
     values["sharpness"] = _sharpness(np.asarray(grey, np.float32))
     thumb = np.array(
-        seen.convert("RGB").resize((THUMB_PX, THUMB_PX), Image.Resampling.BICUBIC, reducing_gap=3.0), np.uint8
+        displayed.convert("RGB").resize((THUMB_PX, THUMB_PX), Image.Resampling.BICUBIC, reducing_gap=3.0), np.uint8
     )
     values["colour"] = thumb.mean(axis=(0, 1))
     values["pixels16"] = np.rint(thumb.reshape(16, 4, 16, 4, 3).mean(axis=(1, 3)))

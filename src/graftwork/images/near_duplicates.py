@@ -79,7 +79,7 @@ def near_duplicates(measurements: Measurements, labels: Ints, seed: int = 0) -> 
 def likeness_threshold(likeness: Floats, one: Ints, other: Ints) -> float:
     """The likeness above which a pair is one picture.
 
-    Images of different classes are not near-duplicates (but for a few wrong labels): so the threshold is halfway
+    Images of different classes are not near-duplicates (apart from a few wrong labels): so the threshold is halfway
     between the likeness that one in a hundred of their candidate pairs reaches and 1, within fixed bounds.
     """
     apart = likeness[(one != other) & (one >= 0) & (other >= 0)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -21,7 +20,7 @@ from graftwork.core.recipes import fine_tuning_candidates
 from graftwork.core.result_findings import diverged_finding, untried_finding
 from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, worth_trying
 from graftwork.core.trials import Task, Trial
-from graftwork.files import write_json
+from graftwork.files import read_cached, write_json
 from graftwork.finetune.fold import FineTuneContext, within_disk
 from graftwork.steps.backbones import Backbones
 from graftwork.steps.prepare import SplitImages
@@ -74,7 +73,7 @@ def fine_tune_context(
     """
     candidates = candidates_to_tune(options, backbones.cards, len(task.y))
     cuts = sum(candidate.plan.kind == "partial" for candidate in candidates)
-    # everything that a fold depends on but for the candidate, its C and its random draws
+    # everything that a fold depends on apart from the candidate, its C and its random draws
     cards = [[dataclasses.asdict(b.card), b.extraction.engine] for b in backbones.by_name.values()]
     digests = [str(digest) for digest in split_images.develop.digests]
     depends_on = [
@@ -196,11 +195,10 @@ def _within_time(
 
 def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
     """Return what depends on the time left, decided once: a run that was killed goes on with what it had decided."""
-    if path.is_file():
-        decided: T = cattrs.structure(json.loads(path.read_text(encoding="utf-8")), kind)
-        return decided
-    decided = decide()
-    write_json(path, cattrs.unstructure(decided))
+    decided: T | None = read_cached(path, kind)
+    if decided is None:
+        decided = decide()
+        write_json(path, cattrs.unstructure(decided))
     return decided
 
 

@@ -113,19 +113,19 @@ def choose_for_target(
         codes = backbones.of(trial.candidate).with_fitted(fitted).codes(target.images, backbones.listener)
         rows.append(probabilities(fitted, codes.of(trial.candidate.taps)))
     # one classifier gave all rows of a finalist: one fold
-    there = dataclasses.replace(task, y=target.y, groups=target.groups, folds=np.zeros_like(target.y))
+    target_task = dataclasses.replace(task, y=target.y, groups=target.groups, folds=np.zeros_like(target.y))
     verdict = choose(
         [
             dataclasses.replace(result.trials[position], probabilities=row[target.to_choose], ended="completed")
             for position, row in zip(finalists, rows, strict=True)
         ],
         costs_of([result.trials[position].candidate for position in finalists], backbones.cards),
-        there.take(target.to_choose),
+        target_task.take(target.to_choose),
     )
     chosen = finalists[verdict.chosen]
     because = f"{verdict.because}, on {len(target.to_choose)} images of the target domain"
     final = dataclasses.replace(result.verdict, chosen=chosen, words=verdict.words, because=because)
-    tested = there.take(target.to_test)
+    tested = target_task.take(target.to_test)
     figure = score(task.metric, tested.y, rows[verdict.chosen][target.to_test], tested.groups, seed=task.seed)
     note = target_finding(figure, folder=target.folder, chosen=result.trials[chosen].candidate.label)
     shift = Shift(target.folder, verdict, figure)
