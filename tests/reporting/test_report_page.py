@@ -144,7 +144,7 @@ def test_without_a_test_the_headline_says_so():
     assert "only the test score above" not in text
 
 
-def test_a_second_look_is_told():
+def test_a_second_look_is_stated():
     run = example_run()
     run = dataclasses.replace(run, test=dataclasses.replace(run.test, look=3))
     assert "look number 3 at these images" in Page(bare(run)).text
@@ -247,6 +247,15 @@ def test_the_temperature_is_taken_out_again():
     )
     before = evidence.before_temperature(run)
     assert before.expected_error == pytest.approx(calibration(run.y, untouched).expected_error, rel=1e-4)
+
+
+@pytest.mark.parametrize("names", [("one", "two"), ["one", "two"]])
+def test_a_setting_of_several_names_is_a_list_in_words(names):
+    run = example_run()
+    page = render(dataclasses.replace(run, settings={**run.settings, "backbone": names, "seed": None}), None)
+    assert re.search(r"<dt>backbone</dt><dd>one, two</dd>", page)
+    assert re.search(r"<dt>seed</dt><dd>–</dd>", page)
+    assert re.search(r"<dt>strategy</dt><dd>linear</dd>", page)
 
 
 def test_a_run_with_nothing_optional_renders():
