@@ -59,7 +59,7 @@ def main() -> None:
         folds = deal(images.labels, groups, (1.0,) * 5, np.random.default_rng(0))
         task = Task(images.labels, groups, folds, images.classes)
         trial = next(run_trials(last_layer, lambda _: codes, task))
-        return score("accuracy", images.labels, trial.probabilities, groups, seed=0)
+        return score("accuracy", images.labels, trial.probabilities, groups)
 
     groupings = {"random": np.arange(len(images)), "tracks (the truth)": truth, "near-duplicates": nameless.groups}
     if nameless.series is not None:

@@ -71,7 +71,7 @@ def small_run() -> Run:
         baselines=baselines,
         verdict=choose(trials, [1.0, 2.0], task, baselines),
         test=record.TestScore(
-            score=score("accuracy", test % 2, rows[:TEST], test, seed=0),
+            score=score("accuracy", test % 2, rows[:TEST], test),
             how="held-out test",
             rows=test,
             y=test % 2,

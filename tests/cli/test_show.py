@@ -37,7 +37,8 @@ def test_findings_name_a_few_images_each_on_one_line(capsys):
 
 def test_differences_of_log_loss_are_in_nats(capsys):
     rows = (Row("one", 0.31, 0.2, 0.4, 0, 0, 0, False), Row("two", 0.352, 0.3, 0.5, 0.042, 0.01, 0.07, True))
-    show_comparison(Comparison("log-loss", rows, ("ant",), ((share(1, 1),), (share(0, 1),)), ()), as_json=False)
+    recall = tuple((share(np.array([hit]), np.array([0])),) for hit in (True, False))
+    show_comparison(Comparison("log-loss", rows, ("ant",), recall, ()), as_json=False)
     line = next(line for line in capsys.readouterr().out.splitlines() if "two" in line)
     assert [cell.strip() for cell in line.strip("│").split("│")][1:] == [
         "0.352 nats", "0.300 to 0.500", "0.042 *", "0.010 to 0.070"

@@ -4,8 +4,9 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
+from graftwork.core.intervals import clopper_pearson
 from graftwork.core.metrics import calibration, calibration_by_chance, doubtful_labels
-from graftwork.core.stats import clopper_pearson, recall_and_precision
+from graftwork.core.stats import recall_and_precision
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,8 @@ def test_labels_that_the_rows_agree_with_are_not_doubted():
 
 
 def test_recall_and_precision_count_rows_and_columns():
-    recall, precision = recall_and_precision(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]]))
+    y, predicted = np.repeat([0, 0, 1, 1], [8, 2, 1, 9]), np.repeat([0, 1, 0, 1], [8, 2, 1, 9])
+    recall, precision = recall_and_precision(y, predicted, np.arange(20), 3)
     assert [(s.hits, s.of) for s in recall] == [(8, 10), (9, 10), (0, 0)]
     assert [(s.hits, s.of) for s in precision] == [(8, 9), (9, 11), (0, 0)]
     assert (recall[0].low, recall[0].high) == clopper_pearson(8, 10)

@@ -237,7 +237,7 @@ def example_baselines(images: np.ndarray, y: np.ndarray, split: Split, k: int) -
 
 def test_score(metric: Metric, split: Split, y: np.ndarray, rows: np.ndarray) -> TestScore:
     truth, groups = y[split.test], np.arange(len(split.test))
-    figure = score(metric, truth, rows, groups, seed=0)
+    figure = score(metric, truth, rows, groups)
     return TestScore(figure, "held-out test", split.test, truth, rows)
 
 

@@ -14,9 +14,9 @@ from parsed import Page
 from PIL import Image
 from sklearn.metrics import precision_score, recall_score
 
+from graftwork.core.intervals import clopper_pearson
 from graftwork.core.metrics import calibration, mean_loss
 from graftwork.core.plans import cost_to_use
-from graftwork.core.stats import clopper_pearson
 from graftwork.errors import StorageError
 from graftwork.reporting import evidence
 from graftwork.reporting.page import images_to_show, render, write_layer_plot, write_report

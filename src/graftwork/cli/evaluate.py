@@ -34,7 +34,7 @@ def command(run: Path, data: Path, at_least: float | None, group_by: str | None,
     with Terminal(quiet=quiet) as terminal:
         result = evaluate(run, data, group_by=group_by, listener=terminal)
     show_evaluation(result, at_least=at_least, as_json=as_json)
-    sys.exit(1 if at_least is not None and result.fresh.low < at_least else 0)
+    sys.exit(1 if at_least is not None and not result.is_at_least(at_least) else 0)
 
 
 def _refuse_log_loss(run: Path) -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graftwork.cli.lines import one_line
-from graftwork.core.figures import difference, figure, interval
+from graftwork.core.figures import difference, figure, interval, interval_in_words
 
 if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
@@ -51,7 +51,7 @@ def show_run(run: Run) -> None:
         test = run.test.score
         console.print(
             f"\n[bold]test {test.metric}: {figure(test.metric, test.value)}[/bold] "
-            f"(95 % interval {interval(test.metric, test.low, test.high)}, {test.interval}; "
+            f"({interval_in_words(test.metric, test.low, test.high)}, {test.interval}; "
             f"{test.images} images, {run.test.how})",
             highlight=False,
         )
@@ -60,7 +60,7 @@ def show_run(run: Run) -> None:
         console.print(
             f"[bold]on the target domain, {escape(one_line(run.shift.folder))}: "
             f"{figure(target.metric, target.value)}[/bold] "
-            f"(95 % interval {interval(target.metric, target.low, target.high)}, {target.interval}; "
+            f"({interval_in_words(target.metric, target.low, target.high)}, {target.interval}; "
             f"{target.images} images that were not used for the choice)",
             highlight=False,
         )
@@ -222,7 +222,7 @@ def show_evaluation(evaluation: Evaluation, *, at_least: float | None, as_json: 
         if score is not None:
             console.print(
                 f"{score.metric} on {score.images} {which}: [bold]{figure(score.metric, score.value)}[/bold] "
-                f"(95 % interval {interval(score.metric, score.low, score.high)})",
+                f"({interval_in_words(score.metric, score.low, score.high)}, {score.interval})",
                 highlight=False,
             )
     if evaluation.near is None:
@@ -231,14 +231,14 @@ def show_evaluation(evaluation: Evaluation, *, at_least: float | None, as_json: 
     for title in ("class", "recall", "95 %", "precision", "95 %", "images"):
         table.add_column(title, justify="left" if title == "class" else "right")
     for name, recall, precision in zip(evaluation.classes, evaluation.recall, evaluation.precision, strict=True):
-        spans = [f"{100 * s.low:.0f} to {100 * s.high:.0f}" if s.of else "-" for s in (recall, precision)]
+        spans = [interval("accuracy", s.low, s.high) if s.of else "-" for s in (recall, precision)]
         table.add_row(_name(name), _share(recall), spans[0], _share(precision), spans[1], str(recall.of))
     console.print(table)
     if at_least is not None:
-        holds = evaluation.fresh.low >= at_least
-        console.print(
-            f"at least {at_least}: {'holds' if holds else 'does not hold'} (lower bound {evaluation.fresh.low:.3f})"
-        )
+        low = evaluation.fresh.low
+        why = evaluation.fresh.interval if low is None else f"lower bound {low:.3f}"
+        holds = evaluation.is_at_least(at_least)
+        console.print(f"at least {at_least}: {'holds' if holds else 'does not hold'} ({why})")
 
 
 def show_check(result: CheckResult, *, as_json: bool) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 from graftwork.core.arrays import Floats, Ints, Mask
 from graftwork.core.facts import Metric
 from graftwork.core.figures import points
+from graftwork.core.intervals import score_interval
 from graftwork.core.metrics import mean_loss, score_from_loss, weighted_loss
 from graftwork.core.plans import labels_of
-from graftwork.core.scoring import resampled_losses, score_interval
-from graftwork.core.stats import all_pairs_critical_value, shared_training
+from graftwork.core.scoring import resampled_losses
+from graftwork.core.stats import all_pairs_critical_value, one_group_deviation, shared_training
 from graftwork.core.trials import TOLERANCE, Baseline, Task, Trial
 
 Words = Literal["only one", "pays", "not worth it", "cannot tell", "best and cheapest", "likeliest of equals"]
@@ -27,9 +28,9 @@ class Row:
     label: str
     score: float
     """In the metric's own direction: a share, or nats for log loss. Validation, selected."""
-    low: float
-    high: float
-    """Interval of the score at 95 %, for this row alone."""
+    low: float | None
+    high: float | None
+    """Interval of the score at 95 %, for this row alone; None where the images allow none."""
     deficit: float
     """Loss above the best candidate's; not below 0 for candidates."""
     deficit_low: float
@@ -37,6 +38,11 @@ class Row:
     """Interval of the deficit that holds for all pairs of rows at once."""
     beaten: bool
     """The best candidate is significantly better."""
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """What a chart draws: the interval, or the score alone."""
+        return (self.score, self.score) if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +135,9 @@ def compare(
 ) -> tuple[Row, ...]:
     """Compare every labelled set of probability rows with the one at ``best``, paired per image.
 
+    Two sets of rows that predict the same everywhere are not known to be equal: their difference is taken to be as
+    uncertain as if they differed on one group of images.
+
     Parameters
     ----------
     widening
@@ -140,17 +149,19 @@ def compare(
     draws = resampled_losses(metric, y, rows, groups, seed=seed)
     deviation = draws - loss
     critical = all_pairs_critical_value(deviation) if len(rows) > 1 else 0.0
+    least = one_group_deviation(metric, y, groups)
     table = []
     for j, (label, p) in enumerate(labelled):
-        half = widening * critical * float((deviation[:, j] - deviation[:, best]).std())
+        spread = float((deviation[:, j] - deviation[:, best]).std())
+        half = 0.0 if j == best else widening * critical * max(spread, least)
         deficit = float(loss[j] - loss[best])
-        low, high = score_interval(metric, y, p, groups, draws[:, j])
+        interval = score_interval(metric, y, p, groups)
         table.append(
             Row(
                 label=label,
                 score=score_from_loss(metric, float(loss[j])),
-                low=low,
-                high=high,
+                low=interval.low,
+                high=interval.high,
                 deficit=deficit,
                 deficit_low=deficit - half,
                 deficit_high=deficit + half,

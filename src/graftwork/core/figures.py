@@ -38,9 +38,14 @@ def figure(metric: Metric, value: float) -> str:
     return f"{number(metric, value)} {unit(metric)}"
 
 
-def interval(metric: Metric, low: float, high: float) -> str:
+def interval(metric: Metric, low: float | None, high: float | None) -> str:
     """Return an interval of a score, without its unit."""
-    return f"{number(metric, low)} to {number(metric, high)}"
+    return "none" if low is None or high is None else f"{number(metric, low)} to {number(metric, high)}"
+
+
+def interval_in_words(metric: Metric, low: float | None, high: float | None) -> str:
+    """Return ``95 % interval 73.5 to 100``, or that there is none."""
+    return "no interval" if low is None else f"95 % interval {interval(metric, low, high)}"
 
 
 def difference(metric: Metric, loss: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graftwork.core.choose import Row, Verdict
-from graftwork.core.figures import figure, interval, points
+from graftwork.core.figures import figure, interval_in_words, points
 from graftwork.core.findings import Finding, finding
 from graftwork.core.plans import Candidate, labels_of
 from graftwork.core.scoring import Score
@@ -47,7 +47,7 @@ def series_finding(grouped: Score, chosen: Row, *, images: int) -> Finding:
     return finding(
         "G306",
         f"when every likely series is kept inside one fold, the chosen classifier scores "
-        f"{figure(metric, grouped.value)} (95 % interval {interval(metric, grouped.low, grouped.high)}) instead of "
+        f"{figure(metric, grouped.value)} ({interval_in_words(metric, grouped.low, grouped.high)}) instead of "
         f"{figure(metric, chosen.score)}; series that cannot be recognised by their images would lower it further",
         do="say which images belong together with `--group-by`; until then, trust the lower figure",
         count=images,
@@ -59,7 +59,7 @@ def target_finding(score: Score, *, folder: str, chosen: str) -> Finding:
     metric = score.metric
     return finding(
         "G307",
-        f"{chosen} scores {figure(metric, score.value)} (95 % interval {interval(metric, score.low, score.high)}) on "
+        f"{chosen} scores {figure(metric, score.value)} ({interval_in_words(metric, score.low, score.high)}) on "
         f"{score.images} images of {folder} that were not used for the choice. The other half of that folder chose "
         "among the linear model, the fine-tuned network and their WiSE-FT average, because plain fine-tuning is known "
         "to lose under a domain shift what it gains on the training domain (Kumar et al. 2022)",
@@ -183,10 +183,10 @@ def _seeds(verdict: Verdict, trials: Sequence[Trial]) -> Finding | None:
     j = min(repeated, key=lambda j: (j != verdict.chosen, verdict.rows[j].deficit))
     row, losses = verdict.rows[j], np.array(trials[j].seed_losses)
     unit, name = (1.0, "nats") if verdict.metric == "log-loss" else (100.0, "points")
-    return finding(
-        "G308",
+    because = (
         f"the score of {row.label} has a standard deviation of {unit * losses.std(ddof=1):.2f} {name} over "
-        f"{len(losses)} seeds on the same folds, and of {unit * (row.high - row.low) / 3.92:.2f} over resamples of the "
-        "images",
-        count=len(losses),
+        f"{len(losses)} seeds on the same folds"
     )
+    if row.low is not None and row.high is not None:
+        because += f", and of about {unit * (row.high - row.low) / 3.92:.2f} over other images of this kind"
+    return finding("G308", because, count=len(losses))

@@ -1,4 +1,4 @@
-"""Scores of probability rows with their intervals: exact where images are independent, else a bootstrap over groups."""
+"""Scores of probability rows with their intervals, and losses on resamples of the images for paired differences."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import Metric
+from graftwork.core.intervals import score_interval
 from graftwork.core.metrics import mean_loss, score_from_loss, weighted_loss
-from graftwork.core.stats import bootstrap_weights, clopper_pearson, percentile_interval
+from graftwork.core.stats import bootstrap_weights
 
 DRAWS = 2000
 
@@ -22,14 +23,15 @@ class Score:
 
     metric: Metric
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """Ends of the interval; None where the images allow none."""
     images: int
     interval: str
-    """How it was computed: ``exact (Clopper-Pearson)`` or ``bootstrap over N groups``."""
+    """How it was computed, such as ``exact (Clopper-Pearson)``, or why there is none."""
 
 
-def score(metric: Metric, y: Ints, probabilities: Floats, groups: Ints, *, seed: int) -> Score:
+def score(metric: Metric, y: Ints, probabilities: Floats, groups: Ints) -> Score:
     """Score probability rows (n, k) of images that were not used for any choice.
 
     Parameters
@@ -37,20 +39,9 @@ def score(metric: Metric, y: Ints, probabilities: Floats, groups: Ints, *, seed:
     y, groups
         (n,) class indices, and numbers of the groups that images belong to.
     """
-    draws = resampled_losses(metric, y, [probabilities], groups, seed=seed)[:, 0]
-    low, high = score_interval(metric, y, probabilities, groups, draws)
-    n_groups = len(np.unique(groups))
-    exact = metric == "accuracy" and n_groups == len(y)
-    how = "exact (Clopper-Pearson)" if exact else f"bootstrap over {n_groups} groups"
-    return Score(metric, score_from_loss(metric, mean_loss(metric, y, probabilities)), low, high, len(y), how)
-
-
-def score_interval(metric: Metric, y: Ints, probabilities: Floats, groups: Ints, draws: Floats) -> tuple[float, float]:
-    """Interval of one score at 95 %: exact for the accuracy of independent images, else from bootstrap losses."""
-    if metric == "accuracy" and len(np.unique(groups)) == len(y):
-        return clopper_pearson(int((probabilities.argmax(axis=1) == y).sum()), len(y))
-    low, high = percentile_interval(draws)
-    return (low, high) if metric == "log-loss" else (1 - high, 1 - low)
+    interval = score_interval(metric, y, probabilities, groups)
+    value = score_from_loss(metric, mean_loss(metric, y, probabilities))
+    return Score(metric, value, interval.low, interval.high, len(y), interval.method)
 
 
 def resampled_losses(

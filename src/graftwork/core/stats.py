@@ -1,4 +1,4 @@
-"""Intervals: exact for counts, a bootstrap over groups where images are not independent."""
+"""Shares of classes, the bootstrap over groups, and critical values for many differences at once."""
 
 from __future__ import annotations
 
@@ -6,45 +6,41 @@ import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import ndtri
 
-from graftwork.core.arrays import Floats, Ints
-
-LEVEL = 0.95
-
-
-def clopper_pearson(hits: int, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return the exact interval of a share (Clopper and Pearson 1934); (0, 1) where there is nothing to count."""
-    if n == 0:
-        return 0.0, 1.0
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
-    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
-    return low, high
+from graftwork.core.arrays import Floats, Ints, Mask
+from graftwork.core.facts import Metric
+from graftwork.core.intervals import LEVEL, share_interval
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """A count as a share, with its exact interval."""
+    """A count as a share, with its interval."""
 
     hits: int
     of: int
     value: float | None
     """None where there is nothing to count."""
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    """None where the images are too few groups."""
 
 
-def share(hits: int, of: int) -> Share:
-    """Return ``hits`` of ``of`` with the interval of Clopper and Pearson."""
-    return Share(hits, of, hits / of if of else None, *clopper_pearson(hits, of))
+def share(hits: Mask, groups: Ints) -> Share:
+    """Return how many of some images count, (n,), with the interval; their groups (n,) are respected."""
+    interval = share_interval(hits, groups)
+    n = len(hits)
+    return Share(int(hits.sum()), n, float(hits.mean()) if n else None, interval.low, interval.high)
 
 
-def recall_and_precision(counts: Ints) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
-    """Recall and precision of each class from (k, k) counts: row the true class, column the predicted one."""
-    hits = np.diag(counts)
-    recall = tuple(share(int(h), int(of)) for h, of in zip(hits, counts.sum(axis=1), strict=True))
-    precision = tuple(share(int(h), int(of)) for h, of in zip(hits, counts.sum(axis=0), strict=True))
+def recall_and_precision(
+    y: Ints, predicted: Ints, groups: Ints, n_classes: int
+) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+    """Recall and precision of each class, from the true and the predicted class and the group of each image, (n,)."""
+    hits = y == predicted
+    recall, precision = (
+        tuple(share(hits[of == c], groups[of == c]) for c in range(n_classes)) for of in (y, predicted)
+    )
     return recall, precision
 
 
@@ -72,6 +68,21 @@ def bootstrap_weights(y: Ints, groups: Ints, draws: int, rng: np.random.Generato
     return counts[:, member]
 
 
+def one_group_deviation(metric: Metric, y: Ints, groups: Ints) -> float:
+    """Return the standard deviation, over resamples, of a loss that is 1 on the images of one group and 0 on others.
+
+    The group is one of typical weight; log loss, which two classifiers never share by chance, has none.
+    """
+    if metric == "log-loss":
+        return 0.0
+    weight = np.full(len(y), 1 / len(y))
+    if metric != "accuracy":
+        count = np.bincount(y)
+        weight = 1 / (count[y] * np.count_nonzero(count))
+    per_group = np.bincount(np.unique(groups, return_inverse=True)[1], weight)
+    return float(np.square(per_group).mean() ** 0.5)
+
+
 def shared_training(folds_run: int, n_folds: int) -> float:
     """Return by how much an interval of out-of-fold figures is wider than one that takes the classifiers as given.
 
@@ -80,12 +91,6 @@ def shared_training(folds_run: int, n_folds: int) -> float:
     folds (Nadeau and Bengio 2003, equation 9, with a test part of n / k).
     """
     return float((1 + folds_run / (n_folds - 1)) ** 0.5)
-
-
-def percentile_interval(draws: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """Return the middle ``level`` of bootstrap draws."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def all_pairs_critical_value(deviations: Floats, level: float = LEVEL) -> float:
@@ -106,4 +111,4 @@ def all_pairs_critical_value(deviations: Floats, level: float = LEVEL) -> float:
         spread = pairs.std(axis=0)
         pairs = np.divide(np.abs(pairs), spread, out=np.zeros_like(pairs), where=spread > 0)
         np.maximum(largest, pairs.max(axis=1), out=largest)
-    return float(np.quantile(largest, level))
+    return max(float(np.quantile(largest, level)), float(ndtri((1 + level) / 2)))

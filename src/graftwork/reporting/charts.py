@@ -15,9 +15,9 @@ from bokeh.plotting import figure
 
 from graftwork.core.choose import Verdict
 from graftwork.core.figures import interval, percent, unit
+from graftwork.core.intervals import clopper_pearson
 from graftwork.core.metrics import Calibration, calibration, confusion
 from graftwork.core.record import Projection, Run
-from graftwork.core.stats import clopper_pearson
 from graftwork.core.trials import Trial
 from graftwork.reporting import words
 from graftwork.reporting.colours import class_colour, light, marker_of
@@ -162,8 +162,8 @@ def _whiskers(
         {
             "x": list(x),
             "score": [scale * rows[i].score for i in mine],
-            "low": [scale * rows[i].low for i in mine],
-            "high": [scale * rows[i].high for i in mine],
+            "low": [scale * rows[i].span[0] for i in mine],
+            "high": [scale * rows[i].span[1] for i in mine],
             "label": [words.one_line(rows[i].label) for i in mine],
             "figure": [words.figure(metric, rows[i].score) for i in mine],
             "interval": [interval(metric, rows[i].low, rows[i].high) for i in mine],

@@ -52,7 +52,8 @@ def layer_axis(trials: Sequence[Trial]) -> dict[str, float]:
 
 def score_range(verdict: Verdict, shown: Sequence[int]) -> tuple[float, float]:
     """Scores that a chart shows: every interval of these candidates, and the baselines that are not far away."""
-    low, high = min(verdict.rows[i].low for i in shown), max(verdict.rows[i].high for i in shown)
+    spans = [verdict.rows[i].span for i in shown]
+    low, high = min(low for low, _ in spans), max(high for _, high in spans)
     reach = 0.6 * (high - low) + 0.02
     near = [r.score for r in verdict.baselines if low - reach < r.score < high + reach]
     low, high = min([low, *near]), max([high, *near])

@@ -49,21 +49,18 @@ def strips(run: Run) -> list[Strip]:
     """The test score, the chosen candidate's validation score and the baselines on one scale."""
     metric, judgement = run.verdict.metric, run.verdict
     rows = [judgement.rows[judgement.chosen], *judgement.baselines]
-    top = (
-        1.0
-        if metric != "log-loss"
-        else 1.05 * max([r.high for r in rows] + ([run.test.score.high] if run.test else []))
-    )
-    bars = [_strip(row, row.label if i else f"chosen ({words.SELECTED})", metric, top) for i, row in enumerate(rows)]
-    if run.test is None:
-        return [dataclasses.replace(bars[0], leads=True), *bars[1:]]
-    result = run.test.score
-    test = Row("test", result.value, result.low, result.high, 0, 0, 0, beaten=False)
-    return [dataclasses.replace(_strip(test, "test", metric, top), leads=True), *bars]
+    names = [f"chosen ({words.SELECTED})", *(row.label for row in judgement.baselines)]
+    if run.test is not None:
+        result = run.test.score
+        rows = [Row("test", result.value, result.low, result.high, 0, 0, 0, beaten=False), *rows]
+        names = ["test", *names]
+    top = 1.05 * max(row.span[1] for row in rows) if metric == "log-loss" else 1.0
+    first, *others = [_strip(row, name, metric, top) for row, name in zip(rows, names, strict=True)]
+    return [dataclasses.replace(first, leads=True), *others]
 
 
 def _strip(row: Row, name: str, metric: Metric, top: float) -> Strip:
-    at, low, high = (min(max(x / top, 0.0), 1.0) for x in (row.score, row.low, row.high))
+    at, low, high = (min(max(x / top, 0.0), 1.0) for x in (row.score, *row.span))
     text, interval = words.figure(metric, row.score), figures.interval(metric, row.low, row.high)
     return Strip(name, text, interval, at, low, high, leads=False)
 
@@ -116,7 +113,8 @@ def _score_cells(verdict: Verdict, row: Row) -> dict[str, Cell | str | bool]:
 def class_rows(run: Run) -> list[dict[str, Cell | str]]:
     """Each class with its images by part, and its recall and precision, the lowest recall first."""
     images = scored(run)
-    recall, precision = recall_and_precision(confusion(images.y, images.predicted, len(run.classes)))
+    groups = np.asarray(run.images.groups)[images.rows]
+    recall, precision = recall_and_precision(images.y, images.predicted, groups, len(run.classes))
     label, part = np.array(run.images.labels), np.array(run.images.parts)
     rows: list[dict[str, Cell | str]] = []
     for c, name in enumerate(run.classes):
@@ -141,7 +139,7 @@ def _share(share: Share) -> Cell:
 
 
 def _span(share: Share) -> str:
-    return "" if share.value is None else f"{figures.percent(share.low)} to {figures.percent(share.high)}"
+    return "" if share.value is None else figures.interval("accuracy", share.low, share.high)
 
 
 def part_totals(run: Run) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from graftwork.core import figures
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import Metric
-from graftwork.core.figures import difference, difference_unit, interval, number, unit
+from graftwork.core.figures import difference, difference_unit, interval_in_words, number, unit
 from graftwork.core.metrics import mean_loss, score_from_loss
 from graftwork.core.plans import Candidate, Kind, linear_of, recipe_of
 from graftwork.core.record import Run
@@ -89,12 +89,12 @@ def headline(run: Run) -> Headline:
     metric = run.verdict.metric
     if run.test is None:
         row = run.verdict.rows[run.verdict.chosen]
-        between = interval(metric, row.low, row.high)
+        between = interval_in_words(metric, row.low, row.high)
         return Headline(
             number(metric, row.score),
             unit(metric),
             f"{METRIC_NAMES[metric]}{_direction(metric)}, {SELECTED}",
-            f"{_subject(metric, compared(run), 'predicted out of fold', row.score)} (95 % interval {between}).",
+            f"{_subject(metric, compared(run), 'predicted out of fold', row.score)} ({between}).",
             "There was no test: the candidate was chosen on these same images, so the score on new images will be a "
             "little lower.",
             tested=False,
@@ -102,14 +102,15 @@ def headline(run: Run) -> Headline:
     test = run.test
     unseen = "each predicted by a model that was chosen and fitted without it"
     whom = unseen if test.how == "nested cross-validation" else "that were not used for any choice"
-    between = interval(metric, test.score.low, test.score.high)
+    between = interval_in_words(metric, test.score.low, test.score.high)
+    interval = "no interval" if test.score.low is None else "interval"
     looks = "looked at for the first time" if test.look == 1 else f"look number {test.look} at {test.seen_in_words}"
     return Headline(
         number(metric, test.score.value),
         unit(metric),
         f"test {METRIC_NAMES[metric]}{_direction(metric)}",
-        f"{_subject(metric, len(test.y), whom, test.score.value)} (95 % interval {between}).",
-        f"{capital(test.how)}, {looks}; interval: {test.score.interval}.",
+        f"{_subject(metric, len(test.y), whom, test.score.value)} ({between}).",
+        f"{capital(test.how)}, {looks}; {interval}: {test.score.interval}.",
         tested=True,
     )
 

@@ -69,7 +69,7 @@ def score_with_series_grouped(
         return ()
     everything = np.arange(len(rows))
     trial = next(run_trials([result.chosen.candidate], backbones.codes, task.take(everything, folds)))
-    grouped = score(task.metric, task.y, trial.probabilities, series, seed=task.seed)
+    grouped = score(task.metric, task.y, trial.probabilities, series)
     return (series_finding(grouped, result.verdict.rows[result.verdict.chosen], images=len(rows)),)
 
 
@@ -84,6 +84,6 @@ def _scored(
 ) -> TestScore:
     """Count the look at these rows of the image table, and score them."""
     y = split_images.images.labels[rows]
-    figure = score(task.metric, y, probability_rows, split_images.split.groups[rows], seed=task.seed)
+    figure = score(task.metric, y, probability_rows, split_images.split.groups[rows])
     look = count_look([split_images.images.digests[i] for i in rows], str(folder.resolve()), listener)
     return TestScore(figure, how, rows, y, probability_rows, look=look.number, seen=look.seen)

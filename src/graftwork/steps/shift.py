@@ -126,7 +126,7 @@ def choose_for_target(
     because = f"{verdict.because}, on {len(target.to_choose)} images of the target domain"
     final = dataclasses.replace(result.verdict, chosen=chosen, words=verdict.words, because=because)
     tested = target_task.take(target.to_test)
-    figure = score(task.metric, tested.y, rows[verdict.chosen][target.to_test], tested.groups, seed=task.seed)
+    figure = score(task.metric, tested.y, rows[verdict.chosen][target.to_test], tested.groups)
     note = target_finding(figure, folder=target.folder, chosen=result.trials[chosen].candidate.label)
     shift = Shift(target.folder, verdict, figure)
     return dataclasses.replace(result, verdict=final, findings=(*result.findings, note)), shift

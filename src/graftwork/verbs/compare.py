@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from graftwork.core import choose
 from graftwork.core.arrays import Ints
 from graftwork.core.facts import Metric
-from graftwork.core.metrics import confusion, mean_loss
+from graftwork.core.metrics import mean_loss
 from graftwork.core.record import Run, TestScore
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import UsageError
@@ -73,7 +73,7 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         metric=metric,
         rows=choose.compare(metric, y, labelled, groups, best, seed=first.seed),
         classes=first.classes,
-        recall=tuple(recall_and_precision(confusion(y, p, k))[0] for p in predicted),
+        recall=tuple(recall_and_precision(y, p, groups, k)[0] for p in predicted),
         changed=_changed(first, tests[0], predicted[0], predicted[1]),
     )
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from graftwork.core.arrays import Ints, Mask
 from graftwork.core.findings import Finding
-from graftwork.core.metrics import confusion
 from graftwork.core.record import Run
 from graftwork.core.scoring import Score, score
 from graftwork.core.stats import Share, recall_and_precision
@@ -41,6 +40,10 @@ class Evaluation:
     recall: tuple[Share, ...]
     precision: tuple[Share, ...]
     findings: tuple[Finding, ...]
+
+    def is_at_least(self, share: float) -> bool:
+        """Whether new images show a score of at least ``share``: the lower bound of its interval is not below it."""
+        return self.fresh.low is not None and self.fresh.low >= share
 
 
 def evaluate(
@@ -88,9 +91,11 @@ def evaluate(
 
     def score_of(inside: Ints) -> Score:
         groups = checked.groups[inside]
-        return score(record.verdict.metric, y[inside], rows[inside], groups, seed=record.seed)
+        return score(record.verdict.metric, y[inside], rows[inside], groups)
 
-    recall, precision = recall_and_precision(confusion(y[fresh], rows[fresh].argmax(axis=1), len(model.classes)))
+    recall, precision = recall_and_precision(
+        y[fresh], rows[fresh].argmax(axis=1), checked.groups[fresh], len(model.classes)
+    )
     return Evaluation(
         fresh=score_of(fresh),
         trained_on=score_of(np.flatnonzero(known)) if known.any() else None,
