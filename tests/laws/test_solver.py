@@ -26,7 +26,6 @@ def objective(weight, bias, case, C):
         sign = -np.ones_like(margins)
         sign[images, case["y"]] = 1
         losses = (np.maximum(0, 1 - sign * margins) ** 2).sum(axis=1)
-        penalty += 0.5 * (bias**2).sum()
     return C * (case["weight"] * losses).sum() + penalty
 
 
@@ -37,7 +36,8 @@ def scikit_learns(case, C):
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         if case["loss"] == "svm":
-            models = [LinearSVC(C=C, dual=False, tol=1e-10, max_iter=3000)]
+            scales = (1, 100, 10_000)  # the intercept is penalised less and less
+            models = [LinearSVC(C=C, dual=False, tol=1e-10, max_iter=3000, intercept_scaling=by) for by in scales]
         elif case["k"] == 2:  # one vector for two classes: twice our C, see the solver's first lines
             models = [LogisticRegression(C=2 * C, solver="newton-cholesky", tol=1e-10, max_iter=200)]
         else:

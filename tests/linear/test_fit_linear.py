@@ -24,10 +24,10 @@ def test_softmax_weights_are_those_of_scikit_learn():
     np.testing.assert_allclose(bias - bias.mean(), reference.intercept_ - reference.intercept_.mean(), atol=1e-5)
 
 
-def test_svm_weights_are_those_of_scikit_learn_intercept_penalised():
+def test_svm_weights_are_those_of_scikit_learn_with_a_free_intercept():
     x, y = cloud()
     weight, bias = fit_linear(x + 2, y, n_classes=3, loss="svm", C=0.3, tolerance=1e-12)
-    reference = LinearSVC(C=0.3, dual=False, tol=1e-10).fit(x + 2, y)
+    reference = LinearSVC(C=0.3, dual=False, tol=1e-12, max_iter=10_000, intercept_scaling=1e3).fit(x + 2, y)
     np.testing.assert_allclose(weight, reference.coef_, atol=1e-5)
     np.testing.assert_allclose(bias, reference.intercept_, atol=1e-5)
 
@@ -45,7 +45,9 @@ def test_two_classes_are_scikit_learns_single_vector_at_twice_the_c():
 def test_more_features_than_images_is_exact(loss):
     x, y = cloud(n=25, d=300)
     weight, _ = fit_linear(x, y, n_classes=3, loss=loss, C=1.0, tolerance=1e-12)
-    reference = LogisticRegression(tol=1e-10, max_iter=5000) if loss == "softmax" else LinearSVC(dual=False, tol=1e-10)
+    reference = LogisticRegression(tol=1e-10, max_iter=5000)
+    if loss == "svm":
+        reference = LinearSVC(dual=False, tol=1e-12, max_iter=10_000, intercept_scaling=1e3)
     reference.fit(x, y)
     np.testing.assert_allclose(weight, reference.coef_, atol=1e-5)
     # no weight outside the span of the images
@@ -73,6 +75,24 @@ def test_a_class_without_images_is_never_chosen_and_stays_finite(loss):
         alone, _ = fit_linear(x, y, n_classes=3, loss=loss, C=1.0)
         np.testing.assert_allclose(weight[[0, 3, 2]], alone, atol=1e-4)
         assert (weight[[1, 4]] == 0).all()
+
+
+@pytest.mark.parametrize("normalise", ["standard", "l2", None])
+@pytest.mark.parametrize("loss", ["softmax", "svm"])
+def test_a_class_without_images_never_wins_where_codes_are_far_from_zero(loss, normalise):
+    x, y = cloud(n=40)
+    weight, bias = fit_linear(x + 30, y + 1, n_classes=4, loss=loss, C=0.01, normalise=normalise)
+    codes = x + 30 if normalise != "l2" else (x + 30) / np.linalg.norm(x + 30, axis=1, keepdims=True)
+    assert (codes @ weight.T + bias).argmax(axis=1).min() == 1
+
+
+@pytest.mark.parametrize("C", [1e-6, 1e-4, 1e-2])
+def test_an_svm_knows_which_class_has_most_images_however_small_c_is(C):
+    # a penalised intercept cannot say so: at small C every class would win about as often
+    x, y = cloud(n=63, k=2)
+    y = (np.arange(63) < 3).astype(int)
+    weight, bias = fit_linear(x, y, n_classes=2, loss="svm", C=C)
+    assert ((x @ weight.T + bias).argmax(axis=1) == 0).mean() >= 60 / 63
 
 
 @pytest.mark.parametrize("loss", ["softmax", "svm"])

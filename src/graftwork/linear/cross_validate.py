@@ -31,6 +31,8 @@ GRID = tuple(float(f"1e{power}") for power in range(-6, 6))
 _FALLS = 2
 _CLEAR_ERRORS = 3.0
 """One fall is enough when the log loss has risen by this many of its (paired) standard errors as well."""
+_LOG_LOSS_DIGITS = 6
+"""Log losses that differ by less are equal: at a C that learns nothing they are those of any guess but for rounding."""
 _SEARCH_TOLERANCE = 5e-3
 _SEARCH_ITERATIONS = 15
 _ROWS_TOLERANCE = 3e-4
@@ -90,7 +92,7 @@ def cross_validate(
     if len(names) < 2:
         raise DataError(f"cross-validation needs at least two folds, found {len(names)}: give it more images")
     with one_blas_thread():
-        design = prepare(x, loss=loss, normalise=normalise, sample_weight=sample_weight).design
+        design = prepare(x, normalise=normalise, sample_weight=sample_weight).design
         data = _Data(design, y, fold, n_classes, loss, sample_weight)
         path = _Path(data, metric)
         path.follow(sorted(Cs))
@@ -158,9 +160,7 @@ class _Data:
         images = np.flatnonzero(np.isin(self.fold, left_out))
         place = np.searchsorted(left_out, self.fold[images])
         rows = margins.reshape(len(left_out), self.n_classes, -1)[place, :, images]
-        if self.loss == "softmax":
-            rows = settle_absent(rows, len(self.y) - np.bincount(self.fold)[self.fold[images]])
-        return images, rows
+        return images, settle_absent(rows, len(self.y) - np.bincount(self.fold)[self.fold[images]])
 
     def out_of_fold(self, C: float, weights: Floats) -> NDArray[np.float32]:
         """(n, k) margins of every image, well solved; ``weights`` (columns, d) of the first folds are the start."""
@@ -171,7 +171,7 @@ class _Data:
             left_out = np.arange(begin, min(begin + at_once, self.n_folds))
             losses = self.losses(left_out)
             start = zero_weights(self.design, losses).reshape(len(left_out), self.n_classes, -1)
-            trained = losses.present() | (self.loss == "svm")
+            trained = losses.present()
             for place, number in enumerate(left_out):
                 guess = known[number] if number < len(known) else known.mean(axis=0)
                 start[place, trained[place]] = guess[trained[place]]
@@ -231,7 +231,7 @@ class _Path:
     def _fell_clearly(self, C: float) -> bool:
         """Whether the images say so, one by one."""
         rise = self._log_losses[C] - self._log_losses[self._likeliest]
-        return bool(rise.mean() > _CLEAR_ERRORS * rise.std() / len(rise) ** 0.5)
+        return bool(rise.mean() > max(_CLEAR_ERRORS * rise.std() / len(rise) ** 0.5, 10.0**-_LOG_LOSS_DIGITS))
 
     def _try(self, C: float, start: Point, toward: Point | None) -> Point:
         point = descend(
@@ -248,5 +248,5 @@ class _Path:
         rows = softmax(margins, fit_temperature(margins, y))
         self.weights[C] = point.weights
         self._log_losses[C] = negative_log_likelihood(y, rows)
-        self.figures[C] = mean_loss(self._metric, y, rows), float(self._log_losses[C].mean())
+        self.figures[C] = mean_loss(self._metric, y, rows), round(float(self._log_losses[C].mean()), _LOG_LOSS_DIGITS)
         return point

@@ -11,7 +11,7 @@ import scipy.linalg
 from numpy.typing import DTypeLike, NDArray
 
 from graftwork.core.arrays import Floats
-from graftwork.core.plans import Loss, Normalise
+from graftwork.core.plans import Normalise
 from graftwork.errors import DataError
 from graftwork.linear.threads import share, threads
 
@@ -84,7 +84,6 @@ class StandardisedDesign:
 def prepare(
     x: Floats,
     *,
-    loss: Loss,
     normalise: Normalise | None,
     sample_weight: Floats | None = None,
     dtype: DTypeLike = np.float32,
@@ -112,7 +111,7 @@ def prepare(
         basis, inner = scipy.linalg.qr(rows, mode="economic", overwrite_a=True, check_finite=False)
         blocks = (np.concatenate([inner, np.ones((1, n), inner.dtype)]),)
     penalty = np.ones(len(blocks[0]), blocks[0].dtype)
-    penalty[-1] = loss == "svm"
+    penalty[-1] = 0
     return StandardisedDesign(Design(blocks, penalty, _gram(blocks, sample_weight)), shift, scale, basis)
 
 

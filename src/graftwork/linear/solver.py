@@ -4,8 +4,9 @@ Softmax: ``C * sum_i s_i * (-log p_i) + 0.5 * ||W||^2``, the intercepts free: sc
 ``LogisticRegression``. With two classes scikit-learn fits one vector w; we keep one per class, and by symmetry
 ``W = (-w/2, w/2)``, so that our C is scikit-learn's 2C with half its objective.
 
-SVM: ``C * sum_i s_i * max(0, 1 - t_i m_i)^2 + 0.5 * (||w||^2 + b^2)`` for each class against the rest, the
-intercepts penalised like the weights: scikit-learn's ``LinearSVC`` with ``intercept_scaling=1``.
+SVM: ``C * sum_i s_i * max(0, 1 - t_i m_i)^2 + 0.5 * ||w||^2`` for each class against the rest, intercepts free as well:
+what scikit-learn's ``LinearSVC`` tends to as ``intercept_scaling`` grows. With its default of 1 the intercepts are
+penalised, which costs dearly where the classes have unlike numbers of images and the best C is small.
 """
 
 from __future__ import annotations
@@ -25,28 +26,31 @@ _PATH_DECADES = 8
 _PATH_TOLERANCE = 1e-2
 _LBFGS_TOLERANCE = 1e-6
 _ABSENT_BIAS = -1e4
-"""Takes a class that a training set lacks out of its softmax: the exponential is 0 in every precision."""
+"""Takes a class that a training set lacks out of its softmax (the exponential is 0 in every precision), and leaves its
+SVM nothing to learn (every image is far beyond the margin)."""
 
 
 def zero_weights(design: Design, losses: Losses) -> Floats:
-    """Weights (columns, d) to start from; a softmax leaves out the classes its training set lacks."""
+    """Weights (columns, d) to start from; the classes that a training set lacks are left out of it."""
     weights = np.zeros((losses.columns, design.features), design.gram.dtype)
-    if losses.loss == "softmax":
-        weights[~losses.present().ravel(), -1] = _ABSENT_BIAS
+    weights[~losses.present().ravel(), -1] = _ABSENT_BIAS
     return weights
 
 
 def settle_absent(margins: Floats, sizes: Ints) -> Floats:
-    """Give classes that took no part in a softmax a finite margin: that of one image among all and one more.
+    """Give classes that took no part in a training a finite margin, below that of the predicted class.
+
+    Its odds against the predicted class are those of one image that was not there to all that were.
 
     Parameters
     ----------
     margins
-        (n, k), or intercepts (1, k).
+        (n, k).
     sizes
         (n,) images of the training set behind each row.
     """
-    return np.where(margins < _ABSENT_BIAS / 2, -np.log1p(sizes)[:, None].astype(margins.dtype), margins)
+    below = margins.max(axis=1) - np.log1p(sizes).astype(margins.dtype)
+    return np.where(margins < _ABSENT_BIAS / 2, below[:, None], margins)
 
 
 def solve_path(design: Design, losses: Losses, C: float, *, tolerance: float, exact: bool) -> Point:
@@ -80,8 +84,8 @@ def fit_linear(
     x
         (n, d) codes of any float type, memory-mapped ones too. Constant columns get the weight 0.
     y
-        (n,) class indices below ``n_classes``. A class without an image gets the weight 0 and a low intercept
-        (softmax), or the weights of a class that is always rejected (SVM).
+        (n,) class indices below ``n_classes``. A class without an image gets the weight 0 and an intercept with which
+        it wins none of the images.
     sample_weight
         (n,) not negative.
     tolerance
@@ -106,11 +110,13 @@ def fit_linear(
     losses = Losses(loss, y, weights.astype(dtype), n_classes)
     exact = tolerance < _LBFGS_TOLERANCE
     with one_blas_thread():
-        prepared = prepare(x, loss=loss, normalise=normalise, sample_weight=sample_weight, dtype=dtype)
-        solved = solve_path(prepared.design, losses, C, tolerance=tolerance, exact=exact).weights
-    if loss == "softmax":
-        solved[:, -1] = settle_absent(solved[None, :, -1], np.array([np.count_nonzero(weights)]))[0]
-    return prepared.unfold(solved)
+        prepared = prepare(x, normalise=normalise, sample_weight=sample_weight, dtype=dtype)
+        solved = solve_path(prepared.design, losses, C, tolerance=tolerance, exact=exact)
+    absent = ~losses.present()[0]
+    if absent.any():
+        margins = settle_absent(solved.margins.T, np.full(len(y), np.count_nonzero(weights)))
+        solved.weights[absent, -1] = margins[:, absent].min()
+    return prepared.unfold(solved.weights)
 
 
 def check_arguments(x: Floats, y: Ints, *, n_classes: int, Cs: tuple[float, ...], sample_weight: Floats | None) -> Ints:
