@@ -20,6 +20,10 @@ import difflib
 from collections.abc import Iterable
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a run that can go on: what was computed is saved; the message says where. Exit 130."""
+
+
 class GraftError(Exception):
     """A mistake or an obstacle that the user can correct; the message says how."""
 

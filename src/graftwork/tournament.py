@@ -32,11 +32,28 @@ SURVIVORS = 0.5
 
 
 def run_trials(
-    candidates: Sequence[Candidate], codes_of: CodesOf, task: Task, *, listener: Listener = SILENT
+    candidates: Sequence[Candidate],
+    codes_of: CodesOf,
+    task: Task,
+    *,
+    folder: Path | None = None,
+    listener: Listener = SILENT,
 ) -> Iterator[Trial]:
-    """Cross-validate linear candidates on the codes (n, d) of their layers, gathered once per set of layers."""
+    """Cross-validate linear candidates on the codes (n, d) of their layers, gathered once per set of layers.
+
+    Parameters
+    ----------
+    folder
+        Where trials are saved, so that a run that was stopped does not repeat them; it belongs to one task.
+    """
     gathered: tuple[tuple[object, ...], Floats] | None = None
     for number, candidate in enumerate(candidates, 1):
+        place = None if folder is None else folder / f"{candidate.key}.npz"
+        saved = None if place is None else _load_trial(place, candidate)
+        if saved is not None:
+            yield saved
+            listener.progress(number, len(candidates))
+            continue
         begin = time.perf_counter()
         plan = linear_of(candidate)
         layers = (candidate.backbone, candidate.views, candidate.taps)
@@ -53,7 +70,10 @@ def run_trials(
             sample_weight=task.sample_weight,
         )
         details = {"C": float(result.C), "temperature": float(result.temperature)}
-        yield Trial(candidate, result.probabilities, time.perf_counter() - begin, details)
+        trial = Trial(candidate, result.probabilities, time.perf_counter() - begin, details)
+        if place is not None:
+            _save_trial(place, trial)
+        yield trial
         listener.progress(number, len(candidates))
 
 
@@ -139,12 +159,9 @@ class Tournament:
         """
         self._entries = [self._entry(candidate, self._context) for candidate in candidates]
         self._labels = dict(zip((c.key for c in candidates), labels_of(candidates), strict=True))
-        try:
-            self._compete(self._entries, exhaustive)
-            for repeat in range(1, repeats):
-                self._repeat([entry for entry in self._entries if entry.ended == "completed"], repeat)
-        except KeyboardInterrupt:
-            self._context.listener.say("stopped; going on with the best so far")
+        self._compete(self._entries, exhaustive)
+        for repeat in range(1, repeats):
+            self._repeat([entry for entry in self._entries if entry.ended == "completed"], repeat)
         return [trial for entry in self._entries if entry.folds for trial in self._trials(entry)]
 
     @property
@@ -328,6 +345,22 @@ class _EpochProgress(Listener):
 
     def say(self, text: str) -> None:
         self._tournament._context.listener.say(text)
+
+
+def _save_trial(place: Path, trial: Trial) -> None:
+    with whole_file(place) as part, part.open("wb") as file:
+        arrays = {"probabilities": trial.probabilities, "seconds": trial.fit_seconds, **trial.details}
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def _load_trial(place: Path, candidate: Candidate) -> Trial | None:
+    """Return the trial that a stopped run saved; None where there is none, or it is broken."""
+    try:
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            details = {name: float(arrays[name]) for name in ("C", "temperature")}
+            return Trial(candidate, arrays["probabilities"], float(arrays["seconds"]), details)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _save_fold(place: Path, result: FoldResult) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import graftwork
 from graftwork import train
-from graftwork.errors import BackboneError, DataError, ModelError, StorageError, UsageError
+from graftwork.errors import BackboneError, DataError, Interrupted, ModelError, StorageError, UsageError
 from graftwork.runfolder import read_run
 from graftwork.testing import tiny_image, write_tiny_images
 
@@ -305,5 +305,34 @@ def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_pa
     again = train(tiny, output=tmp_path / "killed", **small)
     decoded = count[0] + 1000
     assert decoded < 60  # what was computed before is cached
+    for a, b in zip(again.trials, run.trials, strict=True):
+        assert np.array_equal(a.probabilities, b.probabilities)
+
+
+def test_ctrl_c_among_the_candidates_tests_nothing_and_the_same_call_goes_on(run, tiny, tmp_path, monkeypatch, small):
+    from graftwork import tournament
+    from graftwork.files import home_folder
+    from graftwork.steps.ledger import LEDGER
+
+    monkeypatch.setenv("GRAFTWORK_HOME", str(tmp_path / "home"))
+    real, calls = tournament.cross_validate, []
+
+    def stopped(*arguments, **named):
+        calls.append(named)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(tournament, "cross_validate", stopped)
+    with pytest.raises(Interrupted, match="unfinished and untested; the same command goes on"):
+        train(tiny, output=tmp_path / "run", **small)
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert not (tmp_path / "run" / "model").exists()
+    assert not (home_folder() / LEDGER).exists()  # nobody looked at the test images
+    calls[:] = [{}] * 3
+    again = train(tiny, output=tmp_path / "run", **small)
+    n_baselines = len(again.baselines) - 1  # the majority class is fitted on nothing
+    assert len(calls) - 3 == len(again.trials) - 2 + n_baselines
+    assert again.test.look == 1
     for a, b in zip(again.trials, run.trials, strict=True):
         assert np.array_equal(a.probabilities, b.probabilities)

@@ -8,7 +8,7 @@ import sys
 import click
 
 from graftwork.cli.lines import let_streams_take_any_name, message
-from graftwork.errors import GraftError
+from graftwork.errors import GraftError, Interrupted
 
 VERBS = ("train", "predict", "report", "evaluate", "check", "probe", "compare", "extract", "cache", "demo")
 """In the order in which help lists them."""
@@ -64,8 +64,10 @@ def main() -> None:
     except click.ClickException as misuse:
         misuse.show()
         sys.exit(misuse.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; the same command goes on where it was", err=True)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        # click turns a Ctrl-C into an Abort, with what was raised as its cause
+        cause = stop if isinstance(stop, Interrupted) else stop.__cause__
+        click.echo(str(cause) if isinstance(cause, Interrupted) else "stopped", err=True)
         sys.exit(130)
     except GraftError as error:
         click.echo(message(error), err=True)

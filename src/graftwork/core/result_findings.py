@@ -99,7 +99,7 @@ def repeated_look_finding(look: int, which: str) -> Finding:
 def untried_finding(candidates: Sequence[Candidate]) -> Finding:
     """G309: fine-tunings of which no fold was run, so that nothing is known about them."""
     names = ", ".join(labels_of(candidates))
-    because = f"the time limit, or Ctrl-C, came before the first fold of {names}; nothing is known about their scores"
+    because = f"the time limit came before the first fold of {names}; nothing is known about their scores"
     return finding("G309", because, do="give a longer --time-limit, or none", count=len(candidates))
 
 

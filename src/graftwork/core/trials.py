@@ -23,7 +23,7 @@ Ended = Literal["completed", "represented", "eliminated", "diverged", "interrupt
   folds that these had time for.
 - ``eliminated``: others were clearly better on the folds that it ran on (successive halving).
 - ``diverged``: its loss became NaN or infinite.
-- ``interrupted``: the time limit or the user ended it, which says nothing about it.
+- ``interrupted``: the time limit ended it, which says nothing about it.
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from graftwork.errors import GraftError, StorageError, UsageError
+from graftwork.errors import GraftError, Interrupted, StorageError, UsageError
 from graftwork.files import write_json
 from graftwork.runfolder import RUN
 
@@ -27,7 +27,7 @@ def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -
 
     A folder that holds a run with the same settings is the run's own: one that was killed goes on, a complete one is
     run again. Without ``output`` the first number is taken that is free or was killed with the same settings. A run
-    that fails before it has anything to show leaves nothing.
+    that fails before it has anything to show leaves nothing; one that Ctrl-C stops stays, unfinished.
 
     Raises
     ------
@@ -35,6 +35,8 @@ def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -
         When the folder holds something else, or another run writes there now.
     StorageError
         When the folder cannot be written to.
+    Interrupted
+        After Ctrl-C.
     """
     existed = output is not None and Path(output).exists()
     folder, lock = _own_folder(Path(output), settings) if output is not None else _first_free(name, settings)
@@ -48,6 +50,10 @@ def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -
             if not existed:
                 folder.rmdir()
         raise
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"stopped: {folder} holds what was computed, unfinished and untested; the same command goes on where it was"
+        ) from stop
     finally:
         lock.release()
 

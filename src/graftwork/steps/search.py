@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +76,10 @@ def search(
     *,
     costs: Sequence[float],
     features: Mapping[str, Floats],
+    folder: Path | None = None,
     listener: Listener = SILENT,
 ) -> SearchResult:
-    """Try every linear candidate on the folds and choose; Ctrl-C ends the search with those tried so far.
+    """Try every linear candidate on the folds and choose.
 
     Parameters
     ----------
@@ -85,17 +87,12 @@ def search(
         What using each candidate takes.
     features
         What the baselines are fitted on, by name; each (n, d).
+    folder
+        Where trials are saved, so that a run that was stopped does not repeat them.
     """
-    trials: list[Trial] = []
-    try:
-        for trial in run_trials(candidates, codes_of, task, listener=listener):
-            trials.append(trial)
-    except KeyboardInterrupt:
-        if not trials:
-            raise
-        listener.say(f"stopped after {len(trials)} of {len(candidates)} candidates; going on with the best so far")
+    trials = tuple(run_trials(candidates, codes_of, task, folder=folder, listener=listener))
     baselines = run_baselines(features, task)
-    return SearchResult(tuple(trials), baselines, choose(trials, costs[: len(trials)], task, baselines))
+    return SearchResult(trials, baselines, choose(trials, costs, task, baselines))
 
 
 def nested_probabilities(

@@ -152,6 +152,8 @@ def train(  # noqa: PLR0915  # the whole story on one page
     ------
     GraftError
         When the images, the network, the arguments or the disk do not allow it; the message says what to do.
+    Interrupted
+        After Ctrl-C: what was computed is in the run's folder, nothing was tested, and the same call goes on.
 
     Examples
     --------
@@ -189,7 +191,10 @@ def train(  # noqa: PLR0915  # the whole story on one page
             backbones.extract_for(candidates)
         with stages.stage("candidates"):
             costs = costs_of(candidates, backbones.cards)
-            result = search(candidates, backbones.codes, task, costs=costs, features=images.features, listener=listener)
+            result = search(
+                candidates, backbones.codes, task, costs=costs, features=images.features,
+                folder=context.folder / "linear", listener=listener,
+            )  # fmt: skip
             findings = score_with_series_grouped(result, backbones, images, task)
         if strategy == "auto" and test == "cv":
             listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
