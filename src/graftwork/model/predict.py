@@ -19,7 +19,9 @@ from graftwork.core.fitted import Fitted, probabilities
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
 from graftwork.images.folders import printable
-from graftwork.images.pixels import BROKEN, pixels, upright
+from graftwork.images.header import BROKEN
+from graftwork.images.pillow import caught_warnings
+from graftwork.images.pixels import pixels, upright
 from graftwork.images.views import views
 from graftwork.model.novelty import RATE, Novelty
 
