@@ -335,8 +335,8 @@ def _stored(images: ImageSet, measurements: Measurements) -> list[Finding]:
         (
             "G119",
             narrowed,
-            "images hold 16 bits per colour, of which the upper 8 are used: what a camera measured with 12 bits becomes "
-            "15 of 255 or less",
+            "images hold 16 bits per colour, of which the upper 8 are used: what a camera measured with 12 bits "
+            "becomes 15 of 255 or less",
             "convert them to 8 bits with one common range, or to 16-bit grey, of which all bits are used",
         ),
         (
@@ -350,8 +350,8 @@ def _stored(images: ImageSet, measurements: Measurements) -> list[Finding]:
         (
             "G147",
             m.no_data,
-            "images have pixels without data (NaN, infinite, or a value that stands for none, such as -9999); these are "
-            "black, and the intensity range is that of the others",
+            "images have pixels without data (NaN, infinite, or a value that stands for none, such as -9999); these "
+            "are black, and the intensity range is that of the others",
             "",
         ),
     )

@@ -134,11 +134,12 @@ def _kind_of_tiff(data: bytes) -> str | None:
         tags = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])  # 43: BigTIFF
         file = io.BytesIO(data)
         file.seek(tags.next)
+        begin = tags.next
         tags.load(file)
+        if tags.next == begin or _WIDTH not in tags:  # cut off: what follows the last tag was not read
+            return None
         bands, bits = int(tags.get(_SAMPLES_PER_PIXEL, 1)), int(tags.get(_BITS_PER_SAMPLE, (1,))[0])
         format = _SAMPLE_FORMATS.get(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0], "other")
-        if _WIDTH not in tags:
-            return None
         compression = int(tags.get(_COMPRESSION, 1))
     except BROKEN:
         return None

@@ -13,8 +13,8 @@ from PIL import Image
 from graftwork.core.arrays import Ints
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
-from graftwork.images.imageset import ImageSet
 from graftwork.images.header import open_image
+from graftwork.images.imageset import ImageSet
 from graftwork.images.measurements import FACTS, NARROWED, SPANS, THUMB_PX, WINDOWS, MeasurementCache, Measurements
 from graftwork.images.pillow import caught_warnings
 from graftwork.images.pixels import as_bytes, intensities, intensity_tails, load, on_white, upright, wholly_transparent

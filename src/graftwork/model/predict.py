@@ -194,17 +194,20 @@ def _encoded(image: Any, name: str) -> bytes:
     from PIL import Image
 
     try:
-        if not hasattr(image, "getexif"):
-            image = Image.fromarray(_checked(np.asarray(image), name))
-        image.load()
-        image = upright(image)
-        mode = (
-            "RGBA" if image.mode in _OPAQUE and image.has_transparency_data else _TIFF_MODES.get(image.mode, image.mode)
-        )
-        image = image.convert(mode)
-        image.info = {}  # neither the compression nor the metadata of its file is written again
-        out = io.BytesIO()
-        image.save(out, "TIFF")
+        with caught_warnings():
+            if not hasattr(image, "getexif"):
+                image = Image.fromarray(_checked(np.asarray(image), name))
+            image.load()
+            image = upright(image)
+            mode = (
+                "RGBA"
+                if image.mode in _OPAQUE and image.has_transparency_data
+                else _TIFF_MODES.get(image.mode, image.mode)
+            )
+            image = image.convert(mode)
+            image.info = {}  # neither the compression nor the metadata of its file is written again
+            out = io.BytesIO()
+            image.save(out, "TIFF")
     except BROKEN as error:
         raise DataError(f"{name} must be a picture that can be encoded, but: {error}; convert it to RGB") from error
     return out.getvalue()
