@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from graftwork.errors import DataError
 from graftwork.images.pillow import reuse_memory
@@ -50,7 +50,7 @@ class Samples:
         return 8 * self.dtype.itemsize
 
 
-def open_image(data: bytes, name: str) -> tuple[Image.Image, Samples]:
+def open_image(data: bytes, name: str) -> tuple[ImageFile.ImageFile, Samples]:
     """The image with its header read and nothing decoded, and how it is stored.
 
     Raises
@@ -76,14 +76,14 @@ def open_image(data: bytes, name: str) -> tuple[Image.Image, Samples]:
     return image, samples
 
 
-def _samples(image: Image.Image) -> Samples:
+def _samples(image: ImageFile.ImageFile) -> Samples:
     tags = _tags(image)
     dtype = _dtype(image, tags)
     deep = dtype.itemsize > 1
     return Samples(
         dtype=dtype,
         bands=max(int(tags.get(_SAMPLES_PER_PIXEL, 1)), len(image.getbands())),
-        narrowed=not deep and _SIXTEEN.search(str(getattr(image, "tile", [])[:1])) is not None,
+        narrowed=not deep and _SIXTEEN.search(str(image.tile[:1])) is not None,
         white_is_zero=deep and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
         no_data=_no_data(dtype, tags) if deep else (),
     )
@@ -115,15 +115,16 @@ def _no_data(dtype: np.dtype[Any], tags: Any) -> tuple[float, ...]:
     return (value, *NO_DATA) if dtype.kind != "u" else (value,)
 
 
-def _misread(image: Image.Image, samples: Samples) -> str | None:
+def _misread(image: ImageFile.ImageFile, samples: Samples) -> str | None:
     """What an opened TIFF holds that Pillow decodes to something else, and the way out."""
     tags = _tags(image)
-    sample_bits = max(tags.get(_BITS_PER_SAMPLE, (8,)))
-    colours = len(image.getbands()) > 1 and samples.bits == 8
-    by_planes = any(tile[0] == "raw" and tile[3][0] in image.getbands() for tile in getattr(image, "tile", []))
-    if colours and sample_bits > 8 and by_planes:
-        return "16 bits a colour plane by plane: save it as PNG, or with 8 bits"
-    if samples.bits == 8 and _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
+    if not tags or samples.bits > 8:
+        return None
+    if len(image.getbands()) > 1 and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
+        tiles: list[Any] = image.tile
+        if any(tile[0] == "raw" and tile[3][0] in image.getbands() for tile in tiles):
+            return "16 bits a colour plane by plane: save it as PNG, or with 8 bits"
+    elif _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
         return "signed integers of 8 bits: save it with 8 bits unsigned, or with 16 bits"
     return None
 

@@ -184,9 +184,9 @@ def _all_transparent(image: Image.Image) -> bool:
 def _seen(data: bytes, preprocess: Preprocess, name: str) -> Image.Image:
     """As ``decode``, but grey stays in one channel: a third of the work until the end."""
     with caught_warnings():  # `measure` reports them
-        image, samples = open_image(data, name)
-        load(image, name)
-        image = upright(image)
+        stored, samples = open_image(data, name)
+        load(stored, name)
+        image = upright(stored)
         if samples.bits == 8:
             return on_white(image)
         values = intensities(image, samples)
