@@ -194,6 +194,18 @@ def test_what_pillow_warns_of_is_one_finding_a_kind(folder: Path, capfd: pytest.
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_image_of_very_many_pixels_is_named_and_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(folder / "cat" / "large.png", paint(90, (60, 50), format="PNG"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    problems, findings = checked(folder, input_px=64)
+    assert findings["G146"].examples == ("cat/large.png",)
+    assert "3000 pixels" in findings["G146"].because
+    assert len(problems.usable) == 9
+    assert capfd.readouterr() == ("", "")
+
+
 def test_no_image_readable(folder: Path) -> None:
     for path in folder.rglob("*.jpg"):
         path.write_bytes(b"broken")
