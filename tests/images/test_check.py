@@ -82,10 +82,10 @@ def bands(seed: int, n: int, kind: str = "uint8") -> np.ndarray:
 @pytest.mark.parametrize(
     ("n", "options", "read"),
     [
-        (2, {"extra": (0,)}, "2, of which one is read"),
-        (4, {"extra": (0,)}, "4, of which 3 are read"),
-        (5, {"extra": (0, 0)}, "5, of which 3 are read"),
-        (6, {"extra": (2, 0, 0)}, "6, of which 4 are read"),
+        (2, {"extra": (0,)}, "of 2 bands the first"),
+        (4, {"extra": (0,)}, "of 4 bands the first 3"),
+        (5, {"extra": (0, 0)}, "of 5 bands the first 3"),
+        (6, {"extra": (2, 0, 0)}, "of 6 bands the first 4"),
     ],
 )
 def test_bands_that_are_not_read_are_counted(folder: Path, n: int, options: dict[str, object], read: str) -> None:
@@ -93,9 +93,7 @@ def test_bands_that_are_not_read_are_counted(folder: Path, n: int, options: dict
         write(folder / "cat" / f"bands{i}.tif", tiff(bands(90 + i, n), **options))
     _, findings = checked(folder, input_px=64)
     assert findings["G144"].examples == ("cat/bands0.tif", "cat/bands1.tif")
-    assert findings["G144"].because == (
-        f"2 of 10 files hold more bands than a picture has, the first ones are read: {read}"
-    )
+    assert findings["G144"].because == (f"2 of 10 files hold more bands than are read, which is {read}")
 
 
 def test_pictures_with_alpha_hold_no_further_bands(folder: Path) -> None:
@@ -133,13 +131,13 @@ def test_an_image_of_one_colour_is_warned_of_and_one_with_a_few_spots_is_not(fol
 @pytest.mark.parametrize(
     ("n", "kind", "message"),
     [
-        (4, "uint8", "holds 4 bands of 8 unsigned bits: save three of them as RGB of 8 bits, or one as grey"),
-        (13, "uint16", "holds 13 bands of 16 unsigned bits: save three of them as RGB"),
-        (3, "float32", "holds 3 bands of 32 floating-point bits: save three of them as RGB"),
-        (2, "int16", "holds 2 bands of 16 signed bits: save three of them as RGB of 8 bits, or one as grey"),
-        (1, "float64", "holds 64 floating-point bits a pixel: save it with 16 unsigned or 32 floating-point bits"),
-        (1, "float16", "holds 16 floating-point bits a pixel"),
-        (1, "int8", "must not hold signed integers of 8 bits: save it with 8 bits unsigned, or with 16 bits"),
+        (4, "uint8", "holds 4 bands of 8-bit unsigned integers: save three of them as 8-bit RGB, or one as grey"),
+        (13, "uint16", "holds 13 bands of 16-bit unsigned integers: save three of them as 8-bit RGB"),
+        (3, "float32", "holds 3 bands of 32-bit floats: save three of them as 8-bit RGB"),
+        (2, "int16", "holds 2 bands of 16-bit signed integers: save three"),
+        (1, "float64", "holds 64-bit floats: save it as 16-bit unsigned integers or 32-bit floats"),
+        (1, "float16", "holds 16-bit floats: save it as"),
+        (1, "int8", "must not hold 8-bit signed integers: save it as 8-bit unsigned or 16-bit integers"),
     ],
 )
 @pytest.mark.parametrize("big_endian", [False, True])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from pictures import paint
 from PIL import Image
 
 from graftwork.core.facts import Preprocess
-from graftwork.images.pillow import caught_warnings
+from graftwork.images.pillow import _hook, caught_warnings
 from graftwork.images.pixels import pixels
 
 
@@ -63,6 +65,28 @@ def test_filters_restored_by_other_code_meanwhile_do_not_matter() -> None:
     entered.__exit__(None, None, None)
     assert (messages, second) == ([], ["heard"])
     assert (list(warnings.filters), warnings.showwarning) == before
+
+
+def test_a_hook_that_is_put_around_ours_meanwhile_is_no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    with caught_warnings():
+        ours = warnings.showwarning
+        monkeypatch.setattr(warnings, "showwarning", lambda *what, **more: ours(*what, **more))
+    with caught_warnings() as messages, pytest.warns(UserWarning, match="another's"):
+        warnings.warn("another's", UserWarning, stacklevel=1)
+    with caught_warnings() as messages:
+        warn("heard")
+    assert messages == ["heard"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of forking with threads, which is the matter
+def test_a_process_forked_in_the_middle_of_a_decoding_decodes() -> None:
+    with _hook._lock:  # as if another thread were entering
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # rather than wait for ever
+            os._exit(0 if pixels(paint(1), Preprocess()).shape == (224, 224, 3) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_an_image_of_very_many_pixels_is_decoded_without_a_word(

@@ -345,7 +345,7 @@ def _stored(images: ImageSet, measurements: Measurements) -> list[Finding]:
             "images are transparent in every pixel; their colours are used as if they were opaque",
             "look at one of them; save them without transparency if the colours are right",
         ),
-        ("G144", m.bands > _decoded(m.mode), _further_bands(m), "save the three bands to look at as RGB"),
+        ("G144", m.bands > _decoded(m.mode), _further_bands(m), "save the bands that matter as RGB"),
         ("G145", blank, "images show nothing but one colour", "look at them, and remove or replace them"),
         (
             "G147",
@@ -373,11 +373,11 @@ def _further_bands(measurements: Measurements) -> str:
     """Which bands of files with more than are decoded these are."""
     kinds = np.unique(np.stack([measurements.bands, _decoded(measurements.mode)]), axis=1).T.tolist()
     of = (
-        f"{bands}, of which {'one is' if decoded == 1 else f'{decoded} are'} read"
+        f"of {bands} bands the first{f' {decoded}' if decoded > 1 else ''}"
         for bands, decoded in kinds
         if bands > decoded
     )
-    return f"files hold more bands than a picture has, the first ones are read: {'; '.join(of)}"
+    return f"files hold more bands than are read, which is {', '.join(of)}"
 
 
 def _warned(images: ImageSet, measurements: Measurements) -> list[Finding]:

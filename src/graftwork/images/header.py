@@ -24,7 +24,13 @@ _WIDTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 256, 258, 259, 262  # tag
 _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT, _GDAL_NODATA = 277, 339, 42113
 _WHITE_IS_ZERO = 0
 _UNSIGNED, _SIGNED = 1, 2
-_SAMPLE_FORMATS = {_UNSIGNED: "unsigned", _SIGNED: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
+_NUMBERS = {
+    _UNSIGNED: "unsigned integers",
+    _SIGNED: "signed integers",
+    3: "floats",
+    5: "complex integers",
+    6: "complex numbers",
+}
 _SIXTEEN = re.compile(";16[BLN]")
 """In Pillow's name of a pixel format: 16 bits per channel (``BGR;16`` without a letter is 5, 6 and 5 bits)."""
 
@@ -125,7 +131,7 @@ def _misread(image: ImageFile.ImageFile, samples: Samples) -> str | None:
         if any(tile[0] == "raw" and tile[3][0] in image.getbands() for tile in tiles):
             return "16 bits a colour plane by plane: save it as PNG, or with 8 bits"
     elif _SIGNED in tags.get(_SAMPLE_FORMAT, ()):
-        return "signed integers of 8 bits: save it with 8 bits unsigned, or with 16 bits"
+        return "8-bit signed integers: save it as 8-bit unsigned or 16-bit integers"
     return None
 
 
@@ -140,12 +146,12 @@ def _kind_of_tiff(data: bytes) -> str | None:
         if tags.next == begin or _WIDTH not in tags:  # cut off: what follows the last tag was not read
             return None
         bands, bits = int(tags.get(_SAMPLES_PER_PIXEL, 1)), int(tags.get(_BITS_PER_SAMPLE, (1,))[0])
-        format = _SAMPLE_FORMATS.get(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0], "other")
+        numbers = _NUMBERS.get(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0], "numbers of no known kind")
         compression = int(tags.get(_COMPRESSION, 1))
     except BROKEN:
         return None
     if compression not in TiffImagePlugin.COMPRESSION_INFO:
         return f"a compression that is not known (number {compression}): save it without one, or as PNG"
     if bands == 1:
-        return f"{bits} {format} bits a pixel: save it with 16 unsigned or 32 floating-point bits"
-    return f"{bands} bands of {bits} {format} bits: save three of them as RGB of 8 bits, or one as grey"
+        return f"{bits}-bit {numbers}: save it as 16-bit unsigned integers or 32-bit floats"
+    return f"{bands} bands of {bits}-bit {numbers}: save three of them as 8-bit RGB, or one as grey"

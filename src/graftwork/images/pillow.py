@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import PIL
@@ -56,14 +56,16 @@ class _Hook:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._depth = 0
-        self._shown_by: Any = warnings.showwarning
+        self._before: Any = None
+        self._show: Any = None
         self._filter: Any = None
 
     def enter(self) -> None:
         with self._lock:
             self._depth += 1
-            if warnings.showwarning != self._show:
-                self._shown_by, warnings.showwarning = warnings.showwarning, self._show
+            if self._show is None or warnings.showwarning is not self._show:
+                self._before = warnings.showwarning
+                self._show = warnings.showwarning = functools.partial(_show, self._before)
             if self._filter is None or self._filter not in warnings.filters:
                 warnings.filterwarnings("always", module=r"PIL\.")
                 self._filter = warnings.filters[0]
@@ -73,18 +75,32 @@ class _Hook:
             self._depth -= 1
             if self._depth:
                 return
-            if warnings.showwarning == self._show:
-                warnings.showwarning = self._shown_by
+            if warnings.showwarning is self._show:
+                warnings.showwarning = self._before
             if self._filter in warnings.filters:
                 warnings.filters.remove(self._filter)  # type: ignore[attr-defined]  # a list, typed as a sequence
 
-    def _show(self, message: Warning | str, category: type[Warning], filename: str, *where: Any, **more: Any) -> None:
-        messages = getattr(_collecting, "messages", None)
-        if messages is None or not filename.startswith(_HOME):
-            self._shown_by(message, category, filename, *where, **more)
-        else:
-            messages.append(str(message))
+    def begin_anew(self) -> None:
+        """In a forked process no other thread goes on: the lock that one may have held is never released."""
+        self._lock, self._depth = threading.Lock(), 0
+
+
+def _show(
+    before: Callable[..., None],
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    *where: Any,
+    **more: Any,
+) -> None:
+    messages = getattr(_collecting, "messages", None)
+    if messages is None or not filename.startswith(_HOME):
+        before(message, category, filename, *where, **more)
+    else:
+        messages.append(str(message))
 
 
 _collecting = threading.local()
 _hook = _Hook()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_hook.begin_anew)
