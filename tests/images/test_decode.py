@@ -14,7 +14,8 @@ from PIL import Image
 
 from graftwork.core.facts import Intensity, Preprocess
 from graftwork.errors import DataError
-from graftwork.images.pixels import decode, pixels
+from graftwork.images.header import Samples, open_image
+from graftwork.images.pixels import decode, intensities, intensity_tails, pixels
 
 PLAIN = Preprocess()
 
@@ -116,6 +117,12 @@ def test_white_is_zero_is_turned_in_floating_point() -> None:
     assert got[0, :, 0].tolist() == [255, 0]
 
 
+def test_what_pillow_does_not_turn_is_turned_within_the_range_of_its_type() -> None:
+    samples = Samples(np.dtype(np.int16), bands=1, narrowed=False, white_is_zero=True, no_data=())
+    values = intensities(Image.fromarray(np.array([[-32768, 0, 32767]], np.int32)), samples)
+    assert values.tolist() == [[32767, -1, -32768]]
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "tag"),
     [
@@ -130,6 +137,8 @@ def test_white_is_zero_is_turned_in_floating_point() -> None:
         ("uint16", 65535, "65535"),
         ("uint16", 0, "0"),
         ("float32", 1e6, "1e+06"),
+        ("float32", -np.inf, "-1.7976931348623157e+308"),
+        ("float32", np.nan, "nan"),
         ("float32", -3.4028234663852886e38, "-3.4028234663852886e+38"),
     ],
 )
@@ -141,6 +150,65 @@ def test_pixels_without_data_are_black_and_stretch_no_range(kind: str, value: fl
     assert got[0].max() == 0
     assert got[-1].max() == 255
     assert np.abs(got[4] - whole[4]).max() < 30  # the range begins at the second row
+
+
+@given(
+    arrays(np.float32, (5, 6), elements=st.floats(-1000, 1000, width=32)),
+    arrays(np.bool_, (5, 6)),
+    st.sampled_from([np.nan, np.inf, -np.inf, -9999, -32768]),
+)
+def test_the_range_is_that_of_the_pixels_with_data(values: np.ndarray, absent: np.ndarray, value: float) -> None:
+    stored, samples = open_image(tiff(np.where(absent, np.float32(value), values)), "x")
+    stored.load()
+    got = intensities(stored, samples)
+    assert np.array_equal(np.isnan(got), absent)
+    assert np.array_equal(got[~absent], values[~absent])
+    if not absent.all():
+        assert values[~absent].min() <= intensity_tails(got)[0] <= intensity_tails(got)[1] <= values[~absent].max()
+
+
+@pytest.mark.parametrize("by_planes", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "photometric", "big_endian"),
+    [
+        *((kind, 1, big) for kind in ("uint8", "uint16", "int16", "int32", "float32") for big in (False, True)),
+        *((kind, 0, big) for kind in ("uint8", "float32") for big in (False, True)),
+        ("uint32", 1, False),
+        ("uint16", 0, False),
+    ],
+)
+def test_one_band_is_the_same_however_it_is_laid_out(
+    kind: str, photometric: int, big_endian: bool, by_planes: bool
+) -> None:
+    values = np.array([[0, 50, 100], [25, 75, 7]])
+    white = 1 if kind == "float32" else np.iinfo(kind).max
+    stored = (values if photometric else white - values).astype(kind)
+    data = tiff(stored, photometric=photometric, by_planes=by_planes, big_endian=big_endian)
+    assert np.array_equal(seen(data, Preprocess(intensity_range=(0, 255)))[..., 0], values)
+
+
+@given(
+    st.integers(1, 8),
+    st.sampled_from(["uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"]),
+    st.sampled_from([None, 0, 1, 2, 3, 5, 6, 8, 32844]),
+    st.lists(st.integers(0, 2), max_size=7),
+    st.booleans(),
+    st.booleans(),
+)
+def test_any_kind_of_tiff_is_a_picture_or_one_line(
+    bands: int, kind: str, photometric: int | None, extra: list[int], by_planes: bool, big_endian: bool
+) -> None:
+    values = (np.arange(6 * 5 * bands) % 100).reshape(6, 5, bands).astype(kind)
+    data = tiff(values, photometric=photometric, extra=tuple(extra), by_planes=by_planes, big_endian=big_endian)
+    try:
+        assert seen(data, Preprocess(intensity_range=(0, 100))).shape == (6, 5, 3)
+    except DataError as error:
+        message = str(error)
+    else:
+        return
+    assert message.startswith("x.png must")
+    assert "\n" not in message
+    assert len(message) <= 160
 
 
 def test_what_is_data_in_one_kind_stays_data() -> None:

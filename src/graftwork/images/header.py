@@ -21,7 +21,7 @@ NO_DATA = (-9999.0, -32768.0, float(np.finfo(np.float32).min))
 scanner or microscope writes them."""
 
 _WIDTH, _BITS_PER_SAMPLE, _COMPRESSION, _PHOTOMETRIC = 256, 258, 259, 262  # tags of TIFF
-_SAMPLES_PER_PIXEL, _SAMPLE_FORMAT, _GDAL_NODATA = 277, 339, 42113
+_FILL_ORDER, _SAMPLES_PER_PIXEL, _PLANAR, _SAMPLE_FORMAT, _GDAL_NODATA = 266, 277, 284, 339, 42113
 _WHITE_IS_ZERO = 0
 _UNSIGNED, _SIGNED = 1, 2
 _NUMBERS = {
@@ -68,6 +68,7 @@ def open_image(data: bytes, name: str) -> tuple[ImageFile.ImageFile, Samples]:
     reuse_memory()
     try:
         image = Image.open(io.BytesIO(data))
+        _correct_single_plane(image)
         samples = _samples(image)
         misread = _misread(image, samples)
     except Image.DecompressionBombError as error:
@@ -80,6 +81,22 @@ def open_image(data: bytes, name: str) -> tuple[ImageFile.ImageFile, Samples]:
     if misread is not None:
         raise DataError(f"{name} must not hold {misread}")
     return image, samples
+
+
+def _correct_single_plane(image: ImageFile.ImageFile) -> None:
+    """Decode the one band of a TIFF that calls it a plane (as some programs write it) as what it is.
+
+    Of planes Pillow knows no sign, no byte order and no "white is zero": 16 bits signed were white everywhere.
+    """
+    tags = _tags(image)
+    if tags.get(_PLANAR, 1) == 1 or tags.get(_SAMPLES_PER_PIXEL, 1) != 1:
+        return
+    kind = (tags.prefix, tags.get(_PHOTOMETRIC, 0), tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)), tags.get(_FILL_ORDER, 1))
+    _, raw_mode = TiffImagePlugin.OPEN_INFO[*kind, tags.get(_BITS_PER_SAMPLE, (1,)), ()]
+    image.tile = [
+        tile._replace(args=(raw_mode, *tile.args[1:])) if tile.codec_name == "raw" else tile  # type: ignore[index]
+        for tile in image.tile
+    ]
 
 
 def _samples(image: ImageFile.ImageFile) -> Samples:
@@ -115,7 +132,8 @@ def _no_data(dtype: np.dtype[Any], tags: Any) -> tuple[float, ...]:
     """Values without data: those that are never measured, and the one that GDAL names in a tag of its own."""
     named = str(tags.get(_GDAL_NODATA, "")).strip("\0 ")
     try:
-        value = float(named)
+        with np.errstate(over="ignore"):  # more than 32 bits hold is infinite in the pixels, too
+            value = float(np.float32(named))
     except ValueError:
         return NO_DATA if dtype.kind != "u" else ()
     return (value, *NO_DATA) if dtype.kind != "u" else (value,)

@@ -131,7 +131,7 @@ def intensities(image: Image.Image, samples: Samples) -> NDArray[np.float32]:
     for value in samples.no_data:
         absent |= values == np.float32(value)
     if samples.white_is_zero:
-        values = np.float32(_limits(samples)[1]) - values
+        values = np.float32(sum(_limits(samples))) - values
     values[absent] = np.nan
     return values
 
