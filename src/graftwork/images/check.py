@@ -7,8 +7,6 @@ import os
 import re
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL.ImageMode import getmode
 
 from graftwork.core.arrays import Ints, Mask
 from graftwork.core.findings import PAIR, Finding, finding
@@ -345,7 +343,7 @@ def _stored(images: ImageSet, measurements: Measurements) -> list[Finding]:
             "images are transparent in every pixel; their colours are used as if they were opaque",
             "look at one of them; save them without transparency if the colours are right",
         ),
-        ("G144", m.bands > _decoded(m.mode), _further_bands(m), "save the bands that matter as RGB"),
+        ("G144", m.bands > m.decoded_bands, _further_bands(m), "save the bands that matter as RGB"),
         ("G145", blank, "images show nothing but one colour", "look at them, and remove or replace them"),
         (
             "G147",
@@ -362,16 +360,9 @@ def _stored(images: ImageSet, measurements: Measurements) -> list[Finding]:
     ]
 
 
-def _decoded(mode: NDArray[np.str_]) -> Ints:
-    """(n,) bands that are decoded of images of these modes."""
-    names, which = np.unique(mode, return_inverse=True)
-    # an unreadable image has no mode
-    return np.array([len(getmode(str(name).removesuffix(NARROWED) or "L").bands) for name in names])[which]
-
-
 def _further_bands(measurements: Measurements) -> str:
-    """Which bands of files with more than are decoded these are."""
-    kinds = np.unique(np.stack([measurements.bands, _decoded(measurements.mode)]), axis=1).T.tolist()
+    """Which bands are decoded of files that hold more."""
+    kinds = np.unique(np.stack([measurements.bands, measurements.decoded_bands]), axis=1).T.tolist()
     of = (
         f"of {bands} bands the first{f' {decoded}' if decoded > 1 else ''}"
         for bands, decoded in kinds

@@ -117,7 +117,8 @@ def measure_image(data: bytes, name: str) -> tuple[dict[str, Any], NDArray[np.ui
         image, samples = open_image(data, name)
         mode = f"{image.mode}{NARROWED}" if samples.narrowed else image.mode
         values: dict[str, Any] = {"bytes": len(data), "format": image.format or "", "mode": mode}
-        values |= {"bits": samples.bits, "bands": samples.bands, "frames": _frames(image)}
+        values |= {"bits": samples.bits, "frames": _frames(image)}
+        values |= {"bands": samples.bands, "decoded_bands": len(image.getbands())}
         size = image.size
         image.draft(None, (_DRAFT_PX, _DRAFT_PX))
         load(image, name)

@@ -39,6 +39,7 @@ FACTS = np.dtype(
         ("frames", np.int32),
         ("bits", np.int16),
         ("bands", np.int16),
+        ("decoded_bands", np.int16),
         ("turned", np.bool_),
         ("low", np.float32),
         ("high", np.float32),
@@ -100,7 +101,8 @@ class Measurements:
     bits: NDArray[np.int16]
     """(n,) bits a channel."""
     bands: NDArray[np.int16]
-    """(n,) bands in the file, of which those of ``mode`` are decoded."""
+    decoded_bands: NDArray[np.int16]
+    """(n,) bands in the file, and how many of these, the first ones, are decoded."""
     turned: NDArray[np.bool_]
     """(n,) the EXIF orientation turns the image."""
     low: NDArray[np.float32]
