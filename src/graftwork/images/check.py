@@ -363,12 +363,8 @@ def _stored(images: ImageSet, measurements: Measurements) -> list[Finding]:
 def _further_bands(measurements: Measurements) -> str:
     """Which bands are decoded of files that hold more."""
     kinds = np.unique(np.stack([measurements.bands, measurements.decoded_bands]), axis=1).T.tolist()
-    of = (
-        f"of {bands} bands the first{f' {decoded}' if decoded > 1 else ''}"
-        for bands, decoded in kinds
-        if bands > decoded
-    )
-    return f"files hold more bands than are read, which is {', '.join(of)}"
+    read = [f"the first{f' {of}' if of > 1 else ''} of {bands}" for bands, of in kinds if bands > of]
+    return f"files hold more bands than are read: {', '.join(read)}"
 
 
 def _warned(images: ImageSet, measurements: Measurements) -> list[Finding]:
