@@ -176,6 +176,56 @@ def near_duplicates() -> list[str]:
     return [*lines, "", "Target: recall at least 95 %, at most 1 % of distinct images grouped (without gtsrb).", ""]
 
 
+CHECK_EXPLAINED = {
+    "cells G105": "three pairs that a person found to be one picture",
+    "cells G110": "true: the cells of one photographed blood film",
+    "digits G105": "not one picture, but digits that differ by less than re-encoding changes at 8 px",
+    "digits G111": "true",
+    "pacs-sketch G110": "true: several sketches were drawn after one photo",
+    "trashnet G105": "two pairs that a person found to be one picture",
+    "trashnet G106": "false: a brown bottle and a green lid, both round on white",
+    "xray G103": "true",
+    "xray G105": "two pairs that a person found to be one picture",
+    "xray G110": "true: the images of one patient",
+    "cifar10 G105": "pairs that a person found to be one picture",
+    "cifar10 G108": "true: CIFAR-10's test part has copies of training images (Barz and Denzler 2020)",
+    "cifar10 G111": "true",
+    "gtsrb G105": "true: frames of one track",
+    "gtsrb G107": "true: frames of one track",
+    "gtsrb G110": "true: frames of one track",
+    "gtsrb G111": "true",
+    "gtsrb G118": "true: frames of one track",
+}
+"""Why each finding is true or false; the pairs are those of near_duplicates_seen.json."""
+
+
+def check_sets() -> list[str]:
+    data = read("check_sets.json")
+    if not data:
+        return []
+    before, after = data["commits"]["before"], data["commits"]["after"]
+    lines = [
+        "## What `graft check` says on every real set",
+        "",
+        f"Without options, at {before} (before) and at {after} (after). The count is that of images, pairs or groups.",
+        "",
+        "| set | finding | before | after | explained |",
+        "|---|---|---|---|---|",
+    ]
+    for name, said in data["sets"].items():
+        titles = {row["code"]: row["title"] for when in ("before", "after") for row in said[when]}
+        if not titles:
+            lines.append(f"| {name} | nothing | | | |")
+        for code, title in sorted(titles.items()):
+            counts = (
+                ", ".join(str(row["count"]) for row in said[when] if row["code"] == code) or "no"
+                for when in ("before", "after")
+            )
+            explained = CHECK_EXPLAINED.get(f"{name} {code}", "**not explained**")
+            lines.append(f"| {name} | {code} {title} | {' | '.join(counts)} | {explained} |")
+    return [*lines, "", machine(data["machine"]), ""]
+
+
 def forward(data: Any) -> list[str]:
     lines = [
         "## Forward pass at 224 px, random weights, against eager float32 PyTorch",
@@ -708,7 +758,8 @@ def by_processor(name: str, part: Callable[[Any], list[str]]) -> list[str]:
 
 def main() -> None:
     parts = [
-        accuracy(), leak(), novelty(), by_processor("choose_c", choose_c), near_duplicates(), by_processor("forward", forward),
+        accuracy(), leak(), novelty(), by_processor("choose_c", choose_c), near_duplicates(), check_sets(),
+        by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands), strategies(), selection(), recipes(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded, paint, picture, png16, tiff16, write
+from pictures import ALPHA, encoded, paint, picture, png16, tiff, write
 from PIL import Image
 
 from graftwork.core.findings import Finding
@@ -64,14 +64,144 @@ def test_grey_of_16_bits_is_read_in_full(folder: Path) -> None:
 
 
 def test_colours_of_16_bits_in_tiffs(folder: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 4096, (40, 50, 3))
-    write(folder / "cat" / "a.tif", tiff16(pixels))
-    write(folder / "cat" / "planes.tif", tiff16(pixels, by_planes=True))
+    pixels = np.random.default_rng(0).integers(0, 4096, (40, 50, 3)).astype(np.uint16)
+    write(folder / "cat" / "a.tif", tiff(pixels))
+    write(folder / "cat" / "planes.tif", tiff(pixels, by_planes=True))
     write(folder / "cat" / "eight.tif", paint(97, format="TIFF"))
     _, findings = checked(folder, input_px=64)
     assert findings["G119"].examples == ("cat/a.tif",)
     assert findings["G101"].examples == ("cat/planes.tif",)  # Pillow would make noise of them
     assert "must not hold 16 bits a colour plane by plane" in findings["G101"].because
+
+
+def bands(seed: int, n: int, kind: str = "uint8") -> np.ndarray:
+    picture_ = np.asarray(picture(seed))
+    return np.concatenate([picture_] * 5, axis=2)[..., :n].astype(kind)
+
+
+@pytest.mark.parametrize(
+    ("n", "options", "read"),
+    [
+        (2, {"extra": (0,)}, "the first of 2"),
+        (4, {"extra": (0,)}, "the first 3 of 4"),
+        (5, {"extra": (0, 0)}, "the first 3 of 5"),
+        (6, {"extra": (2, 0, 0)}, "the first 4 of 6"),
+    ],
+)
+def test_bands_that_are_not_read_are_counted(folder: Path, n: int, options: dict[str, object], read: str) -> None:
+    for i in range(2):
+        write(folder / "cat" / f"bands{i}.tif", tiff(bands(90 + i, n), **options))
+    _, findings = checked(folder, input_px=64)
+    assert findings["G144"].examples == ("cat/bands0.tif", "cat/bands1.tif")
+    assert findings["G144"].because == (f"2 of 10 files hold more bands than are read: {read}")
+
+
+def test_pictures_with_alpha_hold_no_further_bands(folder: Path) -> None:
+    grey, colour = picture(90).convert("LA"), picture(91).convert("RGBA")
+    grey.putalpha(200)
+    colour.putalpha(200)
+    for format in ("png", "tiff"):
+        write(folder / "cat" / f"grey.{format}", encoded(grey, format))
+        write(folder / "dog" / f"colour.{format}", encoded(colour, format))
+    _, findings = checked(folder, input_px=64)
+    assert "G144" not in findings
+
+
+def test_a_signal_in_the_second_band_alone_is_not_silently_black(folder: Path) -> None:
+    pixels = bands(90, 2)
+    pixels[..., 0] = 0
+    write(folder / "cat" / "second.tif", tiff(pixels, extra=(0,)))
+    _, findings = checked(folder, input_px=64)
+    assert findings["G144"].examples == ("cat/second.tif",)
+    assert findings["G145"].examples == ("cat/second.tif",)
+    assert findings["G145"].severity == "warning"
+
+
+def test_an_image_of_one_colour_is_warned_of_and_one_with_a_few_spots_is_not(folder: Path) -> None:
+    spots = np.zeros((200, 300), np.uint16)
+    spots[50:60, 70:80] = 3000
+    write(folder / "cat" / "spots.png", encoded(Image.fromarray(spots), "PNG"))
+    write(folder / "cat" / "spots8.png", encoded(Image.fromarray((spots // 16).astype(np.uint8)), "PNG"))
+    write(folder / "dog" / "red.png", encoded(Image.new("RGB", (50, 40), (200, 0, 0)), "PNG"))
+    write(folder / "dog" / "deep.png", encoded(Image.fromarray(np.full((50, 40), 700, np.uint16)), "PNG"))
+    _, findings = checked(folder, input_px=64)
+    assert findings["G145"].examples == ("dog/deep.png", "dog/red.png")
+
+
+@pytest.mark.parametrize(
+    ("n", "kind", "message"),
+    [
+        (4, "uint8", "holds 4 bands of 8-bit unsigned integers: save three of them as 8-bit RGB, or one as grey"),
+        (13, "uint16", "holds 13 bands of 16-bit unsigned integers: save three of them as 8-bit RGB"),
+        (3, "float32", "holds 3 bands of 32-bit floats: save three of them as 8-bit RGB"),
+        (2, "int16", "holds 2 bands of 16-bit signed integers: save three"),
+        (1, "float64", "holds 64-bit floats: save it as 16-bit unsigned integers or 32-bit floats"),
+        (1, "float16", "holds 16-bit floats: save it as"),
+        (1, "int8", "must not hold 8-bit signed integers: save it as 8-bit unsigned or 16-bit integers"),
+    ],
+)
+@pytest.mark.parametrize("big_endian", [False, True])
+def test_a_tiff_that_cannot_be_read_is_named_by_its_kind(
+    folder: Path, capfd: pytest.CaptureFixture[str], n: int, kind: str, message: str, big_endian: bool
+) -> None:
+    extra = (0,) * (n - 1)
+    data = tiff(bands(90, n, kind), photometric=1, extra=extra, big_endian=big_endian)
+    write(folder / "cat" / "odd.tif", data)
+    write(folder / "cat" / "cut.tif", data[: len(data) // 2])
+    _, findings = checked(folder, input_px=64)
+    assert findings["G101"].count == 2
+    measured = measure_images(read_images(folder))
+    errors = dict(zip(read_images(folder).names, measured.error, strict=True))
+    assert message in errors["cat/odd.tif"]
+    assert "bytes are none that can be read" in errors["cat/cut.tif"]
+    assert capfd.readouterr() == ("", "")  # Pillow logs what it does not know
+
+
+@pytest.mark.parametrize("format", ALPHA)
+def test_pictures_that_are_transparent_everywhere_are_seen_and_named(folder: Path, format: str) -> None:
+    hidden = picture(90).convert("RGBA")
+    hidden.putalpha(0)
+    partly = picture(91).convert("RGBA")
+    partly.putalpha(0)
+    partly.putpixel((3, 3), (255, 0, 0, 1))
+    write(folder / "cat" / f"hidden.{format.lower()}", ALPHA[format](hidden))
+    write(folder / "cat" / f"partly.{format.lower()}", ALPHA[format](partly))
+    _, findings = checked(folder, input_px=64)
+    assert findings["G120"].examples == (f"cat/hidden.{format.lower()}",)
+
+
+def test_pixels_without_data_are_named(folder: Path) -> None:
+    values = np.asarray(picture(90).convert("L")).astype(np.float32)
+    write(folder / "cat" / "whole.tif", tiff(values))
+    values[:5] = -9999
+    write(folder / "cat" / "part.tif", tiff(values))
+    _, findings = checked(folder, input_px=64)
+    assert findings["G147"].examples == ("cat/part.tif",)
+    assert "(-9999" not in findings["G114"].because
+
+
+def test_what_pillow_warns_of_is_one_finding_a_kind(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for i in range(3):  # the first counts more bytes than there are, each another number
+        exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0" + bytes([100 + i]) + b"\0\0\0\x20\0\0\0\0\0\0\0"
+        write(folder / "cat" / f"exif{i}.jpg", paint(90 + i, exif=exif))
+    images = read_images(folder)
+    problems = check(images, measure_images(images), input_px=64)
+    (warned,) = [finding for finding in problems.findings if finding.code == "G146"]
+    assert warned.examples == ("cat/exif0.jpg", "cat/exif1.jpg", "cat/exif2.jpg")
+    assert "for the first, cat/exif0.jpg: " in warned.because
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_image_of_very_many_pixels_is_named_and_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(folder / "cat" / "large.png", paint(90, (60, 50), format="PNG"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    problems, findings = checked(folder, input_px=64)
+    assert findings["G146"].examples == ("cat/large.png",)
+    assert "3000 pixels" in findings["G146"].because
+    assert len(problems.usable) == 9
+    assert capfd.readouterr() == ("", "")
 
 
 def test_no_image_readable(folder: Path) -> None:
@@ -205,6 +335,7 @@ def test_a_likely_group_that_straddles_the_split_is_a_warning(sets: Path) -> Non
         ("rsscn7", set()),
         ("neu-steel", set()),
         ("hymenoptera", set()),
+        ("trashnet", {"G105"}),  # two pairs that are one picture; a brown bottle and a green lid are none
         ("cells", {"G105", "G110"}),
         ("pacs-sketch", {"G110"}),
         ("xray", {"G103", "G105", "G110"}),

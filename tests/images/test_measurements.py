@@ -5,12 +5,14 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pytest
-from pictures import encoded, paint, picture, write
+from pictures import encoded, paint, picture, tiff, write
 from PIL import Image
 
+from graftwork.core.facts import Preprocess
 from graftwork.images import measure
 from graftwork.images.measure import measure_images, phash_windows
 from graftwork.images.measurements import WINDOWS, intensity_range
+from graftwork.images.pixels import decode
 from graftwork.images.read import read_images
 from graftwork.listener import Listener
 
@@ -116,3 +118,29 @@ def test_deep_images_share_one_range(tmp_path: Path) -> None:
     low, high = intensity_range(measure_images(read_images(tmp_path)))
     assert 1000 <= low < 1100
     assert 2600 < high <= 3000
+
+
+@pytest.mark.parametrize("kind", ["int16", "int32", "float32"])
+def test_slices_in_hounsfield_units_have_one_range_and_are_seen(tmp_path: Path, kind: str) -> None:
+    for i in range(6):
+        values = np.asarray(picture(i).convert("L")).astype(kind) * 8 - 1000
+        values[:3] = -9999  # outside of the scanner's circle
+        write(tmp_path / f"{i}.tif", tiff(values))
+    images = read_images(tmp_path)
+    measurements = measure_images(images)
+    low, high = intensity_range(measurements)
+    assert -1000 <= low < high <= 1040
+    assert measurements.no_data.all()
+    seen = [decode(images.read(i), Preprocess(intensity_range=(low, high)), "x") for i in range(6)]
+    assert np.std([np.asarray(image) for image in seen], axis=0).max() > 50
+    for image, thumbnail in zip(seen, measurements.thumbnails[np.arange(6)], strict=True):
+        assert np.corrcoef(np.asarray(image.resize((64, 64))).ravel(), thumbnail.ravel())[0, 1] > 0.95
+
+
+def test_images_without_any_data_have_no_part_in_the_range(tmp_path: Path) -> None:
+    write(tmp_path / "empty.tif", tiff(np.full((20, 30), np.nan, np.float32)))
+    images = read_images(tmp_path)
+    assert intensity_range(measure_images(images)) == (0, 1)
+    write(tmp_path / "full.tif", tiff(np.full((20, 30), 7, np.float32)))
+    low, high = intensity_range(measure_images(read_images(tmp_path)))
+    assert (low, high) == pytest.approx((7, 7), abs=1e-4)

@@ -74,6 +74,49 @@ def test_colour_alone_makes_a_difference(tmp_path: Path) -> None:
     }
 
 
+def shot(inside: tuple[int, int, int], seed: int, radius: int = 17) -> Image.Image:
+    """A round thing with a dark rim, photographed from above on white: its outline is that of many others."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-30:34, -38:42] + rng.normal(0, 0.3, 2)[:, None, None]
+    distance = np.hypot(y, x)[..., None]
+    picture = np.where(distance < radius, np.array(inside), np.array([212, 214, 222]))
+    picture = np.where(np.abs(distance - radius) < 2, np.array([30, 30, 28]), picture)
+    picture = picture + rng.normal(0, 2, (*distance.shape[:2], 1))
+    return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).resize((320, 256), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("quality", [30, 90])
+def test_two_things_of_one_outline_and_other_colours_are_no_copies(tmp_path: Path, quality: int) -> None:
+    colours = {"glass": (120, 70, 20), "plastic": (20, 90, 60), "cap": (40, 60, 170)}
+    for seed, (name, colour) in enumerate(colours.items()):
+        image = shot(colour, seed)
+        write(tmp_path / name / "photo.jpg", encoded(image, "JPEG", quality=95))
+        write(tmp_path / name / "copy.jpg", encoded(image.resize((200, 160)), "JPEG", quality=quality))
+    images = read_images(tmp_path)
+    near = near_duplicates(measure_images(images), images.labels)
+    assert {frozenset(images.names[i] for i in pair) for pair in near.pairs} == {
+        frozenset({f"{name}/photo.jpg", f"{name}/copy.jpg"}) for name in colours
+    }
+
+
+def test_a_grey_copy_of_a_coloured_picture_is_a_copy(tmp_path: Path) -> None:
+    image = shot((160, 60, 30), 0)
+    write(tmp_path / "colour.jpg", encoded(image, "JPEG", quality=90))
+    write(tmp_path / "grey.jpg", encoded(image.convert("L"), "JPEG", quality=60))
+    images = read_images(tmp_path)
+    assert near_duplicates(measure_images(images), images.labels).pairs.tolist() == [[0, 1]]
+
+
+def test_near_duplicates_with_other_labels_say_how_alike_they_are(folder: Path) -> None:
+    write(folder / "dog" / "copy.jpg", paint(0, quality=50))
+    images = read_images(folder)
+    findings = {finding.code: finding for finding in check(images, measure_images(images), input_px=64).findings}
+    likeness = near_duplicates(measure_images(images), images.labels).likeness[0]
+    assert (
+        f"Their pixels correlate by {likeness:.3f} to {likeness:.3f} (the same picture: 1)" in findings["G106"].because
+    )
+
+
 def test_the_threshold_rises_where_different_classes_are_alike() -> None:
     likeness = np.concatenate([np.full(99, 0.6), [0.8], np.full(50, 0.99)]).astype(np.float32)
     one, other = np.zeros(150, int), np.concatenate([np.ones(100, int), np.zeros(50, int)])

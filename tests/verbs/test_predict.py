@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import graftwork
 from graftwork.core.record import Run
@@ -83,6 +84,46 @@ def test_a_name_that_is_no_text_comes_through_standard_input(run: Run, odd: Path
     code, out, err = graft("predict", run.folder, "-", stdin=os.fsencode(odd) + b"/" + NO_TEXT + b"\n")
     assert (code, err) == (0, b"")
     assert b"a\\udcff.png," in out
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_an_image_on_standard_input_is_predicted(run: Run, tiny: Path, tmp_path: Path, format: str) -> None:
+    image = tmp_path / f"image.{format.lower()}"
+    Image.open(next(tiny.rglob("*.png"))).convert("RGB").save(image, format)
+    code, out, err = graft("predict", run.folder, "-", stdin=image.read_bytes())
+    assert (code, err) == (0, b"")
+    (expected,) = graftwork.predict(run.folder, [image])
+    (row,) = csv.DictReader(io.StringIO(out.decode()))
+    assert (row["image"], row["label"], row["probability"]) == (
+        "image 1", expected.label, f"{expected.probability:.4f}"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "stdin",
+    [
+        b"PK\x03\x04\x14\0\0\0\x08\0" + bytes(range(256)) * 50,
+        "\n".join(["a.png", "b.png"]).encode("utf-16"),
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+        b"a.png\0b.png\0",
+    ],
+    ids=["a zip", "UTF-16", "a cut PNG", "find -print0"],
+)
+def test_what_is_neither_paths_nor_an_image_on_standard_input_is_one_line(run: Run, stdin: bytes) -> None:
+    code, out, err = graft("predict", run.folder, "-", stdin=stdin)
+    assert code == 1
+    assert err.decode().startswith(
+        "graft: - must be followed by paths, one per line, or by one image, but what is on standard input must be"
+    )
+    assert err.count(b"\n") == 1
+    assert len(out.splitlines()) <= 1
+
+
+def test_an_image_cut_off_on_standard_input_is_one_line(run: Run, tiny: Path) -> None:
+    code, _, err = graft("predict", run.folder, "-", stdin=next(tiny.rglob("*.png")).read_bytes()[:-300])
+    assert code == 1
+    assert err.startswith(b"graft: image 1 must be a whole image")
+    assert err.count(b"\n") == 1
 
 
 def test_a_name_never_breaks_a_line_for_people(run: Run, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from graftwork.cli import options
 from graftwork.cli.lines import message
+from graftwork.errors import DataError
 
 
 @click.command("predict", short_help="Predict the classes of images.")
@@ -24,7 +26,7 @@ from graftwork.cli.lines import message
 )
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
 def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, form: str) -> None:
-    """Predict the classes of IMAGES: files, folders, or - for paths on standard input, one per line.
+    """Predict the classes of IMAGES: files, folders, or - for standard input: paths, one per line, or one image.
 
     An image that cannot be read, or a folder without images, is named on standard error; the others are predicted, and
     the exit code is 1.
@@ -38,7 +40,30 @@ def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, f
         failed.append(name)
         click.echo(message(error), err=True)
 
-    typed = (line.rstrip("\r\n") for line in sys.stdin)
-    paths = filter(None, typed) if images == ("-",) else iter(images)  # an empty line is no path
-    write_predictions(predict(run, paths, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)
+    given = _standard_input() if images == ("-",) else iter(images)
+    write_predictions(predict(run, given, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)
     sys.exit(1 if failed else 0)
+
+
+def _standard_input() -> Iterator[str | bytes]:
+    """The paths on standard input as they come, or the one image there: a null byte is in no path, and in any image.
+
+    Raises
+    ------
+    DataError
+        When there is neither.
+    """
+    binary = getattr(sys.stdin, "buffer", None)
+    if binary is not None and b"\0" in binary.peek():
+        from graftwork.images.header import open_image
+        from graftwork.images.pillow import caught_warnings
+
+        data = binary.read()
+        try:
+            with caught_warnings():
+                open_image(data, "what is on standard input")
+        except DataError as error:
+            raise DataError(f"- must be followed by paths, one per line, or by one image, but {error}") from error
+        yield data
+    else:
+        yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))  # an empty line is no path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 
 import numpy as np
 
@@ -104,8 +105,8 @@ def check(images: ImageSet, measurements: Measurements, *, input_px: int = 224, 
         *series_findings,
         *_sizes(good, measured, input_px),
         *_depth(good, measured),
-        *_narrowed(good, measured),
-        *_pages(good, measured),
+        *_stored(good, measured),
+        *_warned(good, measured),
         *_counts(good),
     ]
     return Problems(tuple(findings), usable, groups, near, proposals, series)
@@ -213,7 +214,11 @@ def _near(images: ImageSet, near: NearDuplicates, copies: Ints) -> list[Finding]
     one, other = images.labels[near.pairs].T
     conflicting = near.pairs[one != other]
     if len(conflicting):
-        because = f"{len(conflicting)} pairs of near-duplicates have different labels: one label may be wrong"
+        likeness = near.likeness[one != other]
+        because = (
+            f"{len(conflicting)} pairs of near-duplicates have different labels: one label may be wrong. Their pixels "
+            f"correlate by {likeness.min():.3f} to {likeness.max():.3f} (the same picture: 1)"
+        )
         findings.append(finding("G106", because, do="look at them", examples=_pairs(images, conflicting)))
     size = np.bincount(copies)
     if size.max() > max(2, LARGE_SHARE * len(images)):
@@ -313,25 +318,70 @@ def _depth(images: ImageSet, measurements: Measurements) -> list[Finding]:
     return [finding("G114", because, do="--intensity dtype|image for another one", examples=_names(images, deep))]
 
 
-def _narrowed(images: ImageSet, measurements: Measurements) -> list[Finding]:
-    narrowed = np.char.endswith(measurements.mode, NARROWED) & (measurements.bits == 8)  # not I;16, of which all count
-    if not narrowed.any():
-        return []
-    because = (
-        f"{int(narrowed.sum())} of {len(images)} images hold 16 bits per colour, of which the upper 8 are used: what a "
-        "camera measured with 12 bits becomes 15 of 255 or less"
+def _stored(images: ImageSet, measurements: Measurements) -> list[Finding]:
+    """What is worth knowing about how images are stored: one rule a kind."""
+    m = measurements
+    narrowed = np.char.endswith(m.mode, NARROWED) & (m.bits == 8)  # not I;16, of which all bits count
+    blank = (m.pixels16 == m.pixels16[:, :1, :1]).all(axis=(1, 2, 3)) & (m.sharpness == 0)
+    rules = (
+        (
+            "G115",
+            m.frames > 1,
+            f"files have several pages or frames, {int(m.frames.max())} the longest; the first one is used",
+            "",
+        ),
+        (
+            "G119",
+            narrowed,
+            "images hold 16 bits per colour, of which the upper 8 are used: what a camera measured with 12 bits "
+            "becomes 15 of 255 or less",
+            "convert them to 8 bits with one common range, or to 16-bit grey, of which all bits are used",
+        ),
+        (
+            "G120",
+            m.transparent,
+            "images are transparent in every pixel; their colours are used as if they were opaque",
+            "look at one of them; save them without transparency if the colours are right",
+        ),
+        ("G144", m.bands > m.decoded_bands, _further_bands(m), "save the bands that matter as RGB"),
+        ("G145", blank, "images show nothing but one colour", "look at them, and remove or replace them"),
+        (
+            "G147",
+            m.no_data,
+            "images have pixels without data (NaN, infinite, or a value that stands for none, such as -9999); these "
+            "are black, and the intensity range is that of the others",
+            "",
+        ),
     )
-    do = "convert them to 8 bits with one common range, or to 16-bit grey, of which all bits are used"
-    return [finding("G119", because, do=do, examples=_names(images, narrowed))]
+    return [
+        finding(code, f"{int(mask.sum())} of {len(images)} {because}", do=do, examples=_names(images, mask))
+        for code, mask, because, do in rules
+        if mask.any()
+    ]
 
 
-def _pages(images: ImageSet, measurements: Measurements) -> list[Finding]:
-    several = measurements.frames > 1
-    if not several.any():
-        return []
-    most = int(measurements.frames.max())
-    because = f"{int(several.sum())} files have several pages or frames, {most} the longest; the first one is used"
-    return [finding("G115", because, examples=_names(images, several))]
+def _further_bands(measurements: Measurements) -> str:
+    """Which bands are decoded of files that hold more."""
+    kinds = np.unique(np.stack([measurements.bands, measurements.decoded_bands]), axis=1).T.tolist()
+    read = [f"the first{f' {of}' if of > 1 else ''} of {bands}" for bands, of in kinds if bands > of]
+    return f"files hold more bands than are read: {', '.join(read)}"
+
+
+def _warned(images: ImageSet, measurements: Measurements) -> list[Finding]:
+    """One finding for each kind of warning; its numbers make no kind."""
+    kinds: dict[str, list[int]] = {}
+    for i in np.flatnonzero(measurements.warning != ""):
+        kinds.setdefault(re.sub(r"\d+", "", str(measurements.warning[i])), []).append(int(i))
+    return [
+        finding(
+            "G146",
+            f"{len(of)} of {len(images)} images are decoded, but not without a warning; that for the first, "
+            f"{images.names[of[0]]}: {str(measurements.warning[of[0]]).rstrip('.')}",
+            do="look at one of them; save them anew if it looks right",
+            examples=[images.names[i] for i in of],
+        )
+        for of in kinds.values()
+    ]
 
 
 def _counts(images: ImageSet) -> list[Finding]:

@@ -13,9 +13,11 @@ from PIL import Image
 from graftwork.core.arrays import Ints
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
+from graftwork.images.header import open_image
 from graftwork.images.imageset import ImageSet
 from graftwork.images.measurements import FACTS, NARROWED, SPANS, THUMB_PX, WINDOWS, MeasurementCache, Measurements
-from graftwork.images.pixels import as_bytes, bits, intensity_tails, load, narrowed, on_white, open_image, upright
+from graftwork.images.pillow import caught_warnings
+from graftwork.images.pixels import as_bytes, intensities, intensity_tails, load, on_white, upright, wholly_transparent
 from graftwork.listener import SILENT, Listener
 
 _DRAFT_PX = 256  # a JPEG is decoded at this size or more: no measurement needs more
@@ -111,22 +113,28 @@ def measure_image(data: bytes, name: str) -> tuple[dict[str, Any], NDArray[np.ui
     DataError
         When the image is unreadable or cut off.
     """
-    image = open_image(data, name)
-    mode = f"{image.mode}{NARROWED}" if narrowed(image) else image.mode
-    values: dict[str, Any] = {"bytes": len(data), "format": image.format or "", "mode": mode, "bits": bits(image)}
-    values["frames"] = _frames(image)
-    size = image.size
-    image.draft(None, (_DRAFT_PX, _DRAFT_PX))
-    load(image, name)
-    displayed = upright(image)
-    values["turned"] = displayed is not image
-    swapped = (image.width > image.height) != (displayed.width > displayed.height)
-    values["width"], values["height"] = size[::-1] if swapped else size
-    if values["bits"] > 8:
-        values["low"], values["high"] = limits = intensity_tails(displayed)
-        displayed = as_bytes(displayed, limits)
-    else:
-        displayed = on_white(displayed)
+    with caught_warnings() as warned:
+        image, samples = open_image(data, name)
+        mode = f"{image.mode}{NARROWED}" if samples.narrowed else image.mode
+        values: dict[str, Any] = {"bytes": len(data), "format": image.format or "", "mode": mode}
+        values |= {"bits": samples.bits, "frames": _frames(image)}
+        values |= {"bands": samples.bands, "decoded_bands": len(image.getbands())}
+        size = image.size
+        image.draft(None, (_DRAFT_PX, _DRAFT_PX))
+        load(image, name)
+        displayed = upright(image)
+        values["turned"] = displayed is not image
+        swapped = (image.width > image.height) != (displayed.width > displayed.height)
+        values["width"], values["height"] = size[::-1] if swapped else size
+        if samples.bits > 8:
+            intensity = intensities(displayed, samples)
+            values["low"], values["high"] = limits = intensity_tails(intensity)
+            values["no_data"] = np.isnan(intensity).any()
+            displayed = as_bytes(intensity, limits)
+        else:
+            values["transparent"] = wholly_transparent(displayed)
+            displayed = on_white(displayed)
+    values["warning"] = warned[0] if warned else ""
     grey = displayed.convert("L").resize((_SHARPNESS_PX, _SHARPNESS_PX), Image.Resampling.BICUBIC, reducing_gap=2.0)
     values["sharpness"] = _sharpness(np.asarray(grey, np.float32))
     thumb = np.array(

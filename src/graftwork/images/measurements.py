@@ -21,7 +21,7 @@ from graftwork.files import cache_folder, whole_file
 THUMB_PX = 64
 NARROWED = ";16"
 """Ends the mode of an image of 16 bits per channel, of which Pillow decodes 8."""
-_VERSION = "v2"
+_VERSION = "v3"
 
 SPANS = ((0.0, 1.0), (0.0, 0.95), (0.025, 0.975), (0.05, 1.0), (0.0, 0.9), (0.05, 0.95), (0.1, 1.0))
 WINDOWS = np.array([(y, x) for same_size in (SPANS[:1], SPANS[1:4], SPANS[4:]) for y in same_size for x in same_size])
@@ -38,13 +38,18 @@ FACTS = np.dtype(
         ("mode", "U8"),
         ("frames", np.int32),
         ("bits", np.int16),
+        ("bands", np.int16),
+        ("decoded_bands", np.int16),
         ("turned", np.bool_),
         ("low", np.float32),
         ("high", np.float32),
+        ("no_data", np.bool_),
+        ("transparent", np.bool_),
         ("colour", np.float32, (3,)),
         ("sharpness", np.float32),
         ("hashes", np.uint8, (len(WINDOWS), 8)),
         ("pixels16", np.uint8, (16, 16, 3)),
+        ("warning", "U160"),
         ("error", "U160"),
     ]
 )
@@ -95,11 +100,19 @@ class Measurements:
     """(n,) frames or pages."""
     bits: NDArray[np.int16]
     """(n,) bits a channel."""
+    bands: NDArray[np.int16]
+    decoded_bands: NDArray[np.int16]
+    """(n,) bands in the file, and how many of these, the first ones, are decoded."""
     turned: NDArray[np.bool_]
     """(n,) the EXIF orientation turns the image."""
     low: NDArray[np.float32]
     high: NDArray[np.float32]
-    """(n,) darkest and brightest value (a few outliers aside) of an image of more than 8 bits."""
+    """(n,) darkest and brightest value (a few outliers aside) of an image of more than 8 bits; NaN where none of its
+    pixels has data."""
+    no_data: NDArray[np.bool_]
+    """(n,) images of more than 8 bits with pixels without data: NaN, infinite, or a value that stands for none."""
+    transparent: NDArray[np.bool_]
+    """(n,) images of which no pixel is visible; they are shown without their alpha."""
     colour: NDArray[np.float32]
     """(n, 3) mean RGB, 0 to 255."""
     sharpness: NDArray[np.float32]
@@ -108,6 +121,8 @@ class Measurements:
     """(n, len(WINDOWS), 8) perceptual hashes, 64 bits each."""
     pixels16: NDArray[np.uint8]
     """(n, 16, 16, 3) RGB."""
+    warning: NDArray[np.str_]
+    """(n,) the first thing that Pillow warns of; empty where nothing is."""
     error: NDArray[np.str_]
     """(n,) why an image is unreadable; empty where it is not."""
     thumbnails: Thumbnails
@@ -153,7 +168,10 @@ def intensity_range(measurements: Measurements) -> tuple[float, float] | None:
     deep = measurements.readable & (measurements.bits > 8)
     if not deep.any():
         return None
-    low, high = np.percentile(measurements.low[deep], 2), np.percentile(measurements.high[deep], 98)
+    known = deep & np.isfinite(measurements.low)
+    if not known.any():
+        return 0.0, 1.0  # no pixel of any image has data: all are black
+    low, high = np.percentile(measurements.low[known], 2), np.percentile(measurements.high[known], 98)
     return float(low), float(max(high, low + 1e-6))
 
 

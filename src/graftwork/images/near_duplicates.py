@@ -33,6 +33,11 @@ TINY_PX = 24
 """Smaller images are a few blobs: after alignment, any two of a class agree in local contrast. They are compared
 without alignment, slightly blurred, by plain correlation, and must agree almost exactly."""
 TINY_LIKENESS = 0.994
+_COLOURED = 4.0
+"""Standard deviation, in grey levels, from which differences of colour channels are more than what JPEG leaves."""
+_LEAST_COLOUR = 0.0
+"""Colours that correlate less are those of two things. Those of copies correlate by 0.7 or more on real sets, however
+they were encoded, resized and cropped, and by 0.4 where somebody changed the colours."""
 _REFINE_ABOVE = 0.6
 """A pair whose likeness at 32 px is lower is not aligned at 64 px."""
 
@@ -69,10 +74,10 @@ def near_duplicates(measurements: Measurements, labels: Ints, seed: int = 0) -> 
         (n,) classes, -1 where unknown: used only for how similar images of different classes are in this set.
     """
     candidates = candidate_pairs(measurements.hashes, measurements.readable, seed)
-    pairs, likeness = _likeness(measurements, candidates)
+    pairs, likeness, same_colours = _likeness(measurements, candidates)
     tiny = _tiny(measurements, pairs)
     threshold = likeness_threshold(likeness[~tiny], *labels[pairs[~tiny]].T)
-    confirmed = likeness >= np.where(tiny, TINY_LIKENESS, threshold)
+    confirmed = same_colours & (likeness >= np.where(tiny, TINY_LIKENESS, threshold))
     return NearDuplicates(pairs[confirmed], likeness[confirmed], threshold, len(measurements))
 
 
@@ -168,10 +173,11 @@ def _tiny(measurements: Measurements, pairs: Ints) -> NDArray[np.bool_]:
     return np.asarray(longer.min(axis=1) < TINY_PX, np.bool_)
 
 
-def _likeness(measurements: Measurements, candidates: CandidatePairs) -> tuple[Ints, Floats]:
-    """The pairs, the smaller index first, and the likeness of their thumbnails."""
+def _likeness(measurements: Measurements, candidates: CandidatePairs) -> tuple[Ints, Floats, NDArray[np.bool_]]:
+    """The pairs, the smaller index first, the likeness of their thumbnails, and whether their colours agree."""
     pairs = np.stack([candidates.whole, candidates.part], axis=1)
     likeness = np.zeros(len(pairs), np.float32)
+    same_colours = np.ones(len(pairs), np.bool_)
     boxes = WINDOWS[candidates.window].reshape(-1, 4)
     tiny = _tiny(measurements, pairs)
     for chosen in (np.flatnonzero(tiny), np.flatnonzero(~tiny)):
@@ -181,11 +187,11 @@ def _likeness(measurements: Measurements, candidates: CandidatePairs) -> tuple[I
             if tiny[block[0]]:
                 likeness[block] = _correlation(_blurred(part, THUMB_PX / 16), _blurred(whole, THUMB_PX / 16))
             else:
-                likeness[block] = aligned_correlation(part, whole, boxes[block])
-    return np.sort(pairs, axis=1), likeness
+                likeness[block], same_colours[block] = aligned_correlation(part, whole, boxes[block])
+    return np.sort(pairs, axis=1), likeness, same_colours
 
 
-def aligned_correlation(part: Floats, whole: Floats, boxes: NDArray[np.float64]) -> Floats:
+def aligned_correlation(part: Floats, whole: Floats, boxes: NDArray[np.float64]) -> tuple[Floats, NDArray[np.bool_]]:
     """Correlation of local contrast once the box of ``part`` that shows what ``whole`` shows is found.
 
     Parameters
@@ -198,7 +204,7 @@ def aligned_correlation(part: Floats, whole: Floats, boxes: NDArray[np.float64])
     Returns
     -------
     (m,) 1 for one picture, whatever its encoding. Local contrast is the thumbnail less its blur, so that neither a
-    common background nor a common light makes images alike.
+    common background nor a common light makes images alike. And (m,) whether their colours agree as well.
     """
     half, half_whole = _halved(part), _halved(whole)
     grey, grey_whole = _grey(half), _grey(half_whole)
@@ -207,12 +213,14 @@ def aligned_correlation(part: Floats, whole: Floats, boxes: NDArray[np.float64])
     for blur, steps in ((2.0, 4), (0.7, 3)):
         box = _slide(_blurred(grey, blur), _blurred(grey_whole, blur), box, steps)
     likeness = _compared(half, half_whole, box)
+    same_colours = np.zeros(len(likeness), np.bool_)
     close = likeness > _REFINE_ABOVE
     part, whole, box = part[close], whole[close], 2 * box[close]
     if len(part):
         box = _slide(_grey(part), _grey(whole), box, 2)
         likeness[close] = _compared(part, whole, box)
-    return likeness
+        same_colours[close] = _same_colours(part, whole, box)
+    return likeness, same_colours
 
 
 def _compared(part: Floats, whole: Floats, boxes: NDArray[np.float64]) -> Floats:
@@ -222,6 +230,14 @@ def _compared(part: Floats, whole: Floats, boxes: NDArray[np.float64]) -> Floats
     same_colour = np.abs(part.mean(axis=(2, 3)) - whole.mean(axis=(2, 3))).max(axis=1) < 4
     a, b = _contrast(view)[..., inside, inside], _contrast(whole)[..., inside, inside]
     return _correlation(a, b, flat=same_colour)
+
+
+def _same_colours(part: Floats, whole: Floats, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(m,) whether the colours of the boxes of (m, 3, s, s) images are not clearly others: discs have one outline."""
+    a = _colours(np.stack([_box(part[:, c], boxes) for c in range(3)], axis=1))
+    b = _colours(whole)
+    coloured = np.minimum(a.std(axis=(2, 3)).max(axis=1), b.std(axis=(2, 3)).max(axis=1)) >= _COLOURED
+    return np.asarray(~coloured | (_correlation(a, b) >= _LEAST_COLOUR), np.bool_)
 
 
 def _slide(part: Floats, whole: Floats, boxes: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
@@ -298,6 +314,12 @@ def _blurred(images: Floats, sigma: float) -> Floats:
 def _contrast(images: Floats) -> Floats:
     """(..., s, s) less their blur over a sixteenth of a side."""
     return images - _blurred(images, images.shape[-1] / 16)
+
+
+def _colours(images: Floats) -> Floats:
+    """(m, 3, s, s) to (m, 2, s - 4, s - 4): red less green and green less blue, blurred, each less its mean."""
+    colours = _blurred(images[:, :2] - images[:, 1:], images.shape[-1] / 16)[..., 2:-2, 2:-2]
+    return np.asarray(colours - colours.mean(axis=(2, 3), keepdims=True), np.float32)
 
 
 def _correlation(a: Floats, b: Floats, flat: NDArray[np.bool_] | bool = False) -> Floats:

@@ -6,11 +6,7 @@ that the crop keeps are computed: the box to resize is in the source's coordinat
 
 from __future__ import annotations
 
-import functools
-import io
 import math
-import re
-import struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +14,11 @@ from PIL import Image
 
 from graftwork.core.facts import Preprocess
 from graftwork.errors import DataError
+from graftwork.images.header import BROKEN, Samples, open_image
+from graftwork.images.pillow import caught_warnings
 from graftwork.images.views import View
 
-VERSION = 1
+VERSION = 2
 """Of what an image's bytes become; codes of another version are not met."""
 
 Box = tuple[float, float, float, float]
@@ -36,52 +34,17 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258  # TIFF
-_SIXTEEN = re.compile(";16[BLN]")
-"""In Pillow's name of a pixel format: 16 bits per channel (``BGR;16`` without a letter is 5, 6 and 5 bits)."""
 _TAILS = (0.5, 99.5)
 """Percentiles of an image that stand for its darkest and brightest: a dead or hot pixel moves neither."""
-BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
-"""What Pillow's readers raise on broken files (OSError holds UnidentifiedImageError)."""
-_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-
-def open_image(data: bytes, name: str) -> Image.Image:
-    """The image with its header read and nothing decoded.
-
-    Raises
-    ------
-    DataError
-        When it is no image, is broken, or would unpack to more pixels than Pillow allows.
-    """
-    _reuse_memory()
-    try:
-        image = Image.open(io.BytesIO(data))
-    except _BOMB as error:
-        raise DataError(f"{name} must not unpack to more pixels than is safe, but: {error}") from error
-    except BROKEN as error:
-        raise DataError(f"{name} must be an image, but its {len(data)} bytes are none that can be read") from error
-    if _misinterpreted(image):
-        raise DataError(f"{name} must not hold 16 bits a colour plane by plane: save it as PNG, or with 8 bits")
-    return image
-
-
-@functools.cache
-def _reuse_memory() -> None:
-    """Let Pillow keep 16 freed blocks (of at most 16 MB) for the next image, unless the user chose a number.
-
-    By default every image is given fresh pages, and faulting them in is a fifth of the time of a photo.
-    """
-    core = Image.core  # type: ignore[attr-defined]  # documented under "block allocator", but not typed
-    if core.get_blocks_max() == 0:
-        core.set_blocks_max(16)
+_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+"""Modes with a band of alpha."""
 
 
 def load(image: Image.Image, name: str) -> None:
     """Decode the first frame or page; raises DataError that names the image when it is broken or cut off."""
     try:
         image.load()
-    except _BOMB as error:
+    except Image.DecompressionBombError as error:
         raise DataError(f"{name} must not unpack to more pixels than is safe, but: {error}") from error
     except BROKEN as error:
         raise DataError(f"{name} must be a whole image, but is broken or cut off: {error}") from error
@@ -160,52 +123,44 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def bits(image: Image.Image) -> int:
-    """Bits a channel of an opened image; 32 for floating point."""
-    if image.mode.startswith("I;16"):
-        return 16
-    if image.mode == "I":
-        sample_bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (32,))
-        return 16 if image.format in ("PNG", "PPM") else int(sample_bits[0])
-    return 32 if image.mode == "F" else 8
+def intensities(image: Image.Image, samples: Samples) -> NDArray[np.float32]:
+    """(h, w) values of a loaded image of more than 8 bits: white is high, and NaN is where there is no data."""
+    stored = np.asarray(image)
+    values = stored.view(np.uint32).astype(np.float32) if samples.dtype == np.uint32 else stored.astype(np.float32)
+    absent = ~np.isfinite(values)
+    for value in samples.no_data:
+        absent |= values == np.float32(value)
+    if samples.white_is_zero:
+        values = np.float32(sum(_limits(samples))) - values
+    values[absent] = np.nan
+    return values
 
 
-def narrowed(image: Image.Image) -> bool:
-    """Whether Pillow will keep the upper 8 of an opened image's 16 bits a channel, as it does with colours."""
-    return bits(image) == 8 and _SIXTEEN.search(str(getattr(image, "tile", [])[:1])) is not None
+def intensity_tails(values: NDArray[np.float32]) -> tuple[float, float]:
+    """The darkest and the brightest of (h, w) values, a few outliers aside; NaN for both where there is no data.
+
+    Where the outliers are all that differs (a few spots on black), they count.
+    """
+    present = values[~np.isnan(values)]
+    if not present.size:
+        return math.nan, math.nan
+    low, high = np.percentile(present, _TAILS)
+    return (float(low), float(high)) if high > low else (float(present.min()), float(present.max()))
 
 
-def _misinterpreted(image: Image.Image) -> bool:
-    """Whether an opened TIFF holds 16 bits a channel plane by plane: Pillow takes each plane for one of 8 bits."""
-    sample_bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
-    if bits(image) > 8 or max(sample_bits) <= 8 or len(image.getbands()) == 1:
-        return False
-    return any(tile[0] == "raw" and tile[3][0] in image.getbands() for tile in getattr(image, "tile", []))
-
-
-def intensity_tails(image: Image.Image) -> tuple[float, float]:
-    """The darkest and the brightest value of a loaded one-channel image, a few outliers aside."""
-    values = np.asarray(image, dtype=np.float32)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return 0.0, 0.0
-    low, high = np.percentile(values, _TAILS)
-    return float(low), float(high)
-
-
-def _seen(data: bytes, preprocess: Preprocess, name: str) -> Image.Image:
-    """As ``decode``, but grey stays in one channel: a third of the work until the end."""
-    image = open_image(data, name)
-    load(image, name)
-    if bits(image) > 8:
-        return as_bytes(upright(image), _intensity_range(image, preprocess, name))
-    return on_white(upright(image))
+def as_bytes(values: NDArray[np.float32], limits: tuple[float, float]) -> Image.Image:
+    """(h, w) values in mode L: ``limits`` become 0 and 255, and what has no data is black."""
+    low, high = limits
+    scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / (high - low) if high > low else 0.0)
+    return Image.fromarray(np.clip(np.nan_to_num(scaled) + 0.5, 0, 255).astype(np.uint8))
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """An 8-bit image of any mode in mode L or RGB; what is transparent shows white."""
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    """An 8-bit image of any mode in mode L or RGB; what is transparent shows white, unless all of it is."""
+    if _may_be_transparent(image):
         image = image.convert("RGBA")
+        if _all_transparent(image):
+            return image.convert("RGB")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, image).convert("RGB")
     if image.mode in ("L", "1"):
@@ -213,22 +168,54 @@ def on_white(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def as_bytes(image: Image.Image, limits: tuple[float, float]) -> Image.Image:
-    """A one-channel image of more than 8 bits in mode L; ``limits`` become 0 and 255."""
-    low, high = limits
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=low)
-    scaled = (values - low) * (255.0 / (high - low) if high > low else 0.0)
-    return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+def wholly_transparent(image: Image.Image) -> bool:
+    """Whether no pixel of a loaded 8-bit image is visible: its alpha was never meant, and ``on_white`` ignores it."""
+    return _may_be_transparent(image) and _all_transparent(image.convert("RGBA"))
 
 
-def _intensity_range(image: Image.Image, preprocess: Preprocess, name: str) -> tuple[float, float]:
+def _may_be_transparent(image: Image.Image) -> bool:
+    return image.mode in _ALPHA or "transparency" in image.info
+
+
+def _all_transparent(image: Image.Image) -> bool:
+    return image.getchannel("A").getextrema() == (0, 0)
+
+
+def _seen(data: bytes, preprocess: Preprocess, name: str) -> Image.Image:
+    """As ``decode``, but grey stays in one channel: a third of the work until the end."""
+    with caught_warnings():  # `measure` reports them
+        stored, samples = open_image(data, name)
+        load(stored, name)
+        image = upright(stored)
+        if samples.bits == 8:
+            return on_white(image)
+        values = intensities(image, samples)
+        return as_bytes(values, _intensity_range(values, samples, preprocess, name))
+
+
+def _limits(samples: Samples) -> tuple[float, float]:
+    """Black and white of a kind of number: the ends of an integer's range, 0 and 1 for floating point."""
+    if samples.dtype.kind == "f":
+        return 0.0, 1.0
+    ends = np.iinfo(samples.dtype)
+    return float(ends.min), float(ends.max)
+
+
+def _intensity_range(
+    values: NDArray[np.float32], samples: Samples, preprocess: Preprocess, name: str
+) -> tuple[float, float]:
     if preprocess.intensity == "image":
-        return intensity_tails(image)
+        return intensity_tails(values)
     if preprocess.intensity == "dtype":
-        return (0.0, 1.0) if image.mode == "F" else (0.0, float(2 ** bits(image) - 1))
+        if samples.bits == 32 and samples.dtype.kind != "f":
+            raise DataError(
+                f"{name} holds integers of 32 bits, whose range says nothing of what is black and white: use "
+                "`--intensity dataset` or `image`"
+            )
+        return _limits(samples)
     if preprocess.intensity_range is None:
         raise DataError(
-            f"{name} has {bits(image)} bits a channel, and the intensity range of its data set is not known: "
+            f"{name} has {samples.bits} bits a channel, and the intensity range of its data set is not known: "
             "use `--intensity dtype`, or a model trained on such images"
         )
     return preprocess.intensity_range

@@ -19,7 +19,9 @@ from graftwork.core.fitted import Fitted, probabilities
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
 from graftwork.images.folders import printable
-from graftwork.images.pixels import BROKEN, pixels, upright
+from graftwork.images.header import BROKEN
+from graftwork.images.pillow import caught_warnings
+from graftwork.images.pixels import pixels, upright
 from graftwork.images.views import views
 from graftwork.model.novelty import RATE, Novelty
 
@@ -192,17 +194,20 @@ def _encoded(image: Any, name: str) -> bytes:
     from PIL import Image
 
     try:
-        if not hasattr(image, "getexif"):
-            image = Image.fromarray(_checked(np.asarray(image), name))
-        image.load()
-        image = upright(image)
-        mode = (
-            "RGBA" if image.mode in _OPAQUE and image.has_transparency_data else _TIFF_MODES.get(image.mode, image.mode)
-        )
-        image = image.convert(mode)
-        image.info = {}  # neither the compression nor the metadata of its file is written again
-        out = io.BytesIO()
-        image.save(out, "TIFF")
+        with caught_warnings():
+            if not hasattr(image, "getexif"):
+                image = Image.fromarray(_checked(np.asarray(image), name))
+            image.load()
+            image = upright(image)
+            mode = (
+                "RGBA"
+                if image.mode in _OPAQUE and image.has_transparency_data
+                else _TIFF_MODES.get(image.mode, image.mode)
+            )
+            image = image.convert(mode)
+            image.info = {}  # neither the compression nor the metadata of its file is written again
+            out = io.BytesIO()
+            image.save(out, "TIFF")
     except BROKEN as error:
         raise DataError(f"{name} must be a picture that can be encoded, but: {error}; convert it to RGB") from error
     return out.getvalue()

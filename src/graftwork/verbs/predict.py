@@ -14,7 +14,7 @@ from graftwork.model.predict import Prediction
 
 def predict(
     run: str | Path,
-    images: Iterable[str | Path],
+    images: Iterable[str | Path | bytes],
     *,
     top: int = 1,
     novelty_rate: float = RATE,
@@ -27,7 +27,7 @@ def predict(
     run
         A run's folder or a model folder.
     images
-        Paths of images, or of folders, of which every image is predicted.
+        Paths of images, or of folders, of which every image is predicted; or the bytes of an image.
     top
         How many classes to name, best first.
     novelty_rate
@@ -48,8 +48,12 @@ def predict(
     """
     model = load(run)
 
-    def files() -> Iterator[str | Path]:
-        for path in map(Path, images):
+    def files() -> Iterator[str | Path | bytes]:
+        for image in images:
+            if isinstance(image, bytes):
+                yield image
+                continue
+            path = Path(image)
             if not path.is_dir():
                 yield path
                 continue
