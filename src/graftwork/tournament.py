@@ -349,8 +349,8 @@ class _EpochProgress(Listener):
 
 def _save_trial(place: Path, trial: Trial) -> None:
     with whole_file(place) as part, part.open("wb") as file:
-        arrays = {"probabilities": trial.probabilities, "seconds": trial.fit_seconds, **trial.details}
-        np.savez(file, allow_pickle=False, **arrays)
+        values = {"probabilities": trial.probabilities, "seconds": trial.fit_seconds, **trial.details}
+        np.savez(file, allow_pickle=False, **{name: np.asarray(value) for name, value in values.items()})
 
 
 def _load_trial(place: Path, candidate: Candidate) -> Trial | None:
