@@ -1,24 +1,28 @@
-"""Images in folders: one folder per class, ``train``/``val``/``test`` folders of these, or a flat pile."""
+"""Images in folders: one folder per class, folders of these for each part of a split, or a flat pile."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections import Counter
 from pathlib import Path
 
 from graftwork.core.findings import Finding, finding
-from graftwork.errors import DataError
-from graftwork.images.listing import Listing, few, kind_of
-from graftwork.images.sources import Files
-
-_SUFFIX_LIST = (
-    ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .tif .tiff .webp .avif .heic .heif "
-    ".ppm .pgm .pbm .pnm .jp2 .j2k .tga .ico .pcx"
+from graftwork.errors import DataError, UsageError
+from graftwork.images.filekinds import (
+    ARCHIVES,
+    SUFFIXES,
+    NotRead,
+    is_left_aside,
+    is_ours,
+    kind_by_content,
+    not_read,
+    suffix_of,
 )
-SUFFIXES = frozenset(_SUFFIX_LIST.split())
-"""File names that promise an image; one that is none is reported as unreadable."""
-ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
+from graftwork.images.listing import Listing, few
+from graftwork.images.parts import UNLABELLED_PART, adds_nothing, parts_among
+from graftwork.images.sources import Files
 
 Place = tuple[str, ...]
 """A path below the root, as its steps."""
@@ -29,9 +33,12 @@ class Walk:
     """What is below a folder, in sorted order; every real folder is entered once."""
 
     images: list[Place] = dataclasses.field(default_factory=list)
-    others: list[Place] = dataclasses.field(default_factory=list)
-    """Files without the suffix of an image."""
-    hidden: int = 0
+    by_content: list[Place] = dataclasses.field(default_factory=list)
+    """Those of the images whose name says nothing of an image."""
+    others: dict[Place, str] = dataclasses.field(default_factory=dict)
+    """Files that are no images, with their kind: mostly the suffix."""
+    ours: list[str] = dataclasses.field(default_factory=list)
+    """Folders that graftwork wrote; not entered."""
     visited_again: list[str] = dataclasses.field(default_factory=list)
     """Links to folders that were entered already: loops end here."""
     dead_links: list[str] = dataclasses.field(default_factory=list)
@@ -39,12 +46,13 @@ class Walk:
     """Folders directly below the root."""
 
     def notes(self) -> list[Finding]:
-        """Return the findings of files and folders that are not used."""
+        """Return the findings of files and folders that are not used, or not as their names say."""
         notes = []
         if self.others:
-            kinds = Counter(os.path.splitext(place[-1])[1].lower() or "no suffix" for place in self.others)
-            because = "not image files: " + few([f"{count} {kind}" for kind, count in kinds.most_common()])
-            notes.append(finding("G125", because, examples=["/".join(place) for place in self.others]))
+            do = "; ".join(f"{kind.what}: {kind.do}" for kind in self._not_read())
+            because = f"not image files: {self.other_kinds()}"
+            names = ["/".join(place) for place in self.others]
+            notes.append(finding("G125", because, do=do and f"where they hold images to use: {do}", examples=names))
         if self.visited_again:
             because = "links to folders that were listed already (a loop, or a second path to the same folder)"
             notes.append(finding("G126", because, examples=self.visited_again))
@@ -52,14 +60,46 @@ class Walk:
             because = "links to files that do not exist"
             notes.append(finding("G127", because, examples=self.dead_links))
         with_images = {place[0] for place in self.images if len(place) > 1}
-        empty = [top for top in self.tops if top not in with_images]
+        with_ours = {place.split("/")[0] for place in self.ours}
+        empty = [top for top in self.tops if top not in with_images | with_ours]
         if empty and with_images:
             notes.append(finding("G128", f"{few(empty)}: these are not classes", examples=empty))
+        if self.ours:
+            because = f"{few(self.ours)}: runs or models that graftwork wrote are not data"
+            notes.append(finding("G139", because, examples=self.ours))
+        if self.by_content:
+            because = f"{len(self.by_content)} files without a suffix are images by their content, and are used"
+            notes.append(finding("G140", because, examples=["/".join(place) for place in self.by_content]))
         return notes
+
+    def other_kinds(self) -> str:
+        """Return the kinds of files that are no images, with their counts, in words."""
+        count = Counter(self.others.values())
+        what = {kind: f" ({known.what})" if (known := not_read(kind)) else "" for kind in count}
+        return few([f"{number} {kind}{what[kind]}" for kind, number in count.most_common()], shown=5)
+
+    def _not_read(self) -> list[NotRead]:
+        """Kinds of files that may hold images, each once, the most frequent first."""
+        kinds = [not_read(kind) for kind, _ in Counter(self.others.values()).most_common()]
+        return list(dict.fromkeys(kind for kind in kinds if kind is not None))
+
+    def no_images(self, root: Path) -> str:
+        """Return what is wrong with a folder without images, and what to do, in one line."""
+        packed = [place[-1] for place in self.others if place[-1].lower().endswith(ARCHIVES)]
+        unread = self._not_read()
+        if packed and not unread:
+            return f"{root} must hold images, but holds the archive {packed[0]}: unpack it first"
+        content = self.other_kinds() or ("only what graftwork wrote" if self.ours else "no file")
+        return (
+            f"{root} must hold images (.jpg, .png and so on; to train on, in one folder per class), but holds "
+            f"{content}: {unread[0].do if unread else 'correct the path'}"
+        )
 
 
 def walk(root: Path) -> Walk:
     """List what is below ``root``; links are followed, but no folder is entered twice.
+
+    What systems leave anywhere is left aside, and so is what graftwork wrote.
 
     Raises
     ------
@@ -73,35 +113,42 @@ def walk(root: Path) -> Walk:
     while folders or links:
         # real folders first: a folder is listed under its own path, not under that of a link to it
         place = folders.pop() if folders else links.pop(0)
+        where = root.joinpath(*place)
         try:
-            about = os.stat(root.joinpath(*place))
+            about = os.stat(where)
             if (about.st_dev, about.st_ino) in visited:
                 listed.visited_again.append("/".join(place))
                 continue
             visited.add((about.st_dev, about.st_ino))
-            with os.scandir(root.joinpath(*place)) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    _sort_entry(entry, (*place, entry.name), listed, folders, links)
+            with os.scandir(where) as entries:
+                content = sorted(entries, key=lambda entry: entry.name)
+            if place and is_ours(where, {entry.name for entry in content}):
+                listed.ours.append("/".join(place))
+                continue
+            for entry in content:
+                _sort_entry(entry, (*place, entry.name), listed, folders, links)
         except OSError as error:
-            where = root.joinpath(*place)
             raise DataError(f"{where} must be a folder that can be listed, but: {error.strerror or error}") from error
     listed.images.sort()
     return listed
 
 
 def _sort_entry(entry: os.DirEntry[str], place: Place, listed: Walk, folders: list[Place], links: list[Place]) -> None:
-    if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
-        listed.hidden += 1
-    elif not _leads_somewhere(entry):
+    if is_left_aside(entry.name):
+        return
+    if not _leads_somewhere(entry):
         listed.dead_links.append("/".join(place))
     elif entry.is_dir():
         (links if entry.is_symlink() else folders).append(place)
         if len(place) == 1:
             listed.tops.append(entry.name)
-    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+    elif (suffix := suffix_of(entry.name)) in SUFFIXES:
         listed.images.append(place)
+    elif (kind := kind_by_content(Path(entry.path))) == "image":
+        listed.images.append(place)
+        listed.by_content.append(place)
     else:
-        listed.others.append(place)
+        listed.others[place] = kind or suffix or "without a suffix"
 
 
 def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
@@ -110,49 +157,6 @@ def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir() or entry.is_file()
     except OSError:
         return False
-
-
-def read_folder(root: Path, listed: Walk) -> Listing:
-    """Images below a folder: pre-split, by class, or a flat pile without labels.
-
-    Parameters
-    ----------
-    listed
-        What ``walk`` returned for ``root``.
-
-    Raises
-    ------
-    DataError
-        When there is no image.
-    """
-    if not listed.images:
-        raise DataError(_no_images(root, listed))
-    notes = listed.notes()
-    inside, images = _unwrapped(listed.images)
-    if inside:
-        because = f"the only folder is `{'/'.join(inside)}`: the folders in it are the classes"
-        notes.append(finding("G129", because, count=1))
-    kinds = _kinds(images)
-    listing = Listing(root.joinpath(*inside), Files(()), [], [], [], notes=notes)
-    left: list[Place] = []
-    flat = all(len(place) == 1 for place in images)
-    paths = []
-    for place in images:
-        kind = kinds.get(place[0]) if kinds else None
-        steps = place[1:] if kind else place
-        if not flat and (len(steps) == 1 or (kinds and not kind)):
-            left.append(place)
-            continue
-        paths.append(listing.root.joinpath(*place))
-        listing.names.append(printable("/".join(place)))
-        listing.labels.append(None if flat else printable(steps[0]))
-        listing.kinds.append(kind)
-    listing.source = Files(paths)
-    if left:
-        because = f"{len(left)} images are outside the class folders, have no label and are left out"
-        names = [printable("/".join(place)) for place in left]
-        notes.append(finding("G123", because, do="move them into a class folder", examples=names))
-    return listing
 
 
 def images_below(root: Path) -> list[Path]:
@@ -165,13 +169,72 @@ def images_below(root: Path) -> list[Path]:
     """
     listed = walk(root)
     if not listed.images:
-        raise DataError(_no_images(root, listed))
+        raise DataError(listed.no_images(root))
     return [root.joinpath(*place) for place in listed.images]
 
 
 def printable(name: str) -> str:
     """A name that can be written as UTF-8: bytes that are no text become escapes."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Located:
+    """An image by its path."""
+
+    place: Place
+    part: str | None
+    """``train``, ``val``, ``test`` or ``unlabelled``; None where the data did not come split."""
+    folders: Place
+    """Its folders, without those that say which part it is; none where the data came split and it is in no part."""
+
+
+def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Listing:
+    """Images below a folder: pre-split, by class, or a flat pile without labels.
+
+    Parameters
+    ----------
+    listed
+        What ``walk`` returned for ``root``.
+    label_level
+        Which folder on an image's path below ``root`` is its class, counted from 1; folders that say which part of a
+        split an image is do not count. Without it, the first that has siblings.
+
+    Raises
+    ------
+    DataError
+        When there is no image.
+    UsageError
+        When no image is so deep in folders as ``label_level``.
+    """
+    if not listed.images:
+        raise DataError(listed.no_images(root))
+    inside, places = _unwrapped(listed.images)
+    images = _in_parts(places)
+    level = len(inside) + 1 if label_level is None else label_level
+    _require_level(root, label_level, max(len(inside) + len(image.folders) for image in images))
+    labels = [_label(image, inside, level) for image in images]
+    notes = listed.notes()
+    flat = not any(labels)
+    if inside and label_level is None and not flat:
+        because = f"the only folder is `{'/'.join(inside)}`: the folders in it are the {'classes' if images[0].part is None else 'parts'}"
+        notes.append(finding("G129", because, count=1))
+    used = [(image, label) for image, label in zip(images, labels, strict=True) if flat or label is not None]
+    if not flat:
+        notes += _left_out([image for image, label in zip(images, labels, strict=True) if label is None])
+        notes += _spelled_alike(Counter(label for label in labels if label is not None))
+    if label_level is None:
+        below = [(label, image.folders[1:2]) for image, label in used if label is not None]
+        notes += _repeated_below(below, level)
+    base = root.joinpath(*inside)
+    return Listing(
+        root=base,
+        source=Files([base.joinpath(*image.place) for image, _ in used]),
+        names=[printable("/".join(image.place)) for image, _ in used],
+        labels=[label for _, label in used],
+        kinds=[None if flat else image.part for image, _ in used],
+        notes=notes,
+    )
 
 
 def _unwrapped(images: list[Place]) -> tuple[Place, list[Place]]:
@@ -185,19 +248,121 @@ def _unwrapped(images: list[Place]) -> tuple[Place, list[Place]]:
         images = [place[1:] for place in images]
 
 
-def _kinds(images: list[Place]) -> dict[str, str]:
-    """The part each top folder is, where at least two parts hold class folders; else nothing."""
-    holding = {place[0] for place in images if len(place) > 2}
-    kinds = {top: kind for top in {place[0] for place in images} if (kind := kind_of(top))}
-    return kinds if len({kinds[top] for top in holding & set(kinds)}) > 1 else {}
+def _in_parts(places: list[Place]) -> list[_Located]:
+    """Tell the folders that say which part an image is from those that may say its class."""
+    at, parts = _parts(places)
+    if not parts:
+        return [_Located(place, None, place[:-1]) for place in places]
+    folders_below = {place: place[:at] + place[at + 1 : -1] for place in places if place[at] in parts}
+    alone = _lone_folders([(place[at], folders) for place, folders in folders_below.items()]) if at == 0 else set()
+    images = []
+    for place in places:
+        folders = folders_below.get(place, ())
+        while (place[at], folders[:1]) in alone:
+            folders = folders[1:]
+        images.append(_Located(place, parts.get(place[at]), folders))
+    return images
 
 
-def _no_images(root: Path, listed: Walk) -> str:
-    packed = [place[-1] for place in listed.others if place[-1].lower().endswith(ARCHIVES)]
-    if packed:
-        return f"{root} must hold images, but holds the archive {packed[0]}: unpack it first"
-    content = f"{len(listed.others)} other files" if listed.others else "no file"
-    return (
-        f"{root} must hold images (.jpg, .png and so on; to train on, in one folder per class), but holds {content}: "
-        "correct the path"
+def _parts(places: list[Place]) -> tuple[int, dict[str, str]]:
+    """Which step of the paths names parts, and the part of each of its names; nothing where the data is not split.
+
+    ``train`` and ``test`` on top are parts if one of them holds folders, or nothing else is there; inside every class,
+    if nothing else is there: a class may be called ``train``.
+    """
+    tops = {place[0] for place in places}
+    parts = parts_among({place[0] for place in places if len(place) > 1})
+    if parts and (tops == parts.keys() or any(len(place) > 2 and place[0] in parts for place in places)):
+        return 0, parts
+    if all(len(place) > 2 for place in places):
+        inner = {place[1] for place in places}
+        parts = parts_among(inner)
+        if parts.keys() == inner:
+            return 1, parts
+    return 0, {}
+
+
+def _lone_folders(images: list[tuple[str, Place]]) -> set[tuple[str, Place]]:
+    """Part folders with the only folder in each, where its name adds nothing, as in ``seg_train/seg_train``."""
+    holds: dict[str, set[Place]] = {}
+    for part, folders in images:
+        holds.setdefault(part, set()).add(folders[:1])
+    classes = set().union(*(inner for inner in holds.values() if len(inner) > 1))
+    lone = {part: next(iter(inner)) for part, inner in holds.items() if len(inner) == 1}
+    return {
+        (part, inner) for part, inner in lone.items() if inner and adds_nothing(inner[0], part) and inner not in classes
+    }
+
+
+def _label(image: _Located, inside: Place, level: int) -> str | None:
+    folders = (*inside, *image.folders)
+    return None if image.part == UNLABELLED_PART or len(folders) < level else printable(folders[level - 1])
+
+
+def _require_level(root: Path, label_level: int | None, deepest: int) -> None:
+    if label_level is not None and not 1 <= label_level <= deepest:
+        raise UsageError(
+            f"--label-level must be from 1 to {deepest}, the number of folders between {root} and its deepest image "
+            f"without those of a split, got {label_level}"
+            if deepest
+            else f"--label-level needs images in folders, but those of {root} are in none; leave it out"
+        )
+
+
+def _left_out(images: list[_Located]) -> list[Finding]:
+    """G123: images without a label among images with one, those of a part by themselves."""
+    notes = []
+    for in_part, where, do in (
+        (True, "of a part without class folders", "label them, or predict them later"),
+        (False, "outside the class folders", "move them into a class folder"),
+    ):
+        names = [printable("/".join(image.place)) for image in images if (image.part is not None) == in_part]
+        if names:
+            because = f"{len(names)} images {where} have no label and are left out"
+            notes.append(finding("G123", because, do=do, examples=names))
+    return notes
+
+
+def _spelled_alike(count: Counter[str]) -> list[Finding]:
+    """G138: classes whose names differ by case, spaces, hyphens or underscores."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(count):
+        plain = re.sub(r"(?<=[^\W_])[-_\s]+(?=[^\W_])", " ", name.strip()).casefold()
+        if len(plain) > 1:  # a and A are letters
+            alike.setdefault(plain, []).append(name)
+    twice = [names for names in alike.values() if len(names) > 1]
+    if not twice:
+        return []
+    spelled = [", ".join(f"`{name}` ({count[name]} images)" for name in names) for names in twice]
+    because = f"{few(spelled)}: each spelling is a class of its own"
+    return [finding("G138", because, do="give folders of one class one name", count=len(twice))]
+
+
+def _repeated_below(images: list[tuple[str, Place]], level: int) -> list[Finding]:
+    """G137: folders taken as classes that hold folders of the same names.
+
+    Parameters
+    ----------
+    images
+        The class of each image, and the folder below that of the class: one step, or none.
+    level
+        That of the classes.
+    """
+    inner: dict[str, set[str]] = {}
+    for label, below in images:
+        inner.setdefault(label, set()).update(below)
+    names = sorted(set().union(*inner.values()))
+    deep = sum(len(below) for _, below in images)
+    if len(inner) < 2 or len(names) < 2 or 2 * deep < len(images):
+        return []
+    if any(2 * len(mine) <= len(names) for mine in inner.values()):
+        return []
+    because = (
+        f"{few([f'`{label}`' for label in sorted(inner)])}, taken as the classes, hold folders of the same names "
+        f"({few(names)}), which may be the classes"
     )
+    do = (
+        f"--label-level {level + 1} if they are (and if the folders above are parts of a split, name them train and "
+        f"test), --label-level {level} if not"
+    )
+    return [finding("G137", because, do=do, count=len(inner))]

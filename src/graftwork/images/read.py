@@ -11,8 +11,10 @@ import numpy as np
 
 from graftwork.errors import DataError, UsageError
 from graftwork.images import folders, tables
+from graftwork.images.filekinds import ARCHIVES, SUFFIXES
 from graftwork.images.imageset import ImageSet
-from graftwork.images.listing import Listing, few, finish, kind_of
+from graftwork.images.listing import Listing, few, finish
+from graftwork.images.parts import kind_of
 from graftwork.images.sources import Files
 
 __all__ = ["ImageSet", "from_paths", "read_images", "with_groups"]
@@ -103,9 +105,9 @@ def _listing(path: Path) -> Listing:
         return tables.read_text_tables([path], path.parent)
     if suffix in (".parquet", ".pq"):
         return tables.read_parquet([path], path.parent)
-    if suffix in folders.SUFFIXES:
+    if suffix in SUFFIXES:
         return Listing(path.parent, Files([path]), [folders.printable(path.name)], [None], [None])
-    if suffix in folders.ARCHIVES:
+    if suffix in ARCHIVES:
         tool = "zipfile" if suffix == ".zip" else "tarfile"
         raise DataError(f"{path} is an archive: unpack it first (`python -m {tool} -e {path.name} FOLDER`)")
     raise DataError(f"{path} must be a folder, a .csv, .jsonl or .parquet table or an image: give one of these")
