@@ -217,7 +217,7 @@ def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Lis
     notes = listed.notes()
     flat = not any(labels)
     if inside and label_level is None and not flat:
-        because = f"the only folder is `{'/'.join(inside)}`: the folders in it are the {'classes' if images[0].part is None else 'parts'}"
+        because = f"the only folder is `{'/'.join(inside)}`: what is in it is taken as the data folder"
         notes.append(finding("G129", because, count=1))
     used = [(image, label) for image, label in zip(images, labels, strict=True) if flat or label is not None]
     if not flat:
@@ -351,15 +351,13 @@ def _repeated_below(images: list[tuple[str, Place]], level: int) -> list[Finding
     inner: dict[str, set[str]] = {}
     for label, below in images:
         inner.setdefault(label, set()).update(below)
-    names = sorted(set().union(*inner.values()))
-    deep = sum(len(below) for _, below in images)
-    if len(inner) < 2 or len(names) < 2 or 2 * deep < len(images):
-        return []
-    if any(2 * len(mine) <= len(names) for mine in inner.values()):
+    held_by = Counter(name for mine in inner.values() for name in mine)
+    names = {name for name, many in held_by.items() if many > 1}
+    if len(names) < 2 or any(2 * len(mine & names) <= max(len(mine), len(names)) for mine in inner.values()):
         return []
     because = (
         f"{few([f'`{label}`' for label in sorted(inner)])}, taken as the classes, hold folders of the same names "
-        f"({few(names)}), which may be the classes"
+        f"({few(sorted(names))}), which may be the classes"
     )
     do = (
         f"--label-level {level + 1} if they are (and if the folders above are parts of a split, name them train and "
