@@ -268,7 +268,7 @@ def test_files_that_windows_leaves_are_not_counted(tmp_path: Path) -> None:
     assert not read(tmp_path).notes
 
 
-OURS = [("run.json",), ("settings.json", "clock.json"), ("model/manifest.json",)]
+OURS = [("run.json",), ("settings.json", ".lock"), ("settings.json", "clock.json"), ("model/manifest.json",)]
 
 
 @pytest.mark.parametrize("files", OURS)

@@ -16,7 +16,7 @@ from graftwork import train
 from graftwork.errors import BackboneError, DataError, ModelError, StorageError, UsageError
 from graftwork.images.filekinds import is_ours
 from graftwork.runfolder import read_run
-from graftwork.steps.output import run_name
+from graftwork.steps.output import claimed, run_name
 from graftwork.testing import tiny_image, write_tiny_images
 
 
@@ -60,8 +60,6 @@ def test_a_whole_run_is_left_alone_and_a_killed_one_goes_on(tiny, tmp_path, smal
 
 
 def test_two_runs_never_write_into_one_folder(tmp_path, monkeypatch):
-    from graftwork.steps.output import claimed
-
     monkeypatch.chdir(tmp_path)
     with claimed(None, "pets", {"seed": 0}) as one:
         with claimed(None, "pets", {"seed": 0}) as two:
@@ -89,12 +87,13 @@ def test_a_run_on_a_table_is_named_after_the_table(tmp_path):
 
 
 def test_what_a_run_writes_is_recognised_inside_data_even_in_part(run, tmp_path):
-    for lost in ((), ("run.json",), ("run.json", "clock.json"), ("run.json", "model")):
-        copy = tmp_path / "-".join(("copy", *lost))
+    for lost in ("run.json", "model", ".lock"):
+        copy = tmp_path / lost
         shutil.copytree(run.folder, copy)
-        for name in lost:
-            shutil.rmtree(copy / name) if (copy / name).is_dir() else (copy / name).unlink()
+        shutil.rmtree(copy / lost) if lost == "model" else (copy / lost).unlink()
         assert is_ours(copy, os.listdir(copy))
+    with claimed(tmp_path / "begun", "begun", {}) as begun:
+        assert is_ours(begun, os.listdir(begun))
     assert is_ours(Path(run.folder) / "model", os.listdir(Path(run.folder) / "model"))
 
 

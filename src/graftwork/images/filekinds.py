@@ -36,8 +36,14 @@ _LEFT_ASIDE = frozenset(
 )
 """What systems leave in folders of anything."""
 
-_OURS = (("run.json",), ("settings.json", "clock.json"), ("model/manifest.json",), ("manifest.json", "classes.json"))
-"""What a run, one that has not ended, a run of which the model is left, and a model folder hold."""
+_OURS = (
+    ("run.json",),  # a run
+    ("settings.json", ".lock"),  # one that has not ended
+    ("settings.json", "clock.json"),
+    ("model/manifest.json",),  # one of which the model is left
+    ("manifest.json", "classes.json"),  # a model
+)
+"""What folders that graftwork wrote hold: all files of one line."""
 
 
 @dataclasses.dataclass(frozen=True)
