@@ -12,6 +12,7 @@ from graftwork.core.findings import Finding
 from graftwork.core.splits import make_split
 from graftwork.errors import DataError
 from graftwork.images.check import Problems, check, straddling
+from graftwork.images.groups import propose_groups
 from graftwork.images.measure import measure_images
 from graftwork.images.read import read_images
 
@@ -183,19 +184,20 @@ def test_a_likely_group_that_straddles_the_split_is_a_warning(sets: Path) -> Non
     images = read_images(sets / "cells")
     measurements = measure_images(images)
     alone = make_split(images.labels, np.arange(len(images)), seed=0)
-    (finding,) = straddling(images, measurements, alone)
+    proposals = propose_groups(images, measurements)
+    (finding,) = straddling(images, proposals, alone)
     assert finding.do == r"--group-by '^(BloodImage_\d+)_'"
     assert finding.severity == "warning"
     with_groups = read_images(sets / "cells", group_by=r"^(BloodImage_\d+)_")
     together = make_split(with_groups.labels, np.unique(with_groups.groups, return_inverse=True)[1], seed=0)
-    assert straddling(with_groups, measurements, together) == ()
+    assert straddling(with_groups, propose_groups(with_groups, measurements), together) == ()
     folds = make_split(images.labels, np.arange(len(images)), seed=0, test_fraction=0)  # nested cross-validation
-    (finding,) = straddling(images, measurements, folds)
+    (finding,) = straddling(images, proposals, folds)
     assert finding.severity == "warning"
     assert 0 < finding.count <= len(images)
     groups = np.unique(with_groups.groups, return_inverse=True)[1]
-    assert straddling(images, measurements, make_split(with_groups.labels, groups, seed=0, test_fraction=0)) == ()
-    assert straddling(dataclasses.replace(with_groups, groups=None), measurements, together) == ()
+    assert straddling(images, proposals, make_split(with_groups.labels, groups, seed=0, test_fraction=0)) == ()
+    assert straddling(dataclasses.replace(with_groups, groups=None), proposals, together) == ()
 
 
 @pytest.mark.parametrize(
