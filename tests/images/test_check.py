@@ -93,6 +93,34 @@ def test_one_class_and_classes_of_one_image(folder: Path) -> None:
     assert findings["G117"].severity == "error"
 
 
+def test_a_class_of_which_no_image_can_be_used_is_named(folder: Path) -> None:
+    for i in range(3):
+        write(folder / "broken" / f"{i}.jpg", b"no image")
+        write(folder / "copied" / f"{i}.jpg", (folder / "cat" / f"{i}.jpg").read_bytes())
+    problems, findings = checked(folder, input_px=64)
+    assert findings["G141"].severity == "warning"
+    assert "none of the images of broken, copied can be used" in findings["G141"].because
+    usable = read_images(folder).take(problems.usable).without_empty_classes()
+    assert usable.classes == ("cat", "dog")
+    assert [usable.classes[label] for label in usable.labels] == [name.split("/")[0] for name in usable.names]
+
+
+def test_classes_that_all_have_images_stay_as_they_are(folder: Path) -> None:
+    images = read_images(folder)
+    digests = images.digests
+    same = images.without_empty_classes()
+    assert (same.classes, same.labels.tolist()) == (images.classes, images.labels.tolist())
+    assert same.__dict__["digests"] is digests
+    flat = read_images(folder / "cat").without_empty_classes()
+    assert (flat.classes, set(flat.labels.tolist())) == ((), {-1})
+
+
+def test_files_without_a_suffix_suggest_no_format(folder: Path) -> None:
+    write(folder / "cat" / "9", paint(60))
+    write(folder / "cat" / "photo.17", paint(61))
+    assert not checked(folder, input_px=64)[1]
+
+
 def test_wrong_suffixes(folder: Path) -> None:
     write(folder / "cat" / "9.png", paint(60))
     _, findings = checked(folder, input_px=64)
