@@ -61,7 +61,7 @@ def test_new_images_of_a_class_do_not_all_go_to_the_test_part(old, new):
     side = np.full(len(labels), -1)
     split = make_split(*old[:2], seed=old[2])
     side[split.develop], side[split.test] = 0, 1
-    later = make_split(labels, groups, seed=new[2], earlier_side=side)
+    later = make_split(labels, groups, seed=new[2], test_fraction=0.5, earlier_side=side)
     assert set(labels[later.develop]) == set(labels)
 
 

@@ -28,9 +28,9 @@ def read_images(path: str | Path, group_by: str | None = None) -> ImageSet:
     Parameters
     ----------
     path
-        A folder (one folder per class; ``train``, ``val``, ``test`` folders of these; a flat pile; images next to a
-        ``labels.csv``; Parquet files; a dataset written by ``save_to_disk``), a CSV, JSON lines or Parquet table,
-        or one image.
+        A folder (one folder per class; folders of these, named like ``train`` and ``test``; a flat pile; images next
+        to a ``labels.csv``; Parquet files; a dataset written by ``save_to_disk``), a CSV, JSON lines or Parquet
+        table, or one image.
     group_by
         A column of the table, or a regular expression whose first capture in the image's name is its group.
 
