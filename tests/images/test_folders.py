@@ -85,7 +85,19 @@ def test_folders_that_say_only_which_part_it_is_are_no_classes(tmp_path: Path, f
 
 
 @pytest.mark.parametrize(
-    "flat", ["test", "test1", "test/images", "test1/test1", "unlabeled", "Unlabelled images", "val", "pred/a"]
+    "flat",
+    [
+        "test",
+        "test1",
+        "test/images",
+        "test1/test1",
+        "unlabeled",
+        "Unlabelled images",
+        "val",
+        "pred/a",
+        "to_predict",
+        "test_unlabeled",
+    ],
 )
 def test_a_flat_part_beside_a_labelled_one_is_left_out_with_a_note(tmp_path: Path, flat: str) -> None:
     images = read(lay(tmp_path, "train/cat", "train/dog", flat))
@@ -182,6 +194,20 @@ def test_the_level_that_is_advised_counts_from_the_folder_that_was_given(tmp_pat
 def test_a_class_missing_in_one_fold_does_not_hide_the_others(tmp_path: Path) -> None:
     root = lay(tmp_path, "f1/cat", "f1/dog", "f1/eel", "f2/cat", "f2/dog")
     assert "G137" in notes_of(read(root))
+
+
+def test_a_labelled_part_beside_a_folder_that_says_nothing_is_a_warning(tmp_path: Path) -> None:
+    images = read(lay(tmp_path, "train/cat", "train/dog", "new"))
+    assert images.classes == ("new", "train")
+    assert "`train`, named like a part of a split, is taken as a class, but holds folders (cat, dog)" in (
+        notes_of(images)["G137"].because
+    )
+    assert read(tmp_path, 2).classes == ("cat", "dog")
+
+
+def test_a_class_spelled_otherwise_in_the_test_part_is_one_line_with_the_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"but cat \(2 images\) is not among .* \(did you mean Cat\?\): correct"):
+        read(lay(tmp_path, "train/Cat", "train/dog", "test/cat", "test/dog"))
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ KINDS = (
     Kind("G127", "warning", "dead links"),
     Kind("G128", "note", "folders without an image"),
     Kind("G129", "note", "classes one folder further down"),
-    Kind("G137", "warning", "classes hold folders of the same names"),
+    Kind("G137", "warning", "the classes may be one folder further down"),
     Kind("G138", "warning", "one class spelled in several ways"),
     Kind("G139", "note", "folders that graftwork wrote"),
     Kind("G140", "note", "images without a suffix"),

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from graftwork.core.findings import Finding, finding
@@ -21,7 +22,7 @@ from graftwork.images.filekinds import (
     suffix_of,
 )
 from graftwork.images.listing import Listing, few
-from graftwork.images.parts import UNLABELLED_PART, adds_nothing, parts_among
+from graftwork.images.parts import UNLABELLED_PART, adds_nothing, kind_of, parts_among
 from graftwork.images.sources import Files
 
 Place = tuple[str, ...]
@@ -225,7 +226,7 @@ def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Lis
         notes += _spelled_alike(Counter(label for label in labels if label is not None))
     if label_level is None:
         below = [(label, image.folders[1:2]) for image, label in used if label is not None]
-        notes += _repeated_below(below, level)
+        notes += _perhaps_further_down(below, level)
     base = root.joinpath(*inside)
     return Listing(
         root=base,
@@ -338,8 +339,8 @@ def _spelled_alike(count: Counter[str]) -> list[Finding]:
     return [finding("G138", because, do="give folders of one class one name", count=len(twice))]
 
 
-def _repeated_below(images: list[tuple[str, Place]], level: int) -> list[Finding]:
-    """G137: folders taken as classes that hold folders of the same names.
+def _perhaps_further_down(images: list[tuple[str, Place]], level: int) -> list[Finding]:
+    """G137: folders taken as classes, while those in them may be the classes.
 
     Parameters
     ----------
@@ -351,16 +352,25 @@ def _repeated_below(images: list[tuple[str, Place]], level: int) -> list[Finding
     inner: dict[str, set[str]] = {}
     for label, below in images:
         inner.setdefault(label, set()).update(below)
+    deep = [label for label in sorted(inner) if inner[label]]
+    names = _repeated(inner)
+    if names:
+        because = f"{few([f'`{label}`' for label in deep])} are taken as classes, but hold folders of the same names ({few(names)})"
+    elif len(deep) == 1 and kind_of(deep[0]) and len(inner[deep[0]]) > 1 and len(inner) > 1:
+        because = f"`{deep[0]}`, named like a part of a split, is taken as a class, but holds folders ({few(sorted(inner[deep[0]]))})"
+    else:
+        return []
+    do = (
+        f"--label-level {level + 1} if these are the classes (and if the folders above are parts of a split, name them "
+        f"train and test), --label-level {level} if not"
+    )
+    return [finding("G137", because, do=do, count=len(deep))]
+
+
+def _repeated(inner: Mapping[str, set[str]]) -> list[str]:
+    """Return the names that several folders hold, if there are two or more and they are most of what each holds."""
     held_by = Counter(name for mine in inner.values() for name in mine)
     names = {name for name, many in held_by.items() if many > 1}
     if len(names) < 2 or any(2 * len(mine & names) <= max(len(mine), len(names)) for mine in inner.values()):
         return []
-    because = (
-        f"{few([f'`{label}`' for label in sorted(inner)])}, taken as the classes, hold folders of the same names "
-        f"({few(sorted(names))}), which may be the classes"
-    )
-    do = (
-        f"--label-level {level + 1} if they are (and if the folders above are parts of a split, name them train and "
-        f"test), --label-level {level} if not"
-    )
-    return [finding("G137", because, do=do, count=len(inner))]
+    return sorted(names)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.findings import Finding, finding
-from graftwork.errors import DataError
+from graftwork.errors import DataError, did_you_mean
 from graftwork.images.imageset import UNLABELLED, ImageSet, Source
 from graftwork.images.parts import develop_or_test
 
@@ -95,7 +95,8 @@ def _check_parts(labels: NDArray[np.str_], parts: NDArray[np.str_]) -> list[Find
         many = int(np.isin(labels[parts == "test"], unknown).sum())
         raise DataError(
             f"every class of the test part must have training images, but {few(unknown)} ({many} images) "
-            f"is not among the {len(develop)} classes of the training part: correct the name or remove the class"
+            f"is not among the {len(develop)} classes of the training part{did_you_mean(unknown[0], develop)}: correct the "
+            "name or remove the class"
         )
     missing = sorted(develop - test)
     if not missing:

@@ -25,7 +25,7 @@ _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words}
 _ORDER = ("train", "val", "test")
 _SAYS_NOTHING = frozenset(
     {
-        *("set", "data", "dataset", "split", "part", "folder", "file", "files", "sample", "samples"),
+        *("for", "to", "set", "data", "dataset", "split", "part", "folder", "file", "files", "sample", "samples"),
         *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "pic", "pics"),
     }
 )
@@ -78,6 +78,8 @@ def _understood(name: str) -> tuple[str | None, frozenset[str]]:
     words = _words(name)
     kinds = {_KIND_OF[word] for word in words if word in _KIND_OF}
     others = frozenset(word for word in words if word not in _KIND_OF and word not in _SAYS_NOTHING)
+    if UNLABELLED_PART in kinds:  # of train_unlabeled, too
+        return UNLABELLED_PART, others
     return (kinds.pop() if len(kinds) == 1 else None), others
 
 
