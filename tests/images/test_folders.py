@@ -84,21 +84,10 @@ def test_folders_that_say_only_which_part_it_is_are_no_classes(tmp_path: Path, f
     assert set(notes_of(images)) <= {"G129"}
 
 
-@pytest.mark.parametrize(
-    "flat",
-    [
-        "test",
-        "test1",
-        "test/images",
-        "test1/test1",
-        "unlabeled",
-        "Unlabelled images",
-        "val",
-        "pred/a",
-        "to_predict",
-        "test_unlabeled",
-    ],
-)
+FLAT = ["test", "test1", "test/images", "test1/test1", "unlabeled", "Unlabelled images", "val", "pred/a", "to_predict"]
+
+
+@pytest.mark.parametrize("flat", [*FLAT, "test_unlabeled"])
 def test_a_flat_part_beside_a_labelled_one_is_left_out_with_a_note(tmp_path: Path, flat: str) -> None:
     images = read(lay(tmp_path, "train/cat", "train/dog", flat))
     assert images.classes == ("cat", "dog")
@@ -187,7 +176,7 @@ def test_the_level_that_is_advised_counts_from_the_folder_that_was_given(tmp_pat
     root = lay(tmp_path, *(f"data/set/{fold}/{name}" for fold in ("f1", "f2") for name in ("cat", "dog")))
     images = read(root)
     assert images.classes == ("f1", "f2")
-    assert "--label-level 4 if they are" in notes_of(images)["G137"].do
+    assert "--label-level 4 if these are the classes" in notes_of(images)["G137"].do
     assert read(root, 4).classes == ("cat", "dog")
 
 
@@ -199,7 +188,7 @@ def test_a_class_missing_in_one_fold_does_not_hide_the_others(tmp_path: Path) ->
 def test_a_labelled_part_beside_a_folder_that_says_nothing_is_a_warning(tmp_path: Path) -> None:
     images = read(lay(tmp_path, "train/cat", "train/dog", "new"))
     assert images.classes == ("new", "train")
-    assert "`train`, named like a part of a split, is taken as a class, but holds folders (cat, dog)" in (
+    assert "`train`, named like a part, is taken as a class, but holds folders (cat, dog)" in (
         notes_of(images)["G137"].because
     )
     assert read(tmp_path, 2).classes == ("cat", "dog")

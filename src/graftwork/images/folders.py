@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from graftwork.core.findings import Finding, finding
@@ -21,12 +19,10 @@ from graftwork.images.filekinds import (
     not_read,
     suffix_of,
 )
+from graftwork.images.layout import Located, Place, in_parts, perhaps_further_down, spelled_alike, unwrapped
 from graftwork.images.listing import Listing, few
-from graftwork.images.parts import UNLABELLED_PART, adds_nothing, kind_of, parts_among
+from graftwork.images.parts import UNLABELLED_PART
 from graftwork.images.sources import Files
-
-Place = tuple[str, ...]
-"""A path below the root, as its steps."""
 
 
 @dataclasses.dataclass
@@ -179,17 +175,6 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Located:
-    """An image by its path."""
-
-    place: Place
-    part: str | None
-    """``train``, ``val``, ``test`` or ``unlabelled``; None where the data did not come split."""
-    folders: Place
-    """Its folders, without those that say which part it is; none where the data came split and it is in no part."""
-
-
 def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Listing:
     """Images below a folder: pre-split, by class, or a flat pile without labels.
 
@@ -210,94 +195,32 @@ def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Lis
     """
     if not listed.images:
         raise DataError(listed.no_images(root))
-    inside, places = _unwrapped(listed.images)
-    images = _in_parts(places)
+    inside, places = unwrapped(listed.images)
+    images = in_parts(places)
     level = len(inside) + 1 if label_level is None else label_level
     _require_level(root, label_level, max(len(inside) + len(image.folders) for image in images))
-    labels = [_label(image, inside, level) for image in images]
+    labelled = [(image, _label(image, inside, level)) for image in images]
     notes = listed.notes()
-    flat = not any(labels)
-    if inside and label_level is None and not flat:
-        because = f"the only folder is `{'/'.join(inside)}`: what is in it is taken as the data folder"
-        notes.append(finding("G129", because, count=1))
-    used = [(image, label) for image, label in zip(images, labels, strict=True) if flat or label is not None]
+    flat = not any(label is not None for _, label in labelled)
     if not flat:
-        notes += _left_out([image for image, label in zip(images, labels, strict=True) if label is None])
-        notes += _spelled_alike(Counter(label for label in labels if label is not None))
-    if label_level is None:
-        below = [(label, image.folders[1:2]) for image, label in used if label is not None]
-        notes += _perhaps_further_down(below, level)
+        if inside and label_level is None:
+            because = f"the only folder is `{'/'.join(inside)}`: what is in it is taken as the data folder"
+            notes.append(finding("G129", because, count=1))
+        notes += _left_out([image for image, label in labelled if label is None])
+        labelled = [(image, label) for image, label in labelled if label is not None]
+        notes += spelled_alike(Counter(label for _, label in labelled if label is not None))
+        if label_level is None:
+            below = [(label, image.folders[1:2]) for image, label in labelled if label is not None]
+            notes += perhaps_further_down(below, level)
     base = root.joinpath(*inside)
     return Listing(
         root=base,
-        source=Files([base.joinpath(*image.place) for image, _ in used]),
-        names=[printable("/".join(image.place)) for image, _ in used],
-        labels=[label for _, label in used],
-        kinds=[None if flat else image.part for image, _ in used],
+        source=Files([base.joinpath(*image.place) for image, _ in labelled]),
+        names=[_name(image) for image, _ in labelled],
+        labels=[label for _, label in labelled],
+        kinds=[None if flat else image.part for image, _ in labelled],
         notes=notes,
     )
-
-
-def _unwrapped(images: list[Place]) -> tuple[Place, list[Place]]:
-    """Step into a lone folder that itself holds folders of images, as unpacked archives have it."""
-    inside: Place = ()
-    while True:
-        tops = {place[0] for place in images}
-        if len(tops) != 1 or min(map(len, images)) < 2 or max(map(len, images)) < 3:
-            return inside, images
-        inside = (*inside, *tops)
-        images = [place[1:] for place in images]
-
-
-def _in_parts(places: list[Place]) -> list[_Located]:
-    """Tell the folders that say which part an image is from those that may say its class."""
-    at, parts = _parts(places)
-    if not parts:
-        return [_Located(place, None, place[:-1]) for place in places]
-    folders_below = {place: place[:at] + place[at + 1 : -1] for place in places if place[at] in parts}
-    alone = _lone_folders([(place[at], folders) for place, folders in folders_below.items()]) if at == 0 else set()
-    images = []
-    for place in places:
-        folders = folders_below.get(place, ())
-        while (place[at], folders[:1]) in alone:
-            folders = folders[1:]
-        images.append(_Located(place, parts.get(place[at]), folders))
-    return images
-
-
-def _parts(places: list[Place]) -> tuple[int, dict[str, str]]:
-    """Which step of the paths names parts, and the part of each of its names; nothing where the data is not split.
-
-    ``train`` and ``test`` on top are parts if one of them holds folders, or nothing else is there; inside every class,
-    if nothing else is there: a class may be called ``train``.
-    """
-    tops = {place[0] for place in places}
-    parts = parts_among({place[0] for place in places if len(place) > 1})
-    if parts and (tops == parts.keys() or any(len(place) > 2 and place[0] in parts for place in places)):
-        return 0, parts
-    if all(len(place) > 2 for place in places):
-        inner = {place[1] for place in places}
-        parts = parts_among(inner)
-        if parts.keys() == inner:
-            return 1, parts
-    return 0, {}
-
-
-def _lone_folders(images: list[tuple[str, Place]]) -> set[tuple[str, Place]]:
-    """Part folders with the only folder in each, where its name adds nothing, as in ``seg_train/seg_train``."""
-    holds: dict[str, set[Place]] = {}
-    for part, folders in images:
-        holds.setdefault(part, set()).add(folders[:1])
-    classes = set().union(*(inner for inner in holds.values() if len(inner) > 1))
-    lone = {part: next(iter(inner)) for part, inner in holds.items() if len(inner) == 1}
-    return {
-        (part, inner) for part, inner in lone.items() if inner and adds_nothing(inner[0], part) and inner not in classes
-    }
-
-
-def _label(image: _Located, inside: Place, level: int) -> str | None:
-    folders = (*inside, *image.folders)
-    return None if image.part == UNLABELLED_PART or len(folders) < level else printable(folders[level - 1])
 
 
 def _require_level(root: Path, label_level: int | None, deepest: int) -> None:
@@ -310,67 +233,24 @@ def _require_level(root: Path, label_level: int | None, deepest: int) -> None:
         )
 
 
-def _left_out(images: list[_Located]) -> list[Finding]:
+def _name(image: Located) -> str:
+    return printable("/".join(image.place))
+
+
+def _label(image: Located, inside: Place, level: int) -> str | None:
+    folders = (*inside, *image.folders)
+    return None if image.part == UNLABELLED_PART or len(folders) < level else printable(folders[level - 1])
+
+
+def _left_out(images: list[Located]) -> list[Finding]:
     """G123: images without a label among images with one, those of a part by themselves."""
     notes = []
     for in_part, where, do in (
         (True, "of a part without class folders", "label them, or predict them later"),
         (False, "outside the class folders", "move them into a class folder"),
     ):
-        names = [printable("/".join(image.place)) for image in images if (image.part is not None) == in_part]
+        names = [_name(image) for image in images if (image.part is not None) == in_part]
         if names:
             because = f"{len(names)} images {where} have no label and are left out"
             notes.append(finding("G123", because, do=do, examples=names))
     return notes
-
-
-def _spelled_alike(count: Counter[str]) -> list[Finding]:
-    """G138: classes whose names differ by case, spaces, hyphens or underscores."""
-    alike: dict[str, list[str]] = {}
-    for name in sorted(count):
-        plain = re.sub(r"(?<=[^\W_])[-_\s]+(?=[^\W_])", " ", name.strip()).casefold()
-        if len(plain) > 1:  # a and A are letters
-            alike.setdefault(plain, []).append(name)
-    twice = [names for names in alike.values() if len(names) > 1]
-    if not twice:
-        return []
-    spelled = [", ".join(f"`{name}` ({count[name]} images)" for name in names) for names in twice]
-    because = f"{few(spelled)}: each spelling is a class of its own"
-    return [finding("G138", because, do="give folders of one class one name", count=len(twice))]
-
-
-def _perhaps_further_down(images: list[tuple[str, Place]], level: int) -> list[Finding]:
-    """G137: folders taken as classes, while those in them may be the classes.
-
-    Parameters
-    ----------
-    images
-        The class of each image, and the folder below that of the class: one step, or none.
-    level
-        That of the classes.
-    """
-    inner: dict[str, set[str]] = {}
-    for label, below in images:
-        inner.setdefault(label, set()).update(below)
-    deep = [label for label in sorted(inner) if inner[label]]
-    names = _repeated(inner)
-    if names:
-        because = f"{few([f'`{label}`' for label in deep])} are taken as classes, but hold folders of the same names ({few(names)})"
-    elif len(deep) == 1 and kind_of(deep[0]) and len(inner[deep[0]]) > 1 and len(inner) > 1:
-        because = f"`{deep[0]}`, named like a part of a split, is taken as a class, but holds folders ({few(sorted(inner[deep[0]]))})"
-    else:
-        return []
-    do = (
-        f"--label-level {level + 1} if these are the classes (and if the folders above are parts of a split, name them "
-        f"train and test), --label-level {level} if not"
-    )
-    return [finding("G137", because, do=do, count=len(deep))]
-
-
-def _repeated(inner: Mapping[str, set[str]]) -> list[str]:
-    """Return the names that several folders hold, if there are two or more and they are most of what each holds."""
-    held_by = Counter(name for mine in inner.values() for name in mine)
-    names = {name for name, many in held_by.items() if many > 1}
-    if len(names) < 2 or any(2 * len(mine & names) <= max(len(mine), len(names)) for mine in inner.values()):
-        return []
-    return sorted(names)

@@ -95,8 +95,8 @@ def _check_parts(labels: NDArray[np.str_], parts: NDArray[np.str_]) -> list[Find
         many = int(np.isin(labels[parts == "test"], unknown).sum())
         raise DataError(
             f"every class of the test part must have training images, but {few(unknown)} ({many} images) "
-            f"is not among the {len(develop)} classes of the training part{did_you_mean(unknown[0], develop)}: correct the "
-            "name or remove the class"
+            f"is not among the {len(develop)} classes of the training part{did_you_mean(unknown[0], develop)}: "
+            "correct the name or remove the class"
         )
     missing = sorted(develop - test)
     if not missing:
