@@ -58,7 +58,8 @@ def show_run(run: Run) -> None:
             highlight=False,
         )
     else:
-        _print_plain(console, f"\n{headline(run).how}")
+        console.print()
+        _print_plain(console, headline(run).how)
     if run.shift is not None:
         target = run.shift.score
         console.print(

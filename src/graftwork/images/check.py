@@ -352,7 +352,7 @@ def _pages(images: ImageSet, measurements: Measurements) -> list[Finding]:
 def _counts(images: ImageSet) -> list[Finding]:
     labels = images.labels[images.labels >= 0]
     if not len(labels):
-        because = f"none of {len(images)} images has one: they can be predicted, but nothing can be trained or tested"
+        because = f"{len(images)} images can be predicted, but nothing can be trained or tested on them"
         do = "to train, put the images of each class into a folder of its own, or list images and labels in a table"
         return [finding("G142", because, do=do, count=len(images))]
     count = np.bincount(labels, minlength=len(images.classes))

@@ -46,10 +46,10 @@ class Walk:
         """Return the findings of files and folders that are not used, or not as their names say."""
         notes = []
         if self.others:
-            do = "; ".join(f"{kind.what}: {kind.do}" for kind in self._not_read())
+            do = "; ".join(f"to use {kind.what}, {kind.do}" for kind in self._not_read())
             because = f"not image files: {self.other_kinds()}"
             names = ["/".join(place) for place in self.others]
-            notes.append(finding("G125", because, do=do and f"where they hold images to use: {do}", examples=names))
+            notes.append(finding("G125", because, do=do, examples=names))
         if self.visited_again:
             because = "links to folders that were listed already (a loop, or a second path to the same folder)"
             notes.append(finding("G126", because, examples=self.visited_again))
