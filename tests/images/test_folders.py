@@ -11,7 +11,7 @@ from pictures import paint, write
 
 from graftwork.core.findings import Finding
 from graftwork.errors import DataError, UsageError
-from graftwork.images.folders import read_folder, walk
+from graftwork.images.folders import Walk, read_folder, walk
 from graftwork.images.listing import finish
 from graftwork.images.parts import kind_of, kind_of_file, parts_among
 from graftwork.images.read import from_paths, read_images
@@ -157,6 +157,28 @@ def test_a_part_by_its_word_alone() -> None:
     assert [kind_of(word) for word in words] == ["val", "val", "test", None, None, None, None, None]
     assert kind_of_file("unlabeled-0") is None
     assert kind_of_file("train_test_split") is None
+
+
+STEPS = st.sampled_from(["train", "test", "seg_val", "unlabeled", "images", "cat", "dog", "Cat", "fold1"])
+
+
+@given(st.sets(st.lists(STEPS, max_size=3).map(tuple), min_size=1), st.none() | st.integers(1, 3))
+def test_every_image_is_used_once_or_named_as_left_out(folders: set[tuple[str, ...]], label_level: int | None) -> None:
+    root, places = Path("data"), sorted((*folder, f"{i}.png") for folder in folders for i in range(2))
+    try:
+        listing = read_folder(root, Walk(images=places), label_level)
+    except UsageError:
+        assert label_level is not None
+        return
+    left_out = [name for note in listing.notes if note.code == "G123" for name in note.examples]
+    inside = listing.root.relative_to(root)
+    assert sorted([*listing.names, *left_out]) == sorted(
+        Path(*place).relative_to(inside).as_posix() for place in places
+    )
+    assert [path.relative_to(listing.root).as_posix() for path in listing.source.paths] == listing.names
+    assert len({label is None for label in listing.labels}) == 1
+    for label, path in zip(listing.labels, listing.source.paths, strict=True):
+        assert label is None or label in path.parent.parts
 
 
 @pytest.mark.parametrize("tops", [("fold1", "fold2"), ("original", "augmented"), ("photo", "sketch", "art")])
