@@ -105,6 +105,15 @@ def test_images_to_predict_are_left_out_of_a_split(tmp_path: Path) -> None:
     assert notes_of(images)["G123"].count == 2
 
 
+def test_a_folder_beside_the_parts_is_left_out_by_name(tmp_path: Path) -> None:
+    parts = ("train", "test", "augmented")
+    images = read(lay(tmp_path, *(f"{part}/{name}" for part in parts for name in ("cat", "dog"))))
+    assert images.classes == ("cat", "dog")
+    note = notes_of(images)["G123"]
+    assert note.because == "4 images are in a folder beside those of the parts, have no label and are left out"
+    assert {name.split("/")[0] for name in note.examples} == {"augmented"}
+
+
 def test_parts_without_class_folders_are_no_classes(tmp_path: Path) -> None:
     for place in ("images/train", "images/val"), ("train/images", "valid/images", "test/images"), ("train", "test1"):
         images = read(lay(tmp_path / place[0].replace("/", "-"), *place))

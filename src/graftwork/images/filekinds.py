@@ -10,7 +10,7 @@ from pathlib import Path
 
 _SUFFIX_LIST = (
     ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .tif .tiff .webp .avif .heic .heif "
-    ".ppm .pgm .pbm .pnm .jp2 .j2k .tga .ico .pcx"
+    ".mpo .ppm .pgm .pbm .pnm .jp2 .j2k .tga .ico .pcx"
 )
 SUFFIXES = frozenset(_SUFFIX_LIST.split())
 """File names that promise an image; one that is none is reported as unreadable."""

@@ -206,7 +206,8 @@ def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Lis
         if inside and label_level is None:
             because = f"the only folder is `{'/'.join(inside)}`: what is in it is taken as the data folder"
             notes.append(finding("G129", because, count=1))
-        notes += _left_out([image for image, label in labelled if label is None])
+        split = any(image.part is not None for image in images)
+        notes += _left_out([image for image, label in labelled if label is None], split=split)
         labelled = [(image, label) for image, label in labelled if label is not None]
         notes += spelled_alike(Counter(label for _, label in labelled if label is not None))
         if label_level is None:
@@ -242,15 +243,28 @@ def _label(image: Located, inside: Place, level: int) -> str | None:
     return None if image.part == UNLABELLED_PART or len(folders) < level else printable(folders[level - 1])
 
 
-def _left_out(images: list[Located]) -> list[Finding]:
-    """G123: images without a label among images with one, those of a part by themselves."""
-    notes = []
-    for in_part, where, do in (
-        (True, "of a part without class folders", "label them, or predict them later"),
-        (False, "outside the class folders", "move them into a class folder"),
-    ):
-        names = [_name(image) for image in images if (image.part is not None) == in_part]
-        if names:
-            because = f"{len(names)} images {where} have no label and are left out"
-            notes.append(finding("G123", because, do=do, examples=names))
-    return notes
+_LEFT_OUT = {
+    "are of a part without class folders": "label them, or predict them later",
+    "are in a folder beside those of the parts": "name it after the part that they belong to, such as train-2",
+    "are outside the class folders": "move them into a class folder",
+}
+"""Why images have no label, and what to do about it."""
+
+
+def _left_out(images: list[Located], *, split: bool) -> list[Finding]:
+    """G123: images without a label among images with one, by the reason."""
+    in_part, beside, outside = _LEFT_OUT
+    names: dict[str, list[str]] = {reason: [] for reason in _LEFT_OUT}
+    for image in images:
+        reason = in_part if image.part is not None else beside if split and len(image.place) > 1 else outside
+        names[reason].append(_name(image))
+    return [
+        finding(
+            "G123",
+            f"{len(names[reason])} images {reason}, have no label and are left out",
+            do=do,
+            examples=names[reason],
+        )
+        for reason, do in _LEFT_OUT.items()
+        if names[reason]
+    ]
