@@ -52,7 +52,20 @@ def test_groups_that_leave_nothing_to_test_are_a_warning(tmp_path: Path, groups:
     data = in_groups(tmp_path, {"ant": groups, "bee": groups})
     split = prepare(data, GROUPED)
     assert not len(split.split.test)
-    assert findings_of(split)["G143"] == [f"the 24 images belong to {len(groups)} groups, and all are needed to train"]
+    whole = f"24 images in {len(groups)} groups"
+    assert findings_of(split)["G143"] == [f"a share of 0.2 of {whole} leaves none to test on"]
+
+
+def test_a_share_too_small_to_test_on_is_a_warning(tmp_path: Path) -> None:
+    split = prepare(write_tiny_images(tmp_path, per_class=12), SplitOptions(test=0.02))
+    assert findings_of(split)["G143"] == ["a share of 0.02 of 36 images leaves none to test on"]
+
+
+def test_two_groups_are_divided_where_the_share_allows_it(tmp_path: Path) -> None:
+    data = in_groups(tmp_path, {"ant": ["p1", "p2"], "bee": ["p1", "p2"]})
+    split = prepare(data, SplitOptions(test=0.5, group_by=GROUPED.group_by))
+    assert len(split.split.test) == 12
+    assert "G143" not in findings_of(split)
 
 
 @pytest.mark.parametrize("test", [0, "cv"])

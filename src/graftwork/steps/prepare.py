@@ -307,8 +307,9 @@ def _tested(checked: CheckedImages, split: Split, fraction: float) -> list[Findi
         return []
     if not len(split.test):
         groups = len(np.unique(checked.groups))
-        because = f"the {len(images)} images belong to {groups} groups, and all are needed to train"
-        return [finding("G143", because, do="--test FOLDER with other images, or add images of other groups")]
+        whole = f"{len(images)} images" + (f" in {groups} groups" if groups < len(images) else "")
+        do = "a larger share, --test FOLDER with other images, or images of other groups"
+        return [finding("G143", f"a share of {fraction:g} of {whole} leaves none to test on", do=do)]
     several = np.bincount(images.labels, minlength=len(images.classes)) > 1  # G116 has said it of the others
     several[images.labels[split.test]] = False
     untested = [images.classes[label] for label in np.flatnonzero(several)]
