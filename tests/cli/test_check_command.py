@@ -58,7 +58,53 @@ def test_the_counts_are_those_of_the_files(flawed: Path) -> None:
 
 
 def test_images_without_a_flaw_are_said_to_have_none(tmp_path: Path, graft) -> None:
-    answer = graft("check", write_tiny_images(tmp_path / "insects", per_class=30), "--quiet")
-    parsed = json.loads(graft("check", tmp_path / "insects", "--quiet", "--json").out)
+    write_tiny_images(tmp_path / "insects", per_class=30)
+    answer = graft("check", tmp_path / "insects", "--quiet", "--input-px", "64")
+    parsed = json.loads(graft("check", tmp_path / "insects", "--quiet", "--input-px", "64", "--json").out)
     assert parsed["per_class"] == {"ant": 30, "bee": 30, "cat": 30}
-    assert ("nothing wrong was found" in answer.out) == (not parsed["findings"])
+    assert not parsed["findings"]
+    assert answer.out.splitlines()[-1] == "no problem was found"
+
+
+def flat(root: Path) -> Path:
+    return write_tiny_images(root, classes=("ant",)) / "ant"
+
+
+def in_parts(root: Path) -> Path:
+    for part in ("train", "val"):
+        write_tiny_images(root / "images" / part, classes=("ant",), per_class=10, seed=len(part))
+        for path in (root / "images" / part / "ant").iterdir():
+            path.rename(path.parents[1] / path.name)
+        (root / "images" / part / "ant").rmdir()
+    return root
+
+
+def in_a_table(root: Path) -> Path:
+    write_tiny_images(root, classes=("ant",))
+    lines = ["image,remark", *(f"ant/{path.name},nice" for path in sorted((root / "ant").iterdir()))]
+    (root / "t.csv").write_text("\n".join(lines))
+    return root / "t.csv"
+
+
+@pytest.mark.parametrize("layout", [flat, in_parts, in_a_table])
+def test_images_without_labels_are_called_that_and_not_flawless(tmp_path: Path, layout, graft) -> None:
+    data = layout(tmp_path / "data")
+    answer = graft("check", data, "--quiet", "--input-px", "64")
+    assert answer.out.splitlines()[0] == "20 images that can be used, without labels"
+    assert "note G142 no image has a label" in answer.out
+    assert "-> to train, put the images of each class into a folder of its own, or list" in answer.out
+    assert "no problem was found" not in answer.out
+    refused = graft("train", data, "-o", tmp_path / "run", "--quiet")
+    assert refused.code == 1
+    assert refused.err.splitlines()[-1].endswith(
+        "must hold images of at least two classes, but holds 20 images without labels; put the images of each class "
+        "into a folder of its own, or list images and labels in a table"
+    )
+
+
+def test_one_class_alone_is_an_error_that_says_what_is_needed(tmp_path: Path, graft) -> None:
+    answer = graft("check", write_tiny_images(tmp_path / "insects", classes=("ant",)), "--quiet")
+    assert "error G117 one class only: all 20 images are of the class `ant`" in answer.out
+    assert "-> add images of at least one other class" in answer.out
+    refused = graft("train", tmp_path / "insects", "-o", tmp_path / "run", "--quiet")
+    assert refused.err.splitlines()[-1].endswith("but holds only ant; add images of another")

@@ -12,6 +12,7 @@ from graftwork.core.findings import Finding
 from graftwork.core.splits import make_split
 from graftwork.errors import DataError
 from graftwork.images.check import Problems, check, straddling
+from graftwork.images.groups import propose_groups
 from graftwork.images.measure import measure_images
 from graftwork.images.read import read_images
 
@@ -222,6 +223,34 @@ def test_one_class_and_classes_of_one_image(folder: Path) -> None:
     assert findings["G117"].severity == "error"
 
 
+def test_a_class_of_which_no_image_can_be_used_is_named(folder: Path) -> None:
+    for i in range(3):
+        write(folder / "broken" / f"{i}.jpg", b"no image")
+        write(folder / "copied" / f"{i}.jpg", (folder / "cat" / f"{i}.jpg").read_bytes())
+    problems, findings = checked(folder, input_px=64)
+    assert findings["G141"].severity == "warning"
+    assert "none of the images of broken, copied can be used" in findings["G141"].because
+    usable = read_images(folder).take(problems.usable).without_empty_classes()
+    assert usable.classes == ("cat", "dog")
+    assert [usable.classes[label] for label in usable.labels] == [name.split("/")[0] for name in usable.names]
+
+
+def test_classes_that_all_have_images_stay_as_they_are(folder: Path) -> None:
+    images = read_images(folder)
+    digests = images.digests
+    same = images.without_empty_classes()
+    assert (same.classes, same.labels.tolist()) == (images.classes, images.labels.tolist())
+    assert same.__dict__["digests"] is digests
+    flat = read_images(folder / "cat").without_empty_classes()
+    assert (flat.classes, set(flat.labels.tolist())) == ((), {-1})
+
+
+def test_files_without_a_suffix_suggest_no_format(folder: Path) -> None:
+    write(folder / "cat" / "9", paint(60))
+    write(folder / "cat" / "photo.17", paint(61))
+    assert not checked(folder, input_px=64)[1]
+
+
 def test_wrong_suffixes(folder: Path) -> None:
     write(folder / "cat" / "9.png", paint(60))
     _, findings = checked(folder, input_px=64)
@@ -313,19 +342,20 @@ def test_a_likely_group_that_straddles_the_split_is_a_warning(sets: Path) -> Non
     images = read_images(sets / "cells")
     measurements = measure_images(images)
     alone = make_split(images.labels, np.arange(len(images)), seed=0)
-    (finding,) = straddling(images, measurements, alone)
+    proposals = propose_groups(images, measurements)
+    (finding,) = straddling(images, proposals, alone)
     assert finding.do == r"--group-by '^(BloodImage_\d+)_'"
     assert finding.severity == "warning"
     with_groups = read_images(sets / "cells", group_by=r"^(BloodImage_\d+)_")
     together = make_split(with_groups.labels, np.unique(with_groups.groups, return_inverse=True)[1], seed=0)
-    assert straddling(with_groups, measurements, together) == ()
+    assert straddling(with_groups, propose_groups(with_groups, measurements), together) == ()
     folds = make_split(images.labels, np.arange(len(images)), seed=0, test_fraction=0)  # nested cross-validation
-    (finding,) = straddling(images, measurements, folds)
+    (finding,) = straddling(images, proposals, folds)
     assert finding.severity == "warning"
     assert 0 < finding.count <= len(images)
     groups = np.unique(with_groups.groups, return_inverse=True)[1]
-    assert straddling(images, measurements, make_split(with_groups.labels, groups, seed=0, test_fraction=0)) == ()
-    assert straddling(dataclasses.replace(with_groups, groups=None), measurements, together) == ()
+    assert straddling(images, proposals, make_split(with_groups.labels, groups, seed=0, test_fraction=0)) == ()
+    assert straddling(dataclasses.replace(with_groups, groups=None), proposals, together) == ()
 
 
 @pytest.mark.parametrize(

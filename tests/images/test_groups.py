@@ -22,7 +22,7 @@ def proposed(images: ImageSet) -> list[str]:
     [
         ("cells", [r"^(BloodImage_\d+)_"]),
         ("pacs-sketch", [r"^(n\d+_\d+)-"]),
-        ("xray", ["patient", r"^(person\d+)_"]),
+        ("xray", ["patient"]),
         ("dogcat", []),
         ("trashnet", []),
         ("neu-steel", []),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -52,6 +53,10 @@ def test_mere_copies_make_no_series(sets: Path, tmp_path: Path) -> None:
 def test_a_finding_unless_groups_are_given(shared: Path, given: bool) -> None:
     images = read_images(shared / "datasets" / "gtsrb.parquet", group_by="track" if given else None)
     some = images.take(np.flatnonzero(images.labels < 6))
+    if not given:
+        (proposal,) = [one for one in check(some, measure_images(some)).findings if one.do.startswith("--group-by")]
+        assert proposal.do == "--group-by 'track'"  # what a column says is not said again of the pixels
+        some = dataclasses.replace(some, columns={})
     problems = check(some, measure_images(some))
     assert (problems.series is None) == given
     assert ("G118" in {finding.code for finding in problems.findings}) != given

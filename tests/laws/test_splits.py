@@ -48,6 +48,23 @@ def test_a_given_test_part_is_never_changed_and_its_groups_leave_develop(case):
     assert all(groups[i] in groups[split.test] for i in split.left_out)
 
 
+@given(labelled_groups(), st.sampled_from([0.1, 0.2, 0.5]))
+def test_every_class_has_images_to_develop_on_where_the_test_part_is_drawn(case, fraction):
+    labels, groups, seed = case
+    split = make_split(labels, groups, seed=seed, test_fraction=fraction)
+    assert set(labels[split.develop]) == set(labels)
+
+
+@given(labelled_groups(), labelled_groups())
+def test_new_images_of_a_class_do_not_all_go_to_the_test_part(old, new):
+    labels, groups = (np.concatenate([a, b + len(a)]) for a, b in zip(old[:2], new[:2], strict=True))
+    side = np.full(len(labels), -1)
+    split = make_split(*old[:2], seed=old[2])
+    side[split.develop], side[split.test] = 0, 1
+    later = make_split(labels, groups, seed=new[2], test_fraction=0.5, earlier_side=side)
+    assert set(labels[later.develop]) == set(labels)
+
+
 @given(labelled_groups(), st.integers(1, 30))
 def test_more_images_never_move_an_old_one_to_the_other_side(case, more):
     labels, groups, seed = case

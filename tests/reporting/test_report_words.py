@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 from example_run import example_run
 
+from graftwork.cli.show import show_run
 from graftwork.reporting import words
 
 
@@ -50,3 +51,11 @@ def test_images_to_settle_have_two_digits_and_appear_only_if_more_are_needed():
     assert "About 92,000 develop images would settle it; there are 90." in words.verdict(more)
     fewer = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=48))
     assert "would settle it" not in words.verdict(fewer)
+
+
+def test_the_terminal_says_that_nothing_was_tested_as_the_report_does(capsys):
+    run = example_run(trials=1, tested=False)
+    show_run(run)
+    assert words.headline(run).how in capsys.readouterr().out.splitlines()
+    show_run(example_run(trials=1))
+    assert "There was no test" not in capsys.readouterr().out

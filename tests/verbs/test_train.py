@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from PIL import Image
 import graftwork
 from graftwork import train
 from graftwork.errors import BackboneError, DataError, Interrupted, ModelError, StorageError, UsageError
+from graftwork.images.filekinds import is_ours
 from graftwork.runfolder import read_run
+from graftwork.steps.output import claimed, run_name
 from graftwork.testing import tiny_image, write_tiny_images
 
 
@@ -57,8 +60,6 @@ def test_a_whole_run_is_left_alone_and_a_killed_one_goes_on(tiny, tmp_path, smal
 
 
 def test_two_runs_never_write_into_one_folder(tmp_path, monkeypatch):
-    from graftwork.steps.output import claimed
-
     monkeypatch.chdir(tmp_path)
     with claimed(None, "pets", {"seed": 0}) as one:
         with claimed(None, "pets", {"seed": 0}) as two:
@@ -68,6 +69,32 @@ def test_two_runs_never_write_into_one_folder(tmp_path, monkeypatch):
         (one / "clock.json").write_text('{"active_seconds": 500}')
     with claimed(one, "pets", {"seed": 1}):  # it had nothing to show
         assert not (one / "clock.json").exists()
+
+
+@pytest.mark.parametrize("typed", [".", "./", "../photos.v2", "sub/..", "../link", "../link/", "../photos.v2/sub/.."])
+def test_a_run_is_named_after_the_real_folder_however_it_was_typed(tmp_path, monkeypatch, typed):
+    (tmp_path / "photos.v2" / "sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("photos.v2", target_is_directory=True)
+    monkeypatch.chdir(tmp_path / "photos.v2")
+    assert run_name(typed) == "photos.v2"
+
+
+def test_a_run_on_a_table_is_named_after_the_table(tmp_path):
+    (tmp_path / "birds.csv").write_text("image,label")
+    (tmp_path / "link.csv").symlink_to("birds.csv")
+    assert [run_name(tmp_path / name) for name in ("birds.csv", "link.csv")] == ["birds", "link"]
+    assert run_name("/") == "images"
+
+
+def test_what_a_run_writes_is_recognised_inside_data_even_in_part(run, tmp_path):
+    for lost in ("run.json", "model", ".lock"):
+        copy = tmp_path / lost
+        shutil.copytree(run.folder, copy)
+        shutil.rmtree(copy / lost) if lost == "model" else (copy / lost).unlink()
+        assert is_ours(copy, os.listdir(copy))
+    with claimed(tmp_path / "begun", "begun", {}) as begun:
+        assert is_ours(begun, os.listdir(begun))
+    assert is_ours(Path(run.folder) / "model", os.listdir(Path(run.folder) / "model"))
 
 
 def test_a_given_test_part_and_the_rest_share_no_group(tmp_path, small):

@@ -43,6 +43,8 @@ def _behind(metric: Metric, row: Row) -> str:
 
 def show_run(run: Run) -> None:
     """Print the verdict, the test score and the names of what was written."""
+    from graftwork.reporting.words import headline
+
     console = Console()
     show_findings(console, [finding for finding in run.findings if finding.severity != "note"])
     console.print(verdict_table(run.verdict, run.trials))
@@ -55,6 +57,9 @@ def show_run(run: Run) -> None:
             f"{test.images} images, {run.test.how})",
             highlight=False,
         )
+    else:
+        console.print()
+        _print_plain(console, headline(run).how)
     if run.shift is not None:
         target = run.shift.score
         console.print(
@@ -247,12 +252,15 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
         _print_json(result)
         return
     console = Console()
-    table = Table(title=f"{result.images} images that can be used", title_justify="left")
-    table.add_column("class")
-    table.add_column("images", justify="right")
-    for name, count in result.per_class.items():
-        table.add_row(_name(name), str(count))
-    console.print(table)
+    if result.per_class:
+        table = Table(title=f"{result.images} images that can be used", title_justify="left")
+        table.add_column("class")
+        table.add_column("images", justify="right")
+        for name, count in result.per_class.items():
+            table.add_row(_name(name), str(count))
+        console.print(table)
+    else:
+        console.print(f"{result.images} images that can be used, without labels", highlight=False)
     if result.per_part:
         console.print(", ".join(f"{part}: {count}" for part, count in result.per_part.items()), highlight=False)
     show_findings(console, result.findings)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from graftwork.core.arrays import Ints
+from graftwork.core.arrays import Ints, Mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,6 +107,26 @@ def deal(labels: Ints, groups: Ints, shares: tuple[float, ...], rng: np.random.G
     return part
 
 
+def _drawn(labels: Ints, groups: Ints, fraction: float, free: Mask, taken: Mask, rng: np.random.Generator) -> Mask:
+    """(n,) a share of the free images to test on; a class of which none is left gets its smallest group back.
+
+    Parameters
+    ----------
+    taken
+        (n,) marks images that test already.
+    """
+    test = np.zeros(len(labels), bool)
+    if fraction == 0 or not free.any():
+        return test
+    test[free] = deal(labels[free], groups[free], (1 - fraction, fraction), rng) == 1
+    for label in np.unique(labels[test]):
+        mine = labels == label
+        if (test | taken)[mine].all():
+            own, size = np.unique(groups[np.isin(groups, groups[test & mine])], return_counts=True)
+            test &= groups != own[size.argmin()]
+    return test
+
+
 def make_split(
     labels: Ints,
     groups: Ints,
@@ -131,6 +151,10 @@ def make_split(
     earlier_side
         (n,) 0 where an earlier run developed on the image, 1 where it tested on it, -1 where it is new; every
         image keeps its side, and a new one goes where its group is (to the test part if it is on both).
+
+    Returns
+    -------
+    The division. Where a test part is drawn, no class has all of its images in it: a model would not know the class.
     """
     rng = np.random.default_rng(seed)
     n = len(labels)
@@ -139,18 +163,13 @@ def make_split(
         test = np.asarray(given_test, bool)
         left_out = ~test & np.isin(groups, groups[test])
     elif earlier_side is not None:
-        test = earlier_side == 1
-        old_test, old_develop = groups[test], groups[earlier_side == 0]
+        old_test, old_develop = groups[earlier_side == 1], groups[earlier_side == 0]
         new = earlier_side < 0
-        test |= new & np.isin(groups, old_test)
-        free = np.flatnonzero(new & ~np.isin(groups, old_test) & ~np.isin(groups, old_develop))
-        if len(free) and test_fraction > 0:
-            side = deal(labels[free], groups[free], (1 - test_fraction, test_fraction), rng)
-            test[free] = side == 1
-    elif test_fraction > 0:
-        test = deal(labels, groups, (1 - test_fraction, test_fraction), rng) == 1
+        test = (earlier_side == 1) | (new & np.isin(groups, old_test))
+        free = new & ~np.isin(groups, old_test) & ~np.isin(groups, old_develop)
+        test |= _drawn(labels, groups, test_fraction, free, test, rng)
     else:
-        test = np.zeros(n, bool)
+        test = _drawn(labels, groups, test_fraction, np.ones(n, bool), np.zeros(n, bool), rng)
     develop = np.flatnonzero(~test & ~left_out)
     folds = deal(labels[develop], groups[develop], (1.0,) * n_folds, rng) if len(develop) else np.zeros(0, int)
     return Split(develop, np.flatnonzero(test), np.flatnonzero(left_out), folds, np.asarray(groups), seed)

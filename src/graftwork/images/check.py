@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from graftwork.core.arrays import Ints, Mask
 from graftwork.core.findings import PAIR, Finding, finding
 from graftwork.core.splits import Split, joined_groups, numbered
 from graftwork.errors import DataError, UsageError
+from graftwork.images.filekinds import SUFFIXES, suffix_of
 from graftwork.images.groups import Proposal, propose_groups
 from graftwork.images.imageset import ImageSet
 from graftwork.images.listing import few
@@ -89,7 +90,7 @@ def check(images: ImageSet, measurements: Measurements, *, input_px: int = 224, 
     groups = copies if good.groups is None else joined_groups(len(good), copies, numbered(good.groups))
     proposals = propose_groups(good, measured)
     series = find_series(measured, good.labels, near) if good.groups is None else None
-    series_findings = _series(good, series)
+    series_findings = [] if proposals else _series(good, series)  # names say better which images belong together
     if join_series:
         if series is None:
             raise UsageError(f"--group-by {SERIES} needs images that come in series, but none seem to; leave it out")
@@ -99,6 +100,7 @@ def check(images: ImageSet, measurements: Measurements, *, input_px: int = 224, 
         *_wrong_suffix(images, measurements),
         *_exact(good),
         *_conflicting_finding(images, conflicting),
+        *_emptied(images, good),
         *_near(good, near, copies),
         *_across_parts(good, copies),
         *_proposed(proposals),
@@ -112,10 +114,10 @@ def check(images: ImageSet, measurements: Measurements, *, input_px: int = 224, 
     return Problems(tuple(findings), usable, groups, near, proposals, series)
 
 
-def straddling(images: ImageSet, measurements: Measurements, split: Split) -> tuple[Finding, ...]:
-    """G201: likely groups, not given, that have images on both sides of a split."""
+def straddling(images: ImageSet, proposals: Sequence[Proposal], split: Split) -> tuple[Finding, ...]:
+    """G201: likely groups, not given, that have images on both sides of a split; says what G110 says of them, too."""
     findings = []
-    for proposal in propose_groups(images, measurements):
+    for proposal in proposals:
         number = numbered(proposal.groups)
         testing = split.test if len(split.test) else split.develop  # without a test part the folds test
         both = (
@@ -131,7 +133,7 @@ def straddling(images: ImageSet, measurements: Measurements, split: Split) -> tu
             f"among them: the score may be optimistic. {_evidence_in_words(proposal)}"
         )
         names = [images.names[i] for i in concerned]
-        findings.append(finding("G201", because, do=f"--group-by '{proposal.group_by}'", examples=names))
+        findings.append(finding("G201", because, do=_group_by(proposal), examples=names))
     return tuple(findings)
 
 
@@ -161,8 +163,8 @@ def _unreadable(images: ImageSet, measurements: Measurements) -> list[Finding]:
 def _wrong_suffix(images: ImageSet, measurements: Measurements) -> list[Finding]:
     wrong = []
     for name, format in zip(images.names, measurements.format.tolist(), strict=True):
-        suffix = os.path.splitext(name)[1].lower()
-        if format in _SUFFIXES and "#" not in suffix and suffix not in _SUFFIXES[format]:
+        suffix = suffix_of(name)
+        if format in _SUFFIXES and suffix in SUFFIXES and suffix not in _SUFFIXES[format]:
             wrong.append(f"{name} ({format})")
     if not wrong:
         return []
@@ -185,6 +187,15 @@ def _conflicting_finding(images: ImageSet, conflicting: Mask) -> list[Finding]:
     order = np.flatnonzero(conflicting)[np.argsort(digest[conflicting], kind="stable")]
     because = f"{int(conflicting.sum())} images are exact copies of images with another label, and are not used"
     return [finding("G104", because, do="correct their labels", examples=_names(images, order))]
+
+
+def _emptied(images: ImageSet, usable: ImageSet) -> list[Finding]:
+    left = set(np.unique(usable.labels).tolist())
+    emptied = [name for number, name in enumerate(images.classes) if number not in left]
+    if not emptied:
+        return []
+    because = f"none of the images of {few(emptied)} can be used: no class is made of them"
+    return [finding("G141", because, do="replace these images", count=len(emptied))]
 
 
 def _exact(images: ImageSet) -> list[Finding]:
@@ -257,11 +268,15 @@ def _proposed(proposals: tuple[Proposal, ...]) -> list[Finding]:
         finding(
             "G110",
             f"{proposal.words}. {_evidence_in_words(proposal)}",
-            do=f"--group-by '{proposal.group_by}'",
+            do=_group_by(proposal),
             count=proposal.n_groups,
         )
         for proposal in proposals
     ]
+
+
+def _group_by(proposal: Proposal) -> str:
+    return f"--group-by '{proposal.group_by}'"
 
 
 def _series(images: ImageSet, series: Ints | None) -> list[Finding]:
@@ -387,12 +402,14 @@ def _warned(images: ImageSet, measurements: Measurements) -> list[Finding]:
 def _counts(images: ImageSet) -> list[Finding]:
     labels = images.labels[images.labels >= 0]
     if not len(labels):
-        return []
+        because = f"{len(images)} images can be predicted, but nothing can be trained or tested on them"
+        do = "to train, put the images of each class into a folder of its own, or list images and labels in a table"
+        return [finding("G142", because, do=do, count=len(images))]
     count = np.bincount(labels, minlength=len(images.classes))
     present = np.flatnonzero(count)
     if len(present) == 1:
         because = f"all {len(labels)} images are of the class `{images.classes[present[0]]}`"
-        return [finding("G117", because, do="put each class in a folder of its own")]
+        return [finding("G117", because, do="add images of at least one other class")]
     findings = []
     lone = [images.classes[i] for i in present if count[i] == 1]
     if lone:

@@ -1,4 +1,4 @@
-"""Images in folders: one folder per class, ``train``/``val``/``test`` folders of these, or a flat pile."""
+"""Images in folders: one folder per class, folders of these for each part of a split, or a flat pile."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections import Counter
 from pathlib import Path
 
 from graftwork.core.findings import Finding, finding
-from graftwork.errors import DataError
-from graftwork.images.listing import Listing, few, kind_of
-from graftwork.images.sources import Files
-
-_SUFFIX_LIST = (
-    ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .tif .tiff .webp .avif .heic .heif "
-    ".ppm .pgm .pbm .pnm .jp2 .j2k .tga .ico .pcx"
+from graftwork.errors import DataError, UsageError
+from graftwork.images.filekinds import (
+    ARCHIVES,
+    SUFFIXES,
+    NotRead,
+    is_left_aside,
+    is_ours,
+    kind_by_content,
+    not_read,
+    suffix_of,
 )
-SUFFIXES = frozenset(_SUFFIX_LIST.split())
-"""File names that promise an image; one that is none is reported as unreadable."""
-ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar")
-
-Place = tuple[str, ...]
-"""A path below the root, as its steps."""
+from graftwork.images.layout import Located, Place, in_parts, perhaps_further_down, spelled_alike, unwrapped
+from graftwork.images.listing import Listing, few
+from graftwork.images.parts import UNLABELLED_PART
+from graftwork.images.sources import Files
 
 
 @dataclasses.dataclass
@@ -29,9 +30,12 @@ class Walk:
     """What is below a folder, in sorted order; every real folder is entered once."""
 
     images: list[Place] = dataclasses.field(default_factory=list)
-    others: list[Place] = dataclasses.field(default_factory=list)
-    """Files without the suffix of an image."""
-    hidden: int = 0
+    by_content: list[Place] = dataclasses.field(default_factory=list)
+    """Those of the images whose name says nothing of an image."""
+    others: dict[Place, str] = dataclasses.field(default_factory=dict)
+    """Files that are no images, with their kind: mostly the suffix."""
+    ours: list[str] = dataclasses.field(default_factory=list)
+    """Folders that graftwork wrote; not entered."""
     visited_again: list[str] = dataclasses.field(default_factory=list)
     """Links to folders that were entered already: loops end here."""
     dead_links: list[str] = dataclasses.field(default_factory=list)
@@ -39,12 +43,13 @@ class Walk:
     """Folders directly below the root."""
 
     def notes(self) -> list[Finding]:
-        """Return the findings of files and folders that are not used."""
+        """Return the findings of files and folders that are not used, or not as their names say."""
         notes = []
         if self.others:
-            kinds = Counter(os.path.splitext(place[-1])[1].lower() or "no suffix" for place in self.others)
-            because = "not image files: " + few([f"{count} {kind}" for kind, count in kinds.most_common()])
-            notes.append(finding("G125", because, examples=["/".join(place) for place in self.others]))
+            do = "; ".join(f"to use {kind.what}, {kind.do}" for kind in self._not_read())
+            because = f"not image files: {self.other_kinds()}"
+            names = ["/".join(place) for place in self.others]
+            notes.append(finding("G125", because, do=do, examples=names))
         if self.visited_again:
             because = "links to folders that were listed already (a loop, or a second path to the same folder)"
             notes.append(finding("G126", because, examples=self.visited_again))
@@ -52,14 +57,46 @@ class Walk:
             because = "links to files that do not exist"
             notes.append(finding("G127", because, examples=self.dead_links))
         with_images = {place[0] for place in self.images if len(place) > 1}
-        empty = [top for top in self.tops if top not in with_images]
+        with_ours = {place.split("/")[0] for place in self.ours}
+        empty = [top for top in self.tops if top not in with_images | with_ours]
         if empty and with_images:
             notes.append(finding("G128", f"{few(empty)}: these are not classes", examples=empty))
+        if self.ours:
+            because = f"{few(self.ours)}: runs or models that graftwork wrote are not data"
+            notes.append(finding("G139", because, examples=self.ours))
+        if self.by_content:
+            because = f"{len(self.by_content)} files without a suffix are images by their content, and are used"
+            notes.append(finding("G140", because, examples=["/".join(place) for place in self.by_content]))
         return notes
+
+    def other_kinds(self) -> str:
+        """Return the kinds of files that are no images, with their counts, in words."""
+        count = Counter(self.others.values())
+        what = {kind: f" ({known.what})" if (known := not_read(kind)) else "" for kind in count}
+        return few([f"{number} {kind}{what[kind]}" for kind, number in count.most_common()], shown=5)
+
+    def _not_read(self) -> list[NotRead]:
+        """Kinds of files that may hold images, each once, the most frequent first."""
+        kinds = [not_read(kind) for kind, _ in Counter(self.others.values()).most_common()]
+        return list(dict.fromkeys(kind for kind in kinds if kind is not None))
+
+    def no_images(self, root: Path) -> str:
+        """Return what is wrong with a folder without images, and what to do, in one line."""
+        packed = [place[-1] for place in self.others if place[-1].lower().endswith(ARCHIVES)]
+        unread = self._not_read()
+        if packed and not unread:
+            return f"{root} must hold images, but holds the archive {packed[0]}: unpack it first"
+        content = self.other_kinds() or ("only what graftwork wrote" if self.ours else "no file")
+        return (
+            f"{root} must hold images (.jpg, .png and so on; to train on, in one folder per class), but holds "
+            f"{content}: {unread[0].do if unread else 'correct the path'}"
+        )
 
 
 def walk(root: Path) -> Walk:
     """List what is below ``root``; links are followed, but no folder is entered twice.
+
+    What systems leave anywhere is left aside, and so is what graftwork wrote.
 
     Raises
     ------
@@ -73,35 +110,42 @@ def walk(root: Path) -> Walk:
     while folders or links:
         # real folders first: a folder is listed under its own path, not under that of a link to it
         place = folders.pop() if folders else links.pop(0)
+        where = root.joinpath(*place)
         try:
-            about = os.stat(root.joinpath(*place))
+            about = os.stat(where)
             if (about.st_dev, about.st_ino) in visited:
                 listed.visited_again.append("/".join(place))
                 continue
             visited.add((about.st_dev, about.st_ino))
-            with os.scandir(root.joinpath(*place)) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    _sort_entry(entry, (*place, entry.name), listed, folders, links)
+            with os.scandir(where) as entries:
+                content = sorted(entries, key=lambda entry: entry.name)
+            if place and is_ours(where, {entry.name for entry in content}):
+                listed.ours.append("/".join(place))
+                continue
+            for entry in content:
+                _sort_entry(entry, (*place, entry.name), listed, folders, links)
         except OSError as error:
-            where = root.joinpath(*place)
             raise DataError(f"{where} must be a folder that can be listed, but: {error.strerror or error}") from error
     listed.images.sort()
     return listed
 
 
 def _sort_entry(entry: os.DirEntry[str], place: Place, listed: Walk, folders: list[Place], links: list[Place]) -> None:
-    if entry.name.startswith(".") or entry.name in ("__MACOSX", "Thumbs.db", "desktop.ini"):
-        listed.hidden += 1
-    elif not _leads_somewhere(entry):
+    if is_left_aside(entry.name):
+        return
+    if not _leads_somewhere(entry):
         listed.dead_links.append("/".join(place))
     elif entry.is_dir():
         (links if entry.is_symlink() else folders).append(place)
         if len(place) == 1:
             listed.tops.append(entry.name)
-    elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+    elif (suffix := suffix_of(entry.name)) in SUFFIXES:
         listed.images.append(place)
+    elif (kind := kind_by_content(Path(entry.path))) == "image":
+        listed.images.append(place)
+        listed.by_content.append(place)
     else:
-        listed.others.append(place)
+        listed.others[place] = kind or suffix or "without a suffix"
 
 
 def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
@@ -110,49 +154,6 @@ def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir() or entry.is_file()
     except OSError:
         return False
-
-
-def read_folder(root: Path, listed: Walk) -> Listing:
-    """Images below a folder: pre-split, by class, or a flat pile without labels.
-
-    Parameters
-    ----------
-    listed
-        What ``walk`` returned for ``root``.
-
-    Raises
-    ------
-    DataError
-        When there is no image.
-    """
-    if not listed.images:
-        raise DataError(_no_images(root, listed))
-    notes = listed.notes()
-    inside, images = _unwrapped(listed.images)
-    if inside:
-        because = f"the only folder is `{'/'.join(inside)}`: the folders in it are the classes"
-        notes.append(finding("G129", because, count=1))
-    kinds = _kinds(images)
-    listing = Listing(root.joinpath(*inside), Files(()), [], [], [], notes=notes)
-    left: list[Place] = []
-    flat = all(len(place) == 1 for place in images)
-    paths = []
-    for place in images:
-        kind = kinds.get(place[0]) if kinds else None
-        steps = place[1:] if kind else place
-        if not flat and (len(steps) == 1 or (kinds and not kind)):
-            left.append(place)
-            continue
-        paths.append(listing.root.joinpath(*place))
-        listing.names.append(printable("/".join(place)))
-        listing.labels.append(None if flat else printable(steps[0]))
-        listing.kinds.append(kind)
-    listing.source = Files(paths)
-    if left:
-        because = f"{len(left)} images are outside the class folders, have no label and are left out"
-        names = [printable("/".join(place)) for place in left]
-        notes.append(finding("G123", because, do="move them into a class folder", examples=names))
-    return listing
 
 
 def images_below(root: Path) -> list[Path]:
@@ -165,7 +166,7 @@ def images_below(root: Path) -> list[Path]:
     """
     listed = walk(root)
     if not listed.images:
-        raise DataError(_no_images(root, listed))
+        raise DataError(listed.no_images(root))
     return [root.joinpath(*place) for place in listed.images]
 
 
@@ -174,30 +175,96 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _unwrapped(images: list[Place]) -> tuple[Place, list[Place]]:
-    """Step into a lone folder that itself holds folders of images, as unpacked archives have it."""
-    inside: Place = ()
-    while True:
-        tops = {place[0] for place in images}
-        if len(tops) != 1 or min(map(len, images)) < 2 or max(map(len, images)) < 3:
-            return inside, images
-        inside = (*inside, *tops)
-        images = [place[1:] for place in images]
+def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Listing:
+    """Images below a folder: pre-split, by class, or a flat pile without labels.
 
+    Parameters
+    ----------
+    listed
+        What ``walk`` returned for ``root``.
+    label_level
+        Which folder on an image's path below ``root`` is its class, counted from 1; folders that say which part of a
+        split an image is do not count. Without it, the first that has siblings.
 
-def _kinds(images: list[Place]) -> dict[str, str]:
-    """The part each top folder is, where at least two parts hold class folders; else nothing."""
-    holding = {place[0] for place in images if len(place) > 2}
-    kinds = {top: kind for top in {place[0] for place in images} if (kind := kind_of(top))}
-    return kinds if len({kinds[top] for top in holding & set(kinds)}) > 1 else {}
-
-
-def _no_images(root: Path, listed: Walk) -> str:
-    packed = [place[-1] for place in listed.others if place[-1].lower().endswith(ARCHIVES)]
-    if packed:
-        return f"{root} must hold images, but holds the archive {packed[0]}: unpack it first"
-    content = f"{len(listed.others)} other files" if listed.others else "no file"
-    return (
-        f"{root} must hold images (.jpg, .png and so on; to train on, in one folder per class), but holds {content}: "
-        "correct the path"
+    Raises
+    ------
+    DataError
+        When there is no image.
+    UsageError
+        When no image is so deep in folders as ``label_level``.
+    """
+    if not listed.images:
+        raise DataError(listed.no_images(root))
+    inside, places = unwrapped(listed.images)
+    images = in_parts(places)
+    level = len(inside) + 1 if label_level is None else label_level
+    _require_level(root, label_level, max(len(inside) + len(image.folders) for image in images))
+    labelled = [(image, _label(image, inside, level)) for image in images]
+    notes = listed.notes()
+    flat = not any(label is not None for _, label in labelled)
+    if not flat:
+        if inside and label_level is None:
+            because = f"the only folder is `{'/'.join(inside)}`: what is in it is taken as the data folder"
+            notes.append(finding("G129", because, count=1))
+        split = any(image.part is not None for image in images)
+        notes += _left_out([image for image, label in labelled if label is None], split=split)
+        labelled = [(image, label) for image, label in labelled if label is not None]
+        notes += spelled_alike(Counter(label for _, label in labelled if label is not None))
+        if label_level is None:
+            below = [(label, image.folders[1:2]) for image, label in labelled if label is not None]
+            notes += perhaps_further_down(below, level)
+    base = root.joinpath(*inside)
+    return Listing(
+        root=base,
+        source=Files([base.joinpath(*image.place) for image, _ in labelled]),
+        names=[_name(image) for image, _ in labelled],
+        labels=[label for _, label in labelled],
+        kinds=[None if flat else image.part for image, _ in labelled],
+        notes=notes,
     )
+
+
+def _require_level(root: Path, label_level: int | None, deepest: int) -> None:
+    if label_level is not None and not 1 <= label_level <= deepest:
+        raise UsageError(
+            f"--label-level must be from 1 to {deepest}, the number of folders between {root} and its deepest image "
+            f"without those of a split, got {label_level}"
+            if deepest
+            else f"--label-level needs images in folders, but those of {root} are in none; leave it out"
+        )
+
+
+def _name(image: Located) -> str:
+    return printable("/".join(image.place))
+
+
+def _label(image: Located, inside: Place, level: int) -> str | None:
+    folders = (*inside, *image.folders)
+    return None if image.part == UNLABELLED_PART or len(folders) < level else printable(folders[level - 1])
+
+
+_LEFT_OUT = {
+    "are of a part without class folders": "label them, or predict them later",
+    "are in a folder beside those of the parts": "name it after the part that they belong to, such as train-2",
+    "are outside the class folders": "move them into a class folder",
+}
+"""Why images have no label, and what to do about it."""
+
+
+def _left_out(images: list[Located], *, split: bool) -> list[Finding]:
+    """G123: images without a label among images with one, by the reason."""
+    in_part, beside, outside = _LEFT_OUT
+    names: dict[str, list[str]] = {reason: [] for reason in _LEFT_OUT}
+    for image in images:
+        reason = in_part if image.part is not None else beside if split and len(image.place) > 1 else outside
+        names[reason].append(_name(image))
+    return [
+        finding(
+            "G123",
+            f"{len(names[reason])} images {reason}, have no label and are left out",
+            do=do,
+            examples=names[reason],
+        )
+        for reason, do in _LEFT_OUT.items()
+        if names[reason]
+    ]

@@ -58,17 +58,18 @@ class Proposal:
 def propose_groups(images: ImageSet, measurements: Measurements, seed: int = 0) -> tuple[Proposal, ...]:
     """Likely groups, columns first, then those with the best evidence; none where names, folders and columns show none.
 
-    Groups that the user gave are not proposed again.
+    Groups that the user gave, or that another proposal keeps together, are not proposed again.
     """
     judge = _Judge(images, measurements, seed)
     candidates = [*_from_columns(images, judge), *_from_folders(images, judge), *_from_names(images, judge)]
-    given = None if images.groups is None else numbered(images.groups)
-    proposals: dict[bytes, Proposal] = {}
+    known = [] if images.groups is None else [numbered(images.groups)]
+    proposals = []
     for proposal in sorted(candidates, key=lambda p: (p.group_by not in images.columns, -p.z)):
         number = numbered(proposal.groups)
-        if given is None or not _refined_by(given, number):
-            proposals.setdefault(number.tobytes(), proposal)
-    return tuple(proposals.values())
+        if not any(_refined_by(groups, number) for groups in known):
+            proposals.append(proposal)
+            known.append(number)
+    return tuple(proposals)
 
 
 class _Judge:

@@ -83,6 +83,18 @@ class ImageSet:
             taken.__dict__["digests"] = self.digests[index]
         return taken
 
+    def without_empty_classes(self) -> ImageSet:
+        """The same images; classes that none of them has are no classes."""
+        present = np.unique(self.labels[self.labels >= 0])
+        number = np.full(len(self.classes) + 1, UNLABELLED)  # the last entry is that of -1
+        number[present] = np.arange(len(present))
+        renumbered = dataclasses.replace(
+            self, labels=number[self.labels], classes=tuple(self.classes[label] for label in present)
+        )
+        if "digests" in self.__dict__:  # known: not hashed twice
+            renumbered.__dict__["digests"] = self.digests
+        return renumbered
+
     @functools.cached_property
     def digests(self) -> NDArray[np.str_]:
         """(n,) sha256 of each image's bytes, as hexadecimal digits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -13,16 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.findings import Finding, finding
-from graftwork.errors import DataError
+from graftwork.errors import DataError, did_you_mean
 from graftwork.images.imageset import UNLABELLED, ImageSet, Source
-
-_KINDS = {
-    "train": ("train", "training", "develop"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "eval", "holdout"),
-}
-_KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words}
-_ORDER = tuple(_KINDS)
+from graftwork.images.parts import develop_or_test
 
 
 @dataclasses.dataclass
@@ -39,16 +31,6 @@ class Listing:
     rows: list[int] | None = None
     """Rows in the source; 0 to n - 1 where this is None."""
     notes: list[Finding] = dataclasses.field(default_factory=list)
-
-
-def kind_of(word: str) -> str | None:
-    """Return ``train``, ``val`` or ``test`` where a folder, file or cell is named like a part; else None."""
-    return _KIND_OF.get(word.strip().lower())
-
-
-def kind_of_file(stem: str) -> str | None:
-    """Return the part that a file such as ``train-00000-of-00002`` or ``val_1`` names; else None."""
-    return kind_of(re.split(r"[-_. ]", stem, maxsplit=1)[0])
 
 
 def few(names: Sequence[str], shown: int = 3) -> str:
@@ -73,7 +55,7 @@ def finish(listing: Listing) -> ImageSet:
     rows = np.arange(len(listing.names)) if listing.rows is None else np.asarray(listing.rows, np.int64)
     numbers = [number[label] for label in labels] if labels else [UNLABELLED] * len(keep)
     columns = {name: np.array([values[i] for i in keep], np.str_) for name, values in listing.columns.items()}
-    parts = _parts([listing.kinds[i] for i in keep])
+    parts = develop_or_test([listing.kinds[i] for i in keep])
     if parts is not None and labels:
         notes += _check_parts(np.array(labels, np.str_), parts)
     return ImageSet(
@@ -106,14 +88,6 @@ def _labelled(listing: Listing, notes: list[Finding]) -> list[int]:
     return list(range(len(listing.names)))
 
 
-def _parts(kinds: list[str | None]) -> NDArray[np.str_] | None:
-    """``develop`` or ``test`` per image: of two parts the second tests, of three the one called test."""
-    present = [kind for kind in _ORDER if kind in set(kinds)]
-    if len(present) < 2:
-        return None
-    return np.array(["test" if kind == present[-1] else "develop" for kind in kinds], np.str_)
-
-
 def _check_parts(labels: NDArray[np.str_], parts: NDArray[np.str_]) -> list[Finding]:
     develop, test = set(labels[parts == "develop"].tolist()), set(labels[parts == "test"].tolist())
     unknown = sorted(test - develop)
@@ -121,7 +95,8 @@ def _check_parts(labels: NDArray[np.str_], parts: NDArray[np.str_]) -> list[Find
         many = int(np.isin(labels[parts == "test"], unknown).sum())
         raise DataError(
             f"every class of the test part must have training images, but {few(unknown)} ({many} images) "
-            f"is not among the {len(develop)} classes of the training part: correct the name or remove the class"
+            f"is not among the {len(develop)} classes of the training part{did_you_mean(unknown[0], develop)}: "
+            "correct the name or remove the class"
         )
     missing = sorted(develop - test)
     if not missing:

@@ -11,8 +11,10 @@ import numpy as np
 
 from graftwork.errors import DataError, UsageError
 from graftwork.images import folders, tables
+from graftwork.images.filekinds import ARCHIVES, SUFFIXES
 from graftwork.images.imageset import ImageSet
-from graftwork.images.listing import Listing, few, finish, kind_of
+from graftwork.images.listing import Listing, few, finish
+from graftwork.images.parts import kind_of
 from graftwork.images.sources import Files
 
 __all__ = ["ImageSet", "from_paths", "read_images", "with_groups"]
@@ -26,9 +28,9 @@ def read_images(path: str | Path, group_by: str | None = None) -> ImageSet:
     Parameters
     ----------
     path
-        A folder (one folder per class; ``train``, ``val``, ``test`` folders of these; a flat pile; images next to a
-        ``labels.csv``; Parquet files; a dataset written by ``save_to_disk``), a CSV, JSON lines or Parquet table,
-        or one image.
+        A folder (one folder per class; folders of these, named like ``train`` and ``test``; a flat pile; images next
+        to a ``labels.csv``; Parquet files; a dataset written by ``save_to_disk``), a CSV, JSON lines or Parquet
+        table, or one image.
     group_by
         A column of the table, or a regular expression whose first capture in the image's name is its group.
 
@@ -103,9 +105,9 @@ def _listing(path: Path) -> Listing:
         return tables.read_text_tables([path], path.parent)
     if suffix in (".parquet", ".pq"):
         return tables.read_parquet([path], path.parent)
-    if suffix in folders.SUFFIXES:
+    if suffix in SUFFIXES:
         return Listing(path.parent, Files([path]), [folders.printable(path.name)], [None], [None])
-    if suffix in folders.ARCHIVES:
+    if suffix in ARCHIVES:
         tool = "zipfile" if suffix == ".zip" else "tarfile"
         raise DataError(f"{path} is an archive: unpack it first (`python -m {tool} -e {path.name} FOLDER`)")
     raise DataError(f"{path} must be a folder, a .csv, .jsonl or .parquet table or an image: give one of these")

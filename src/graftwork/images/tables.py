@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from graftwork.errors import DataError
 from graftwork.images.folders import printable
 from graftwork.images.imageset import Source
-from graftwork.images.listing import Listing, duplicate_rows, few, kind_of, kind_of_file
+from graftwork.images.listing import Listing, duplicate_rows, few
+from graftwork.images.parts import kind_of, kind_of_file
 from graftwork.images.sources import ArrowImages, Files, ParquetImages, arrow_table
 
 IMAGE_COLUMNS = (

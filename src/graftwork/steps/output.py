@@ -21,6 +21,12 @@ CLOCK = "clock.json"
 LOCK = ".lock"
 
 
+def run_name(data: str | Path) -> str:
+    """Return the name of a run on these images: that of the real folder, however it was typed, or of the table."""
+    path = Path(data)
+    return path.stem if path.is_file() else path.resolve().name or "images"  # the root of a disk has no name
+
+
 @contextlib.contextmanager
 def claimed(output: str | Path | None, name: str, settings: Mapping[str, Any]) -> Iterator[Path]:
     """Claim the folder of a run and write its settings; until the block ends no other run may write there.

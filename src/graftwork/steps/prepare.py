@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import DatasetFacts
-from graftwork.core.findings import Finding
+from graftwork.core.findings import Finding, finding
 from graftwork.core.options import JudgingOptions, SplitOptions
 from graftwork.core.splits import Split, make_split
 from graftwork.core.trials import Task
 from graftwork.errors import DataError, UsageError
 from graftwork.images.check import SERIES, check, straddling
+from graftwork.images.groups import Proposal
 from graftwork.images.imageset import ImageSet, hash_images
 from graftwork.images.join import with_test_part
+from graftwork.images.listing import few
 from graftwork.images.measure import measure_images
 from graftwork.images.measurements import Measurements, intensity_range
 from graftwork.images.read import read_images, with_groups
@@ -37,6 +39,8 @@ class CheckedImages:
     groups: Ints
     """(n,) images of one number stay on one side of every split: given groups, and exact copies or near-duplicates."""
     findings: tuple[Finding, ...]
+    proposals: tuple[Proposal, ...]
+    """Likely groups that were not given."""
     series: Ints | None
     """(n,) likely series, where no name gives groups. They do not divide the images; a second figure respects them."""
 
@@ -172,8 +176,14 @@ def check_images(
     measurements = measure_images(images, listener=listener)
     problems = check(images, measurements, input_px=input_px or INPUT_PX, join_series=by_series)
     usable = problems.usable
-    findings = (*images.notes, *problems.findings)
-    return CheckedImages(images.take(usable), measurements.take(usable), problems.groups, findings, problems.series)
+    return CheckedImages(
+        images=images.take(usable).without_empty_classes(),
+        measurements=measurements.take(usable),
+        groups=problems.groups,
+        findings=(*images.notes, *problems.findings),
+        proposals=problems.proposals,
+        series=problems.series,
+    )
 
 
 def prepare(
@@ -216,8 +226,8 @@ def prepare(
         earlier_side=_earlier_sides(images, Path(options.split_from)) if options.split_from is not None else None,
     )
     _require_develop(images, split, options.folds)
-    findings = (*checked.findings, *straddling(images, checked.measurements, split))
-    return SplitImages(images, checked.measurements, checked.groups, findings, checked.series, split, given is not None)
+    checked = dataclasses.replace(checked, findings=_with_those_of_split(checked, split, fraction))
+    return SplitImages(**vars(checked), split=split, test_was_given=given is not None)
 
 
 def file_facts(measurements: Measurements) -> Floats:
@@ -257,10 +267,12 @@ def _require_no_other_test(options: SplitOptions, data: str | Path) -> None:
 def _require_labels(images: ImageSet, data: str | Path) -> None:
     present = np.unique(images.labels[images.labels >= 0])
     if len(present) < 2:
-        named = f"only {images.classes[present[0]]}" if len(present) else "none"
-        raise DataError(
-            f"{data} must hold images of at least two classes, but holds {named}; put each class in a folder of its own"
-        )
+        if len(present):
+            because, do = f"only {images.classes[present[0]]}", "add images of another"
+        else:
+            because = f"{len(images)} images without labels"
+            do = "put the images of each class into a folder of its own, or list images and labels in a table"
+        raise DataError(f"{data} must hold images of at least two classes, but holds {because}; {do}")
 
 
 def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
@@ -269,12 +281,42 @@ def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
             f"at least {folds} images must be left to develop on, but {len(split.develop)} are "
             f"({len(split.left_out)} share a group with the test part); add images or lower --folds"
         )
-    present = np.unique(images.labels[split.develop])
-    if len(present) < 2:
+    count = np.bincount(images.labels[split.develop], minlength=len(images.classes))
+    absent = np.flatnonzero(count == 0)
+    if len(absent):
+        out, tested = (int(np.isin(images.labels[part], absent).sum()) for part in (split.left_out, split.test))
         raise DataError(
-            f"at least two classes must be left to develop on, but only {images.classes[present[0]]} is; "
-            "add images, or let fewer share a group"
+            f"every class must have images to develop on, but {few([images.classes[i] for i in absent])} has none: "
+            f"{tested} are in the test part, and {out} share a group with test images or are copies of them; add "
+            "images of other groups, or take the class out of both parts"
         )
+
+
+def _with_those_of_split(checked: CheckedImages, split: Split, fraction: float) -> tuple[Finding, ...]:
+    """Return the findings of images and split; likely groups that straddle it are said once."""
+    straddle = straddling(checked.images, checked.proposals, split)
+    advised = {one.do for one in straddle}
+    findings = [one for one in checked.findings if one.code != "G110" or one.do not in advised]
+    return (*findings, *straddle, *_tested(checked, split, fraction))
+
+
+def _tested(checked: CheckedImages, split: Split, fraction: float) -> list[Finding]:
+    """G143 and G124: what a test part that was drawn does not test; of one that was given its reader has said so."""
+    images = checked.images
+    if images.parts is not None or fraction == 0:
+        return []
+    if not len(split.test):
+        groups = len(np.unique(checked.groups))
+        whole = f"{len(images)} images" + (f" in {groups} groups" if groups < len(images) else "")
+        do = "a larger share, --test FOLDER with other images, or images of other groups"
+        return [finding("G143", f"a share of {fraction:g} of {whole} leaves none to test on", do=do)]
+    several = np.bincount(images.labels, minlength=len(images.classes)) > 1  # G116 has said it of the others
+    several[images.labels[split.test]] = False
+    untested = [images.classes[label] for label in np.flatnonzero(several)]
+    if not untested:
+        return []
+    because = f"{few(untested)}: trained on, but not measured by any test image (too few images, or too few groups)"
+    return [finding("G124", because, count=len(untested))]
 
 
 def _earlier_sides(images: ImageSet, run: Path) -> Ints:

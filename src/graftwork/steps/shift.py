@@ -20,7 +20,7 @@ from graftwork.core.plans import training_of
 from graftwork.core.record import Shift
 from graftwork.core.result_findings import target_finding, unlabelled_target_finding
 from graftwork.core.scoring import score
-from graftwork.core.splits import make_split
+from graftwork.core.splits import deal
 from graftwork.core.trials import Task
 from graftwork.errors import DataError, UsageError
 from graftwork.finetune.fold import FineTuneContext
@@ -86,13 +86,14 @@ def load_target(
             f"--shifted must name {FEWEST_IMAGES} images or more that are not in the data, but {folder} holds "
             f"{len(images)}; add images from where the model will be used"
         )
-    halves = make_split(y, groups, seed=options.seed, test_fraction=0.5, n_folds=2)
-    if not len(halves.develop) or not len(halves.test):
+    half = deal(y, groups, (0.5, 0.5), np.random.default_rng(options.seed))
+    to_choose, to_test = np.flatnonzero(half == 0), np.flatnonzero(half == 1)
+    if not len(to_choose) or not len(to_test):
         raise DataError(
             f"--shifted must name images of at least two groups, but those of {folder} all belong together (one "
             "series, or copies of each other); add images from another day or place"
         )
-    return TargetDomain(str(folder), images, y, groups, halves.develop, halves.test)
+    return TargetDomain(str(folder), images, y, groups, to_choose, to_test)
 
 
 def choose_for_target(

@@ -22,7 +22,7 @@ from graftwork.fit import fit
 from graftwork.listener import Listener, Stages
 from graftwork.steps.backbones import open_backbones
 from graftwork.steps.compete import compete, fine_tune_context, reserve_extraction
-from graftwork.steps.output import CLOCK, claimed
+from graftwork.steps.output import CLOCK, claimed, run_name
 from graftwork.steps.prepare import prepare
 from graftwork.steps.projection import project_codes
 from graftwork.steps.save import Outcome, save
@@ -177,7 +177,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     settings = settings_of(data, split, extraction, judging, tuning, shifted=as_text(shifted), final=final, slim=slim)
     stages, limit_seconds = Stages(listener), parse_seconds(time_limit)
     listener = stages.listener
-    with claimed(output, Path(data).stem, settings) as folder:
+    with claimed(output, run_name(data), settings) as folder:
         clock = Clock(limit_seconds, folder / CLOCK)
         with stages.stage("images"):
             images = prepare(data, split, input_px=input_px, listener=listener)
