@@ -9,6 +9,7 @@ import numpy as np
 
 from graftwork.core.arrays import Ints, Mask
 from graftwork.core.findings import PAIR, Finding, finding
+from graftwork.core.options import SERIES
 from graftwork.core.splits import Split, joined_groups, numbered
 from graftwork.errors import DataError, UsageError
 from graftwork.images.groups import Proposal, propose_groups
@@ -21,8 +22,6 @@ from graftwork.images.series import find_series
 HUGE_TIMES = 4
 """An image is huge when its shorter side is more than this multiple of the network's input."""
 LARGE_SHARE = 0.05
-SERIES = "series"
-"""Value of ``--group-by`` where no name gives groups, but images seem to come in series."""
 MAX_UNREADABLE = 1000
 """Maximum number of unreadable images that a finding names: people repair them one by one."""
 _IMBALANCE = 4

@@ -112,7 +112,7 @@ def _leads_somewhere(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def read_folder(root: Path, listed: Walk) -> Listing:
+def read_folder(root: Path, listed: Walk, label_level: int | None = None) -> Listing:
     """Images below a folder: pre-split, by class, or a flat pile without labels.
 
     Parameters

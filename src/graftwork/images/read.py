@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from graftwork.core.options import DATA_DEFAULTS, SERIES, DataOptions
 from graftwork.errors import DataError, UsageError
 from graftwork.images import folders, tables
 from graftwork.images.imageset import ImageSet
+from graftwork.images.join import with_test_part
 from graftwork.images.listing import Listing, few, finish, kind_of
 from graftwork.images.sources import Files
 
@@ -20,7 +22,7 @@ __all__ = ["ImageSet", "from_paths", "read_images", "with_groups"]
 _TEXT_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
-def read_images(path: str | Path, group_by: str | None = None) -> ImageSet:
+def read_images(path: str | Path, options: DataOptions = DATA_DEFAULTS, *, test: str | Path | None = None) -> ImageSet:
     """The images of a folder, a table or a saved dataset; none is opened.
 
     Parameters
@@ -29,18 +31,29 @@ def read_images(path: str | Path, group_by: str | None = None) -> ImageSet:
         A folder (one folder per class; ``train``, ``val``, ``test`` folders of these; a flat pile; images next to a
         ``labels.csv``; Parquet files; a dataset written by ``save_to_disk``), a CSV, JSON lines or Parquet table,
         or one image.
-    group_by
-        A column of the table, or a regular expression whose first capture in the image's name is its group.
+    options
+        Which columns and folders say what; the same for ``test``.
+    test
+        A folder or table whose images become the test part.
 
     Raises
     ------
     DataError
         When there is nothing to read, or what there is does not fit together.
     UsageError
-        When ``group_by`` is neither a column nor a pattern that finds groups.
+        When an option does not fit the data, such as a ``group_by`` that is neither a column nor a pattern that finds
+        groups.
     """
-    images = finish(_listing(Path(path)))
-    return images if group_by is None else with_groups(images, group_by)
+    images = finish(_listing(Path(path), options))
+    if test is not None:
+        images = with_test_part(images, finish(_listing(Path(test), options)))
+    # after the join: a group may have images in both parts
+    return images if options.group_by is None or by_series(images, options) else with_groups(images, options.group_by)
+
+
+def by_series(images: ImageSet, options: DataOptions) -> bool:
+    """Whether likely series are to be the groups; their pixels tell them, and nothing that is read here."""
+    return options.group_by == SERIES and SERIES not in images.columns
 
 
 def from_paths(paths: Sequence[str | Path]) -> ImageSet:
@@ -93,16 +106,16 @@ def first_capture(pattern: re.Pattern[str], name: str) -> str | None:
     return match[1] if match else None
 
 
-def _listing(path: Path) -> Listing:
+def _listing(path: Path, options: DataOptions) -> Listing:
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, options)
     if not path.exists():
         raise DataError(f"{path} must be a folder of images or a table, but does not exist: correct the path")
     suffix = path.suffix.lower()
     if suffix in _TEXT_TABLES:
-        return tables.read_text_tables([path], path.parent)
+        return tables.read_text_tables([path], path.parent, options)
     if suffix in (".parquet", ".pq"):
-        return tables.read_parquet([path], path.parent)
+        return tables.read_parquet([path], path.parent, options)
     if suffix in folders.SUFFIXES:
         return Listing(path.parent, Files([path]), [folders.printable(path.name)], [None], [None])
     if suffix in folders.ARCHIVES:
@@ -111,16 +124,16 @@ def _listing(path: Path) -> Listing:
     raise DataError(f"{path} must be a folder, a .csv, .jsonl or .parquet table or an image: give one of these")
 
 
-def _folder(path: Path) -> Listing:
+def _folder(path: Path, options: DataOptions) -> Listing:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-        return tables.read_saved_dataset(path)
+        return tables.read_saved_dataset(path, options)
     subfolders = sorted(folder for folder in path.iterdir() if folder.is_dir() and kind_of(folder.name))
     for places in ([path], subfolders):
-        listings = [table for place in places if (table := tables.table_in(place))]
+        listings = [table for place in places if (table := tables.table_in(place, options))]
         if listings:
-            return tables.read_text_tables(listings, path)
+            return tables.read_text_tables(listings, path, options)
     listed = folders.walk(path)
     parquet = [path.joinpath(*place) for place in listed.others if place[-1].lower().endswith(".parquet")]
     if parquet and not listed.images:
-        return tables.read_parquet(sorted(parquet), path)
-    return folders.read_folder(path, listed)
+        return tables.read_parquet(sorted(parquet), path, options)
+    return folders.read_folder(path, listed, label_level=options.label_level)

@@ -10,16 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from graftwork.errors import DataError
+from graftwork.core.options import DATA_DEFAULTS, IMAGE_COLUMNS, LABEL_COLUMNS, DataOptions
+from graftwork.errors import DataError, UsageError, did_you_mean
 from graftwork.images.folders import printable
 from graftwork.images.imageset import Source
 from graftwork.images.listing import Listing, duplicate_rows, few, kind_of, kind_of_file
 from graftwork.images.sources import ArrowImages, Files, ParquetImages, arrow_table
 
-IMAGE_COLUMNS = (
-    "image", "path", "file", "filename", "file_name", "image_path", "filepath", "file_path", "img", "image_file"
-)  # fmt: skip
-LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name")
 SPLIT_COLUMNS = ("split", "part", "subset")
 BESIDE_IMAGES = ("labels", "metadata")
 """Names of a table that is in a folder of images and describes them."""
@@ -36,22 +33,25 @@ class _Columns:
     split: str | None
 
 
-def table_in(folder: Path) -> Path | None:
+def table_in(folder: Path, options: DataOptions = DATA_DEFAULTS) -> Path | None:
     """The table that names the images of a folder with their labels, if there is one."""
     for stem in BESIDE_IMAGES:
         for suffix in (".csv", ".tsv", ".jsonl"):
             path = folder / f"{stem}{suffix}"
-            if path.is_file() and _is_label_table(path):
+            if path.is_file() and _is_label_table(path, options):
                 return path
     return None
 
 
-def _is_label_table(path: Path) -> bool:
+def _is_label_table(path: Path, options: DataOptions) -> bool:
     columns = _text_columns(path, first_row_only=True)
-    return _pick(IMAGE_COLUMNS, columns) is not None and _pick(LABEL_COLUMNS, columns) is not None
+    return all(
+        name in columns if name is not None else _pick(recognised, columns) is not None
+        for name, recognised in ((options.image_column, IMAGE_COLUMNS), (options.label_column, LABEL_COLUMNS))
+    )
 
 
-def read_text_tables(paths: Sequence[Path], root: Path) -> Listing:
+def read_text_tables(paths: Sequence[Path], root: Path, options: DataOptions = DATA_DEFAULTS) -> Listing:
     """Images named by CSV, TSV or JSON lines files; each names files relative to itself.
 
     Several tables are in folders that are parts (``train/metadata.csv``, ``test/metadata.csv``).
@@ -62,7 +62,7 @@ def read_text_tables(paths: Sequence[Path], root: Path) -> Listing:
         When a column is missing or files are.
     """
     tables = [_text_columns(path) for path in paths]
-    columns = _roles(paths[0], list(tables[0]))
+    columns = _roles(paths[0], list(tables[0]), options)
     joined: dict[str, list[str]] = {name: [] for name in tables[0]}
     kinds: list[str | None] = []
     for path, table in zip(paths, tables, strict=True):
@@ -78,7 +78,7 @@ def read_text_tables(paths: Sequence[Path], root: Path) -> Listing:
     return _of_paths(paths[0], root, joined, columns, kinds)
 
 
-def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
+def read_parquet(paths: Sequence[Path], root: Path, options: DataOptions = DATA_DEFAULTS) -> Listing:
     """Images in one or several Parquet files of one layout, as bytes or as paths.
 
     Raises
@@ -91,7 +91,7 @@ def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
 
     try:
         schema = pq.read_schema(paths[0])
-        columns = _roles(paths[0], schema.names, _features(schema))
+        columns = _roles(paths[0], schema.names, options, _features(schema))
         _require_small(paths[0], schema, columns)
         small = [field.name for field in schema if _is_small(field.type)]
         kind = schema.field(columns.image).type
@@ -109,7 +109,7 @@ def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
     return _of_bytes(paths, root, table, columns, counts, ParquetImages(paths, columns.image))
 
 
-def read_saved_dataset(root: Path) -> Listing:
+def read_saved_dataset(root: Path, options: DataOptions = DATA_DEFAULTS) -> Listing:
     """Read a folder written by ``save_to_disk``: one dataset, or one folder per split.
 
     Raises
@@ -134,7 +134,7 @@ def read_saved_dataset(root: Path) -> Listing:
     tables = [arrow_table(path) for path in paths]
     info = paths[0].parent / "dataset_info.json"
     features = _features(tables[0].schema) or _from_json(info, lambda held: dict(held.get("features") or {}))
-    columns = _roles(root, tables[0].column_names, features)
+    columns = _roles(root, tables[0].column_names, options, features)
     _require_small(root, tables[0].schema, columns)
     small = [field.name for field in tables[0].schema if _is_small(field.type)]
     table = _joined([t.select(small) for t in tables], _label_names(features))
@@ -269,18 +269,26 @@ def _pick(candidates: Iterable[str], columns: Iterable[str]) -> str | None:
     return next((lowered[name] for name in candidates if name in lowered), None)
 
 
-def _roles(table_path: Path, names: Sequence[str], features: Mapping[str, Any] | None = None) -> _Columns:
-    """Which column holds the images, the labels, the split: as declared, else by its name."""
+def _roles(
+    table_path: Path, names: Sequence[str], options: DataOptions, features: Mapping[str, Any] | None = None
+) -> _Columns:
+    """Which column holds the images, the labels, the split: as the user says, else as declared, else by its name."""
+    for option, name in (("--image-column", options.image_column), ("--label-column", options.label_column)):
+        if name is not None and name not in names:
+            raise UsageError(
+                f"{option} must name a column of {table_path}, but `{name}` is none{did_you_mean(name, names)}; "
+                f"it has {', '.join(names)}"
+            )
     declared = {name: kind.get("_type") for name, kind in (features or {}).items() if isinstance(kind, dict)}
     images = [name for name, kind in declared.items() if kind == "Image"]
     labels = [name for name, kind in declared.items() if kind == "ClassLabel"]
-    image = images[0] if len(images) == 1 else _pick(IMAGE_COLUMNS, names)
+    image = options.image_column or (images[0] if len(images) == 1 else _pick(IMAGE_COLUMNS, names))
     if image is None:
         raise DataError(
             f"{table_path} must have a column with the images, named {few(IMAGE_COLUMNS, 5)}, "
             f"but has: {', '.join(names)}; rename one"
         )
-    label = labels[0] if len(labels) == 1 else _pick(LABEL_COLUMNS, names)
+    label = options.label_column or (labels[0] if len(labels) == 1 else _pick(LABEL_COLUMNS, names))
     return _Columns(image, label, _pick(SPLIT_COLUMNS, names))
 
 

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import DatasetFacts
 from graftwork.core.findings import Finding
-from graftwork.core.options import JudgingOptions, SplitOptions
+from graftwork.core.options import DATA_DEFAULTS, DataOptions, JudgingOptions, SplitOptions
 from graftwork.core.splits import Split, make_split
 from graftwork.core.trials import Task
 from graftwork.errors import DataError, UsageError
-from graftwork.images.check import SERIES, check, straddling
+from graftwork.images.check import check, straddling
 from graftwork.images.imageset import ImageSet, hash_images
-from graftwork.images.join import with_test_part
 from graftwork.images.measure import measure_images
 from graftwork.images.measurements import Measurements, intensity_range
-from graftwork.images.read import read_images, with_groups
+from graftwork.images.read import by_series, read_images
 from graftwork.listener import SILENT, Listener
 from graftwork.runfolder import read_run
 
@@ -140,9 +139,9 @@ class SplitImages(CheckedImages):
 
 def check_images(
     data: str | Path,
+    options: DataOptions = DATA_DEFAULTS,
     *,
     test: str | Path | None = None,
-    group_by: str | None = None,
     input_px: int | None = None,
     listener: Listener = SILENT,
 ) -> CheckedImages:
@@ -150,10 +149,8 @@ def check_images(
 
     Parameters
     ----------
-    test
-        A folder or table whose images become the test part.
-    group_by
-        A column, a regular expression, or ``series`` for likely series.
+    options, test
+        As ``read_images``.
     input_px
         Side of the network's input, where the user gives it; images are tiny or huge relative to it.
 
@@ -162,28 +159,28 @@ def check_images(
     DataError, UsageError
         When nothing can be read, or the arguments do not fit the data.
     """
-    images = read_images(data)
-    if test is not None:
-        images = with_test_part(images, read_images(test))
-    by_series = group_by == SERIES and SERIES not in images.columns
-    if group_by is not None and not by_series:  # of both parts: a group may have images in both
-        images = with_groups(images, group_by)
+    images = read_images(data, options, test=test)
     hash_images(images)
     measurements = measure_images(images, listener=listener)
-    problems = check(images, measurements, input_px=input_px or INPUT_PX, join_series=by_series)
+    problems = check(images, measurements, input_px=input_px or INPUT_PX, join_series=by_series(images, options))
     usable = problems.usable
     findings = (*images.notes, *problems.findings)
     return CheckedImages(images.take(usable), measurements.take(usable), problems.groups, findings, problems.series)
 
 
 def prepare(
-    data: str | Path, options: SplitOptions, *, input_px: int | None = None, listener: Listener = SILENT
+    data: str | Path,
+    options: SplitOptions,
+    data_options: DataOptions = DATA_DEFAULTS,
+    *,
+    input_px: int | None = None,
+    listener: Listener = SILENT,
 ) -> SplitImages:
     """List, measure, check and split images; the same arguments give the same division.
 
     Parameters
     ----------
-    input_px
+    data_options, input_px
         As ``check_images``.
 
     Raises
@@ -196,7 +193,7 @@ def prepare(
     if options.seed < 0:
         raise UsageError(f"--seed must be a whole number from 0 on, got {options.seed}; choose another")
     fraction, folder = _test(options.test)
-    checked = check_images(data, test=folder, group_by=options.group_by, input_px=input_px, listener=listener)
+    checked = check_images(data, data_options, test=folder, input_px=input_px, listener=listener)
     images = checked.images
     _require_labels(images, data)
     given = images.parts == "test" if images.parts is not None else None

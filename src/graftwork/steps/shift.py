@@ -15,7 +15,7 @@ import numpy as np
 from graftwork.core.arrays import Ints
 from graftwork.core.choose import choose
 from graftwork.core.fitted import probabilities
-from graftwork.core.options import SplitOptions
+from graftwork.core.options import DataOptions, SplitOptions
 from graftwork.core.plans import training_of
 from graftwork.core.record import Shift
 from graftwork.core.result_findings import target_finding, unlabelled_target_finding
@@ -57,11 +57,17 @@ class TargetDomain:
 
 
 def load_target(
-    folder: str | Path | None, split_images: SplitImages, options: SplitOptions, *, listener: Listener = SILENT
+    folder: str | Path | None,
+    split_images: SplitImages,
+    options: SplitOptions,
+    data_options: DataOptions,
+    *,
+    listener: Listener = SILENT,
 ) -> TargetDomain | None:
     """List, check and halve the images of the target domain, if one was given; images that the data hold are dropped.
 
-    ``--group-by`` holds for these images, too; where it finds no groups, each image is a group of its own.
+    The data's options hold for these images, too; where ``--group-by`` finds no groups, each image is a group of its
+    own.
 
     Raises
     ------
@@ -71,10 +77,10 @@ def load_target(
     if folder is None:
         return None
     try:
-        checked = check_images(folder, group_by=options.group_by, listener=listener)
+        checked = check_images(folder, data_options, listener=listener)
     except UsageError:
+        checked = check_images(folder, dataclasses.replace(data_options, group_by=None), listener=listener)
         listener.say(f"--group-by finds no groups among the images of {folder}: each is a group of its own")
-        checked = check_images(folder, listener=listener)
     fresh = np.flatnonzero(~np.isin(checked.images.digests, split_images.images.digests))
     images, groups = checked.images.take(fresh), checked.groups[fresh]
     none = np.zeros(0, np.int64)
