@@ -57,6 +57,8 @@ class ImageSet:
     """(n,) ``develop`` or ``test``, where the data came split."""
     columns: Mapping[str, NDArray[np.str_]] = dataclasses.field(default_factory=dict, repr=False)
     """Further columns of the table the images came from; a group may be one of them."""
+    table: Path | None = None
+    """The table that names the images, or the first of several; None where folders do."""
     notes: tuple[Finding, ...] = ()
     """Findings of reading."""
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from graftwork.core.findings import finding
 from graftwork.core.options import DATA_DEFAULTS, SERIES, DataOptions
-from graftwork.errors import DataError, UsageError
+from graftwork.errors import DataError, UsageError, did_you_mean
 from graftwork.images import folders, tables
+from graftwork.images.cells import TEXT_TABLES, read_text_table
+from graftwork.images.columns import column_named, present, whole_numbers
 from graftwork.images.imageset import ImageSet
 from graftwork.images.join import with_test_part
 from graftwork.images.listing import Listing, few, finish, kind_of
@@ -19,7 +23,8 @@ from graftwork.images.sources import Files
 
 __all__ = ["ImageSet", "from_paths", "read_images", "with_groups"]
 
-_TEXT_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+GROUP_COLUMN = "group"
+"""The column of this name gives the groups where ``group_by`` names nothing else."""
 
 
 def read_images(path: str | Path, options: DataOptions = DATA_DEFAULTS, *, test: str | Path | None = None) -> ImageSet:
@@ -48,12 +53,14 @@ def read_images(path: str | Path, options: DataOptions = DATA_DEFAULTS, *, test:
     if test is not None:
         images = with_test_part(images, finish(_listing(Path(test), options)))
     # after the join: a group may have images in both parts
-    return images if options.group_by is None or by_series(images, options) else with_groups(images, options.group_by)
+    group_by = None if by_series(images, options) else options.group_by
+    group_by = group_by or column_named(GROUP_COLUMN, images.columns)
+    return images if group_by is None else with_groups(images, group_by)
 
 
 def by_series(images: ImageSet, options: DataOptions) -> bool:
     """Whether likely series are to be the groups; their pixels tell them, and nothing that is read here."""
-    return options.group_by == SERIES and SERIES not in images.columns
+    return options.group_by == SERIES and column_named(SERIES, images.columns) is None
 
 
 def from_paths(paths: Sequence[str | Path]) -> ImageSet:
@@ -74,30 +81,52 @@ def from_paths(paths: Sequence[str | Path]) -> ImageSet:
 def with_groups(images: ImageSet, group_by: str) -> ImageSet:
     """The same images with groups from a column of their table, or from the first capture of their names.
 
-    An image whose name the pattern does not match is a group of its own.
+    An image whose cell is empty, or whose name the pattern does not match, is a group of its own; these are counted.
 
     Raises
     ------
     UsageError
-        When ``group_by`` is neither a column nor a pattern with a capture, or matches no name.
+        When ``group_by`` is neither a column nor a pattern with a capture, or finds no group.
     """
-    if group_by in images.columns:
-        return dataclasses.replace(images, groups=images.columns[group_by])
+    column = column_named(group_by, images.columns)
+    groups = _captures(images, group_by) if column is None else column_groups(images.columns[column])
+    lone = [name for name, group in zip(images.names, groups, strict=True) if group is None]
+    notes = images.notes
+    if lone:
+        where = f"the column `{column}` is empty" if column else f"`{group_by}` does not match their names"
+        because = f"{len(lone)} of {len(images)} images have no group ({where}); each is a group of its own"
+        notes = (*notes, finding("G133", because, examples=lone))
+    return dataclasses.replace(images, groups=with_lone_images(groups, images.names), notes=notes)
+
+
+def column_groups(cells: Iterable[str]) -> list[str | None]:
+    """The group that each cell of a column names; None where it is empty or says that nothing is known."""
+    return [cell if present(cell) else None for cell in whole_numbers([str(cell) for cell in cells])]
+
+
+def with_lone_images(groups: Sequence[str | None], names: Sequence[str]) -> NDArray[np.str_]:
+    """(n,) groups, where an image without one is a group of its own, called as the image."""
+    return np.array([name if group is None else group for group, name in zip(groups, names, strict=True)], np.str_)
+
+
+def _captures(images: ImageSet, group_by: str) -> list[str | None]:
     try:
         pattern = re.compile(group_by)
     except re.error as error:
         raise UsageError(f"--group-by must be a column or a regular expression, but `{group_by}`: {error}") from error
     if not pattern.groups:
-        columns = f" or one of the columns {', '.join(images.columns)}" if images.columns else ""
-        raise UsageError(f"--group-by needs a pattern with one capture, such as '^(\\d+)_'{columns}; got `{group_by}`")
+        near = did_you_mean(group_by, images.columns)
+        columns = f", or one of the columns {', '.join(images.columns)}" if images.columns else ""
+        raise UsageError(
+            f"--group-by needs a pattern with one capture, such as '^(\\d+)_'{columns}; got `{group_by}`{near}"
+        )
     groups = [first_capture(pattern, name) for name in images.names]
     if not any(group is not None for group in groups):
         raise UsageError(
             f"--group-by must match the images' names, but `{group_by}` matches none of {len(images)}, "
             f"such as {few(images.names, 2)}"
         )
-    alone = [name if group is None else group for group, name in zip(groups, images.names, strict=True)]
-    return dataclasses.replace(images, groups=np.array(alone, np.str_))
+    return groups
 
 
 def first_capture(pattern: re.Pattern[str], name: str) -> str | None:
@@ -112,8 +141,12 @@ def _listing(path: Path, options: DataOptions) -> Listing:
     if not path.exists():
         raise DataError(f"{path} must be a folder of images or a table, but does not exist: correct the path")
     suffix = path.suffix.lower()
-    if suffix in _TEXT_TABLES:
-        return tables.read_text_tables([path], path.parent, options)
+    if options.label_level is not None:
+        raise UsageError(
+            f"--label-level counts folders, but {path} is a file: leave it out, or give a folder of images"
+        )
+    if suffix in TEXT_TABLES:
+        return tables.read_text_tables([read_text_table(path)], path.parent, options)
     if suffix in (".parquet", ".pq"):
         return tables.read_parquet([path], path.parent, options)
     if suffix in folders.SUFFIXES:
@@ -128,12 +161,18 @@ def _folder(path: Path, options: DataOptions) -> Listing:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return tables.read_saved_dataset(path, options)
     subfolders = sorted(folder for folder in path.iterdir() if folder.is_dir() and kind_of(folder.name))
-    for places in ([path], subfolders):
-        listings = [table for place in places if (table := tables.table_in(place, options))]
-        if listings:
-            return tables.read_text_tables(listings, path, options)
+    beside = [table for place in (path, *subfolders) if (table := tables.table_beside_images(place, options))]
+    beside = [table for table in beside if table.path.parent == path] or beside
+    if any(tables.has_labels(table, options) for table in beside) and options.label_level is None:
+        return tables.read_text_tables(beside, path, options, beside_images=True)
     listed = folders.walk(path)
     parquet = [path.joinpath(*place) for place in listed.others if place[-1].lower().endswith(".parquet")]
     if parquet and not listed.images:
         return tables.read_parquet(sorted(parquet), path, options)
-    return folders.read_folder(path, listed, label_level=options.label_level)
+    if options.image_column or options.label_column:
+        option = "--label-column" if options.label_column else "--image-column"
+        raise UsageError(f"{option} names a column of a table, but {path} is a folder without one: give the table")
+    listing = folders.read_folder(path, listed, label_level=options.label_level)
+    if beside and not any(listing.labels):  # the folders say nothing: the table is what was meant
+        return tables.read_text_tables(beside, path, options, beside_images=True)
+    return listing

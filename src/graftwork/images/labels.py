@@ -1,0 +1,71 @@
+"""Labels of a table that may not be the classes that are meant; judged by their names and counts alone."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from statistics import median
+
+from graftwork.core.findings import Finding, finding
+from graftwork.images.listing import few
+
+_MANY_NUMBERS = 20
+"""Classes of this number and more that are decimal fractions are measurements: grades in halves are fewer."""
+_MAY_BE_MISSING = ("None", "NA")
+"""What Python and R write where nothing is known, and what a class may be called."""
+_SEPARATORS = re.compile(r"[|;,/+ ]+")
+
+
+def label_findings(labels: Sequence[str]) -> list[Finding]:
+    """G134 to G136 of the labels of all images."""
+    counts = Counter(labels)
+    return [*_spellings(counts), *_no_classes(counts), *_combinations(counts)]
+
+
+def _counted(counts: Counter[str], names: Sequence[str]) -> str:
+    return few([f"`{name}` ({counts[name]})" for name in names], 6)
+
+
+def _spellings(counts: Counter[str]) -> list[Finding]:
+    """One class written in several ways: in case, in spaces, - and _."""
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts):
+        spellings[re.sub(r"[-_\s]+", " ", name).strip().casefold()].append(name)
+    several = [name for names in spellings.values() if len(names) > 1 for name in names]
+    if not several:
+        return []
+    because = f"{_counted(counts, several)} differ in case, spaces, - or _ alone, and are classes of their own"
+    return [finding("G134", because, do="write each class in one way", examples=several)]
+
+
+def _no_classes(counts: Counter[str]) -> list[Finding]:
+    findings = []
+    missing = [name for name in _MAY_BE_MISSING if name in counts]
+    if missing and len(counts) > len(missing):
+        because = f"{_counted(counts, missing)}: taken as a class, but may mean that there is no label"
+        findings.append(finding("G135", because, do="leave these cells empty if they have no label", examples=missing))
+    fractions = [name for name in sorted(counts) if re.fullmatch(r"[-+]?\d*\.\d+", name)]
+    if len(fractions) >= _MANY_NUMBERS:
+        because = (
+            f"{len(fractions)} of {len(counts)} classes are numbers such as {few(fractions)}, with a median of "
+            f"{median(counts[name] for name in fractions):g} images: measurements, not classes"
+        )
+        findings.append(finding("G135", because, do="divide them into ranges and name these", examples=fractions))
+    return findings
+
+
+def _combinations(counts: Counter[str]) -> list[Finding]:
+    """Labels whose pieces are labels, too, such as ``cat|dog`` next to ``cat`` and ``dog``."""
+
+    def pieces(name: str) -> list[str]:
+        return [piece for piece in _SEPARATORS.split(name) if piece]
+
+    joined = [name for name in sorted(counts) if len(parts := pieces(name)) > 1 and all(p in counts for p in parts)]
+    if not joined:
+        return []
+    because = (
+        f"{_counted(counts, joined)} name several classes and are classes of their own; several labels of one image "
+        "(multi-label) are not supported"
+    )
+    return [finding("G136", because, do="keep one label of each image", examples=joined)]
