@@ -59,13 +59,14 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of a table.")
 quiet_option = click.option("--quiet", is_flag=True, help="Print the result alone, and the progress of fine-tunings.")
 
+image_column_option = of(
+    DataOptions,
+    "image_column",
+    f"Column of a table with the images, where it has none of the names {', '.join(IMAGE_COLUMNS)}.",
+    metavar="COLUMN",
+)
 label_options = together(
-    of(
-        DataOptions,
-        "image_column",
-        f"Column of a table with the images, where it has none of the names {', '.join(IMAGE_COLUMNS)}.",
-        metavar="COLUMN",
-    ),
+    image_column_option,
     of(
         DataOptions,
         "label_column",

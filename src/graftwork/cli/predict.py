@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,12 +23,13 @@ from graftwork.cli.lines import message
     show_default=True,
     help="Share of images like the training images that may be flagged as novel.",
 )
+@options.image_column_option
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
-def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, form: str) -> None:
-    """Predict the classes of IMAGES: files, folders, or - for paths on standard input, one per line.
+def command(*, run: Path, images: tuple[str, ...], top: int, form: str, **arguments: Any) -> None:
+    """Predict the classes of IMAGES: files, folders, tables of files, or - for paths on standard input, one per line.
 
-    An image that cannot be read, or a folder without images, is named on standard error; the others are predicted, and
-    the exit code is 1.
+    An image that cannot be read, or a folder or table without images, is named on standard error; the others are
+    predicted, and the exit code is 1.
     """
     from graftwork.cli.show import write_predictions
     from graftwork.verbs.predict import predict
@@ -40,5 +42,5 @@ def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, f
 
     typed = (line.rstrip("\r\n") for line in sys.stdin)
     paths = filter(None, typed) if images == ("-",) else iter(images)  # an empty line is no path
-    write_predictions(predict(run, paths, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)
+    write_predictions(predict(run, paths, top=top, on_error=on_error, **arguments), form, top)
     sys.exit(1 if failed else 0)

@@ -341,7 +341,7 @@ def _counts(images: ImageSet) -> list[Finding]:
     present = np.flatnonzero(count)
     if len(present) == 1:
         because = f"all {len(labels)} images are of the class `{images.classes[present[0]]}`"
-        return [finding("G117", because, do="put each class in a folder of its own")]
+        return [finding("G117", because, do=images.to_separate_classes)]
     findings = []
     lone = [images.classes[i] for i in present if count[i] == 1]
     if lone:

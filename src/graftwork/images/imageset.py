@@ -62,6 +62,11 @@ class ImageSet:
     notes: tuple[Finding, ...] = ()
     """Findings of reading."""
 
+    @property
+    def to_separate_classes(self) -> str:
+        """What to do where images are not of several classes: advice for a message."""
+        return f"correct the labels in {self.table.name}" if self.table else "put each class in a folder of its own"
+
     def __len__(self) -> int:
         return len(self.names)
 

@@ -42,7 +42,8 @@ def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
         )
     if not test.classes:
         raise DataError(
-            f"the test part {test.root} must be labelled, one folder per class or a table, but has no labels"
+            f"the images of the test part {test.table or test.root} must have labels, but have none; label them, or "
+            "take a share of the other images (`--test 0.2`)"
         )
     unknown = sorted(set(test.classes) - set(images.classes))
     if unknown:

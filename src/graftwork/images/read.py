@@ -136,15 +136,27 @@ def first_capture(pattern: re.Pattern[str], name: str) -> str | None:
 
 
 def _listing(path: Path, options: DataOptions) -> Listing:
+    listing = _listing_of(path, options)
+    if listing.table is not None and options.label_level is not None:
+        raise UsageError(
+            f"--label-level counts folders, but the labels of these images are in {listing.table}; leave it out"
+        )
+    named = [
+        f"--{role}-column"
+        for role in ("image", "label")
+        if listing.table is None and getattr(options, f"{role}_column")
+    ]
+    if named:
+        raise UsageError(f"{named[0]} names a column of a table, but {path} has none; leave it out, or give the table")
+    return listing
+
+
+def _listing_of(path: Path, options: DataOptions) -> Listing:
     if path.is_dir():
         return _folder(path, options)
     if not path.exists():
         raise DataError(f"{path} must be a folder of images or a table, but does not exist: correct the path")
     suffix = path.suffix.lower()
-    if options.label_level is not None:
-        raise UsageError(
-            f"--label-level counts folders, but {path} is a file: leave it out, or give a folder of images"
-        )
     if suffix in TEXT_TABLES:
         return tables.read_text_tables([read_text_table(path)], path.parent, options)
     if suffix in (".parquet", ".pq"):
@@ -169,9 +181,6 @@ def _folder(path: Path, options: DataOptions) -> Listing:
     parquet = [path.joinpath(*place) for place in listed.others if place[-1].lower().endswith(".parquet")]
     if parquet and not listed.images:
         return tables.read_parquet(sorted(parquet), path, options)
-    if options.image_column or options.label_column:
-        option = "--label-column" if options.label_column else "--image-column"
-        raise UsageError(f"{option} names a column of a table, but {path} is a folder without one: give the table")
     listing = folders.read_folder(path, listed, label_level=options.label_level)
     if beside and not any(listing.labels):  # the folders say nothing: the table is what was meant
         return tables.read_text_tables(beside, path, options, beside_images=True)

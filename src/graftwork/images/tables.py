@@ -102,6 +102,22 @@ def read_text_tables(
     return listing
 
 
+def images_named(path: Path, image_column: str | None = None) -> list[Path]:
+    """The files that a CSV, TSV or JSON lines table names, row by row; its other columns are not looked at.
+
+    Raises
+    ------
+    DataError
+        When the column of images is missing or files are.
+    UsageError
+        When ``image_column`` is no column.
+    """
+    table = read_text_table(path)
+    columns = roles(path, list(table.columns), DataOptions(image_column=image_column))
+    places = [f"line {line}" for line in table.lines]
+    return _files(path.parent, Table(path, table.columns, places), columns.image)
+
+
 def _below(root: Path, table_path: Path, name: str) -> str:
     """The path of an image from the root, which a table names from its own folder."""
     below = table_path.parent.relative_to(root).as_posix()
@@ -192,11 +208,18 @@ def read_saved_dataset(root: Path, options: DataOptions = DATA_DEFAULTS) -> List
 
 def _of_paths(root: Path, table: Table, columns: Roles, kinds_of_rows: list[str | None] | None = None) -> Listing:
     """Images that a table names as files."""
-    cells = table.columns[columns.image]
+    paths = _files(root, table, columns.image)
+    names = [printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)) for path in paths]
+    return duplicate_rows(_listing(root, Files(paths), names, table, columns, kinds_of_rows))
+
+
+def _files(root: Path, table: Table, column: str) -> list[Path]:
+    """The file of each row; raises DataError where a row names none."""
+    cells = table.columns[column]
     nameless = [i for i, cell in enumerate(cells) if not cell.strip()]
     if nameless:
         raise DataError(
-            f"every row of {table.path} must name an image in the column `{columns.image}`, but {len(nameless)} of "
+            f"every row of {table.path} must name an image in the column `{column}`, but {len(nameless)} of "
             f"{len(cells)} do not, the first in {table.places[nameless[0]]}: fill them, or remove the rows"
         )
     paths = [_located(root, cell) for cell in cells]
@@ -204,11 +227,10 @@ def _of_paths(root: Path, table: Table, columns: Roles, kinds_of_rows: list[str 
     if missing:
         raise DataError(
             f"every image that {table.path} names must exist relative to {root}, but {len(missing)} of {len(paths)} "
-            f"do not: {few([printable(cells[i].strip()) for i in missing])}; the first is in {table.places[missing[0]]}: "
-            f"{_way_out(root, cells[missing[0]].strip(), columns.image)}"
+            f"do not: {few([printable(cells[i].strip()) for i in missing])}; the first is in {table.places[missing[0]]}"
+            f": {_way_out(root, cells[missing[0]].strip(), column)}"
         )
-    names = [printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)) for path in paths]
-    return duplicate_rows(_listing(root, Files(paths), names, table, columns, kinds_of_rows))
+    return paths
 
 
 def _of_bytes(

@@ -55,14 +55,14 @@ class CheckedImages:
         images = self.images
         if not images.classes or (images.labels < 0).any():
             raise DataError(
-                f"{images.root} must hold labelled images, one folder per class or a table, but some have no label; "
-                "label them, or use predict"
+                f"the images of {images.table or images.root} must have labels, but some have none; label them, or use "
+                "predict"
             )
         unknown = sorted(set(images.classes) - set(classes))
         if unknown:
             raise DataError(
                 f"every class must be one of the model's {len(classes)} ({', '.join(classes[:5])}), but the images "
-                f"also have {', '.join(unknown[:5])}; rename these folders, or take them out"
+                f"also have {', '.join(unknown[:5])}; rename these classes, or take them out"
             )
         return np.array([classes.index(name) for name in images.classes])[images.labels]
 
@@ -254,10 +254,10 @@ def _require_no_other_test(options: SplitOptions, data: str | Path) -> None:
 def _require_labels(images: ImageSet, data: str | Path) -> None:
     present = np.unique(images.labels[images.labels >= 0])
     if len(present) < 2:
-        named = f"only {images.classes[present[0]]}" if len(present) else "none"
-        raise DataError(
-            f"{data} must hold images of at least two classes, but holds {named}; put each class in a folder of its own"
-        )
+        named = f"holds only {images.classes[present[0]]}" if len(present) else "holds none"
+        without = [note for note in images.notes if note.code == "G132"]
+        because, do = (without[0].because, without[0].do) if without else (named, images.to_separate_classes)
+        raise DataError(f"{data} must hold images of at least two classes, but {because}; {do}")
 
 
 def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
