@@ -231,7 +231,9 @@ def test_a_column_of_labels_without_one_has_none(tmp_path: Path) -> None:
 
 def test_labels_that_are_neither_text_nor_numbers_are_one_line(tmp_path: Path) -> None:
     path = parquet(tmp_path / "t.parquet", {"image": [paint(1)], "label": [[0, 1]]})
-    with pytest.raises(DataError, match=r"column `label` of .*t\.parquet must hold one label per image, but every row holds list"):
+    with pytest.raises(
+        DataError, match=r"column `label` of .*t\.parquet must hold one label per image, but every row holds list"
+    ):
         read_images(path)
 
 

@@ -63,6 +63,8 @@ class Roles:
     image: str
     label: str | None
     split: str | None
+    further_labels: tuple[str, ...]
+    """Other columns that are named like labels; none where the user says which one is meant."""
 
 
 def column_named(name: str, columns: Iterable[str]) -> str | None:
@@ -99,7 +101,8 @@ def roles(path: Path, names: Sequence[str], options: DataOptions, features: Mapp
             f"{path} must have a column with the images, named {few(IMAGE_COLUMNS, 5)}, but has: {', '.join(names)}; "
             "name it with --image-column"
         )
-    return Roles(image, None if label == image else label, column_named(SPLIT_COLUMN, names))
+    further = () if options.label_column else tuple(n for n in names if n not in (image, label) and _names_labels(n))
+    return Roles(image, None if label == image else label, column_named(SPLIT_COLUMN, names), further)
 
 
 def has_no_header(names: Iterable[str]) -> bool:
@@ -223,12 +226,10 @@ def without_labels(table: Table, image: str) -> Finding:
     return finding("G132", because, do=f"--label-column '{likely}', if that is the label", count=len(table))
 
 
-def second_label(table: Table, label: str) -> list[Finding]:
-    """G136 where another column is named like labels and says something else than the first."""
-    keys = {_key(name) for name in LABEL_COLUMNS}
-    others = [name for name in table.columns if name != label and re.sub(r"\d+$", "", _key(name)) in keys]
+def second_label(table: Table, label: str, further: Sequence[str]) -> list[Finding]:
+    """G136 where another column that is named like labels says something else than the first."""
     first = table.columns[label]
-    second = [name for name in others if not _renames(first, table.columns[name])]
+    second = [name for name in further if name in table.columns and not _renames(first, table.columns[name])]
     if not second:
         return []
     because = (
@@ -241,6 +242,11 @@ def second_label(table: Table, label: str) -> list[Finding]:
 def _key(name: str) -> str:
     """What the names of columns are compared by: letters and digits, in any case."""
     return re.sub(r"[\W_]+", "", name).casefold() or name
+
+
+def _names_labels(name: str) -> bool:
+    """Whether a column is named like labels, numbered or not."""
+    return re.sub(r"\d+$", "", _key(name)) in {_key(word) for word in LABEL_COLUMNS}
 
 
 def _role(

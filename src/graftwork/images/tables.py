@@ -273,6 +273,7 @@ def _listing(
     else:
         labels = [label and printable(label) for label in labels_of(table, columns.label)]
         notes += label_findings([label for label in labels if label is not None])
+        notes += second_label(table, columns.label, columns.further_labels)
     used = {columns.image, columns.label, split}
     others = {name: values for name, values in table.columns.items() if name not in used}
     return Listing(root, source, names, labels, kinds, others, table=table.path, notes=notes)
