@@ -266,7 +266,7 @@ REFUSED = {
     "names without suffix": ([line.replace(".png", "") for line in PLAIN], r"in line 2: the names lack .* add \.png"),
     "one name without suffix": ([*PLAIN[:5], "im/004,c"], r"1 of 5 do not: im/004; the first is in line 6: the names"),
     "leading zeros lost": (
-        [line.replace("/00", "/").replace("/0", "/") for line in PLAIN],
+        ["image,label", *(f"im/{i}.png,c" for i in range(N))],
         r"zeros are lost: .*000\.png",
     ),
     "upper case": (

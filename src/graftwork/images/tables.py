@@ -20,6 +20,7 @@ from graftwork.images.columns import (
     labels_of,
     likely_split,
     roles,
+    second_label,
     several_labels,
     split_of,
     without_labels,
