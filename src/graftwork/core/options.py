@@ -17,10 +17,11 @@ AUTO = "auto"
 SERIES = "series"
 """Value of ``group_by`` for likely series, where images seem to come in series, but no name says so."""
 IMAGE_COLUMNS = (
-    "image", "path", "file", "filename", "file_name", "image_path", "filepath", "file_path", "img", "image_file"
+    "image", "path", "file", "filename", "file_name", "image_path", "filepath", "file_path", "img", "image_file",
+    "image_name",
 )  # fmt: skip
 """Names by which the column with the images is recognised, in any case; the first that is there."""
-LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name")
+LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "label_name", "class_name")
 """Names by which the column with the labels is recognised."""
 T = TypeVar("T")
 
