@@ -21,7 +21,7 @@ IMAGE_COLUMNS = (
     "image_name",
 )  # fmt: skip
 """Names by which the column with the images is recognised, in any case; the first that is there."""
-LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "label_name", "class_name")
+LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name", "labels")
 """Names by which the column with the labels is recognised."""
 T = TypeVar("T")
 
