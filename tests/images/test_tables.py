@@ -244,6 +244,7 @@ SPREADSHEETS = {
     "the label twice": [f"{line},{line[-1]}" if i else f"{line},label" for i, line in enumerate(PLAIN)],
     "space before a path": ["label, image", *(f"{line[-1]}, {line[:-2]}" for line in PLAIN[1:])],
     "space after a path": [line.replace(",", "  ,") for line in PLAIN],
+    "quotes behind spaces": [", ".join(f'"{cell}"' for cell in line.split(",")) for line in PLAIN],
     "sep line of Excel": ["sep=;", *(line.replace(",", ";") for line in PLAIN)],
     "sep line of Excel with a tab": ["SEP=\t", *(line.replace(",", "\t") for line in PLAIN)],
     "other words for the columns": ["File Name,CLASS", *PLAIN[1:]],
@@ -263,18 +264,38 @@ def test_what_spreadsheets_leave_behind_is_read(photos: Path, lines: list[str]) 
 REFUSED = {
     "no header": (PLAIN[1:], r"has no header: its first line, im/000.png, c, names an image"),
     "no header, labels first": (["c;im/000.png", "d;im/001.png"], "has no header"),
-    "names without suffix": ([line.replace(".png", "") for line in PLAIN], r"in line 2: the names lack .* add \.png"),
+    "names without suffix": (
+        [line.replace(".png", "") for line in PLAIN],
+        r"in line 2: the names lack .*, the file may be im/000\.png",
+    ),
     "one name without suffix": ([*PLAIN[:5], "im/004,c"], r"1 of 5 do not: im/004; the first is in line 6: the names"),
     "leading zeros lost": (
         ["image,label", *(f"im/{i}.png,c" for i in range(N))],
-        r"zeros are lost: .*000\.png",
+        r"zeros are lost, .*im/000\.png",
     ),
     "upper case": (
         [line.replace(".png", ".PNG") for line in PLAIN],
-        "upper and lower case differ: the file is 000.png",
+        "upper and lower case differ, the file may be im/000.png",
     ),
-    "another suffix": ([line.replace(".png", ".jpg") for line in PLAIN], "the suffix differs: the file is 000.png"),
-    "another folder": ([line.replace("im/", "") for line in PLAIN], "correct the column `image` or move the table"),
+    "another suffix": (
+        [line.replace(".png", ".jpg") for line in PLAIN],
+        "the suffix differs, the file may be im/000.png",
+    ),
+    "a path of another machine": (
+        [line.replace("im/", "/home/ann/im/") for line in PLAIN],
+        "the folder differs, the file may be im/000.png",
+    ),
+    "neither folder nor suffix": (
+        ["id_code,label,image", *(f"x,c,{i:03d}" for i in range(N))],
+        "the names lack their suffix, the file may be im/000.png",
+    ),
+    "a file that is nowhere": (["image,label", "x.gif,c"], "correct the column `image` or move the table"),
+    "nothing at all": ([], "must list images, but is empty"),
+    "a header alone": (["image,label"], "must list images, but has no row"),
+    "another folder": (
+        [line.replace("im/", "") for line in PLAIN],
+        "the folder differs, the file may be im/000.png; correct the column `image`",
+    ),
     "one-hot columns": (
         ["image,cat,dog", *(f"im/{i:03d}.png,{1 - i % 2},{i % 2}" for i in range(N))],
         "`cat` and `dog` look like one-hot labels",
@@ -283,8 +304,11 @@ REFUSED = {
         ["image,a,b,c", *(f"im/{i:03d}.png,{i % 3 == 0:.1f},{i % 3 == 1:.1f},{i % 3 == 2:.1f}" for i in range(N))],
         "`a` and `b` and 1 more look like one-hot labels",
     ),
-    "a cell too few": ([*PLAIN[:4], "im/003.png"], "must have 2 cells per row, .* but line 5 has 1: im/003.png"),
-    "a cell too many": ([*PLAIN[:4], "im/003.png,c,d"], "must have 2 cells per row, .* but line 5 has 3"),
+    "a cell too few": (
+        [*PLAIN[:4], "im/003.png"],
+        "must have as many cells as its header, 2, but line 5 has 1: im/003.png",
+    ),
+    "a cell too many": ([*PLAIN[:4], "im/003.png,c,d"], "must have as many cells as its header, 2, but line 5 has 3"),
     "a row without an image": ([*PLAIN, ",c"], "1 of 13 do not, the first in line 14"),
     "a list as label": ([*PLAIN, "im/003.png,\"['c', 'd']\""], "line 14 holds .*multi-label"),
 }
@@ -481,6 +505,18 @@ def test_a_table_without_labels_is_never_all_clear(photos: Path, header: str, do
     assert do in note(images, "G132").do
 
 
+@pytest.mark.parametrize("empty", ["", "N/A"])
+def test_a_column_of_labels_without_a_label_is_never_all_clear(photos: Path, empty: str) -> None:
+    images = labelled(photos, lambda i: empty)
+    assert images.classes == ()
+    assert "the column `label` of t.csv is empty" in note(images, "G132").because
+
+
+def test_a_tsv_is_divided_by_tabs_whatever_else_its_header_holds(photos: Path) -> None:
+    lines = ["image\tlabel\tseen, on, day", *(f"{line[:-2]}\t{line[-1]}\tx" for line in PLAIN[1:])]
+    assert list(read_images(table(photos, lines, "t.tsv")).columns) == ["seen, on, day"]
+
+
 def test_several_columns_of_0_and_1_are_multi_label_where_they_are_not_one_hot(photos: Path) -> None:
     lines = ["image,red,big,old", *(f"im/{i:03d}.png,{i % 2},{i % 3 == 0:d},{i % 5 == 0:d}" for i in range(N))]
     finding = note(read_images(table(photos, lines)), "G132")
@@ -503,6 +539,7 @@ def test_an_image_column_that_is_not_recognised_can_be_given(photos: Path) -> No
             r"--label-column must name a column of .*`lable` is none \(did you mean label",
         ),
         (DataOptions(image_column="x"), "--image-column must name a column of .*it has image, label"),
+        (DataOptions(label_column="Image"), "must be in two columns, but both are to be `image`"),
         (DataOptions(label_level=1), "--label-level counts folders, but the labels .* are in .*t.csv"),
     ],
 )

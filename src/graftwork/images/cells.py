@@ -61,7 +61,8 @@ def _from_csv(path: Path, file: TextIO) -> TextTable:
     excel = _EXCEL.fullmatch(first)
     if not excel:
         file.seek(0)
-    rows = _csv_rows(file, excel[1] if excel else max(SEPARATORS, key=first.count), skipped=1 if excel else 0)
+    likely = "\t" if path.suffix.lower() == ".tsv" and "\t" in first else max(SEPARATORS, key=first.count)
+    rows = _csv_rows(file, excel[1] if excel else likely, skipped=1 if excel else 0)
     _, header = next(rows, (1, []))
     names = [name.strip() for name in header]
     width = max((i + 1 for i, name in enumerate(names) if name), default=0)
@@ -70,7 +71,7 @@ def _from_csv(path: Path, file: TextIO) -> TextTable:
     for line, row in rows:
         if len(row) < width or any(cell.strip() for cell in row[len(names) :]):
             raise DataError(
-                f"{path} must have {width} cells per row, as its header has, but line {line} has {len(row)}: "
+                f"every row of {path} must have as many cells as its header, {width}, but line {line} has {len(row)}: "
                 f"{', '.join(row[:3])}; correct it (quote a cell that holds the separator)"
             )
         lines.append(line)
@@ -85,7 +86,7 @@ def _from_csv(path: Path, file: TextIO) -> TextTable:
 
 def _csv_rows(file: TextIO, separator: str, skipped: int) -> Iterator[tuple[int, list[str]]]:
     """The line in which each row ends, and its cells; empty rows are passed over."""
-    reader = csv.reader(file, delimiter=separator)
+    reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
     return ((reader.line_num + skipped, row) for row in reader if any(cell.strip() for cell in row))
 
 

@@ -91,8 +91,12 @@ def roles(path: Path, names: Sequence[str], options: DataOptions, features: Mapp
     declared = {name: kind.get("_type") for name, kind in (features or {}).items() if isinstance(kind, dict)}
     image = _role(path, names, "--image-column", options.image_column, IMAGE_COLUMNS, _of_type("Image", declared))
     label = _role(path, names, "--label-column", options.label_column, LABEL_COLUMNS, _of_type("ClassLabel", declared))
+    if label is not None and label == image:
+        raise UsageError(f"the images and the labels of {path} must be in two columns, but both are to be `{label}`")
     if image is None:
-        if names and has_no_header(names):
+        if not names:
+            raise DataError(f"{path} must list images, but is empty")
+        if has_no_header(names):
             raise DataError(
                 f"{path} has no header: its first line, {', '.join(names[:3])}, names an image; put a line such as "
                 f"{IMAGE_COLUMNS[0]},{LABEL_COLUMNS[0]} before it"
@@ -102,7 +106,7 @@ def roles(path: Path, names: Sequence[str], options: DataOptions, features: Mapp
             "name it with --image-column"
         )
     further = () if options.label_column else tuple(n for n in names if n not in (image, label) and _names_labels(n))
-    return Roles(image, None if label == image else label, column_named(SPLIT_COLUMN, names), further)
+    return Roles(image, label, column_named(SPLIT_COLUMN, names), further)
 
 
 def has_no_header(names: Iterable[str]) -> bool:
@@ -224,6 +228,12 @@ def without_labels(table: Table, image: str) -> Finding:
     if len(binary) > 1:
         because += f". {few(binary)} hold 0 and 1; several of them at once (multi-label) are not supported"
     return finding("G132", because, do=f"--label-column '{likely}', if that is the label", count=len(table))
+
+
+def empty_labels(table: Table, label: str) -> Finding:
+    """What to say of a column of labels that holds none."""
+    because = f"the column `{label}` of {table.path.name} is empty: the images have no labels"
+    return finding("G132", because, do="fill it, or name another with --label-column", count=len(table))
 
 
 def second_label(table: Table, label: str, further: Sequence[str]) -> list[Finding]:

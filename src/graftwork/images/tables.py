@@ -16,6 +16,7 @@ from graftwork.images.columns import (
     Roles,
     Table,
     column_named,
+    empty_labels,
     has_no_header,
     labels_of,
     likely_split,
@@ -35,6 +36,14 @@ BESIDE_IMAGES = ("labels", "metadata")
 """Names of a table that is in a folder of images and describes them."""
 
 Held = TypeVar("Held")
+_MISTAKES: tuple[tuple[str, Callable[[Path, Path], bool]], ...] = (
+    ("the folder differs", lambda file, path: file.name == path.name),
+    ("the names lack their suffix", lambda file, path: file.stem == path.name and file.suffix.lower() in SUFFIXES),
+    ("leading zeros are lost", lambda file, path: _unpadded(file) == _unpadded(path)),
+    ("upper and lower case differ", lambda file, path: file.name.casefold() == path.name.casefold()),
+    ("the suffix differs", lambda file, path: file.stem == path.stem and file.suffix.lower() in SUFFIXES),
+)
+"""How the name of an existing file may differ from the one that a table gives."""
 
 
 def table_beside_images(folder: Path, options: DataOptions = DATA_DEFAULTS) -> TextTable | None:
@@ -273,7 +282,8 @@ def _listing(
         notes.append(without_labels(table, columns.image))
     else:
         labels = [label and printable(label) for label in labels_of(table, columns.label)]
-        notes += label_findings([label for label in labels if label is not None])
+        given = [label for label in labels if label is not None]
+        notes += label_findings(given) if given else [empty_labels(table, columns.label)]
         notes += second_label(table, columns.label, columns.further_labels)
     used = {columns.image, columns.label, split}
     others = {name: values for name, values in table.columns.items() if name not in used}
@@ -290,15 +300,13 @@ def _located(root: Path, cell: str) -> Path:
 def _way_out(root: Path, name: str, column: str) -> str:
     """What is probably wrong with the name of a file that does not exist, and what to do."""
     path = root / name
-    siblings = sorted(entry for entry in path.parent.iterdir() if entry.is_file()) if path.parent.is_dir() else []
-    for rule, matches in (
-        ("the names lack their suffix: add {suffix}", lambda s: s.stem == path.name and s.suffix.lower() in SUFFIXES),
-        ("leading zeros are lost: the file is {name}", lambda s: _unpadded(s) == _unpadded(path)),
-        ("upper and lower case differ: the file is {name}", lambda s: s.name.casefold() == path.name.casefold()),
-        ("the suffix differs: the file is {name}", lambda s: s.stem == path.stem and s.suffix.lower() in SUFFIXES),
-    ):
-        for sibling in filter(matches, siblings):
-            return rule.format(suffix=sibling.suffix, name=sibling.name) + f" (column `{column}`)"
+    for folder in (path.parent, *sorted(entry for entry in root.iterdir() if entry.is_dir())):
+        files = sorted(entry for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+        for what, matches in _MISTAKES:
+            for file in files:
+                if matches(file, path):
+                    place = Path(os.path.relpath(file, root)).as_posix()
+                    return f"{what}, the file may be {place}; correct the column `{column}`"
     return f"correct the column `{column}` or move the table next to the images"
 
 
@@ -326,7 +334,7 @@ def _is_cell(kind: Any) -> bool:
     types = pa.types
     if types.is_dictionary(kind):
         return _is_cell(kind.value_type)
-    text = types.is_string(kind) or types.is_large_string(kind)
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
     number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
     return bool(text or number or _is_time(kind) or types.is_null(kind))
 
