@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import json
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from pictures import paint, write
 from graftwork.core.findings import Finding
 from graftwork.core.options import DataOptions
 from graftwork.errors import DataError, UsageError
+from graftwork.images.cells import read_text_table
 from graftwork.images.check import check
 from graftwork.images.columns import whole_numbers
 from graftwork.images.imageset import ImageSet
@@ -153,6 +155,13 @@ def test_images_without_a_group_stand_alone_and_are_counted(photos: Path, empty:
     images = read_images(table(photos, rows("image,label,group", lambda i: "g" if i < 4 else empty)))
     assert len(set(images.groups.tolist())) == 9
     assert "8 of 12 images have no group (the column `group` is empty)" in note(images, "G133").because
+
+
+def test_an_empty_column_of_groups_gives_none(photos: Path) -> None:
+    path = table(photos, rows("image,label,group", lambda i: "n/a"))
+    assert read_images(path).groups is None
+    with pytest.raises(UsageError, match="--group-by must find groups, but the column `group` is empty"):
+        read_images(path, DataOptions(group_by="Group"))
 
 
 @pytest.mark.parametrize(("given", "header"), [("patient", "Patient"), ("Patient ID", "patient_id"), ("who", "who")])
@@ -325,6 +334,17 @@ def test_lines_are_counted_as_an_editor_counts_them(photos: Path) -> None:
     lines = ["sep=,", "image,label,note", 'im/000.png,c,"two', 'lines"', "im/001.png,d"]
     with pytest.raises(DataError, match="line 5 has 2"):
         read_images(table(photos, lines))
+
+
+@given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8"), max_size=8)] * 2), min_size=1, max_size=5))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_cells_come_back_but_for_outer_spaces(tmp_path: Path, cells: list[tuple[str, str]]) -> None:
+    path = tmp_path / "t.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("image", "label", "note"), *(("a.png", *pair) for pair in cells)])
+    columns = read_text_table(path).columns
+    assert [label.strip() for label in columns["label"]] == [label.strip() for label, _ in cells]
+    assert [text.strip() for text in columns["note"]] == [text.strip() for _, text in cells]
 
 
 @given(st.permutations(range(4)), st.sampled_from(",;\t"), st.booleans())

@@ -54,8 +54,12 @@ def read_images(path: str | Path, options: DataOptions = DATA_DEFAULTS, *, test:
         images = with_test_part(images, finish(_listing(Path(test), options)))
     # after the join: a group may have images in both parts
     group_by = None if by_series(images, options) else options.group_by
-    group_by = group_by or column_named(GROUP_COLUMN, images.columns)
-    return images if group_by is None else with_groups(images, group_by)
+    return with_groups(images, group_by) if group_by else _with_recognised_groups(images)
+
+
+def _with_recognised_groups(images: ImageSet) -> ImageSet:
+    column = column_named(GROUP_COLUMN, images.columns)
+    return with_groups(images, column) if column and any(column_groups(images.columns[column])) else images
 
 
 def by_series(images: ImageSet, options: DataOptions) -> bool:
@@ -90,6 +94,13 @@ def with_groups(images: ImageSet, group_by: str) -> ImageSet:
     """
     column = column_named(group_by, images.columns)
     groups = _captures(images, group_by) if column is None else column_groups(images.columns[column])
+    if not any(groups):
+        raise UsageError(
+            f"--group-by must find groups, but the column `{column}` is empty"
+            if column
+            else f"--group-by must match the images' names, but `{group_by}` matches none of {len(images)}, "
+            f"such as {few(images.names, 2)}"
+        )
     lone = [name for name, group in zip(images.names, groups, strict=True) if group is None]
     notes = images.notes
     if lone:
@@ -120,13 +131,7 @@ def _captures(images: ImageSet, group_by: str) -> list[str | None]:
         raise UsageError(
             f"--group-by needs a pattern with one capture, such as '^(\\d+)_'{columns}; got `{group_by}`{near}"
         )
-    groups = [first_capture(pattern, name) for name in images.names]
-    if not any(group is not None for group in groups):
-        raise UsageError(
-            f"--group-by must match the images' names, but `{group_by}` matches none of {len(images)}, "
-            f"such as {few(images.names, 2)}"
-        )
-    return groups
+    return [first_capture(pattern, name) for name in images.names]
 
 
 def first_capture(pattern: re.Pattern[str], name: str) -> str | None:

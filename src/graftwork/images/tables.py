@@ -232,11 +232,12 @@ def _files(root: Path, table: Table, column: str) -> list[Path]:
             f"every row of {table.path} must name an image in the column `{column}`, but {len(nameless)} of "
             f"{len(cells)} do not, the first in {table.places[nameless[0]]}: fill them, or remove the rows"
         )
-    paths = [_located(root, cell) for cell in cells]
-    missing = [i for i, path in enumerate(paths) if not path.is_file()]
+    located = [_located(root, cell) for cell in cells]
+    paths = [path for path in located if path is not None]
+    missing = [i for i, path in enumerate(located) if path is None]
     if missing:
         raise DataError(
-            f"every image that {table.path} names must exist relative to {root}, but {len(missing)} of {len(paths)} "
+            f"every image that {table.path} names must exist relative to {root}, but {len(missing)} of {len(cells)} "
             f"do not: {few([printable(cells[i].strip()) for i in missing])}; the first is in {table.places[missing[0]]}"
             f": {_way_out(root, cells[missing[0]].strip(), column)}"
         )
@@ -290,11 +291,11 @@ def _listing(
     return Listing(root, source, names, labels, kinds, others, table=table.path, notes=notes)
 
 
-def _located(root: Path, cell: str) -> Path:
+def _located(root: Path, cell: str) -> Path | None:
     """The file that a cell names: as it is written, without outer spaces, or as Windows writes paths."""
     name = cell.strip()
     spellings = [cell, name] if os.sep == "\\" else [cell, name, name.replace("\\", "/")]
-    return next((path for spelling in spellings if (path := root / spelling).is_file()), root / name)
+    return next((path for spelling in spellings if (path := root / spelling).is_file()), None)
 
 
 def _way_out(root: Path, name: str, column: str) -> str:
