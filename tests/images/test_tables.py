@@ -307,11 +307,15 @@ REFUSED = {
     ),
     "one-hot columns": (
         ["image,cat,dog", *(f"im/{i:03d}.png,{1 - i % 2},{i % 2}" for i in range(N))],
-        "`cat` and `dog` look like one-hot labels",
+        "`cat`, `dog` look like one-hot labels",
     ),
     "one-hot columns of floats": (
         ["image,a,b,c", *(f"im/{i:03d}.png,{i % 3 == 0:.1f},{i % 3 == 1:.1f},{i % 3 == 2:.1f}" for i in range(N))],
-        "`a` and `b` and 1 more look like one-hot labels",
+        "`a`, `b`, `c` look like one-hot labels",
+    ),
+    "one-hot columns of true and false beside a split": (
+        ["image,cat,dog,is_valid", *(f"im/{i:03d}.png,{i % 2 == 0},{i % 2 == 1},{i > 8}" for i in range(N))],
+        "`cat`, `dog` look like one-hot labels",
     ),
     "a cell too few": (
         [*PLAIN[:4], "im/003.png"],
@@ -511,7 +515,7 @@ def test_a_label_column_that_is_not_recognised_is_said_and_can_be_given(photos: 
     assert images.classes == ()
     finding = note(images, "G132")
     assert "no column with a recognised name (label, class," in finding.because
-    assert "breed, weight" in finding.because
+    assert "`breed`, `weight`" in finding.because
     assert "--label-column 'breed'" in finding.do
     assert read_images(path, DataOptions(label_column="Breed")).classes == ("c", "d")
 
@@ -535,6 +539,13 @@ def test_a_column_of_labels_without_a_label_is_never_all_clear(photos: Path, emp
 def test_a_tsv_is_divided_by_tabs_whatever_else_its_header_holds(photos: Path) -> None:
     lines = ["image\tlabel\tseen, on, day", *(f"{line[:-2]}\t{line[-1]}\tx" for line in PLAIN[1:])]
     assert list(read_images(table(photos, lines, "t.tsv")).columns) == ["seen, on, day"]
+
+
+def test_groups_and_splits_are_not_proposed_as_labels(photos: Path) -> None:
+    lines = ["image,group,fold,species", *(f"im/{i:03d}.png,{i // 4},{i % 3},{'cd'[i % 2]}" for i in range(N))]
+    finding = note(read_images(table(photos, lines)), "G132")
+    assert "but `species`: the images" in finding.because
+    assert finding.do.startswith("--label-column 'species'")
 
 
 def test_several_columns_of_0_and_1_are_multi_label_where_they_are_not_one_hot(photos: Path) -> None:

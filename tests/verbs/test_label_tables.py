@@ -85,7 +85,7 @@ def test_a_run_is_trained_on_the_columns_that_are_given(photos: Path, small: dic
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("image,breed", r"no column with a recognised name \(label, .*, but breed: .*; --label-column 'breed'"),
+        ("image,breed", r"no column with a recognised name \(label, .*, but `breed`: .*; --label-column 'breed'"),
         ("image", "the images have no labels; predict them"),
     ],
 )

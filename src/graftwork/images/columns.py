@@ -16,6 +16,8 @@ from graftwork.images.listing import few, kind_of
 
 SPLIT_COLUMN = "split"
 """The column of this name must be the split."""
+GROUP_COLUMN = "group"
+"""The column of this name gives the groups where the user names no other."""
 _MISSING = frozenset(("", "nan", "n/a", "#n/a", "<na>", "nat", "null"))
 """What spreadsheets and pandas write where nothing is known."""
 _MISSING_BUT_FOR_CLASSES = _MISSING | {"none", "na"}
@@ -26,16 +28,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
 _PARTS = {"publictest": "val", "privatetest": "test"}
 """Cells that name a part as no folder does: of FER2013."""
 _TRUE, _FALSE = frozenset(("1", "true", "yes", "t", "y")), frozenset(("0", "false", "no", "f", "n"))
-_FLAGS = {
-    f"{prefix}{word}": kind
-    for kind, words in {
-        "train": ("train", "training"),
-        "val": ("valid", "val", "validation"),
-        "test": ("test",),
-    }.items()
-    for word in words
-    for prefix in ("is", "for")
-}
+_FLAGS = {"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test", "istrain": "train"}
 """Columns of true and false, such as fastai's ``is_valid``, and what true means."""
 _SURE = ("fold", "folds", "kfold", "partition", "datasplit", *_FLAGS)
 """Columns that are a split by their name, whatever they hold."""
@@ -212,21 +205,21 @@ def without_labels(table: Table, image: str) -> Finding:
     DataError
         When its columns look like one-hot labels.
     """
-    cells = {name: whole_numbers(values) for name, values in table.columns.items() if name != image}
-    binary = [name for name, values in cells.items() if set(values) in ({"0", "1"}, {"-1", "1"})]
-    if len(binary) > 1 and all(row.count("1") == 1 for row in zip(*(cells[name] for name in binary), strict=True)):
+    known = {_key(name) for name in (image, SPLIT_COLUMN, GROUP_COLUMN, *_SURE, *_UNSURE)}
+    cells = {name: values for name, values in table.columns.items() if _key(name) not in known}
+    flags = {name: marks for name, values in cells.items() if (marks := _flags(values))}
+    if len(flags) > 1 and all(sum(row) == 1 for row in zip(*flags.values(), strict=True)):
         raise DataError(
-            f"{table.path} must have one column with the labels, but `{'` and `'.join(binary[:2])}`"
-            f"{f' and {len(binary) - 2} more' if len(binary) > 2 else ''} look like one-hot labels: add a column "
-            "`label` with the name of the class (in pandas, idxmax(axis=1) of these columns)"
+            f"{table.path} must have one column with the labels, but {_quoted(flags)} look like one-hot labels: add a "
+            "column `label` with the name of the class (in pandas, idxmax(axis=1) of these columns)"
         )
     names = f"{table.path.name} has no column with a recognised name ({few(LABEL_COLUMNS, 6)})"
     if not cells:
         return finding("G132", f"{names}: the images have no labels", do="predict them", count=len(table))
     likely = next((name for name, values in cells.items() if _may_label(values)), next(iter(cells)))
-    because = f"{names}, but {few(list(cells), 6)}: the images have no labels"
-    if len(binary) > 1:
-        because += f". {few(binary)} hold 0 and 1; several of them at once (multi-label) are not supported"
+    because = f"{names}, but {_quoted(cells)}: the images have no labels"
+    if len(flags) > 1:
+        because += f". {_quoted(flags)} hold true and false; several of them at once (multi-label) are not supported"
     return finding("G132", because, do=f"--label-column '{likely}', if that is the label", count=len(table))
 
 
@@ -243,7 +236,7 @@ def second_label(table: Table, label: str, further: Sequence[str]) -> list[Findi
     if not second:
         return []
     because = (
-        f"{table.path.name} has labels in `{label}`, which are used, and in {few([f'`{name}`' for name in second])}; "
+        f"{table.path.name} has labels in `{label}`, which are used, and in {_quoted(second)}; "
         "two labels of one image (multi-label) are not supported"
     )
     return [finding("G136", because, do=f"--label-column '{second[0]}' for the other", count=len(table))]
@@ -252,6 +245,17 @@ def second_label(table: Table, label: str, further: Sequence[str]) -> list[Findi
 def _key(name: str) -> str:
     """What the names of columns are compared by: letters and digits, in any case."""
     return re.sub(r"[\W_]+", "", name).casefold() or name
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return few([f"`{name}`" for name in names], 4)
+
+
+def _flags(values: Sequence[str]) -> list[bool]:
+    """Whether each cell is true, in a column of true and false; empty for any other column."""
+    words = [value.casefold() for value in whole_numbers(values)]
+    marks = [word in _TRUE for word in words]
+    return marks if 0 < sum(marks) < len(marks) and set(words) <= _TRUE | _FALSE | {"-1"} else []
 
 
 def _names_labels(name: str) -> bool:

@@ -15,16 +15,13 @@ from graftwork.core.options import DATA_DEFAULTS, SERIES, DataOptions
 from graftwork.errors import DataError, UsageError, did_you_mean
 from graftwork.images import folders, tables
 from graftwork.images.cells import TEXT_TABLES, read_text_table
-from graftwork.images.columns import column_named, present, whole_numbers
+from graftwork.images.columns import GROUP_COLUMN, column_named, present, whole_numbers
 from graftwork.images.imageset import ImageSet
 from graftwork.images.join import with_test_part
 from graftwork.images.listing import Listing, few, finish, kind_of
 from graftwork.images.sources import Files
 
 __all__ = ["ImageSet", "from_paths", "read_images", "with_groups"]
-
-GROUP_COLUMN = "group"
-"""The column of this name gives the groups where ``group_by`` names nothing else."""
 
 
 def read_images(path: str | Path, options: DataOptions = DATA_DEFAULTS, *, test: str | Path | None = None) -> ImageSet:

@@ -113,7 +113,7 @@ def read_text_tables(
 
 
 def images_named(path: Path, image_column: str | None = None) -> list[Path]:
-    """The files that a CSV, TSV or JSON lines table names, row by row; its other columns are not looked at.
+    """The files that a CSV, TSV or JSON lines table names, row by row; its other columns are not read.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def images_named(path: Path, image_column: str | None = None) -> list[Path]:
     table = read_text_table(path)
     columns = roles(path, list(table.columns), DataOptions(image_column=image_column))
     places = [f"line {line}" for line in table.lines]
-    return _files(path.parent, Table(path, table.columns, places), columns.image)
+    return [path.parent / name for name in _names(path.parent, Table(path, table.columns, places), columns.image)]
 
 
 def _below(root: Path, table_path: Path, name: str) -> str:
@@ -137,8 +137,8 @@ def _below(root: Path, table_path: Path, name: str) -> str:
 def _unnamed(root: Path, names: Sequence[str], tables: Sequence[TextTable]) -> list[Finding]:
     """Images below the root that no table names."""
     below = ["/".join(place) for place in walk(root).images]
-    named = {os.path.normpath(name.replace("\\", "/")) for name in names}
-    unnamed = [printable(place) for place in below if printable(place) not in named]
+    named = set(names)
+    unnamed = [name for place in below if (name := printable(place)) not in named]
     if not unnamed:
         return []
     because = (
@@ -218,13 +218,17 @@ def read_saved_dataset(root: Path, options: DataOptions = DATA_DEFAULTS) -> List
 
 def _of_paths(root: Path, table: Table, columns: Roles, kinds_of_rows: list[str | None] | None = None) -> Listing:
     """Images that a table names as files."""
-    paths = _files(root, table, columns.image)
-    names = [printable(path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)) for path in paths]
+    names = _names(root, table, columns.image)
+    paths = [root / name for name in names]
+    # of the root, and one name for one file
+    names = [
+        printable(os.path.normpath(os.path.relpath(name, root) if os.path.isabs(name) else name)) for name in names
+    ]
     return duplicate_rows(_listing(root, Files(paths), names, table, columns, kinds_of_rows))
 
 
-def _files(root: Path, table: Table, column: str) -> list[Path]:
-    """The file of each row; raises DataError where a row names none."""
+def _names(root: Path, table: Table, column: str) -> list[str]:
+    """The file of each row, from the root; raises DataError where a row names none."""
     cells = table.columns[column]
     nameless = [i for i, cell in enumerate(cells) if not cell.strip()]
     if nameless:
@@ -232,16 +236,15 @@ def _files(root: Path, table: Table, column: str) -> list[Path]:
             f"every row of {table.path} must name an image in the column `{column}`, but {len(nameless)} of "
             f"{len(cells)} do not, the first in {table.places[nameless[0]]}: fill them, or remove the rows"
         )
-    located = [_located(root, cell) for cell in cells]
-    paths = [path for path in located if path is not None]
-    missing = [i for i, path in enumerate(located) if path is None]
+    names = [_located(root, cell) for cell in cells]
+    missing = [i for i, name in enumerate(names) if name is None]
     if missing:
         raise DataError(
             f"every image that {table.path} names must exist relative to {root}, but {len(missing)} of {len(cells)} "
             f"do not: {few([printable(cells[i].strip()) for i in missing])}; the first is in {table.places[missing[0]]}"
             f": {_way_out(root, cells[missing[0]].strip(), column)}"
         )
-    return paths
+    return [name for name in names if name is not None]
 
 
 def _of_bytes(
@@ -291,11 +294,11 @@ def _listing(
     return Listing(root, source, names, labels, kinds, others, table=table.path, notes=notes)
 
 
-def _located(root: Path, cell: str) -> Path | None:
-    """The file that a cell names: as it is written, without outer spaces, or as Windows writes paths."""
+def _located(root: Path, cell: str) -> str | None:
+    """The name of the file that a cell names: as it is written, without outer spaces, or as Windows writes paths."""
     name = cell.strip()
     spellings = [cell, name] if os.sep == "\\" else [cell, name, name.replace("\\", "/")]
-    return next((path for spelling in spellings if (path := root / spelling).is_file()), None)
+    return next((spelling for spelling in spellings if os.path.isfile(os.path.join(root, spelling))), None)
 
 
 def _way_out(root: Path, name: str, column: str) -> str:
