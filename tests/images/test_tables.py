@@ -203,6 +203,14 @@ def test_groups_of_a_test_table_hold_across_both_parts(photos: Path) -> None:
     assert develop_and_test(images) == (8, 3)
 
 
+def test_images_of_a_test_folder_have_no_group_of_the_table(photos: Path, tmp_path: Path) -> None:
+    for i, name in enumerate("ccdd"):
+        write(tmp_path / "there" / name / f"{i}.png", paint(50 + i, (8, 8), "PNG"))
+    images = read_images(table(photos, rows("image,label,group", lambda i: i // 4)), test=tmp_path / "there")
+    assert len(set(images.groups.tolist())) == 3 + 4
+    assert "4 of 16 images have no group" in note(images, "G133").because
+
+
 # --- JSON lines
 
 
@@ -546,6 +554,13 @@ def test_groups_and_splits_are_not_proposed_as_labels(photos: Path) -> None:
     finding = note(read_images(table(photos, lines)), "G132")
     assert "but `species`: the images" in finding.because
     assert finding.do.startswith("--label-column 'species'")
+
+
+@pytest.mark.parametrize("header", ["Width,ClassId", "size,species_name", "note,my_label"])
+def test_the_column_that_is_named_most_like_labels_is_proposed(photos: Path, header: str) -> None:
+    lines = [f"Path,{header}", *(f"im/{i:03d}.png,{i % 3},{i % 2}" for i in range(N))]
+    finding = note(read_images(table(photos, lines)), "G132")
+    assert finding.do.startswith(f"--label-column '{header.split(',')[1]}'")
 
 
 def test_several_columns_of_0_and_1_are_multi_label_where_they_are_not_one_hot(photos: Path) -> None:

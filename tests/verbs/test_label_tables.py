@@ -75,6 +75,14 @@ def test_a_table_that_names_missing_files_is_one_line_and_the_others_are_predict
     assert len(done.out.splitlines()) == 21
 
 
+def test_a_parquet_table_is_refused_in_one_line_that_says_what_to_do(run: Run, photos: Path, graft) -> None:
+    (photos / "t.parquet").write_bytes(b"PAR1")
+    done = graft("predict", run.folder, photos / "t.parquet")
+    assert done.code == 1
+    assert done.err.count("\n") == 1
+    assert "is Parquet: write its paths as CSV" in done.err
+
+
 def test_a_run_is_trained_on_the_columns_that_are_given(photos: Path, small: dict[str, object], tmp_path: Path) -> None:
     path = table(photos, "where,breed", per_class=12)
     run = graftwork.train(path, output=tmp_path / "run", image_column="where", label_column="Breed", folds=3, **small)

@@ -18,6 +18,8 @@ SPLIT_COLUMN = "split"
 """The column of this name must be the split."""
 GROUP_COLUMN = "group"
 """The column of this name gives the groups where the user names no other."""
+_LIKE_LABELS = re.compile("label|class|target|categ|species|breed|diagnos")
+"""In the name of a column that is proposed as the labels."""
 _MISSING = frozenset(("", "nan", "n/a", "#n/a", "<na>", "nat", "null"))
 """What spreadsheets and pandas write where nothing is known."""
 _MISSING_BUT_FOR_CLASSES = _MISSING | {"none", "na"}
@@ -216,7 +218,7 @@ def without_labels(table: Table, image: str) -> Finding:
     names = f"{table.path.name} has no column with a recognised name ({few(LABEL_COLUMNS, 6)})"
     if not cells:
         return finding("G132", f"{names}: the images have no labels", do="predict them", count=len(table))
-    likely = next((name for name, values in cells.items() if _may_label(values)), next(iter(cells)))
+    likely = min(cells, key=lambda name: (not _LIKE_LABELS.search(_key(name)), not _may_label(cells[name])))
     because = f"{names}, but {_quoted(cells)}: the images have no labels"
     if len(flags) > 1:
         because += f". {_quoted(flags)} hold true and false; several of them at once (multi-label) are not supported"

@@ -161,7 +161,7 @@ def _listing_of(path: Path, options: DataOptions) -> Listing:
     suffix = path.suffix.lower()
     if suffix in TEXT_TABLES:
         return tables.read_text_tables([read_text_table(path)], path.parent, options)
-    if suffix in (".parquet", ".pq"):
+    if suffix in tables.PARQUET:
         return tables.read_parquet([path], path.parent, options)
     if suffix in folders.SUFFIXES:
         return Listing(path.parent, Files([path]), [folders.printable(path.name)], [None], [None])

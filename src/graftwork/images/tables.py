@@ -32,6 +32,8 @@ from graftwork.images.labels import label_findings
 from graftwork.images.listing import Listing, duplicate_rows, few, kind_of, kind_of_file
 from graftwork.images.sources import ArrowImages, Files, ParquetImages, arrow_table
 
+PARQUET = (".parquet", ".pq")
+"""Suffixes of Parquet files."""
 BESIDE_IMAGES = ("labels", "metadata")
 """Names of a table that is in a folder of images and describes them."""
 
@@ -118,10 +120,15 @@ def images_named(path: Path, image_column: str | None = None) -> list[Path]:
     Raises
     ------
     DataError
-        When the column of images is missing or files are.
+        When the column of images is missing or files are, or the table is of another kind.
     UsageError
         When ``image_column`` is no column.
     """
+    if path.suffix.lower() in PARQUET:
+        raise DataError(
+            f"{path} must be CSV or JSON lines to be predicted, but is Parquet: write its paths as CSV, or its "
+            "images as files"
+        )
     table = read_text_table(path)
     columns = roles(path, list(table.columns), DataOptions(image_column=image_column))
     places = [f"line {line}" for line in table.lines]

@@ -8,7 +8,7 @@ from pathlib import Path
 from graftwork.errors import DataError
 from graftwork.images.cells import TEXT_TABLES
 from graftwork.images.folders import images_below, printable
-from graftwork.images.tables import images_named
+from graftwork.images.tables import PARQUET, images_named
 from graftwork.model.load import load
 from graftwork.model.novelty import RATE
 from graftwork.model.predict import Prediction
@@ -59,7 +59,7 @@ def predict(
             try:
                 if path.is_dir():
                     yield from images_below(path)
-                elif path.suffix.lower() in TEXT_TABLES:
+                elif path.suffix.lower() in (*TEXT_TABLES, *PARQUET):
                     yield from images_named(path, image_column)
                 else:
                     yield path
