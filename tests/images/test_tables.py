@@ -586,7 +586,7 @@ def test_an_image_column_that_is_not_recognised_can_be_given(photos: Path) -> No
         ),
         (DataOptions(image_column="x"), "--image-column must name a column of .*it has image, label"),
         (DataOptions(label_column="Image"), "must be in two columns, but both are to be `image`"),
-        (DataOptions(label_level=1), "--label-level counts folders, but the labels .* are in .*t.csv"),
+        (DataOptions(label_level=1), "--label-level counts folders, but the labels of .*t.csv are in a table"),
     ],
 )
 def test_an_option_that_does_not_fit_a_table_is_refused(photos: Path, options: DataOptions, message: str) -> None:
@@ -595,8 +595,18 @@ def test_an_option_that_does_not_fit_a_table_is_refused(photos: Path, options: D
 
 
 def test_the_name_of_a_column_does_not_fit_folders(folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"--label-column names a column of a table, but .* has none"):
+    with pytest.raises(
+        UsageError, match=r"--label-column names a column of a table, but the labels of .* are in folders"
+    ):
         read_images(folder, DataOptions(label_column="breed"))
+
+
+def test_an_option_has_to_fit_the_data_or_the_test_part(photos: Path, tmp_path: Path) -> None:
+    for i, name in enumerate("ccdd"):
+        write(tmp_path / "there" / name / f"{i}.png", paint(50 + i, (8, 8), "PNG"))
+    path = table(photos, ["image,breed", *PLAIN[1:]])
+    images = read_images(path, DataOptions(label_column="breed"), test=tmp_path / "there")
+    assert (images.classes, develop_and_test(images)) == (("c", "d"), (12, 4))
 
 
 def test_advice_for_a_table_does_not_speak_of_folders(photos: Path) -> None:

@@ -8,11 +8,16 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import graftwork
+from graftwork.core.options import DataOptions, SplitOptions
 from graftwork.core.record import Run
 from graftwork.errors import DataError, UsageError
+from graftwork.steps.prepare import prepare
+from graftwork.steps.shift import load_target
+from graftwork.testing import write_tiny_images
 
 
 @pytest.fixture
@@ -133,3 +138,20 @@ def test_a_wrong_column_is_misuse(photos: Path, graft) -> None:
     assert "`lable` is none (did you mean label?); it has image, label" in done.err
     with pytest.raises(UsageError):
         graftwork.check(photos / "test.csv", label_column="lable")
+
+
+@pytest.mark.parametrize("group_by", [None, "breeder"])
+def test_the_target_domain_may_be_class_folders_where_the_data_are_a_table(
+    photos: Path, tmp_path: Path, group_by: str | None
+) -> None:
+    path = table(photos, "image,breed", per_class=12)
+    path.write_text(
+        "".join(f"{line},{i // 3}\n" if i else f"{line},breeder\n" for i, line in enumerate(path.read_text().split()))
+    )
+    options = DataOptions(label_column="breed", group_by=group_by)
+    split = SplitOptions(folds=3)
+    images = prepare(path, split, options)
+    target = load_target(write_tiny_images(tmp_path / "there", per_class=10, seed=9), images, split, options)
+    assert target is not None
+    assert np.bincount(target.y).tolist() == [10, 10, 10]
+    assert images.images.classes == ("ant", "bee", "cat")

@@ -46,9 +46,11 @@ def read_images(path: str | Path, options: DataOptions = DATA_DEFAULTS, *, test:
         When an option does not fit the data, such as a ``group_by`` that is neither a column nor a pattern that finds
         groups.
     """
-    images = finish(_listing(Path(path), options))
-    if test is not None:
-        images = with_test_part(images, finish(_listing(Path(test), options)))
+    listings = [_listing(Path(place), options) for place in (path, test) if place is not None]
+    _require_use(options, listings)
+    images, *test_part = map(finish, listings)
+    if test_part:
+        images = with_test_part(images, *test_part)
     # after the join: a group may have images in both parts
     group_by = None if by_series(images, options) else options.group_by
     return with_groups(images, group_by) if group_by else _with_recognised_groups(images)
@@ -137,23 +139,22 @@ def first_capture(pattern: re.Pattern[str], name: str) -> str | None:
     return match[1] if match else None
 
 
+def _require_use(options: DataOptions, listings: Sequence[Listing]) -> None:
+    """Refuse an option that fits none of what was read."""
+    by_table = [listing.table is not None for listing in listings]
+    where = listings[0].table or listings[0].root
+    for option, value, of_table in (
+        ("--image-column", options.image_column, True),
+        ("--label-column", options.label_column, True),
+        ("--label-level", options.label_level, False),
+    ):
+        if value is not None and of_table not in by_table:
+            fits = "names a column of a table" if of_table else "counts folders"
+            actual = "a table" if by_table[0] else "folders"
+            raise UsageError(f"{option} {fits}, but the labels of {where} are in {actual}; leave it out")
+
+
 def _listing(path: Path, options: DataOptions) -> Listing:
-    listing = _listing_of(path, options)
-    if listing.table is not None and options.label_level is not None:
-        raise UsageError(
-            f"--label-level counts folders, but the labels of these images are in {listing.table}; leave it out"
-        )
-    named = [
-        f"--{role}-column"
-        for role in ("image", "label")
-        if listing.table is None and getattr(options, f"{role}_column")
-    ]
-    if named:
-        raise UsageError(f"{named[0]} names a column of a table, but {path} has none; leave it out, or give the table")
-    return listing
-
-
-def _listing_of(path: Path, options: DataOptions) -> Listing:
     if path.is_dir():
         return _folder(path, options)
     if not path.exists():
