@@ -484,6 +484,7 @@ def test_labels_that_are_measurements_are_called_that() -> None:
         ["hot dog", "dog", "cat"],  # hot is no class
         ["cat", "Category"],
         ["1", "10", "100"],
+        ["A", "a", "b"],  # letters
     ],
 )
 def test_ordinary_labels_raise_no_alarm(labels: list[str]) -> None:

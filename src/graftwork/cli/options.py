@@ -62,7 +62,7 @@ quiet_option = click.option("--quiet", is_flag=True, help="Print the result alon
 image_column_option = of(
     DataOptions,
     "image_column",
-    f"Column of a table with the images, where it has none of the names {', '.join(IMAGE_COLUMNS)}.",
+    f"Column of a table with the images; recognised without it: {', '.join(IMAGE_COLUMNS)}.",
     metavar="COLUMN",
 )
 label_options = together(
@@ -70,7 +70,7 @@ label_options = together(
     of(
         DataOptions,
         "label_column",
-        f"Column of a table with the labels, where it has none of the names {', '.join(LABEL_COLUMNS)}.",
+        f"Column of a table with the labels; recognised without it: {', '.join(LABEL_COLUMNS)}.",
         metavar="COLUMN",
     ),
     of(

@@ -27,16 +27,20 @@ def _counted(counts: Counter[str], names: Sequence[str]) -> str:
     return few([f"`{name}` ({counts[name]})" for name in names], 6)
 
 
+def _images(counts: Counter[str], names: Sequence[str]) -> int:
+    return sum(counts[name] for name in names)
+
+
 def _spellings(counts: Counter[str]) -> list[Finding]:
-    """One class written in several ways: in case, in spaces, - and _."""
+    """One class written in several ways: in case, in spaces, - and _; ``A`` and ``a`` are letters, not words."""
     spellings: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(counts):
+    for name in sorted(name for name in counts if len(name) > 1):
         spellings[re.sub(r"[-_\s]+", " ", name).strip().casefold()].append(name)
     several = [name for names in spellings.values() if len(names) > 1 for name in names]
     if not several:
         return []
     because = f"{_counted(counts, several)} differ in case, spaces, - or _ alone, and are classes of their own"
-    return [finding("G134", because, do="write each class in one way", examples=several)]
+    return [finding("G134", because, do="write each class in one way", count=_images(counts, several))]
 
 
 def _no_classes(counts: Counter[str]) -> list[Finding]:
@@ -44,14 +48,18 @@ def _no_classes(counts: Counter[str]) -> list[Finding]:
     missing = [name for name in _MAY_BE_MISSING if name in counts]
     if missing and len(counts) > len(missing):
         because = f"{_counted(counts, missing)}: taken as a class, but may mean that there is no label"
-        findings.append(finding("G135", because, do="leave these cells empty if they have no label", examples=missing))
+        findings.append(
+            finding("G135", because, do="leave these cells empty if they have no label", count=_images(counts, missing))
+        )
     fractions = [name for name in sorted(counts) if re.fullmatch(r"[-+]?\d*\.\d+", name)]
     if len(fractions) >= _MANY_NUMBERS:
         because = (
             f"{len(fractions)} of {len(counts)} classes are numbers such as {few(fractions)}, with a median of "
             f"{median(counts[name] for name in fractions):g} images: measurements, not classes"
         )
-        findings.append(finding("G135", because, do="divide them into ranges and name these", examples=fractions))
+        findings.append(
+            finding("G135", because, do="divide them into ranges and name these", count=_images(counts, fractions))
+        )
     return findings
 
 
@@ -68,4 +76,4 @@ def _combinations(counts: Counter[str]) -> list[Finding]:
         f"{_counted(counts, joined)} name several classes and are classes of their own; several labels of one image "
         "(multi-label) are not supported"
     )
-    return [finding("G136", because, do="keep one label of each image", examples=joined)]
+    return [finding("G136", because, do="keep one label of each image", count=_images(counts, joined))]

@@ -254,10 +254,10 @@ def _require_no_other_test(options: SplitOptions, data: str | Path) -> None:
 def _require_labels(images: ImageSet, data: str | Path) -> None:
     present = np.unique(images.labels[images.labels >= 0])
     if len(present) < 2:
-        named = f"holds only {images.classes[present[0]]}" if len(present) else "holds none"
+        named = f"{data} holds only {images.classes[present[0]]}" if len(present) else f"{data} holds none"
         without = [note for note in images.notes if note.code == "G132"]
         because, do = (without[0].because, without[0].do) if without else (named, images.to_separate_classes)
-        raise DataError(f"{data} must hold images of at least two classes, but {because}; {do}")
+        raise DataError(f"images of at least two classes are needed, but {because}; {do}")
 
 
 def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
