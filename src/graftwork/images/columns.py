@@ -20,10 +20,10 @@ GROUP_COLUMN = "group"
 """The column of this name gives the groups where the user names no other."""
 _LIKE_LABELS = re.compile("label|class|target|categ|species|breed|diagnos")
 """In the name of a column that is proposed as the labels."""
-_MISSING = frozenset(("", "nan", "n/a", "#n/a", "<na>", "nat", "null"))
+_MISSING = frozenset(("", "nan", "n/a", "#n/a", "<na>", "nat"))
 """What spreadsheets and pandas write where nothing is known."""
-_MISSING_BUT_FOR_CLASSES = _MISSING | {"none", "na"}
-"""A class may be called `none` (no defect) or `NA`; a group or a part may not."""
+_MISSING_BUT_FOR_CLASSES = _MISSING | {"none", "na", "null"}
+"""A class may be called `none` (no defect), `NA` or `null`; a group or a part may not."""
 _WHOLE = re.compile(r"([-+]?\d+)\.0*")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)")
 

@@ -12,8 +12,8 @@ from graftwork.images.listing import few
 
 _MANY_NUMBERS = 20
 """Classes of this number and more that are decimal fractions are measurements: grades in halves are fewer."""
-_MAY_BE_MISSING = ("None", "NA")
-"""What Python and R write where nothing is known, and what a class may be called."""
+_MAY_BE_MISSING = ("None", "NA", "NULL", "null")
+"""What Python, R and SQL write where nothing is known, and what a class may be called."""
 _SEPARATORS = re.compile(r"[|;,/+ ]+")
 
 
