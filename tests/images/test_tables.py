@@ -400,6 +400,16 @@ def test_tables_of_two_parts_are_matched_by_the_names_of_columns(tmp_path: Path,
     assert set(images.names) == {f"{part}/{i}.png" for part in ("train", "test") for i in range(4)}
 
 
+@pytest.mark.parametrize(("of_train", "of_test"), [(",split", ""), ("", ",split")])
+def test_where_one_table_has_no_split_its_folder_says_the_part(tmp_path: Path, of_train: str, of_test: str) -> None:
+    def text(split: str, part: str) -> str:
+        return f"file_name,label{split}\n" + "".join(f"{i}.png,{'cd'[i % 2]}{split and ',' + part}\n" for i in range(4))
+
+    images = read_images(parts_with_tables(tmp_path, text(of_train, "train"), text(of_test, "test")))
+    assert images.parts.tolist() == ["test" if name.startswith("test/") else "develop" for name in images.names]
+    assert codes(images) == []
+
+
 def test_a_table_of_parts_that_lacks_a_column_of_images_is_named(tmp_path: Path) -> None:
     root = parts_with_tables(tmp_path, "file_name,label\n0.png,c\n1.png,d", "0.png,c\n1.png,d")
     with pytest.raises(DataError, match=r"test/metadata.csv has no header"):

@@ -148,8 +148,13 @@ def whole_numbers(cells: Sequence[str]) -> list[str]:
     return [whole.get(value, value) for value in values]
 
 
-def split_of(table: Table, column: str) -> tuple[list[str | None], list[Finding]]:
+def split_of(table: Table, column: str, of_places: Sequence[str | None]) -> tuple[list[str | None], list[Finding]]:
     """``train``, ``val`` or ``test`` of each row, as the column called split says; an empty cell is none for the test.
+
+    Parameters
+    ----------
+    of_places
+        The part of each row by the place of its table, which holds where the cell is empty.
 
     Raises
     ------
@@ -157,22 +162,23 @@ def split_of(table: Table, column: str) -> tuple[list[str | None], list[Finding]
         When a cell says something else.
     """
     cells = table.columns[column]
-    kinds = {cell: kind_of(cell) if present(cell) else "train" for cell in set(cells)}
-    unknown = sorted(cell for cell, kind in kinds.items() if kind is None)
+    kind_of_cell = {cell: kind_of(cell) for cell in set(cells) if present(cell)}
+    unknown = sorted(cell for cell, kind in kind_of_cell.items() if kind is None)
     if unknown:
         raise DataError(
             f"the column `{column}` of {table.path} must hold train, val or test, but holds {few(unknown)}: "
             "rename these, or the column"
         )
-    empty = [i for i, cell in enumerate(cells) if not present(cell)]
-    if not empty or len(empty) == len(cells):
-        return [kinds[cell] for cell in cells], []
+    kinds = [kind_of_cell.get(cell) or of_place for cell, of_place in zip(cells, of_places, strict=True)]
+    empty = [i for i, kind in enumerate(kinds) if kind is None]
+    if not empty or len(empty) == len(kinds):
+        return kinds, []
     because = (
         f"{len(empty)} of {len(cells)} cells of the column `{column}` of {table.path.name} are empty, the first in "
         f"{table.places[empty[0]]}: these images are for training"
     )
     note = finding("G131", because, do="fill the cells if some are for the test", count=len(empty))
-    return [kinds[cell] for cell in cells], [note]
+    return [kind or "train" for kind in kinds], [note]
 
 
 def likely_split(table: Table) -> tuple[str | None, list[str | None], list[Finding]]:

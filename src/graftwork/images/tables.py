@@ -285,7 +285,7 @@ def _listing(
     notes: list[Finding] = []
     split, kinds = columns.split, kinds_of_rows or [None] * n
     if split is not None:
-        kinds, notes = split_of(table, split)
+        kinds, notes = split_of(table, split, kinds)
     elif not any(kinds):
         split, kinds, notes = likely_split(table)
     labels: list[str | None] = [None] * n
