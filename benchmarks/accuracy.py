@@ -16,7 +16,7 @@ from datasets import GROUPS, SETS, SHARED, path_of
 from machine import describe
 
 from graftwork.core.fitted import probabilities
-from graftwork.core.options import ExtractionOptions
+from graftwork.core.options import DataOptions, ExtractionOptions
 from graftwork.core.plans import linear_candidates
 from graftwork.core.splits import deal
 from graftwork.core.trials import Task
@@ -35,7 +35,7 @@ OUTER, INNER = 5, 5
 
 
 def cell(name: str, backbone: str, seed: int) -> dict[str, object]:
-    checked = check_images(path_of(name), group_by=GROUPS.get(name))
+    checked = check_images(path_of(name), DataOptions(group_by=GROUPS.get(name)))
     images, y, groups = checked.images, checked.images.labels, checked.groups
     options = ExtractionOptions(input_px=96 if name == "digits" else None)
     network = open_backbone(BACKBONES[backbone], options, images)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from datasets import SHARED
 from machine import describe
 
-from graftwork.core.options import ExtractionOptions
+from graftwork.core.options import DataOptions, ExtractionOptions
 from graftwork.core.plans import linear_candidates
 from graftwork.core.scoring import Score, score
 from graftwork.core.splits import deal, joined_groups
@@ -47,7 +47,7 @@ def write_files(folder: Path) -> None:
 
 def main() -> None:
     table = SHARED / "datasets" / "gtsrb.parquet"
-    images = read_images(table, "track")
+    images = read_images(table, DataOptions(group_by="track"))
     truth = np.unique(images.groups, return_inverse=True)[1]
     measurements = measure_images(images)
     nameless = check(read_images(table), measurements)

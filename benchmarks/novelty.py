@@ -16,7 +16,7 @@ from datasets import GROUPS, SETS, path_of
 from machine import describe
 from sklearn.metrics import roc_auc_score
 
-from graftwork.core.options import ExtractionOptions
+from graftwork.core.options import DataOptions, ExtractionOptions
 from graftwork.core.splits import make_split
 from graftwork.model.novelty import RATE, fit_novelty
 from graftwork.steps.backbones import open_backbone
@@ -29,7 +29,7 @@ def main() -> None:
     own, p_values, models = {}, {}, {}
     codes = {}
     for name in SETS:
-        checked = check_images(path_of(name), group_by=GROUPS.get(name))
+        checked = check_images(path_of(name), DataOptions(group_by=GROUPS.get(name)))
         backbone = open_backbone("efficientnet_lite0", ExtractionOptions(), checked.images)
         codes[name] = backbone.codes(checked.images).of([backbone.card.taps[-1].name])
         split = make_split(checked.images.labels, checked.groups, seed=0)

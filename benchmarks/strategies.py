@@ -30,7 +30,7 @@ from datasets import GROUPS, SHARED, path_of
 from machine import describe
 
 from graftwork.core.fitted import probabilities
-from graftwork.core.options import ExtractionOptions, FineTuneOptions
+from graftwork.core.options import DataOptions, ExtractionOptions, FineTuneOptions
 from graftwork.core.plans import Candidate, Recipe, linear_candidates, recipe_of
 from graftwork.core.recipes import WISE_FT_ALPHA, fine_tuning_candidates
 from graftwork.core.splits import deal, make_split
@@ -83,7 +83,7 @@ class Cell:
 
 @functools.cache
 def checked_images(name: str) -> CheckedImages:
-    return check_images(path_of(name), group_by=GROUPS.get(name))
+    return check_images(path_of(name), DataOptions(group_by=GROUPS.get(name)))
 
 
 @functools.cache

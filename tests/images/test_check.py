@@ -9,6 +9,7 @@ from pictures import ALPHA, encoded, paint, picture, png16, tiff, write
 from PIL import Image
 
 from graftwork.core.findings import Finding
+from graftwork.core.options import DataOptions
 from graftwork.core.splits import make_split
 from graftwork.errors import DataError
 from graftwork.images.check import Problems, check, straddling
@@ -300,7 +301,7 @@ def test_a_given_test_part_is_never_changed(tmp_path: Path) -> None:
 
 def test_given_groups_across_the_given_split(tmp_path: Path) -> None:
     folder = presplit(tmp_path / "data")
-    images = read_images(folder, group_by=r"^(0)\.jpg")
+    images = read_images(folder, DataOptions(group_by=r"^(0)\.jpg"))
     findings = {f.code: f for f in check(images, measure_images(images), input_px=64).findings}
     assert findings["G109"].examples == ("train/cat/0.jpg", "train/dog/0.jpg")
 
@@ -346,7 +347,7 @@ def test_a_likely_group_that_straddles_the_split_is_a_warning(sets: Path) -> Non
     (finding,) = straddling(images, proposals, alone)
     assert finding.do == r"--group-by '^(BloodImage_\d+)_'"
     assert finding.severity == "warning"
-    with_groups = read_images(sets / "cells", group_by=r"^(BloodImage_\d+)_")
+    with_groups = read_images(sets / "cells", DataOptions(group_by=r"^(BloodImage_\d+)_"))
     together = make_split(with_groups.labels, np.unique(with_groups.groups, return_inverse=True)[1], seed=0)
     assert straddling(with_groups, propose_groups(with_groups, measurements), together) == ()
     folds = make_split(images.labels, np.arange(len(images)), seed=0, test_fraction=0)  # nested cross-validation

@@ -283,10 +283,10 @@ def test_one_class_spelled_two_ways_is_a_warning_with_counts(tmp_path: Path, one
         pytest.skip("this file system does not tell them apart")
     images = read(root)
     assert len(images.classes) == 3
-    note = notes_of(images)["G138"]
+    note = notes_of(images)["G134"]
     assert f"`{one}` (2 images)" in note.because
     assert f"`{other}` (3 images)" in note.because
-    assert note.do == "give folders of one class one name"
+    assert note.do == "write each class in one way"
 
 
 @pytest.mark.parametrize(

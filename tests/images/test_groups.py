@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graftwork.core.options import DataOptions
 from graftwork.images.groups import propose_groups
 from graftwork.images.imageset import ImageSet
 from graftwork.images.measure import measure_images
@@ -35,7 +36,7 @@ def test_real_sets(sets: Path, name: str, patterns: list[str]) -> None:
 
 
 def test_a_told_group_is_not_proposed_again(sets: Path) -> None:
-    assert proposed(read_images(sets / "xray", group_by="patient")) == []
+    assert proposed(read_images(sets / "xray", DataOptions(group_by="patient"))) == []
 
 
 @pytest.fixture(scope="module")

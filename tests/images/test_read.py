@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pictures import paint, write
 
+from graftwork.core.options import DataOptions
 from graftwork.errors import DataError, UsageError
 from graftwork.images.imageset import hash_images
 from graftwork.images.join import with_test_part
@@ -216,7 +217,7 @@ def test_whole_numbers_that_pandas_stored_as_floats(tmp_path: Path, missing: flo
     who = pa.array([7.0, 8.0, missing, 8.5], pa.float64(), from_pandas=False)
     label = pa.array([0.0, 1.0, missing, 10.0], pa.float64(), from_pandas=False)
     path = parquet(tmp_path / "t.parquet", {"image": pictures, "label": label, "who": who})
-    images = read_images(path, group_by="who")
+    images = read_images(path, DataOptions(group_by="who"))
     assert images.classes == ("0", "1", "10")
     assert images.names == ("t.parquet#0", "t.parquet#1", "t.parquet#3")
     assert images.groups.tolist() == ["7", "8", "8.5"]
@@ -230,7 +231,9 @@ def test_a_column_of_labels_without_one_has_none(tmp_path: Path) -> None:
 
 def test_labels_that_are_neither_text_nor_numbers_are_one_line(tmp_path: Path) -> None:
     path = parquet(tmp_path / "t.parquet", {"image": [paint(1)], "label": [[0, 1]]})
-    with pytest.raises(DataError, match=r"column `label` of .*t\.parquet must hold text or numbers, but holds list"):
+    with pytest.raises(
+        DataError, match=r"column `label` of .*t\.parquet must hold one label per image, but every row holds list"
+    ):
         read_images(path)
 
 
@@ -461,7 +464,7 @@ def test_real_sets(sets: Path, name: str, n: int, k: int) -> None:
 
 
 def test_real_tables(shared: Path, sets: Path) -> None:
-    signs = read_images(shared / "datasets" / "gtsrb.parquet", group_by="track")
+    signs = read_images(shared / "datasets" / "gtsrb.parquet", DataOptions(group_by="track"))
     assert (len(signs), len(signs.classes), len(set(signs.groups.tolist()))) == (3010, 43, 301)
-    patients = read_images(sets / "xray", group_by="patient")
+    patients = read_images(sets / "xray", DataOptions(group_by="patient"))
     assert len(set(patients.groups.tolist())) > 100

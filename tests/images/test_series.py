@@ -9,6 +9,7 @@ import pytest
 from pictures import encoded, write
 from PIL import Image
 
+from graftwork.core.options import DataOptions
 from graftwork.errors import UsageError
 from graftwork.images.check import check
 from graftwork.images.measure import measure_images
@@ -51,7 +52,7 @@ def test_mere_copies_make_no_series(sets: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", [True, False])
 def test_a_finding_unless_groups_are_given(shared: Path, given: bool) -> None:
-    images = read_images(shared / "datasets" / "gtsrb.parquet", group_by="track" if given else None)
+    images = read_images(shared / "datasets" / "gtsrb.parquet", DataOptions(group_by="track" if given else None))
     some = images.take(np.flatnonzero(images.labels < 6))
     if not given:
         (proposal,) = [one for one in check(some, measure_images(some)).findings if one.do.startswith("--group-by")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graftwork.core.options import SplitOptions
+from graftwork.core.options import DataOptions, SplitOptions
 from graftwork.errors import DataError
 from graftwork.steps.prepare import SplitImages, prepare
 from graftwork.testing import write_tiny_images
@@ -30,13 +30,13 @@ def in_groups(folder: Path, group_of: dict[str, list[str]], seed: int = 0) -> Pa
     return folder
 
 
-GROUPED = SplitOptions(group_by=r"^(p\d+)_")
+GROUPED = DataOptions(group_by=r"^(p\d+)_")
 
 
 def test_a_class_of_one_group_is_trained_and_said_to_be_untested(tmp_path: Path) -> None:
     many = [f"p{i}" for i in range(6)]
     data = in_groups(tmp_path, {"ant": many, "bee": many, "cat": ["p7"]})
-    split = prepare(data, GROUPED)
+    split = prepare(data, SplitOptions(), GROUPED)
     assert set(split.y.tolist()) == {0, 1, 2}
     (because,) = findings_of(split)["G124"]
     assert because.startswith("cat: trained on, but not measured")
@@ -44,13 +44,16 @@ def test_a_class_of_one_group_is_trained_and_said_to_be_untested(tmp_path: Path)
 
 def test_every_class_tested_is_no_finding(tmp_path: Path) -> None:
     many = [f"p{i}" for i in range(6)]
-    assert not {"G124", "G143"} & findings_of(prepare(in_groups(tmp_path, {"ant": many, "bee": many}), GROUPED)).keys()
+    assert (
+        not {"G124", "G143"}
+        & findings_of(prepare(in_groups(tmp_path, {"ant": many, "bee": many}), SplitOptions(), GROUPED)).keys()
+    )
 
 
 @pytest.mark.parametrize("groups", [["p1", "p2"], ["p1"]])
 def test_groups_that_leave_nothing_to_test_are_a_warning(tmp_path: Path, groups: list[str]) -> None:
     data = in_groups(tmp_path, {"ant": groups, "bee": groups})
-    split = prepare(data, GROUPED)
+    split = prepare(data, SplitOptions(), GROUPED)
     assert not len(split.split.test)
     whole = f"24 images in {len(groups)} groups"
     assert findings_of(split)["G143"] == [f"a share of 0.2 of {whole} leaves none to test on"]
@@ -63,22 +66,24 @@ def test_a_share_too_small_to_test_on_is_a_warning(tmp_path: Path) -> None:
 
 def test_two_groups_are_divided_where_the_share_allows_it(tmp_path: Path) -> None:
     data = in_groups(tmp_path, {"ant": ["p1", "p2"], "bee": ["p1", "p2"]})
-    split = prepare(data, SplitOptions(test=0.5, group_by=GROUPED.group_by))
+    split = prepare(data, SplitOptions(test=0.5), GROUPED)
     assert len(split.split.test) == 12
     assert "G143" not in findings_of(split)
 
 
 @pytest.mark.parametrize("test", [0, "cv"])
 def test_no_test_part_is_no_finding_where_none_was_asked_for(tmp_path: Path, test: str | int) -> None:
-    options = SplitOptions(test=str(test), group_by=GROUPED.group_by)
-    assert "G143" not in findings_of(prepare(in_groups(tmp_path, {"ant": ["p1", "p2"], "bee": ["p1", "p2"]}), options))
+    options = SplitOptions(test=str(test))
+    assert "G143" not in findings_of(
+        prepare(in_groups(tmp_path, {"ant": ["p1", "p2"], "bee": ["p1", "p2"]}), options, GROUPED)
+    )
 
 
 def test_a_given_test_part_whose_groups_take_a_class_out_of_training_is_one_line(tmp_path: Path) -> None:
     in_groups(tmp_path / "train", {"ant": ["p1", "p2"], "bee": ["p1", "p2"], "cat": ["p9"]})
     in_groups(tmp_path / "test", {"ant": ["p3"], "bee": ["p3"], "cat": ["p9"]}, seed=1)
     with pytest.raises(DataError, match=r"but cat has none: 12 are in the test part, and 12 share a group with test"):
-        prepare(tmp_path, GROUPED)
+        prepare(tmp_path, SplitOptions(), GROUPED)
     assert set(prepare(tmp_path, SplitOptions()).images.classes) == {"ant", "bee", "cat"}
 
 
@@ -111,5 +116,5 @@ def test_groups_that_straddle_the_split_are_advised_once(tmp_path: Path) -> None
     (tmp_path / "t.csv").write_text("\n".join(lines))
     advised = [one.code for one in prepare(tmp_path / "t.csv", SplitOptions()).findings if "patient" in one.do]
     assert advised == ["G201"]
-    grouped = prepare(tmp_path / "t.csv", SplitOptions(group_by="patient"))
+    grouped = prepare(tmp_path / "t.csv", SplitOptions(), DataOptions(group_by="patient"))
     assert not [one for one in grouped.findings if one.do.startswith("--group-by")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from graftwork.cli.terminal import Terminal
 
 @click.command("check", short_help="Find what is wrong with images before training.")
 @options.data_argument
-@options.group_option
+@options.data_options
 @click.option(
     "--input-px",
     type=click.IntRange(min=16),
@@ -23,11 +24,11 @@ from graftwork.cli.terminal import Terminal
 )
 @options.json_option
 @options.quiet_option
-def command(data: Path, group_by: str | None, input_px: int, as_json: bool, quiet: bool) -> None:
+def command(*, data: Path, as_json: bool, quiet: bool, **arguments: Any) -> None:
     """Find unreadable files, duplicates, leaks, likely groups and odd images in DATA."""
     from graftwork.cli.show import show_check
     from graftwork.verbs.check import check
 
     with Terminal(quiet=quiet) as terminal:
-        result = check(data, group_by=group_by, input_px=input_px, listener=terminal)
+        result = check(data, listener=terminal, **arguments)
     show_check(result, as_json=as_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,10 +22,10 @@ from graftwork.errors import UsageError
     metavar="SHARE",
     help="Exit with code 1 when the lower bound of the interval is below it.",
 )
-@options.group_option
+@options.data_options
 @options.json_option
 @options.quiet_option
-def command(run: Path, data: Path, at_least: float | None, group_by: str | None, as_json: bool, quiet: bool) -> None:
+def command(*, run: Path, data: Path, at_least: float | None, as_json: bool, quiet: bool, **arguments: Any) -> None:
     """Score the model of RUN on labelled images; images that it was trained on are scored separately."""
     from graftwork.cli.show import show_evaluation
     from graftwork.verbs.evaluate import evaluate
@@ -32,7 +33,7 @@ def command(run: Path, data: Path, at_least: float | None, group_by: str | None,
     if at_least is not None:
         _refuse_log_loss(run)
     with Terminal(quiet=quiet) as terminal:
-        result = evaluate(run, data, group_by=group_by, listener=terminal)
+        result = evaluate(run, data, listener=terminal, **arguments)
     show_evaluation(result, at_least=at_least, as_json=as_json)
     sys.exit(1 if at_least is not None and not result.is_at_least(at_least) else 0)
 

@@ -16,6 +16,7 @@ from graftwork.cli.terminal import Terminal
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="FILE.parquet or FILE.npz."
 )
+@options.label_options
 @options.backbone_option
 @options.extraction_options
 @click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to write.")

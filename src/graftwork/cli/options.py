@@ -9,7 +9,16 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 
-from graftwork.core.options import ExtractionOptions, FineTuneOptions, JudgingOptions, Options, SplitOptions
+from graftwork.core.options import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    DataOptions,
+    ExtractionOptions,
+    FineTuneOptions,
+    JudgingOptions,
+    Options,
+    SplitOptions,
+)
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -50,12 +59,35 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of a table.")
 quiet_option = click.option("--quiet", is_flag=True, help="Print the result alone, and the progress of fine-tunings.")
 
+image_column_option = of(
+    DataOptions,
+    "image_column",
+    f"Column of a table with the images; recognised without it: {', '.join(IMAGE_COLUMNS)}.",
+    metavar="COLUMN",
+)
+label_options = together(
+    image_column_option,
+    of(
+        DataOptions,
+        "label_column",
+        f"Column of a table with the labels; recognised without it: {', '.join(LABEL_COLUMNS)}.",
+        metavar="COLUMN",
+    ),
+    of(
+        DataOptions,
+        "label_level",
+        "Which folder on the way to an image is its class, counted from 1.",
+        type=click.IntRange(min=1),
+        metavar="N",
+    ),
+)
 group_option = of(
-    SplitOptions,
+    DataOptions,
     "group_by",
     "What keeps images together: a pattern (its first capture in their names), a table's column, or likely series.",
     metavar="REGEX|COLUMN|series",
 )
+data_options = together(label_options, group_option)
 strategy_option = of(FineTuneOptions, "strategy", "Linear classifiers and fine-tunings, or linear classifiers alone.")
 time_limit_option = of(
     FineTuneOptions, "time_limit", "Such as 90s, 10m, 2h; refit and test included.", metavar="TIME|none"

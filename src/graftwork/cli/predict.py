@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,12 +25,15 @@ from graftwork.errors import DataError
     show_default=True,
     help="Share of images like the training images that may be flagged as novel.",
 )
+@options.image_column_option
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
-def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, form: str) -> None:
-    """Predict the classes of IMAGES: files, folders, or - for standard input: paths, one per line, or one image.
+def command(*, run: Path, images: tuple[str, ...], top: int, form: str, **arguments: Any) -> None:
+    """Predict the classes of IMAGES: files, folders, tables of files, or - for standard input.
 
-    An image that cannot be read, or a folder without images, is named on standard error; the others are predicted, and
-    the exit code is 1.
+    Standard input holds paths, one per line, or one image.
+
+    An image that cannot be read, or a folder or table without images, is named on standard error; the others are
+    predicted, and the exit code is 1.
     """
     from graftwork.cli.show import write_predictions
     from graftwork.verbs.predict import predict
@@ -41,7 +45,7 @@ def command(run: Path, images: tuple[str, ...], top: int, novelty_rate: float, f
         click.echo(message(error), err=True)
 
     given = _standard_input() if images == ("-",) else iter(images)
-    write_predictions(predict(run, given, top=top, novelty_rate=novelty_rate, on_error=on_error), form, top)
+    write_predictions(predict(run, given, top=top, on_error=on_error, **arguments), form, top)
     sys.exit(1 if failed else 0)
 
 

@@ -19,7 +19,7 @@ from graftwork.core.options import JudgingOptions
 @options.of(JudgingOptions, "loss", "Logistic regression (softmax), a linear SVM, or both (auto).", default="softmax")
 @options.judging_options
 @options.split_options
-@options.group_option
+@options.data_options
 @click.option(
     "--on",
     type=click.Choice(["develop", "all"]),

@@ -31,7 +31,7 @@ from graftwork.cli.terminal import Terminal
     help="Images of the target domain, where the model will be used; half of the labelled ones help to choose, the "
     "other half test.",
 )
-@options.group_option
+@options.data_options
 @click.option(
     "--final",
     type=click.Choice(["develop", "all"]),

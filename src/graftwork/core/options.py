@@ -1,4 +1,4 @@
-"""What a user can decide, in four records: the settings of a run are these, and the command line takes from them
+"""What a user can decide, in five records: the settings of a run are these, and the command line takes from them
 which values there are and which one is the default.
 
 ``None`` leaves a decision to graftwork, which prints and records what it decided.
@@ -14,7 +14,33 @@ from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.plans import Augment, Loss, Normalise
 
 AUTO = "auto"
+SERIES = "series"
+"""Value of ``group_by`` for likely series, where images seem to come in series, but no name says so."""
+IMAGE_COLUMNS = (
+    "image", "path", "file", "filename", "file_name", "image_path", "filepath", "file_path", "img", "image_file",
+    "image_name",
+)  # fmt: skip
+"""Names by which the column with the images is recognised, in any case; the first that is there."""
+LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name", "labels")
+"""Names by which the column with the labels is recognised."""
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Where the labels and the groups of the images are; ``None`` where the names of columns and folders tell."""
+
+    image_column: str | None = None
+    """The column of a table with the images; one of ``IMAGE_COLUMNS`` needs no option."""
+    label_column: str | None = None
+    """The column of a table with the labels; one of ``LABEL_COLUMNS`` needs no option."""
+    label_level: int | None = None
+    """Which folder on the way from the root to an image is its class, counted from 1."""
+    group_by: str | None = None
+    """A column of the table, a regular expression whose first capture in the name is the group, or ``series``."""
+
+
+DATA_DEFAULTS = DataOptions()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,8 +52,6 @@ class SplitOptions:
     folds: int = 5
     seed: int = 0
     """Where every draw begins."""
-    group_by: str | None = None
-    """A column of the table, a regular expression whose first capture in the name is the group, or ``series``."""
     split_from: str | None = None
     """Folder of an earlier run: every image that it had keeps its side of the split."""
 
@@ -95,7 +119,7 @@ class FineTuneOptions:
         return {name: value for name, value in values.items() if value is not None}
 
 
-Options = SplitOptions | ExtractionOptions | JudgingOptions | FineTuneOptions
+Options = DataOptions | SplitOptions | ExtractionOptions | JudgingOptions | FineTuneOptions
 
 
 def settings_of(data: str | Path, *options: Options, **further: str | bool | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from graftwork.core.arrays import Ints, Mask
 from graftwork.core.findings import PAIR, Finding, finding
+from graftwork.core.options import SERIES
 from graftwork.core.splits import Split, joined_groups, numbered
 from graftwork.errors import DataError, UsageError
 from graftwork.images.filekinds import SUFFIXES, suffix_of
@@ -23,8 +24,6 @@ from graftwork.images.series import find_series
 HUGE_TIMES = 4
 """An image is huge when its shorter side is more than this multiple of the network's input."""
 LARGE_SHARE = 0.05
-SERIES = "series"
-"""Value of ``--group-by`` where no name gives groups, but images seem to come in series."""
 MAX_UNREADABLE = 1000
 """Maximum number of unreadable images that a finding names: people repair them one by one."""
 _IMBALANCE = 4
@@ -409,7 +408,7 @@ def _counts(images: ImageSet) -> list[Finding]:
     present = np.flatnonzero(count)
     if len(present) == 1:
         because = f"all {len(labels)} images are of the class `{images.classes[present[0]]}`"
-        return [finding("G117", because, do="add images of at least one other class")]
+        return [finding("G117", because, do=f"add images of another class, or {images.to_separate_classes}")]
     findings = []
     lone = [images.classes[i] for i in present if count[i] == 1]
     if lone:

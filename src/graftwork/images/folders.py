@@ -19,7 +19,8 @@ from graftwork.images.filekinds import (
     not_read,
     suffix_of,
 )
-from graftwork.images.layout import Located, Place, in_parts, perhaps_further_down, spelled_alike, unwrapped
+from graftwork.images.labels import spelled_alike
+from graftwork.images.layout import Located, Place, in_parts, perhaps_further_down, unwrapped
 from graftwork.images.listing import Listing, few
 from graftwork.images.parts import UNLABELLED_PART
 from graftwork.images.sources import Files

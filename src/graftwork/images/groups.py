@@ -18,7 +18,7 @@ from graftwork.core.arrays import Ints
 from graftwork.core.splits import numbered
 from graftwork.images.imageset import ImageSet
 from graftwork.images.measurements import Measurements, layout, light
-from graftwork.images.read import first_capture
+from graftwork.images.read import column_groups, first_capture, with_lone_images
 
 GROUP_WORDS = re.compile(
     r"(?i)^(patient|subject|person|case|slide|smear|track|video|clip|scene|session|series|study|specimen|sample|animal|"
@@ -165,7 +165,8 @@ def _extent(number: Ints, order: Ints) -> tuple[Ints, Ints]:
 
 def _from_columns(images: ImageSet, judge: _Judge) -> Iterator[Proposal]:
     for name, values in images.columns.items():
-        proposal = judge.proposal(name, values, named=bool(GROUP_WORDS.match(name)))
+        groups = with_lone_images(column_groups(values), images.names)
+        proposal = judge.proposal(name, groups, named=bool(GROUP_WORDS.match(name)))
         if proposal is not None:
             yield proposal
 
@@ -289,8 +290,7 @@ def _names_groups(pattern: str) -> bool:
 def _grouped(images: ImageSet, pattern: str) -> NDArray[np.str_]:
     """(n,) first capture of each name; an image whose name has none is a group of its own."""
     compiled = re.compile(pattern)
-    captures = [first_capture(compiled, name) for name in images.names]
-    return np.array([n if g is None else g for g, n in zip(captures, images.names, strict=True)], np.str_)
+    return with_lone_images([first_capture(compiled, name) for name in images.names], images.names)
 
 
 def _refined_by(given: Ints, proposed: Ints) -> bool:

@@ -57,8 +57,15 @@ class ImageSet:
     """(n,) ``develop`` or ``test``, where the data came split."""
     columns: Mapping[str, NDArray[np.str_]] = dataclasses.field(default_factory=dict, repr=False)
     """Further columns of the table the images came from; a group may be one of them."""
+    table: Path | None = None
+    """The table that names the images, or the first of several; None where folders do."""
     notes: tuple[Finding, ...] = ()
     """Findings of reading."""
+
+    @property
+    def to_separate_classes(self) -> str:
+        """What to do where images are not of several classes: advice for a message."""
+        return f"correct the labels in {self.table.name}" if self.table else "put each class in a folder of its own"
 
     def __len__(self) -> int:
         return len(self.names)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftwork.errors import DataError, UsageError
+from graftwork.images.columns import column_named
 from graftwork.images.imageset import ImageSet, Source
 from graftwork.images.listing import few
 
@@ -40,7 +42,8 @@ def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
         )
     if not test.classes:
         raise DataError(
-            f"the test part {test.root} must be labelled, one folder per class or a table, but has no labels"
+            f"the images of the test part {test.table or test.root} must have labels, but have none; label them, or "
+            "take a share of the other images (`--test 0.2`)"
         )
     unknown = sorted(set(test.classes) - set(images.classes))
     if unknown:
@@ -56,13 +59,8 @@ def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
         labels=np.concatenate([images.labels, number[test.labels]]),
         source=_Concatenated(images.source, test.source, offset),
         rows=np.concatenate([images.rows, test.rows + offset]),
-        groups=_groups(images, test),
         parts=np.array(["develop"] * len(images) + ["test"] * len(test), np.str_),
-        columns={
-            name: np.concatenate([values, test.columns[name]])
-            for name, values in images.columns.items()
-            if name in test.columns
-        },
+        columns=_columns(images, test),
         notes=(*images.notes, *test.notes),
     )
     if "digests" in images.__dict__ and "digests" in test.__dict__:
@@ -77,10 +75,13 @@ def _fresh_names(images: ImageSet, test: ImageSet) -> list[str]:
     return [f"{prefix}/{name}" for name in test.names]
 
 
-def _groups(images: ImageSet, test: ImageSet) -> np.ndarray[tuple[int], np.dtype[np.str_]] | None:
-    """Return the given groups of both; an image without one is a group of its own."""
-    if images.groups is None and test.groups is None:
-        return None
-    return np.concatenate(
-        [np.array(part.names, np.str_) if part.groups is None else part.groups for part in (images, test)]
-    )
+def _columns(images: ImageSet, test: ImageSet) -> dict[str, NDArray[np.str_]]:
+    """The columns of either, matched by name; the cells of a column that one of them has not are empty there."""
+    columns = {}
+    for name in dict.fromkeys((*images.columns, *test.columns)):
+        other = column_named(name, test.columns)
+        if name in images.columns or column_named(name, images.columns) is None:
+            of_images = images.columns.get(name, np.full(len(images), "", np.str_))
+            of_test = np.full(len(test), "", np.str_) if other is None else test.columns[other]
+            columns[name] = np.concatenate([of_images, of_test])
+    return columns

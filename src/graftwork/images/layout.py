@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -81,21 +80,6 @@ def _lone_folders(images: list[tuple[str, Place]]) -> set[tuple[str, Place]]:
     return {
         (part, inner) for part, inner in lone.items() if inner and adds_nothing(inner[0], part) and inner not in classes
     }
-
-
-def spelled_alike(count: Counter[str]) -> list[Finding]:
-    """G138: classes whose names differ by case, spaces, hyphens or underscores."""
-    alike: dict[str, list[str]] = {}
-    for name in sorted(count):
-        plain = re.sub(r"(?<=[^\W_])[-_\s]+(?=[^\W_])", " ", name.strip()).casefold()
-        if len(plain) > 1:  # a and A are letters
-            alike.setdefault(plain, []).append(name)
-    twice = [names for names in alike.values() if len(names) > 1]
-    if not twice:
-        return []
-    spelled = [", ".join(f"`{name}` ({count[name]} images)" for name in names) for names in twice]
-    because = f"{few(spelled)}: each spelling is a class of its own"
-    return [finding("G138", because, do="give folders of one class one name", count=len(twice))]
 
 
 def perhaps_further_down(labels_and_folders: Sequence[tuple[str, Place]], level: int) -> list[Finding]:

@@ -30,6 +30,8 @@ class Listing:
     columns: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     rows: list[int] | None = None
     """Rows in the source; 0 to n - 1 where this is None."""
+    table: Path | None = None
+    """The table that names the images; None where folders do."""
     notes: list[Finding] = dataclasses.field(default_factory=list)
 
 
@@ -65,9 +67,9 @@ def finish(listing: Listing) -> ImageSet:
         root=listing.root,
         source=listing.source,
         rows=rows[keep],
-        groups=columns.get("group"),
         parts=parts,
         columns=columns,
+        table=listing.table,
         notes=tuple(notes),
     )
 

@@ -2,121 +2,204 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from graftwork.core.findings import Finding, finding
+from graftwork.core.options import DATA_DEFAULTS, IMAGE_COLUMNS, LABEL_COLUMNS, DataOptions
 from graftwork.errors import DataError
-from graftwork.images.folders import printable
+from graftwork.images.cells import TEXT_TABLES, TextTable, as_text, read_text_table
+from graftwork.images.columns import (
+    Roles,
+    Table,
+    column_named,
+    empty_labels,
+    has_no_header,
+    labels_of,
+    likely_split,
+    roles,
+    second_label,
+    several_labels,
+    split_of,
+    without_labels,
+)
+from graftwork.images.filekinds import SUFFIXES
+from graftwork.images.folders import printable, walk
 from graftwork.images.imageset import Source
+from graftwork.images.labels import label_findings
 from graftwork.images.listing import Listing, duplicate_rows, few
 from graftwork.images.parts import kind_of, kind_of_file
 from graftwork.images.sources import ArrowImages, Files, ParquetImages, arrow_table
 
-IMAGE_COLUMNS = (
-    "image", "path", "file", "filename", "file_name", "image_path", "filepath", "file_path", "img", "image_file"
-)  # fmt: skip
-LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name")
-SPLIT_COLUMNS = ("split", "part", "subset")
+PARQUET = (".parquet", ".pq")
+"""Suffixes of Parquet files."""
 BESIDE_IMAGES = ("labels", "metadata")
 """Names of a table that is in a folder of images and describes them."""
 
 Held = TypeVar("Held")
+_MISTAKES: tuple[tuple[str, Callable[[Path, Path], bool]], ...] = (
+    ("the folder differs", lambda file, path: file.name == path.name),
+    ("the names lack their suffix", lambda file, path: file.stem == path.name and file.suffix.lower() in SUFFIXES),
+    ("leading zeros are lost", lambda file, path: _unpadded(file) == _unpadded(path)),
+    ("upper and lower case differ", lambda file, path: file.name.casefold() == path.name.casefold()),
+    ("the suffix differs", lambda file, path: file.stem == path.stem and file.suffix.lower() in SUFFIXES),
+)
+"""How the name of an existing file may differ from the one that a table gives."""
 
 
-@dataclasses.dataclass(frozen=True)
-class _Columns:
-    """Which column is what."""
+def table_beside_images(folder: Path, options: DataOptions = DATA_DEFAULTS) -> TextTable | None:
+    """The table in a folder that names the images of the folder, if there is one.
 
-    image: str
-    label: str | None
-    split: str | None
-
-
-def table_in(folder: Path) -> Path | None:
-    """The table that names the images of a folder with their labels, if there is one."""
+    Raises
+    ------
+    DataError
+        When it cannot be read.
+    """
     for stem in BESIDE_IMAGES:
-        for suffix in (".csv", ".tsv", ".jsonl"):
+        for suffix in TEXT_TABLES:
             path = folder / f"{stem}{suffix}"
-            if path.is_file() and _is_label_table(path):
-                return path
+            if path.is_file():
+                table = read_text_table(path)
+                names = any(column_named(name, table.columns) for name in IMAGE_COLUMNS)
+                if names or options.image_column or has_no_header(table.columns):
+                    return table
     return None
 
 
-def _is_label_table(path: Path) -> bool:
-    columns = _text_columns(path, first_row_only=True)
-    return _pick(IMAGE_COLUMNS, columns) is not None and _pick(LABEL_COLUMNS, columns) is not None
+def has_labels(table: TextTable, options: DataOptions = DATA_DEFAULTS) -> bool:
+    """Whether a table has a column of labels, or must have it by the options."""
+    return bool(options.label_column) or any(column_named(name, table.columns) for name in LABEL_COLUMNS)
 
 
-def read_text_tables(paths: Sequence[Path], root: Path) -> Listing:
+def read_text_tables(
+    tables: Sequence[TextTable], root: Path, options: DataOptions = DATA_DEFAULTS, *, beside_images: bool = False
+) -> Listing:
     """Images named by CSV, TSV or JSON lines files; each names files relative to itself.
 
-    Several tables are in folders that are parts (``train/metadata.csv``, ``test/metadata.csv``).
+    Several tables are in folders that are parts (``train/metadata.csv``, ``test/metadata.csv``); their columns are
+    matched by name.
+
+    Parameters
+    ----------
+    beside_images
+        Whether the tables describe the images below ``root``, so that those that they do not name are counted.
 
     Raises
     ------
     DataError
         When a column is missing or files are.
+    UsageError
+        When an option names no column.
     """
-    tables = [_text_columns(path) for path in paths]
-    columns = _roles(paths[0], list(tables[0]))
-    joined: dict[str, list[str]] = {name: [] for name in tables[0]}
+    first = roles(tables[0].path, list(tables[0].columns), options)
+    n = sum(len(table.lines) for table in tables)
+    columns: dict[str, list[str]] = {name: [""] * n for name in tables[0].columns}
     kinds: list[str | None] = []
-    for path, table in zip(paths, tables, strict=True):
-        if list(table) != list(joined):
-            raise DataError(
-                f"{path} must have the columns of {paths[0]} ({', '.join(joined)}), but has {', '.join(table)}"
-            )
-        below = path.parent.relative_to(root).as_posix()
-        table[columns.image] = [name if below == "." else f"{below}/{name}" for name in table[columns.image]]
-        kinds += [kind_of(path.parent.name) if len(paths) > 1 else None] * len(table[columns.image])
-        for name, values in table.items():
-            joined[name] += values
-    return _of_paths(paths[0], root, joined, columns, kinds)
+    places: list[str] = []
+    for table in tables:
+        image = roles(table.path, list(table.columns), options).image
+        for name, cells in table.columns.items():
+            common = first.image if name == image else column_named(name, columns) or name
+            values = [_below(root, table.path, cell) for cell in cells] if name == image else cells
+            columns.setdefault(common, [""] * n)[len(places) : len(places) + len(values)] = values
+        kinds += [kind_of(table.path.parent.name) if len(tables) > 1 else None] * len(table.lines)
+        where = f"{table.path.relative_to(root).as_posix()}, " if len(tables) > 1 else ""
+        places += [f"{where}line {line}" for line in table.lines]
+    merged = Table(tables[0].path, columns, places)
+    # the columns of all tables: labels may be missing in the first
+    listing = _of_paths(root, merged, roles(merged.path, list(columns), options), kinds)
+    if beside_images:
+        listing.notes += _unnamed(root, listing.names, tables)
+    return listing
 
 
-def read_parquet(paths: Sequence[Path], root: Path) -> Listing:
+def images_named(path: Path, image_column: str | None = None) -> list[Path]:
+    """The files that a CSV, TSV or JSON lines table names, row by row; its other columns are not read.
+
+    Raises
+    ------
+    DataError
+        When the column of images is missing or files are, or the table is of another kind.
+    UsageError
+        When ``image_column`` is no column.
+    """
+    if path.suffix.lower() in PARQUET:
+        raise DataError(
+            f"{path} must be CSV or JSON lines to be predicted, but is Parquet: write its paths as CSV, or its "
+            "images as files"
+        )
+    table = read_text_table(path)
+    columns = roles(path, list(table.columns), DataOptions(image_column=image_column))
+    places = [f"line {line}" for line in table.lines]
+    return [path.parent / name for name in _names(path.parent, Table(path, table.columns, places), columns.image)]
+
+
+def _below(root: Path, table_path: Path, name: str) -> str:
+    """The path of an image from the root, which a table names from its own folder."""
+    below = table_path.parent.relative_to(root).as_posix()
+    return name if below == "." else f"{below}/{name.strip()}"
+
+
+def _unnamed(root: Path, names: Sequence[str], tables: Sequence[TextTable]) -> list[Finding]:
+    """Images below the root that no table names."""
+    below = ["/".join(place) for place in walk(root).images]
+    named = set(names)
+    unnamed = [name for place in below if (name := printable(place)) not in named]
+    if not unnamed:
+        return []
+    because = (
+        f"{len(unnamed)} of {len(below)} images below {root} are not named in "
+        f"{few([table.path.relative_to(root).as_posix() for table in tables])} and are left out"
+    )
+    return [finding("G123", because, do="add rows for them, or predict them later", examples=unnamed)]
+
+
+def read_parquet(paths: Sequence[Path], root: Path, options: DataOptions = DATA_DEFAULTS) -> Listing:
     """Images in one or several Parquet files of one layout, as bytes or as paths.
 
     Raises
     ------
     DataError
         When a file or a column cannot be used.
+    UsageError
+        When an option names no column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         schema = pq.read_schema(paths[0])
-        columns = _roles(paths[0], schema.names, _features(schema))
-        _require_small(paths[0], schema, columns)
-        small = [field.name for field in schema if _is_small(field.type)]
+        columns = roles(paths[0], schema.names, options, _features(schema))
+        _require_cells(paths[0], schema, columns)
+        names = [field.name for field in schema if _is_cell(field.type)]
         kind = schema.field(columns.image).type
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            small.append(columns.image)
-        tables = [pq.read_table(path, columns=sorted(set(small))) for path in paths]
+            names.append(columns.image)
+        tables = [pq.read_table(path, columns=sorted(set(names))) for path in paths]
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{paths[0]} must be a Parquet table of the same layout as the other files, but: {error}"
         ) from error
     table = _joined(tables, _label_names(_features(schema)))
     if columns.image in table:
-        return _of_paths(paths[0], paths[0].parent, table, columns)
+        places = [f"row {row}" for row in range(len(table[columns.image]))]
+        return _of_paths(paths[0].parent, Table(paths[0], table, places), columns)
     counts = [len(t) for t in tables]
     return _of_bytes(paths, root, table, columns, counts, ParquetImages(paths, columns.image))
 
 
-def read_saved_dataset(root: Path) -> Listing:
+def read_saved_dataset(root: Path, options: DataOptions = DATA_DEFAULTS) -> Listing:
     """Read a folder written by ``save_to_disk``: one dataset, or one folder per split.
 
     Raises
     ------
     DataError
         When a part of it is missing or damaged.
+    UsageError
+        When an option names no column.
     """
     index = root / "dataset_dict.json"
     splits = _from_json(index, lambda held: [str(name) for name in held["splits"]]) if index.is_file() else [None]
@@ -127,48 +210,57 @@ def read_saved_dataset(root: Path) -> Listing:
         state = folder / "state.json"
         if _from_json(state, lambda held: held.get("_indices_files")):
             raise DataError(f"{folder} must be saved flat: call `flatten_indices()` before `save_to_disk`")
-        names = _from_json(state, lambda held: [str(entry["filename"]) for entry in held["_data_files"]])
-        paths += [folder / name for name in names]
-        kinds += [None if split is None else kind_of(split) or kind_of_file(split)] * len(names)
+        files = _from_json(state, lambda held: [str(entry["filename"]) for entry in held["_data_files"]])
+        paths += [folder / name for name in files]
+        kinds += [None if split is None else kind_of(split) or kind_of_file(split)] * len(files)
     if not paths:
         raise DataError(f"{root} must name at least one file of images, but names none; save the dataset again")
     tables = [arrow_table(path) for path in paths]
     info = paths[0].parent / "dataset_info.json"
     features = _features(tables[0].schema) or _from_json(info, lambda held: dict(held.get("features") or {}))
-    columns = _roles(root, tables[0].column_names, features)
-    _require_small(root, tables[0].schema, columns)
-    small = [field.name for field in tables[0].schema if _is_small(field.type)]
-    table = _joined([t.select(small) for t in tables], _label_names(features))
+    columns = roles(root, tables[0].column_names, options, features)
+    _require_cells(root, tables[0].schema, columns)
+    names = [field.name for field in tables[0].schema if _is_cell(field.type)]
+    table = _joined([t.select(names) for t in tables], _label_names(features))
     return _of_bytes(paths, root, table, columns, [len(t) for t in tables], ArrowImages(paths, columns.image), kinds)
 
 
-def _of_paths(
-    table_path: Path,
-    root: Path,
-    table: Mapping[str, list[str]],
-    columns: _Columns,
-    kinds_of_rows: list[str | None] | None = None,
-) -> Listing:
+def _of_paths(root: Path, table: Table, columns: Roles, kinds_of_rows: list[str | None] | None = None) -> Listing:
     """Images that a table names as files."""
-    names = [printable(name) for name in table[columns.image]]
-    paths = [_located(root, name) for name in table[columns.image]]
-    missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
+    names = _names(root, table, columns.image)
+    paths = [root / name for name in names]
+    # of the root, and one name for one file
+    names = [
+        printable(os.path.normpath(os.path.relpath(name, root) if os.path.isabs(name) else name)) for name in names
+    ]
+    return duplicate_rows(_listing(root, Files(paths), names, table, columns, kinds_of_rows))
+
+
+def _names(root: Path, table: Table, column: str) -> list[str]:
+    """The file of each row, from the root; raises DataError where a row names none."""
+    cells = table.columns[column]
+    nameless = [i for i, cell in enumerate(cells) if not cell.strip()]
+    if nameless:
+        raise DataError(
+            f"every row of {table.path} must name an image in the column `{column}`, but {len(nameless)} of "
+            f"{len(cells)} do not, the first in {table.places[nameless[0]]}: fill them, or remove the rows"
+        )
+    names = [_located(root, cell) for cell in cells]
+    missing = [i for i, name in enumerate(names) if name is None]
     if missing:
         raise DataError(
-            f"every image that {table_path} names must exist relative to {root}, but {len(missing)} of {len(names)} "
-            f"do not: {few(missing)}; correct the column `{columns.image}` or move the table next to the images"
+            f"every image that {table.path} names must exist relative to {root}, but {len(missing)} of {len(cells)} "
+            f"do not: {few([printable(cells[i].strip()) for i in missing])}; the first is in {table.places[missing[0]]}"
+            f": {_way_out(root, cells[missing[0]].strip(), column)}"
         )
-    labels, kinds = _labels_and_kinds(table_path, table, columns)
-    if columns.split is None and kinds_of_rows is not None:
-        kinds = kinds_of_rows
-    return duplicate_rows(Listing(root, Files(paths), names, labels, kinds, _others(table, columns)))
+    return [name for name in names if name is not None]
 
 
 def _of_bytes(
     paths: Sequence[Path],
     root: Path,
-    table: Mapping[str, list[str]],
-    columns: _Columns,
+    columns_of_text: Mapping[str, list[str]],
+    columns: Roles,
     counts: Sequence[int],
     source: Source,
     kinds_of_files: Sequence[str | None] | None = None,
@@ -178,111 +270,61 @@ def _of_bytes(
     for path, count in zip(paths, counts, strict=True):
         place = printable(path.relative_to(root).as_posix())
         names += [f"{place}#{row}" for row in range(count)]
-    labels, kinds = _labels_and_kinds(paths[0], {**table, columns.image: names}, columns)
-    if columns.split is None:
+    kinds = None
+    if len(paths) > 1:
         file_kinds = kinds_of_files or [kind_of_file(path.stem) or kind_of(path.parent.name) for path in paths]
-        if len(paths) > 1:
-            kinds = [kind for kind, count in zip(file_kinds, counts, strict=True) for _ in range(count)]
-    return Listing(root, source, names, labels, kinds, _others(table, columns))
+        kinds = [kind for kind, count in zip(file_kinds, counts, strict=True) for _ in range(count)]
+    return _listing(root, source, names, Table(paths[0], columns_of_text, names), columns, kinds)
 
 
-def _labels_and_kinds(
-    table_path: Path, table: Mapping[str, list[str]], columns: _Columns
-) -> tuple[list[str | None], list[str | None]]:
-    n = len(table[columns.image])
+def _listing(
+    root: Path, source: Source, names: list[str], table: Table, columns: Roles, kinds_of_rows: list[str | None] | None
+) -> Listing:
+    """The images of a table with their labels and parts; a column of parts goes before the place of the table."""
+    n = len(table)
     if n == 0:
-        raise DataError(f"{table_path} must list images, but has no row")
+        raise DataError(f"{table.path} must list images, but has no row")
+    notes: list[Finding] = []
+    split, kinds = columns.split, kinds_of_rows or [None] * n
+    if split is not None:
+        kinds, notes = split_of(table, split, kinds)
+    elif not any(kinds):
+        split, kinds, notes = likely_split(table)
     labels: list[str | None] = [None] * n
-    if columns.label:
-        labels = [printable(label.strip()) or None for label in table[columns.label]]
-    if not columns.split:
-        return labels, [None] * n
-    kind_of_word = {word: kind_of(word) for word in set(table[columns.split])}
-    unknown = sorted(word for word, kind in kind_of_word.items() if kind is None)
-    if unknown:
-        raise DataError(
-            f"the column `{columns.split}` of {table_path} must hold train, val or test, but holds {few(unknown)}: "
-            "rename these, or the column"
-        )
-    return labels, [kind_of_word[word] for word in table[columns.split]]
+    if columns.label is None:
+        notes.append(without_labels(table, columns.image))
+    else:
+        labels = [label and printable(label) for label in labels_of(table, columns.label)]
+        given = [label for label in labels if label is not None]
+        notes += label_findings(given) if given else [empty_labels(table, columns.label)]
+        notes += second_label(table, columns.label, columns.further_labels)
+    used = {columns.image, columns.label, split}
+    others = {name: values for name, values in table.columns.items() if name not in used}
+    return Listing(root, source, names, labels, kinds, others, table=table.path, notes=notes)
 
 
-def _others(table: Mapping[str, list[str]], columns: _Columns) -> dict[str, list[str]]:
-    used = {columns.image, columns.label, columns.split}
-    return {name: values for name, values in table.items() if name not in used}
+def _located(root: Path, cell: str) -> str | None:
+    """The name of the file that a cell names: as it is written, without outer spaces, or as Windows writes paths."""
+    name = cell.strip()
+    spellings = [cell, name] if os.sep == "\\" else [cell, name, name.replace("\\", "/")]
+    return next((spelling for spelling in spellings if os.path.isfile(os.path.join(root, spelling))), None)
 
 
-def _located(root: Path, name: str) -> Path:
+def _way_out(root: Path, name: str, column: str) -> str:
+    """What is probably wrong with the name of a file that does not exist, and what to do."""
     path = root / name
-    if "\\" in name and os.sep != "\\" and not path.is_file():  # a table written on Windows
-        return root / name.replace("\\", "/")
-    return path
+    for folder in (path.parent, *sorted(entry for entry in root.iterdir() if entry.is_dir())):
+        files = sorted(entry for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+        for what, matches in _MISTAKES:
+            for file in files:
+                if matches(file, path):
+                    place = Path(os.path.relpath(file, root)).as_posix()
+                    return f"{what}, the file may be {place}; correct the column `{column}`"
+    return f"correct the column `{column}` or move the table next to the images"
 
 
-def _text_columns(path: Path, first_row_only: bool = False) -> dict[str, list[str]]:
-    """The columns of a CSV, TSV or JSON lines file, as text."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = _json_lines(path, lines) if path.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(path, lines)
-            header = next(iter(rows), [])
-            columns: dict[str, list[str]] = {name.strip(): [] for name in header}
-            for row in () if first_row_only else rows:
-                if len(row) != len(columns):
-                    raise DataError(f"{path} must have {len(columns)} cells per row, but one has {len(row)}: {row[:3]}")
-                for values, cell in zip(columns.values(), row, strict=True):
-                    values.append(cell)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
-        raise DataError(f"{path} must be a table in UTF-8, but: {error}; save it again as UTF-8 text") from error
-    return columns
-
-
-def _csv_rows(path: Path, lines: Any) -> Iterable[list[str]]:
-    first = lines.readline()
-    lines.seek(0)
-    separator = max(",;\t", key=first.count)
-    return (row for row in csv.reader(lines, delimiter=separator) if row)
-
-
-def _json_lines(path: Path, lines: Iterable[str]) -> Iterable[list[str]]:
-    header: list[str] = []
-    for line in lines:
-        if not line.strip():
-            continue
-        record = json.loads(line)
-        if not isinstance(record, dict):
-            shown = line.strip()[:40]
-            raise DataError(f'{path} must hold one object per line, such as {{"image": "a.jpg"}}, but one is: {shown}')
-        if not header:
-            header = list(record)
-            yield header
-        yield [_text(record.get(name)) for name in header]
-
-
-def _text(value: Any) -> str:
-    """A cell as text; pandas stores whole numbers as floats, with NaN for the missing ones, once one is missing."""
-    if value is None or value != value:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _pick(candidates: Iterable[str], columns: Iterable[str]) -> str | None:
-    lowered = {name.lower(): name for name in columns}
-    return next((lowered[name] for name in candidates if name in lowered), None)
-
-
-def _roles(table_path: Path, names: Sequence[str], features: Mapping[str, Any] | None = None) -> _Columns:
-    """Which column holds the images, the labels, the split: as declared, else by its name."""
-    declared = {name: kind.get("_type") for name, kind in (features or {}).items() if isinstance(kind, dict)}
-    images = [name for name, kind in declared.items() if kind == "Image"]
-    labels = [name for name, kind in declared.items() if kind == "ClassLabel"]
-    image = images[0] if len(images) == 1 else _pick(IMAGE_COLUMNS, names)
-    if image is None:
-        raise DataError(
-            f"{table_path} must have a column with the images, named {few(IMAGE_COLUMNS, 5)}, "
-            f"but has: {', '.join(names)}; rename one"
-        )
-    label = labels[0] if len(labels) == 1 else _pick(LABEL_COLUMNS, names)
-    return _Columns(image, label, _pick(SPLIT_COLUMNS, names))
+def _unpadded(path: Path) -> tuple[str, str]:
+    return path.stem.lstrip("0"), path.suffix
 
 
 def _features(schema: Any) -> dict[str, Any]:
@@ -298,36 +340,53 @@ def _label_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
     return {name: kind["names"] for name, kind in features.items() if isinstance(kind, dict) and kind.get("names")}
 
 
-def _is_small(kind: Any) -> bool:
+def _is_cell(kind: Any) -> bool:
     """Whether a column can hold labels, groups or splits (and not images)."""
     import pyarrow as pa
 
-    if pa.types.is_dictionary(kind):
-        return _is_small(kind.value_type)
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    return bool(text or number or pa.types.is_null(kind))
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _is_cell(kind.value_type)
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_boolean(kind)
+    return bool(text or number or _is_time(kind) or types.is_null(kind))
 
 
-def _require_small(table_path: Path, schema: Any, columns: _Columns) -> None:
+def _is_time(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind))
+
+
+def _require_cells(table_path: Path, schema: Any, columns: Roles) -> None:
+    import pyarrow as pa
+
     for name in filter(None, (columns.label, columns.split)):
         kind = schema.field(name).type
-        if not _is_small(kind):
-            raise DataError(
-                f"the column `{name}` of {table_path} must hold text or numbers, but holds {kind}: convert it"
-            )
+        if _is_cell(kind):
+            continue
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            raise DataError(several_labels(table_path, name, "every row", str(kind)))
+        raise DataError(f"the column `{name}` of {table_path} must hold text or numbers, but holds {kind}: convert it")
 
 
 def _joined(tables: Sequence[Any], label_names: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """The small columns of tables of one layout, one after the other, as text; class numbers as names."""
     joined: dict[str, list[str]] = {}
     for name in tables[0].column_names:
-        values = [value for table in tables for value in table.column(name).to_pylist()]
+        values = [value for table in tables for value in _values(table.column(name))]
         names = label_names.get(name)
         if names:
             values = [names[int(value)] if value is not None and value >= 0 else None for value in values]
-        joined[name] = [_text(value) for value in values]
+        joined[name] = [as_text(value) for value in values]
     return joined
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of an Arrow column; times as text, since Python has no nanoseconds."""
+    import pyarrow as pa
+
+    return list((column.cast(pa.string()) if _is_time(column.type) else column).to_pylist())
 
 
 def _from_json(path: Path, read: Callable[[Any], Held]) -> Held:

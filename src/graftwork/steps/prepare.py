@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import DatasetFacts
 from graftwork.core.findings import Finding, finding
-from graftwork.core.options import JudgingOptions, SplitOptions
+from graftwork.core.options import DATA_DEFAULTS, DataOptions, JudgingOptions, SplitOptions
 from graftwork.core.splits import Split, make_split
 from graftwork.core.trials import Task
 from graftwork.errors import DataError, UsageError
-from graftwork.images.check import SERIES, check, straddling
+from graftwork.images.check import check, straddling
 from graftwork.images.groups import Proposal
 from graftwork.images.imageset import ImageSet, hash_images
-from graftwork.images.join import with_test_part
 from graftwork.images.listing import few
 from graftwork.images.measure import measure_images
 from graftwork.images.measurements import Measurements, intensity_range
-from graftwork.images.read import read_images, with_groups
+from graftwork.images.read import by_series, read_images
 from graftwork.listener import SILENT, Listener
 from graftwork.runfolder import read_run
 
@@ -60,14 +59,14 @@ class CheckedImages:
         images = self.images
         if not images.classes or (images.labels < 0).any():
             raise DataError(
-                f"{images.root} must hold labelled images, one folder per class or a table, but some have no label; "
-                "label them, or use predict"
+                f"the images of {images.table or images.root} must have labels, but some have none; label them, or use "
+                "predict"
             )
         unknown = sorted(set(images.classes) - set(classes))
         if unknown:
             raise DataError(
                 f"every class must be one of the model's {len(classes)} ({', '.join(classes[:5])}), but the images "
-                f"also have {', '.join(unknown[:5])}; rename these folders, or take them out"
+                f"also have {', '.join(unknown[:5])}; rename these classes, or take them out"
             )
         return np.array([classes.index(name) for name in images.classes])[images.labels]
 
@@ -144,9 +143,9 @@ class SplitImages(CheckedImages):
 
 def check_images(
     data: str | Path,
+    options: DataOptions = DATA_DEFAULTS,
     *,
     test: str | Path | None = None,
-    group_by: str | None = None,
     input_px: int | None = None,
     listener: Listener = SILENT,
 ) -> CheckedImages:
@@ -154,10 +153,8 @@ def check_images(
 
     Parameters
     ----------
-    test
-        A folder or table whose images become the test part.
-    group_by
-        A column, a regular expression, or ``series`` for likely series.
+    options, test
+        As ``read_images``.
     input_px
         Side of the network's input, where the user gives it; images are tiny or huge relative to it.
 
@@ -166,15 +163,10 @@ def check_images(
     DataError, UsageError
         When nothing can be read, or the arguments do not fit the data.
     """
-    images = read_images(data)
-    if test is not None:
-        images = with_test_part(images, read_images(test))
-    by_series = group_by == SERIES and SERIES not in images.columns
-    if group_by is not None and not by_series:  # of both parts: a group may have images in both
-        images = with_groups(images, group_by)
+    images = read_images(data, options, test=test)
     hash_images(images)
     measurements = measure_images(images, listener=listener)
-    problems = check(images, measurements, input_px=input_px or INPUT_PX, join_series=by_series)
+    problems = check(images, measurements, input_px=input_px or INPUT_PX, join_series=by_series(images, options))
     usable = problems.usable
     return CheckedImages(
         images=images.take(usable).without_empty_classes(),
@@ -187,13 +179,18 @@ def check_images(
 
 
 def prepare(
-    data: str | Path, options: SplitOptions, *, input_px: int | None = None, listener: Listener = SILENT
+    data: str | Path,
+    options: SplitOptions,
+    data_options: DataOptions = DATA_DEFAULTS,
+    *,
+    input_px: int | None = None,
+    listener: Listener = SILENT,
 ) -> SplitImages:
     """List, measure, check and split images; the same arguments give the same division.
 
     Parameters
     ----------
-    input_px
+    data_options, input_px
         As ``check_images``.
 
     Raises
@@ -206,7 +203,7 @@ def prepare(
     if options.seed < 0:
         raise UsageError(f"--seed must be a whole number from 0 on, got {options.seed}; choose another")
     fraction, folder = _test(options.test)
-    checked = check_images(data, test=folder, group_by=options.group_by, input_px=input_px, listener=listener)
+    checked = check_images(data, data_options, test=folder, input_px=input_px, listener=listener)
     images = checked.images
     _require_labels(images, data)
     given = images.parts == "test" if images.parts is not None else None
@@ -268,11 +265,13 @@ def _require_labels(images: ImageSet, data: str | Path) -> None:
     present = np.unique(images.labels[images.labels >= 0])
     if len(present) < 2:
         if len(present):
-            because, do = f"only {images.classes[present[0]]}", "add images of another"
+            because = f"{data} holds only {images.classes[present[0]]}"
+            do = f"add images of another class, or {images.to_separate_classes}"
         else:
-            because = f"{len(images)} images without labels"
-            do = "put the images of each class into a folder of its own, or list images and labels in a table"
-        raise DataError(f"{data} must hold images of at least two classes, but holds {because}; {do}")
+            without = [note for note in images.notes if note.code == "G132"]  # a table without a column of labels
+            because = without[0].because if without else f"{data} holds {len(images)} images without labels"
+            do = without[0].do if without else "put each class in a folder of its own, or list the images in a table"
+        raise DataError(f"images of at least two classes are needed, but {because}; {do}")
 
 
 def _require_develop(images: ImageSet, split: Split, folds: int) -> None:

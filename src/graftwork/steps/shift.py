@@ -15,7 +15,7 @@ import numpy as np
 from graftwork.core.arrays import Ints
 from graftwork.core.choose import choose
 from graftwork.core.fitted import probabilities
-from graftwork.core.options import SplitOptions
+from graftwork.core.options import DATA_DEFAULTS, DataOptions, SplitOptions
 from graftwork.core.plans import training_of
 from graftwork.core.record import Shift
 from graftwork.core.result_findings import target_finding, unlabelled_target_finding
@@ -28,7 +28,7 @@ from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
 from graftwork.listener import SILENT, Listener
 from graftwork.steps.backbones import Backbones
-from graftwork.steps.prepare import SplitImages, check_images
+from graftwork.steps.prepare import CheckedImages, SplitImages, check_images
 from graftwork.steps.search import SearchResult, costs_of
 
 FEWEST_IMAGES = 20
@@ -57,11 +57,16 @@ class TargetDomain:
 
 
 def load_target(
-    folder: str | Path | None, split_images: SplitImages, options: SplitOptions, *, listener: Listener = SILENT
+    folder: str | Path | None,
+    split_images: SplitImages,
+    options: SplitOptions,
+    data_options: DataOptions,
+    *,
+    listener: Listener = SILENT,
 ) -> TargetDomain | None:
     """List, check and halve the images of the target domain, if one was given; images that the data hold are dropped.
 
-    ``--group-by`` holds for these images, too; where it finds no groups, each image is a group of its own.
+    The data's options hold for these images, too, as far as they fit them.
 
     Raises
     ------
@@ -70,11 +75,7 @@ def load_target(
     """
     if folder is None:
         return None
-    try:
-        checked = check_images(folder, group_by=options.group_by, listener=listener)
-    except UsageError:
-        listener.say(f"--group-by finds no groups among the images of {folder}: each is a group of its own")
-        checked = check_images(folder, listener=listener)
+    checked = _checked(folder, data_options, listener)
     fresh = np.flatnonzero(~np.isin(checked.images.digests, split_images.images.digests))
     images, groups = checked.images.take(fresh), checked.groups[fresh]
     none = np.zeros(0, np.int64)
@@ -94,6 +95,17 @@ def load_target(
             "series, or copies of each other); add images from another day or place"
         )
     return TargetDomain(str(folder), images, y, groups, to_choose, to_test)
+
+
+def _checked(folder: str | Path, options: DataOptions, listener: Listener) -> CheckedImages:
+    """Check the images with the options of the data; without those of groups, or of columns, where they do not fit."""
+    for fewer in (dataclasses.replace(options, group_by=None), DATA_DEFAULTS):
+        try:
+            return check_images(folder, options, listener=listener)
+        except UsageError as error:
+            listener.say(f"{folder} does not fit an option, which is left out: {error}")
+            options = fewer
+    return check_images(folder, options, listener=listener)
 
 
 def choose_for_target(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from graftwork.core.findings import Finding
+from graftwork.core.options import DataOptions
 from graftwork.listener import Listener, Stages
 from graftwork.steps.prepare import INPUT_PX, check_images
 
@@ -25,28 +26,40 @@ class CheckResult:
 
 
 def check(
-    data: str | Path, *, group_by: str | None = None, input_px: int = INPUT_PX, listener: Listener | None = None
+    data: str | Path,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    label_level: int | None = None,
+    group_by: str | None = None,
+    input_px: int = INPUT_PX,
+    listener: Listener | None = None,
 ) -> CheckResult:
     """Find unreadable files, duplicates, leaks, likely groups and odd images.
 
     Parameters
     ----------
+    image_column, label_column, label_level, group_by
+        As in ``train``.
     input_px
         Side of the network's input; images are tiny or huge relative to it.
 
     Raises
     ------
-    DataError
-        When there is nothing to read.
+    DataError, UsageError
+        When there is nothing to read, or an argument does not fit the data.
 
     Examples
     --------
     >>> [finding.code for finding in check("photos").findings]  # doctest: +SKIP
     ['G103', 'G110']
     """
+    options = DataOptions(
+        image_column=image_column, label_column=label_column, label_level=label_level, group_by=group_by
+    )
     stages = Stages(listener)
     with stages.stage("images"):
-        checked = check_images(data, group_by=group_by, input_px=input_px, listener=stages.listener)
+        checked = check_images(data, options, input_px=input_px, listener=stages.listener)
     images = checked.images
     count = np.bincount(images.labels[images.labels >= 0], minlength=len(images.classes))
     parts = {} if images.parts is None else {p: int((images.parts == p).sum()) for p in ("develop", "test")}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.arrays import Ints, Mask
 from graftwork.core.findings import Finding
+from graftwork.core.options import DataOptions
 from graftwork.core.record import Run
 from graftwork.core.scoring import Score, score
 from graftwork.core.stats import Share, recall_and_precision
@@ -47,7 +48,14 @@ class Evaluation:
 
 
 def evaluate(
-    run: str | Path, data: str | Path, *, group_by: str | None = None, listener: Listener | None = None
+    run: str | Path,
+    data: str | Path,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    label_level: int | None = None,
+    group_by: str | None = None,
+    listener: Listener | None = None,
 ) -> Evaluation:
     """Score the model of a run on labelled images; classes are matched by name.
 
@@ -55,7 +63,7 @@ def evaluate(
     ----------
     run
         A run's folder.
-    data, group_by
+    data, image_column, label_column, label_level, group_by
         As in ``train``.
 
     Raises
@@ -70,11 +78,14 @@ def evaluate(
     >>> evaluate("runs/photos-001", "new-photos").fresh.value  # doctest: +SKIP
     0.941
     """
+    options = DataOptions(
+        image_column=image_column, label_column=label_column, label_level=label_level, group_by=group_by
+    )
     stages = Stages(listener)
     record = read_run(Path(run))
     model = load(run)
     with stages.stage("images"):
-        checked = check_images(data, group_by=group_by, listener=stages.listener)
+        checked = check_images(data, options, listener=stages.listener)
         y = checked.labels_in(model.classes)
     with stages.stage("training images"):
         trained = _training_digests(record)

@@ -15,7 +15,7 @@ from graftwork.codes.extract import LayerCodes
 from graftwork.codes.settings import Dtype
 from graftwork.core.facts import Aspect, Intensity, Pool, Relu
 from graftwork.core.findings import Finding
-from graftwork.core.options import ExtractionOptions
+from graftwork.core.options import DataOptions, ExtractionOptions
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
 from graftwork.images.imageset import ImageSet
@@ -49,6 +49,9 @@ def extract(
     pool: Pool = "average",
     relu: Relu = "auto",
     views: int = 1,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    label_level: int | None = None,
     dtype: Dtype = "float16",
     listener: Listener | None = None,
 ) -> ExtractedCodes:
@@ -79,12 +82,13 @@ def extract(
     target = Path(output)
     if target.suffix not in (".parquet", ".npz"):
         raise UsageError(f"-o must end in .parquet or .npz, got {target.name}; name the file so")
+    data_options = DataOptions(image_column=image_column, label_column=label_column, label_level=label_level)
     options = ExtractionOptions(
         backbone=(backbone,), aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views
     )
     stages = Stages(listener)
     with stages.stage("images"):
-        checked = check_images(data, input_px=input_px, listener=stages.listener)
+        checked = check_images(data, data_options, input_px=input_px, listener=stages.listener)
     with stages.stage("backbone"):
         network = open_backbone(
             backbone,

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from graftwork.errors import DataError
+from graftwork.images.cells import TEXT_TABLES
 from graftwork.images.folders import images_below, printable
+from graftwork.images.tables import PARQUET, images_named
 from graftwork.model.load import load
 from graftwork.model.novelty import RATE
 from graftwork.model.predict import Prediction
@@ -18,6 +20,7 @@ def predict(
     *,
     top: int = 1,
     novelty_rate: float = RATE,
+    image_column: str | None = None,
     on_error: Callable[[str, DataError], None] | None = None,
 ) -> Iterator[Prediction]:
     """Predict the class of each image, as they come.
@@ -27,13 +30,16 @@ def predict(
     run
         A run's folder or a model folder.
     images
-        Paths of images, or of folders, of which every image is predicted; or the bytes of an image.
+        Paths of images, of folders, of which every image is predicted, or of tables that name images; or the bytes of
+        an image.
     top
         How many classes to name, best first.
     novelty_rate
         Share of images like the training images that may be flagged as novel.
+    image_column
+        Column of a table with the images, where its name is not recognised.
     on_error
-        Called with the name and the error of each image that cannot be read, and of each folder that holds none;
+        Called with the name and the error of each image that cannot be read, and of each folder or table without any;
         without it the first one raises.
 
     Raises
@@ -54,11 +60,13 @@ def predict(
                 yield image
                 continue
             path = Path(image)
-            if not path.is_dir():
-                yield path
-                continue
             try:
-                yield from images_below(path)
+                if path.is_dir():
+                    yield from images_below(path)
+                elif path.suffix.lower() in (*TEXT_TABLES, *PARQUET):
+                    yield from images_named(path, image_column)
+                else:
+                    yield path
             except DataError as error:
                 if on_error is None:
                     raise

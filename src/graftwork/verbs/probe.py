@@ -9,7 +9,7 @@ from typing import Literal
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Metric, Pool, Relu
 from graftwork.core.findings import Finding
-from graftwork.core.options import ExtractionOptions, JudgingOptions, SplitOptions, as_text
+from graftwork.core.options import DataOptions, ExtractionOptions, JudgingOptions, SplitOptions, as_text
 from graftwork.core.plans import Loss, Normalise
 from graftwork.core.result_findings import result_findings
 from graftwork.core.trials import Trial
@@ -51,6 +51,9 @@ def probe(
     seed: int = 0,
     test: str | Path | float = 0.2,
     split_from: str | Path | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    label_level: int | None = None,
     group_by: str | None = None,
     on: Literal["develop", "all"] = "develop",
     listener: Listener | None = None,
@@ -75,14 +78,17 @@ def probe(
     >>> result = probe("photos", backbone="efficientnet_lite0")  # doctest: +SKIP
     >>> [(row.label, round(row.score, 3)) for row in result.verdict.rows]  # doctest: +SKIP
     """
-    split = SplitOptions(test=as_text(test), folds=folds, seed=seed, group_by=group_by, split_from=as_text(split_from))
+    data_options = DataOptions(
+        image_column=image_column, label_column=label_column, label_level=label_level, group_by=group_by
+    )
+    split = SplitOptions(test=as_text(test), folds=folds, seed=seed, split_from=as_text(split_from))
     extraction = ExtractionOptions(
         backbone=(backbone,), aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views
     )
     judging = JudgingOptions(loss=loss, normalise=normalise, metric=metric, class_weight=class_weight)
     stages = Stages(listener)
     with stages.stage("images"):
-        images = prepare(data, split, input_px=input_px, listener=stages.listener)
+        images = prepare(data, split, data_options, input_px=input_px, listener=stages.listener)
         if on == "all":
             count_look(list(map(str, images.images.digests)), "probe --on all", stages.listener)
             images = images.all_develop(split)

@@ -9,6 +9,7 @@ from typing import Literal
 from graftwork.clock import Clock, parse_seconds
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.options import (
+    DataOptions,
     ExtractionOptions,
     FineTuneOptions,
     JudgingOptions,
@@ -65,6 +66,9 @@ def train(  # noqa: PLR0915  # the whole story on one page
     test: str | Path | float = 0.2,
     split_from: str | Path | None = None,
     shifted: str | Path | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    label_level: int | None = None,
     group_by: str | None = None,
     final: Literal["develop", "all"] = "develop",
     slim: bool = False,
@@ -134,6 +138,10 @@ def train(  # noqa: PLR0915  # the whole story on one page
     shifted
         Images of the target domain, where the model will be used, if they look different there. Where they have labels,
         half of them help to choose and half test.
+    image_column, label_column
+        Columns of a table with the images and the labels, where their names are not recognised.
+    label_level
+        Which folder on the way from ``data`` to an image is its class, counted from 1.
     group_by
         A column of the table, a regular expression whose first capture in an image's name is its group, or ``series``
         for the likely ones. Images of one group stay on one side of every split.
@@ -161,7 +169,10 @@ def train(  # noqa: PLR0915  # the whole story on one page
     >>> run.test.score.value  # doctest: +SKIP
     0.953
     """
-    split = SplitOptions(test=as_text(test), folds=folds, seed=seed, group_by=group_by, split_from=as_text(split_from))
+    data_options = DataOptions(
+        image_column=image_column, label_column=label_column, label_level=label_level, group_by=group_by
+    )
+    split = SplitOptions(test=as_text(test), folds=folds, seed=seed, split_from=as_text(split_from))
     extraction = ExtractionOptions(
         backbone=(backbone,) if isinstance(backbone, str) else tuple(backbone),
         aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views,
@@ -174,14 +185,16 @@ def train(  # noqa: PLR0915  # the whole story on one page
         repeats=repeats, epochs=epochs, batch_size=batch_size, lr=lr, layer_decay=layer_decay, patience=patience,
         augment=augment,
     )  # fmt: skip
-    settings = settings_of(data, split, extraction, judging, tuning, shifted=as_text(shifted), final=final, slim=slim)
+    settings = settings_of(
+        data, data_options, split, extraction, judging, tuning, shifted=as_text(shifted), final=final, slim=slim
+    )
     stages, limit_seconds = Stages(listener), parse_seconds(time_limit)
     listener = stages.listener
     with claimed(output, run_name(data), settings) as folder:
         clock = Clock(limit_seconds, folder / CLOCK)
         with stages.stage("images"):
-            images = prepare(data, split, input_px=input_px, listener=listener)
-            target = load_target(shifted, images, split, listener=listener)
+            images = prepare(data, split, data_options, input_px=input_px, listener=listener)
+            target = load_target(shifted, images, split, data_options, listener=listener)
             task = images.task(judging)
         with stages.stage("backbone"):
             backbones = open_backbones(extraction, images.develop, images.intensity_range, listener)
