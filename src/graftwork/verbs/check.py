@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from graftwork.core.arguments import argument
 from graftwork.core.findings import Finding
+from graftwork.core.options import InputPx
 from graftwork.listener import Listener, Stages
 from graftwork.steps.prepare import INPUT_PX, check_images
 
@@ -44,6 +46,7 @@ def check(
     >>> [finding.code for finding in check("photos").findings]  # doctest: +SKIP
     ['G103', 'G110']
     """
+    input_px = argument("input_px", input_px, InputPx)
     stages = Stages(listener)
     with stages.stage("images"):
         checked = check_images(data, group_by=group_by, input_px=input_px, listener=stages.listener)

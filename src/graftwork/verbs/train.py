@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from graftwork.clock import Clock, parse_seconds
+from graftwork.core.arguments import argument
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.options import (
     ExtractionOptions,
     FineTuneOptions,
     JudgingOptions,
+    Part,
     SplitOptions,
     as_text,
+    names_of,
     settings_of,
 )
 from graftwork.core.plans import Augment, Loss, Normalise
@@ -37,7 +40,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     output: str | Path | None = None,
     strategy: Literal["auto", "linear"] = "auto",
     time_limit: str | float | None = "10m",
-    backbone: str | Sequence[str] = ("auto",),
+    backbone: str | Path | Sequence[str | Path] = ("auto",),
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
@@ -66,7 +69,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     split_from: str | Path | None = None,
     shifted: str | Path | None = None,
     group_by: str | None = None,
-    final: Literal["develop", "all"] = "develop",
+    final: Part = "develop",
     slim: bool = False,
     listener: Listener | None = None,
 ) -> Run:
@@ -161,7 +164,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     """
     split = SplitOptions(test=as_text(test), folds=folds, seed=seed, group_by=group_by, split_from=as_text(split_from))
     extraction = ExtractionOptions(
-        backbone=(backbone,) if isinstance(backbone, str) else tuple(backbone),
+        backbone=names_of(backbone),
         aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views,
     )  # fmt: skip
     judging = JudgingOptions(
@@ -172,6 +175,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
         repeats=repeats, epochs=epochs, batch_size=batch_size, lr=lr, layer_decay=layer_decay, patience=patience,
         augment=augment,
     )  # fmt: skip
+    final = argument("final", final, Part)
     settings = settings_of(data, split, extraction, judging, tuning, shifted=as_text(shifted), final=final, slim=slim)
     stages, limit_seconds = Stages(listener), parse_seconds(time_limit)
     listener = stages.listener
