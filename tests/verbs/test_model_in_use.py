@@ -14,8 +14,8 @@ from PIL import Image
 
 import graftwork
 from graftwork.core.record import Run
-from graftwork.errors import BackboneError, DataError
-from graftwork.testing import write_tiny_backbone
+from graftwork.errors import BackboneError, DataError, UsageError
+from graftwork.testing import tiny_image, write_tiny_backbone
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,39 @@ def test_a_grey_picture_is_the_same_in_memory_and_on_disk(model: graftwork.Model
     expected = model.probabilities([tmp_path / "grey.png"])
     np.testing.assert_array_equal(model.probabilities([grey]), expected)
     np.testing.assert_array_equal(model.probabilities([np.asarray(grey)]), expected)
+
+
+def test_one_grey_array_is_one_picture_and_a_stack_of_them_is_many(model: graftwork.Model) -> None:
+    grey = np.stack([tiny_image(i % 3, i)[..., 0] for i in range(4)])
+    expected = model.probabilities(list(grey))
+    assert [len(model.predict(images)) for images in (grey[0], grey[0][..., None], grey)] == [1, 1, 4]
+    np.testing.assert_array_equal(model.probabilities(grey[0]), expected[:1])
+    np.testing.assert_array_equal(model.probabilities(grey[0][..., None]), expected[:1])
+    np.testing.assert_array_equal(model.probabilities(grey), expected)
+
+
+def test_one_picture_needs_no_list_whatever_is_asked_of_it(model: graftwork.Model, tiny: Path) -> None:
+    path = next(tiny.rglob("*.png"))
+    for image in (path, str(path), path.read_bytes()):
+        assert len(model.codes(image)) == len(model.probabilities(image)) == len(list(model.stream(image))) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"top": 0}, "top must be a whole number from 1 on, got 0"),
+        ({"top": "2"}, "top must be a whole number from 1 on, got '2'"),
+        ({"novelty_rate": 5}, "novelty_rate must be a number from 0 to 1, got 5"),
+        ({"novelty_rate": float("nan")}, "novelty_rate must be a number from 0 to 1, got nan"),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_before_the_first_prediction(
+    model: graftwork.Model, wrong: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        model.stream([], **wrong)
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        model.predict([], **wrong)
 
 
 def test_an_array_that_is_no_picture_is_refused_with_what_to_do(model: graftwork.Model) -> None:

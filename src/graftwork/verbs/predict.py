@@ -14,7 +14,7 @@ from graftwork.model.predict import Prediction
 
 def predict(
     run: str | Path,
-    images: Iterable[str | Path],
+    images: str | Path | Iterable[str | Path],
     *,
     top: int = 1,
     novelty_rate: float = RATE,
@@ -27,7 +27,7 @@ def predict(
     run
         A run's folder or a model folder.
     images
-        Paths of images, or of folders, of which every image is predicted.
+        The path of an image, or of a folder of which every image is predicted; or several such paths.
     top
         How many classes to name, best first.
     novelty_rate
@@ -38,18 +38,21 @@ def predict(
 
     Raises
     ------
-    ModelError, DataError
-        When the folder is no model, an image cannot be read, or a folder holds none.
+    ModelError, UsageError
+        When the folder is no model, or an argument is out of range.
+    DataError
+        While images are predicted: when one cannot be read, or a folder holds none.
 
     Examples
     --------
-    >>> for prediction in predict("runs/photos-001", ["photos/new"]):  # doctest: +SKIP
+    >>> for prediction in predict("runs/photos-001", "photos/new"):  # doctest: +SKIP
     ...     print(prediction.name, prediction.label, prediction.probability)
     """
     model = load(run)
+    paths = [images] if isinstance(images, (str, Path)) else images
 
     def files() -> Iterator[str | Path]:
-        for path in map(Path, images):
+        for path in map(Path, paths):
             if not path.is_dir():
                 yield path
                 continue
@@ -60,4 +63,4 @@ def predict(
                     raise
                 on_error(printable(str(path)), error)
 
-    yield from model.stream(files(), top=top, novelty_rate=novelty_rate, on_error=on_error)
+    return model.stream(files(), top=top, novelty_rate=novelty_rate, on_error=on_error)
