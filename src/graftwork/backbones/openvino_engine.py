@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graftwork.backbones.batches import regrouped
 from graftwork.backbones.openvino_import import core
+from graftwork.backbones.processes import PerProcess
 from graftwork.errors import BackboneError
 
 Precision = Literal["f32", "bf16"]
@@ -32,14 +33,16 @@ class OpenVINOEngine:
     """A compiled graph: pixels (n, px, px, 3) uint8 in, codes (n, d) float32 of its layers out.
 
     Every request carries the same number of images, the last one filled up, so that the codes of an image do not
-    depend by a bit on the others in its batch.
+    depend by a bit on the others in its batch. A forked process compiles the graph again, when it uses it first.
     """
 
-    def __init__(self, graph: Any, compiled: Any, precision: Precision) -> None:
+    def __init__(self, graph: Any, precision: Precision = "f32") -> None:
         self.name = f"openvino {precision}"
         self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
+        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
+        self._compiled = PerProcess(lambda: core().compile_model(graph, "CPU", settings))
+        compiled = self._compiled.get()
         self.batch, self.input_px = (int(n) for n in list(compiled.inputs[0].shape)[:2])
-        self._compiled = compiled
         self._at_once = _REQUESTS_PER_STREAM * int(compiled.get_property("NUM_STREAMS"))
 
     @classmethod
@@ -54,18 +57,12 @@ class OpenVINOEngine:
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
             raise BackboneError(f"{path} and the .bin next to it must be a graph of OpenVINO, but one is missing")
         try:
-            return cls.compiled(core().read_model(path), precision=precision)
+            return cls(core().read_model(path), precision)
         except RuntimeError as error:
             raise BackboneError(
                 f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "
                 "delete it so that it is made again, or copy the model's folder again"
             ) from error
-
-    @classmethod
-    def compiled(cls, graph: Any, *, precision: Precision = "f32") -> OpenVINOEngine:
-        """Compile an ``openvino.Model`` for throughput on this machine."""
-        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
-        return cls(graph, core().compile_model(graph, "CPU", settings), precision)
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
         """Codes of all images in order, while later ones are still being decoded; from several threads if need be.
@@ -79,13 +76,14 @@ class OpenVINOEngine:
         ------
         Codes (at most ``batch``, d) by name of layer.
         """
+        compiled = self._compiled.get()
         idle: list[Any] = []
         running: deque[tuple[Any, int]] = deque()
         try:
             for pixels, real in regrouped(batches, self.batch):
                 if len(running) == self._at_once:
                     yield self._finished(running, idle)
-                request = idle.pop() if idle else self._compiled.create_infer_request()
+                request = idle.pop() if idle else compiled.create_infer_request()
                 request.start_async([pixels], share_inputs=False)
                 running.append((request, real))
             while running:

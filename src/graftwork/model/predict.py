@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.engines import Engine
+from graftwork.backbones.processes import PerProcess
 from graftwork.codes.compute import averaged
 from graftwork.core.arguments import argument
 from graftwork.core.fitted import Fitted, probabilities
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
+_Reload = tuple[Callable[..., "Model"], tuple[Any, ...]]
 CHUNK = 64
 """Number of images that are decoded and held in memory at a time."""
 _MOST_CHANNELS = 4
@@ -64,13 +66,29 @@ class Model:
     Arrays are of uint8; those of one channel also of uint16, int32, float32 or float64, as TIFF files are.
 
     Made by :func:`graftwork.load`. Several threads may predict at the same time; the network runs one call at a time.
+    A forked process may use it too. A pickle of it holds the place of its folder, and loads it again.
+
+    Parameters
+    ----------
+    reload
+        A function and its arguments that load the same model in another process.
     """
 
-    def __init__(self, fitted: Fitted, novelty: Novelty | None, engine: Engine) -> None:
+    def __init__(
+        self,
+        fitted: Fitted,
+        novelty: Novelty | None,
+        engine: Engine,
+        reload: _Reload,
+    ) -> None:
         self.fitted = fitted
         self.novelty = novelty
         self._engine = engine
-        self._running = threading.Lock()
+        self._reload = reload
+        self._running = PerProcess(threading.Lock)
+
+    def __reduce__(self) -> _Reload:
+        return self._reload
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -158,7 +176,7 @@ class Model:
     def _run(self, arrays: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
         """(n, d) codes of decoded images (views, px, px, 3), the views averaged."""
         layers = [tap.name for tap in self.fitted.taps]
-        with self._running:
+        with self._running.get():
             blocks = list(self._engine.stream(view[None] for array in arrays for view in array))
         flat = np.concatenate([np.concatenate([block[layer] for layer in layers], axis=1) for block in blocks])
         by_view = flat.astype(self.fitted.code_dtype).reshape(len(arrays), -1, flat.shape[1])
