@@ -1,4 +1,4 @@
-"""A loaded model answers in every other process: a fork, a new one, a pool, a worker of torch's DataLoader, joblib's."""
+"""A loaded model answers in other processes: forks, new ones, pools, workers of torch's DataLoader and of joblib."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 import graftwork
 from graftwork.backbones.processes import PerProcess
 from graftwork.errors import ModelError
-from graftwork.testing import write_tiny_images
+from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 
 @pytest.fixture(scope="module")
@@ -31,31 +31,28 @@ def folder(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        backbone = write_tiny_backbone(tmp_path_factory.mktemp("network"))
         graftwork.train(
-            images,
-            output=run,
-            strategy="linear",
-            backbone="efficientnet_lite0",
-            input_px=32,
-            loss="softmax",
-            layer="last",
+            images, output=run, strategy="linear", backbone=backbone, loss="softmax", layer="blocks.1", folds=2
         )
     return run / "model"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.parametrize("engine", ["openvino", "torch"])
+@pytest.mark.parametrize(
+    ("engine", "children"), [("openvino", ()), ("torch", ("predicts", "answers", "while others predict"))]
+)
 def test_a_model_that_was_used_before_a_fork_answers_in_every_child(
-    engine: str, folder: Path, images: Path, tmp_path: Path
+    engine: str, children: tuple[str, ...], folder: Path, images: Path, tmp_path: Path
 ) -> None:
     model = shutil.copytree(folder, tmp_path / "model")
     if engine == "torch":
         shutil.rmtree(model / "engine")
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("forking.py")), str(model), str(images)]
+    script = str(Path(__file__).with_name("forking.py"))
+    command = [sys.executable, "-W", "ignore", script, str(model), str(images), *children]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert [name for name, value in result.items() if value not in ("ended", ["ended"], True)] == []
+    assert [name for name, right in json.loads(done.stdout).items() if not right] == []
 
 
 def test_a_pickle_is_small_and_loads_the_same_model_from_its_folder(folder: Path, images: Path) -> None:
