@@ -211,9 +211,9 @@ def train(  # noqa: PLR0915  # the whole story on one page
             network = backbones.of(chosen.candidate).with_fitted(fitted)
         with stages.stage("test"):
             if test == "cv":
-                score = score_nested(candidates, backbones, images, task, folder)
+                score = score_nested(candidates, backbones, images, task)
             else:
-                score = score_held_out(fitted, network, images, task, folder, listener)
+                score = score_held_out(fitted, network, images, task)
         with stages.stage("projection"):
             codes = network.codes(images.develop, listener)
             projection = project_codes(codes.of(chosen.candidate.taps), images.split.develop, seed=seed)
