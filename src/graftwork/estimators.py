@@ -29,13 +29,10 @@ from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
 from graftwork.images.measure import measure_images
 from graftwork.images.measurements import intensity_range
-from graftwork.images.memory import from_arrays
+from graftwork.images.memory import DEEP_TYPES, from_arrays
 from graftwork.images.read import from_paths
 from graftwork.steps.backbones import Backbone, open_backbone
 from graftwork.steps.search import candidates_for, costs_of, search
-
-_DEEP = ("uint16", "int32", "float32", "float64")
-"""Types of grey arrays of more than 8 bits that a TIFF file holds as they are."""
 
 
 class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
@@ -52,7 +49,7 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
     def _images(self, X: ArrayLike) -> ImageSet:
         """Return X as an image set; raises ValueError for anything that is neither paths nor pictures."""
         array = np.asarray(X)
-        if array.ndim == 4 and array.shape[-1] == 1 and (array.dtype == np.uint8 or array.dtype.name in _DEEP):
+        if array.ndim == 4 and array.shape[-1] == 1 and (array.dtype == np.uint8 or array.dtype.name in DEEP_TYPES):
             return from_arrays(array[..., 0])
         if array.ndim == 4 and array.shape[-1] == 3 and array.dtype == np.uint8:
             return from_arrays(array)

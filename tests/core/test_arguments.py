@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ from graftwork.core.options import (
     ExtractionOptions,
     FineTuneOptions,
     JudgingOptions,
+    Options,
     SplitOptions,
     names_of,
     settings_of,
 )
 from graftwork.errors import UsageError
 
-RECORDS = (SplitOptions, ExtractionOptions, JudgingOptions, FineTuneOptions)
+RECORDS = get_args(Options)
 FIELDS = [(record, name) for record in RECORDS for name in hints_of(record)]
 
 
@@ -109,7 +111,8 @@ def test_the_command_line_has_the_choices_and_the_range_of_the_field(record: typ
 def test_numbers_of_numpy_are_numbers_and_whole_ones_become_pythons_own() -> None:
     options = ExtractionOptions(input_px=np.int64(96), views=np.uint8(2))
     assert (type(options.input_px), type(options.views)) == (int, int)
-    assert JudgingOptions(tolerance=np.float32(0.5)).tolerance == 0.5
+    assert json.dumps(settings_of("photos", JudgingOptions(tolerance=np.float32(0.5)))).count("0.5") == 1
+    assert repr(JudgingOptions(tolerance=1).tolerance) == repr(JudgingOptions(tolerance=1.0).tolerance) == "1.0"
     assert settings_of("photos", SplitOptions(seed=np.int32(3)))["seed"] == 3
 
 

@@ -69,6 +69,30 @@ def test_one_grey_array_is_one_picture_and_a_stack_of_them_is_many(model: graftw
     np.testing.assert_array_equal(model.probabilities(grey), expected)
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32", "float64"])
+def test_an_array_of_more_than_8_bits_is_read_as_its_file_is(
+    dtype: str, tmp_path: Path, random_network: dict[str, object]
+) -> None:
+    for label in range(2):
+        for i in range(8):
+            (tmp_path / "deep" / str(label)).mkdir(parents=True, exist_ok=True)
+            values = tiny_image(label, i)[..., 0].astype(np.float32) * 8
+            Image.fromarray(values.astype(dtype)).save(tmp_path / "deep" / str(label) / f"{i}.tif")
+    options = {**random_network, "layer": "blocks.1", "folds": 2}
+    model = graftwork.load(graftwork.train(tmp_path / "deep", output=tmp_path / "run", **options).folder)
+    paths = sorted((tmp_path / "deep").rglob("*.tif"))[::3]
+    arrays = [np.asarray(Image.open(path)).astype(dtype) for path in paths]
+    expected = model.probabilities(paths)
+    assert expected.std(axis=0).max() > 0
+    np.testing.assert_array_equal(model.probabilities(arrays), expected)
+    np.testing.assert_array_equal(model.probabilities(np.stack(arrays)), expected)
+
+
+def test_an_array_of_more_than_8_bits_is_refused_by_a_model_of_8(model: graftwork.Model) -> None:
+    with pytest.raises(DataError, match=r"^image 1 has 16 bits a channel, and the intensity range of its data set"):
+        model.predict(np.full((8, 8), 900, np.uint16))
+
+
 def test_one_picture_needs_no_list_whatever_is_asked_of_it(model: graftwork.Model, tiny: Path) -> None:
     path = next(tiny.rglob("*.png"))
     for image in (path, str(path), path.read_bytes()):

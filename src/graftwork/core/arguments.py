@@ -90,7 +90,7 @@ def domain_of(hint: Any) -> Domain:
 
 
 def argument(name: str, value: Any, hint: Any) -> Any:
-    """Return an argument, a whole number of numpy as Python's.
+    """Return an argument; numbers become Python's own, whole ones where the type has no others.
 
     Raises
     ------
@@ -101,7 +101,10 @@ def argument(name: str, value: Any, hint: Any) -> Any:
     if value not in domain:
         near = did_you_mean(value, domain.choices, 1) if isinstance(value, str) else ""
         raise UsageError(f"{name} must be {domain}, got {value!r}{near}")
-    return int(value) if isinstance(value, numbers.Integral) and not isinstance(value, bool) else value
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number:
+        return value
+    return float(value) if float in domain.kinds else int(value)
 
 
 class Arguments:

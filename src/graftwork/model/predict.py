@@ -22,6 +22,7 @@ from graftwork.core.options import Count, Share
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
 from graftwork.images.folders import printable
+from graftwork.images.memory import DEEP_TYPES
 from graftwork.images.pixels import BROKEN, pixels, upright
 from graftwork.images.views import views
 from graftwork.model.novelty import RATE, Novelty
@@ -35,8 +36,6 @@ _Reload = tuple[Callable[..., "Model"], tuple[Any, ...]]
 CHUNK = 64
 """Number of images that are decoded and held in memory at a time."""
 _MOST_CHANNELS = 4
-_DEEP = ("uint16", "int32", "float32", "float64")
-"""Arrays (h, w) of these are pictures of more than 8 bits, as they are in a file."""
 _TIFF_MODES = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
 """What a TIFF can hold in place of modes that it cannot."""
 _OPAQUE = ("1", "L", "P", "RGB")
@@ -253,7 +252,7 @@ def _encoded(image: Any, name: str) -> bytes:
 def _checked(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[:, :, 0]
-    deep = array.ndim == 2 and array.dtype.name in _DEEP
+    deep = array.ndim == 2 and array.dtype.name in DEEP_TYPES
     if not deep and (array.dtype != np.uint8 or array.ndim not in (2, 3)):
         raise DataError(
             f"{name} must be a uint8 array (h, w, 3), but is {array.dtype} {array.shape}; scale to 0..255 and convert"
