@@ -22,13 +22,13 @@ def test_one_image_is_one_prediction(run: Run, tiny: Path, kind: Callable[[Path]
     assert prediction.name == str(path)
 
 
-def test_a_path_may_be_relative_and_have_one_letter(
+def test_a_path_may_be_relative_and_without_a_suffix(
     run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(run.folder).resolve()
-    (tmp_path / "a").write_bytes(next(tiny.rglob("*.png")).read_bytes())
+    (tmp_path / "ant").write_bytes(next(tiny.rglob("*.png")).read_bytes())
     monkeypatch.chdir(tmp_path)
-    assert [prediction.name for prediction in graftwork.predict(folder, "a")] == ["a"]
+    assert [prediction.name for prediction in graftwork.predict(folder, "ant")] == ["ant"]
 
 
 @pytest.mark.parametrize("kind", [str, Path])
