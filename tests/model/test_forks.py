@@ -40,7 +40,8 @@ def folder(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize(
-    ("engine", "children"), [("openvino", ()), ("torch", ("predicts", "answers", "while others predict"))]
+    ("engine", "children"),
+    [("openvino", ()), ("torch", ("predicts", "answers", "loads and predicts", "while others predict"))],
 )
 def test_a_model_that_was_used_before_a_fork_answers_in_every_child(
     engine: str, children: tuple[str, ...], folder: Path, images: Path, tmp_path: Path

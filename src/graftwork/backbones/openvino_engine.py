@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+import os
+import weakref
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.batches import regrouped
-from graftwork.backbones.openvino_import import core
+from graftwork.backbones.openvino_import import core, import_openvino
 from graftwork.backbones.processes import PerProcess
 from graftwork.errors import BackboneError
 
@@ -39,8 +41,7 @@ class OpenVINOEngine:
     def __init__(self, graph: Any, precision: Precision = "f32") -> None:
         self.name = f"openvino {precision}"
         self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
-        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
-        self._compiled = PerProcess(lambda: core().compile_model(graph, "CPU", settings))
+        self._compiled = PerProcess(lambda: _THREADS.get().compiled(graph, {"INFERENCE_PRECISION_HINT": precision}))
         compiled = self._compiled.get()
         self.batch, self.input_px = (int(n) for n in list(compiled.inputs[0].shape)[:2])
         self._at_once = _REQUESTS_PER_STREAM * int(compiled.get_property("NUM_STREAMS"))
@@ -101,6 +102,46 @@ class OpenVINOEngine:
         }
         idle.append(request)
         return codes
+
+
+class _Threads:
+    """The threads of OpenVINO in this process.
+
+    Those of a network that was let go are given to the next one with as many streams, in a forked process too, where
+    they are not there. So before a fork they are given to networks of one operation, which are held for ever.
+    """
+
+    def __init__(self) -> None:
+        self._alive: dict[int, weakref.WeakSet[Any]] = defaultdict(weakref.WeakSet)
+        """Compiled networks, by their number of streams."""
+        self._most: dict[int, int] = defaultdict(int)
+        """How many of them there have been at the same time: so many have threads."""
+        self._placeholders: list[Any] = []
+
+    def compiled(self, graph: Any, settings: Mapping[str, Any]) -> Any:
+        """Compile an ``openvino.Model`` for throughput on this machine."""
+        network = core().compile_model(graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **settings})
+        streams = int(network.get_property("NUM_STREAMS"))
+        self._alive[streams].add(network)
+        self._most[streams] = max(self._most[streams], len(self._alive[streams]))
+        return network
+
+    def occupy(self) -> None:
+        """Leave no thread without a network."""
+        for streams, most in list(self._most.items()):
+            for _ in range(most - len(self._alive[streams])):
+                self._placeholders.append(self.compiled(_one_operation(), {"NUM_STREAMS": streams}))
+
+
+_THREADS = PerProcess(_Threads)
+if hasattr(os, "register_at_fork"):  # Windows has none
+    os.register_at_fork(before=lambda: _THREADS.get().occupy())
+
+
+def _one_operation() -> Any:
+    openvino = import_openvino()
+    number = openvino.opset13.parameter([1], np.float32)
+    return openvino.Model([openvino.opset13.relu(number)], [number], "placeholder")
 
 
 def has_bf16() -> bool:

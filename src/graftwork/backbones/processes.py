@@ -3,8 +3,8 @@
 A fork copies the memory of a process, but of its threads only the one that forks. In the child, a network that
 OpenVINO compiled before waits for threads that are not there, also when it is let go at the end; so does a lock that
 another thread held; and so does torch once its threads have computed something (seen with OpenVINO 2026.4 and torch
-2.13 on Linux: the child never ends). A network that is compiled in the child answers there, and torch does with one
-thread.
+2.13 on Linux: the child never ends). A network that is compiled in the child answers there, if no threads of the parent
+are given to it (``openvino_engine._Threads``), and torch does with one thread.
 """
 
 from __future__ import annotations
