@@ -6,16 +6,22 @@ picture first, and everything else (cloning, parameters, fitted state, labels, s
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
+import graftwork
 from graftwork import CodesTransformer, TransferClassifier
 from graftwork.images.imageset import ImageSet
 from graftwork.images.memory import from_arrays
@@ -57,8 +63,6 @@ def test_a_classifier_learns_from_pictures_and_speaks_in_the_names_it_was_given(
 
 
 def test_paths_and_pictures_give_the_same_codes(tmp_path):
-    from PIL import Image
-
     folder = write_tiny_images(tmp_path / "images", per_class=3)
     paths = np.array([str(p) for p in sorted(folder.rglob("*.png"))])[:, None]
     arrays = np.stack([np.asarray(Image.open(p)) for p in paths[:, 0]])
@@ -110,11 +114,205 @@ def test_clones_have_the_same_parameters_and_no_fitted_state():
     assert not hasattr(twin, "classes_")
 
 
+def paths_of(folder: Path, images: list[np.ndarray], suffix: str = ".png") -> np.ndarray:
+    """Save pictures, and return an array (n, 1) of their paths."""
+    folder.mkdir(exist_ok=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}{suffix}")
+    return np.array([str(folder / f"{i}{suffix}") for i in range(len(images))])[:, None]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"pool": "avg"}, "pool must be average or max, got 'avg'"),
+        ({"intensity": "percentile"}, "intensity must be dataset, dtype or image, got 'percentile'"),
+        ({"input_px": "32"}, "input_px must be a whole number from 16 on or None, got '32'"),
+        ({"views": 0}, "views must be a whole number from 1 on, got 0"),
+    ],
+)
+@pytest.mark.parametrize("estimator", [CodesTransformer, TransferClassifier])
+def test_a_parameter_with_no_such_value_is_refused_by_fit_and_not_before(estimator, wrong, message):
+    model = clone(estimator(**SMALL | wrong))
+    with pytest.raises(ValueError, match=f"^{message}"):
+        model.fit(*pictures(6))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"class_weight": "balance"}, "class_weight must be auto, none or balanced, got 'balance'"),
+        ({"loss": "hinge"}, "loss must be softmax, svm or auto, got 'hinge'"),
+        ({"metric": "f1"}, "metric must be accuracy, balanced-accuracy, macro-f1 or log-loss, got 'f1'"),
+        ({"normalise": "L2"}, "normalise must be standard or l2, got 'L2'"),
+        ({"folds": 1}, "folds must be a whole number from 2 on, got 1"),
+        ({"random_state": -1}, "seed must be a whole number from 0 on, got -1"),
+        ({"layer": ["last"]}, "layer must be auto, all, last or names in one text"),
+    ],
+)
+def test_a_classifiers_own_parameters_are_checked_too(wrong, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        TransferClassifier(**SMALL | wrong).fit(*pictures(6))
+
+
+def test_layers_are_names_in_one_text_with_or_without_spaces():
+    X, _ = pictures(3)
+    codes = [
+        CodesTransformer(**SMALL, layers=text).fit_transform(X) for text in ("blocks.3,blocks.4", "blocks.3, blocks.4")
+    ]
+    assert np.array_equal(*codes)
+    for layers in (["blocks.3"], None, 3):
+        with pytest.raises(ValueError, match=r"^layers must be auto, all, last or names in one text, such as"):
+            CodesTransformer(**SMALL, layers=layers).fit(X)
+
+
+@pytest.mark.parametrize("state", [None, 3, np.int64(3), np.random.RandomState(0)])
+def test_the_random_state_is_what_scikit_learn_takes(state):
+    X, y = pictures(12)
+    model = TransferClassifier(**SMALL, layer="last", loss="softmax", folds=2, random_state=state).fit(X, y)
+    assert set(model.predict(X)) <= set(y)
+
+
+def test_a_seed_gives_the_folds_that_train_gives():
+    tasks = [TransferClassifier(random_state=seed)._seed() for seed in (0, 7, np.int64(7))]
+    assert tasks == [0, 7, 7]
+    assert TransferClassifier(random_state=None)._seed() != TransferClassifier(random_state=None)._seed()
+
+
+def test_a_folder_among_the_paths_is_refused_because_a_row_is_an_image(tmp_path):
+    X = paths_of(tmp_path / "some", [tiny_image(0, i) for i in range(3)])
+    codes = CodesTransformer(**SMALL).fit(X)
+    for wrong in (np.append(X, [[str(tmp_path / "some")]], axis=0), np.array([[str(tmp_path / "some")]])):
+        with pytest.raises(
+            ValueError, match=f"^every path must be one image, but {tmp_path / 'some'} is a folder; give"
+        ):
+            codes.transform(wrong)
+
+
+def test_no_rows_have_codes_of_the_right_width_and_cannot_be_fitted_on(tmp_path):
+    X, y = pictures(12)
+    codes = CodesTransformer(**SMALL, layers="blocks.3,last").fit(X)
+    assert codes.transform(X[:0]).shape == (0, codes.transform(X[:1]).shape[1])
+    assert codes.transform(np.empty((0, 1), "<U1")).shape == codes.transform(X[:0]).shape
+    model = TransferClassifier(**SMALL, layer="last", loss="softmax", folds=2).fit(X, y)
+    assert model.predict_proba(X[:0]).shape == (0, 3)
+    assert model.predict(X[:0]).shape == (0,)
+    for estimator in (codes, model):
+        with pytest.raises(ValueError, match="must hold at least"):
+            clone(estimator).fit(X[:0], y[:0])
+
+
+@pytest.mark.parametrize("layers", ["last", "blocks.3", "blocks.3,blocks.5"])
+def test_codes_have_names_of_their_layer_and_number(layers):
+    X, _ = pictures(3)
+    model = CodesTransformer(**SMALL, layers=layers)
+    with pytest.raises(NotFittedError):
+        model.get_feature_names_out()
+    width = model.fit_transform(X).shape[1]
+    names = model.get_feature_names_out()
+    assert len(set(names)) == len(names) == width
+    assert names[0] == f"{model.layers_[0]}_0"
+    assert {name.rpartition("_")[0] for name in names} == set(model.layers_)
+    assert list(model.get_feature_names_out(["image"])) == list(names)
+    pipeline = make_pipeline(CodesTransformer(**SMALL, layers=layers), StandardScaler()).fit(X)
+    assert list(pipeline.get_feature_names_out()) == list(names)
+    assert np.array_equal(model.set_output(transform="default").transform(X), model.transform(X))
+
+
+def test_codes_can_be_a_table_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    X, _ = pictures(3)
+    table = CodesTransformer(**SMALL).set_output(transform="pandas").fit_transform(X)
+    assert isinstance(table, pandas.DataFrame)
+    assert table.columns[0] == "pooled_0"
+
+
+class NotAvailable:
+    """As pandas' NA: a comparison with it is neither true nor false."""
+
+    def __eq__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+    __hash__ = object.__hash__
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, float("nan"), "", np.datetime64("NaT"), NotAvailable()])
+def test_a_missing_label_is_one_line_that_says_where(missing):
+    X, _ = pictures(6)
+    y = ["ant", "bee", missing, "ant", missing, "bee"]
+    for labels in (y, np.array(y, dtype=object)):
+        with pytest.raises(
+            ValueError, match=r"^y must hold a label for every image, but y\[2\] is .* \(2 of 6 are"
+        ) as caught:
+            TransferClassifier(**SMALL).fit(X, labels)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_a_missing_number_is_a_missing_label_too(missing):
+    X, _ = pictures(6)
+    with pytest.raises(ValueError, match=r"^y must hold a label for every image, but y\[1\] is (nan|None)"):
+        TransferClassifier(**SMALL).fit(X, np.array([0, missing, 1, 0, 1, 1], dtype=float))
+
+
+@pytest.mark.parametrize("y", [[1, "1"] * 3, ["a", 2] * 3, [b"a", "a"] * 3, np.array([1.0, "one"] * 3, dtype=object)])
+def test_labels_of_several_kinds_are_one_line(y):
+    X, _ = pictures(6)
+    with pytest.raises(
+        ValueError, match=r"^y must hold labels of one kind, but holds .* and .*; convert them"
+    ) as caught:
+        TransferClassifier(**SMALL).fit(X, y)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("y", [[True, False] * 6, [0, 1] * 6, np.array([0, 1] * 6, object), ["nan", "None"] * 6])
+def test_labels_of_one_kind_are_classes(y):
+    X, _ = pictures(12)
+    model = TransferClassifier(**SMALL, layer="last", loss="softmax", folds=2).fit(X, y)
+    assert list(model.classes_) == sorted(set(y))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32"])
+def test_images_of_more_than_8_bits_have_the_codes_that_extract_writes(tmp_path, dtype):
+    grey = [tiny_image(i % 3, i)[..., 0].astype(np.int32) * 8 for i in range(9)]
+    offset = 0 if dtype == "uint16" else -1000  # as Hounsfield units
+    arrays = [(image + offset).astype(dtype) for image in grey]
+    X = paths_of(tmp_path / "deep", arrays, ".tif")
+    graftwork.extract(tmp_path / "deep", output=tmp_path / "codes.npz", layers="last", dtype="float16", **SMALL)
+    with np.load(tmp_path / "codes.npz") as file:
+        expected = file[file.files[-1]].astype(np.float32)
+        assert [name.removesuffix(".tif") for name in file["image"]] == [str(i) for i in range(9)]
+    assert expected.std(axis=0).max() > 0
+    codes = CodesTransformer(**SMALL).fit(X)
+    assert np.array_equal(codes.transform(X), expected)
+    assert np.array_equal(codes.transform(np.stack(arrays)[..., None]), expected)
+    assert np.array_equal(codes.transform(X[:1]), expected[:1])  # the range is that of the images it was fitted on
+
+
+def test_the_intensity_range_can_be_that_of_the_type_or_of_each_image(tmp_path):
+    arrays = [(tiny_image(i % 3, i)[..., 0].astype(np.uint16) + 1) * (8 if i else 32) for i in range(4)]
+    X = paths_of(tmp_path / "deep", arrays, ".tif")
+    codes = {how: CodesTransformer(**SMALL, intensity=how).fit_transform(X) for how in ("dataset", "dtype", "image")}
+    for one, other in itertools.combinations(codes.values(), 2):
+        assert not np.array_equal(one, other)
+
+
+def test_deep_images_without_a_known_range_are_one_line(tmp_path):
+    X, _ = pictures(3)
+    codes = CodesTransformer(**SMALL).fit(X)
+    deep = paths_of(tmp_path / "deep", [np.full((32, 32), 9, np.uint16)], ".tif")
+    with pytest.raises(ValueError, match="the intensity range of its data set is not known: use `--intensity dtype`"):
+        codes.transform(deep)
+
+
 EXPECTED = {
     "PaintedCodes": {},
     "PaintedClassifier": {
         "check_classifiers_train": "asks for 83 % on a table of numbers; painted stripes are harder for a network",
-        "check_class_weight_classifiers": "class_weight takes none or balanced, as train does, and no dict of weights",
+        "check_class_weight_classifiers": "class_weight takes auto, none or balanced, as train does, and no weights",
     },
 }
 """Checks that fail, each with its reason; none is about cloning, parameters or fitted state."""

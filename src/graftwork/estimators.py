@@ -1,28 +1,35 @@
 """Estimators for scikit-learn: codes as a transformer, and the choice of a linear classifier as a classifier.
 
-X is an array (n, 1) of paths, or (n, h, w, 3) of uint8 images.
+X is an array (n, 1) of paths, (n, h, w, 3) of uint8 images, or (n, h, w, 1) of grey ones, which may have more than 8
+bits (uint16, int32, float32 or float64). A row is an image. Parameters are checked by ``fit``.
 """
 
 from __future__ import annotations
 
+import numbers
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from graftwork.backbones.cards import layer_names
-from graftwork.core.facts import Aspect, Metric, Pool, Relu
+from graftwork.core.arguments import argument
+from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.fitted import probabilities
-from graftwork.core.options import ExtractionOptions, JudgingOptions
+from graftwork.core.options import ExtractionOptions, JudgingOptions, Layers, SplitOptions, as_text
 from graftwork.core.plans import Loss, Normalise
 from graftwork.core.splits import deal
 from graftwork.core.trials import Task
 from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
-from graftwork.images.memory import from_arrays
+from graftwork.images.measure import measure_images
+from graftwork.images.measurements import intensity_range
+from graftwork.images.memory import DEEP_TYPES, from_arrays
 from graftwork.images.read import from_paths
 from graftwork.steps.backbones import Backbone, open_backbone
 from graftwork.steps.search import candidates_for, costs_of, search
@@ -31,9 +38,10 @@ from graftwork.steps.search import candidates_for, costs_of, search
 class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
     """What both estimators do with images."""
 
-    backbone: str
+    backbone: str | Path
     aspect: Aspect | None
     input_px: int | None
+    intensity: Intensity
     pool: Pool
     relu: Relu
     views: int
@@ -41,25 +49,39 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
     def _images(self, X: ArrayLike) -> ImageSet:
         """Return X as an image set; raises ValueError for anything that is neither paths nor pictures."""
         array = np.asarray(X)
-        if array.ndim == 4 and array.dtype == np.uint8 and array.shape[-1] in (1, 3):
-            return from_arrays(array.squeeze(-1) if array.shape[-1] == 1 else array)
+        if array.ndim == 4 and array.shape[-1] == 1 and (array.dtype == np.uint8 or array.dtype.name in DEEP_TYPES):
+            return from_arrays(array[..., 0])
+        if array.ndim == 4 and array.shape[-1] == 3 and array.dtype == np.uint8:
+            return from_arrays(array)
         if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind in "UO":
             return from_paths([str(path) for path in array[:, 0]])
         raise ValueError(
             f"X must be an array (n, 1) of paths or (n, h, w, 3) of uint8 images, got {array.dtype} {array.shape}; "
-            "a list of paths becomes one with np.array(paths)[:, None]"
+            "a list of paths becomes one with np.array(paths)[:, None], grey images with images[..., None]"
         )
 
-    def _open(self, images: ImageSet) -> Backbone:
-        options = ExtractionOptions(
+    def _images_to_fit(self, X: ArrayLike) -> ImageSet:
+        """Return X as an image set of one image or more."""
+        images = self._images(X)
+        if not len(images):
+            raise ValueError("X must hold at least one image to fit on, got no row")
+        return images
+
+    def _extraction(self) -> ExtractionOptions:
+        return ExtractionOptions(
+            backbone=(as_text(self.backbone),),
             aspect=self.aspect,
             input_px=self.input_px,
-            intensity="dtype",
+            intensity=self.intensity,
             pool=self.pool,
             relu=self.relu,
             views=self.views,
         )
-        return open_backbone(self.backbone, options, images)
+
+    def _open(self, images: ImageSet, options: ExtractionOptions) -> Backbone:
+        """Open the network; images of more than 8 bits a channel have the range of those that it is fitted on."""
+        limits = intensity_range(measure_images(images)) if options.intensity == "dataset" else None
+        return open_backbone(options.backbone[0], options, images, intensity_range=limits)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -77,19 +99,20 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         As ``--backbone``: a name, a file, or ``auto``.
     layers
         Names separated by commas, ``last``, or ``auto`` for all; the codes of several are concatenated.
-    pool, relu, aspect, input_px, views
+    pool, relu, aspect, input_px, intensity, views
         As in :func:`graftwork.extract`.
     """
 
     def __init__(
         self,
         *,
-        backbone: str = "auto",
+        backbone: str | Path = "auto",
         layers: str = "last",
         pool: Pool = "average",
         relu: Relu = "auto",
         aspect: Aspect | None = None,
         input_px: int | None = None,
+        intensity: Intensity = "dataset",
         views: int = 1,
     ) -> None:
         self.backbone = backbone
@@ -98,6 +121,7 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         self.relu = relu
         self.aspect = aspect
         self.input_px = input_px
+        self.intensity = intensity
         self.views = views
 
     def __sklearn_tags__(self) -> Any:
@@ -106,10 +130,17 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         return tags
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
-        """Open the network; nothing is learned from the images."""
-        images = self._images(X)
-        self.backbone_ = self._open(images)
-        self.layers_ = layer_names(self.backbone_.card, self.layers)
+        """Open the network; of the images, only their intensity range is learned, where they have more than 8 bits.
+
+        Raises
+        ------
+        ValueError
+            When a parameter has no such value, or X holds neither paths nor pictures, or none.
+        """
+        options, layers = self._extraction(), argument("layers", self.layers, Layers)
+        images = self._images_to_fit(X)
+        self.backbone_ = self._open(images, options)
+        self.layers_ = layer_names(self.backbone_.card, layers)
         self.n_features_in_ = np.asarray(X).shape[1]
         return self
 
@@ -119,17 +150,24 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         codes = self.backbone_.codes(self._images(X)).of(self.layers_)
         return np.asarray(codes, np.float32)
 
+    def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
+        """(d,) names of the codes: the layer and the number within it, such as ``blocks.3_0``."""
+        check_is_fitted(self)
+        width = {tap.name: tap.channels for tap in self.backbone_.card.taps}
+        names = [f"{layer}_{i}" for layer in self.layers_ for i in range(width[layer])]
+        return np.array(names, dtype=object)
+
 
 class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc]
     """The linear classifier that cross-validation chooses among layers, losses and C.
 
-    Parameters are those of :func:`graftwork.train`.
+    Parameters are those of :func:`graftwork.train`; ``random_state`` is its ``seed``, or as scikit-learn has it.
     """
 
     def __init__(
         self,
         *,
-        backbone: str = "auto",
+        backbone: str | Path = "auto",
         layer: str = "auto",
         loss: Loss | Literal["auto"] = "auto",
         normalise: Normalise = "standard",
@@ -137,11 +175,12 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         relu: Relu = "auto",
         aspect: Aspect | None = None,
         input_px: int | None = None,
+        intensity: Intensity = "dataset",
         views: int = 1,
         metric: Metric = "accuracy",
-        class_weight: Literal["none", "balanced"] = "none",
+        class_weight: Literal["auto", "none", "balanced"] = "auto",
         folds: int = 5,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.backbone = backbone
         self.layer = layer
@@ -151,6 +190,7 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         self.relu = relu
         self.aspect = aspect
         self.input_px = input_px
+        self.intensity = intensity
         self.views = views
         self.metric = metric
         self.class_weight = class_weight
@@ -163,24 +203,30 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         Raises
         ------
         ValueError
-            When X holds neither paths nor pictures, or y fewer than two classes.
+            When a parameter has no such value, or X holds neither paths nor pictures, or y fewer than two classes, no
+            label for an image, or labels of several kinds.
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        images = self._images(X)
-        labels = column_or_1d(y, warn=True)
-        if type_of_target(labels) not in ("binary", "multiclass"):
-            raise ValueError(f"Unknown label type: y must hold classes, got {type_of_target(labels)}; convert to names")
+        split, options = SplitOptions(folds=self.folds, seed=self._seed()), self._extraction()
+        judging = JudgingOptions(
+            layer=self.layer,
+            loss=self.loss,
+            normalise=self.normalise,
+            metric=self.metric,
+            class_weight=self.class_weight,
+        )
+        images = self._images_to_fit(X)
+        labels = _labels(y)
         if len(labels) != len(images):
             raise ValueError(f"X and y must have one row an image, got {len(images)} and {len(labels)}")
-        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        self.classes_, indices = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_[0]}")
-        judging = JudgingOptions(layer=self.layer, loss=self.loss, normalise=self.normalise, metric=self.metric)
-        self.backbone_ = self._open(images)
+        self.backbone_ = self._open(images, options)
         codes = self.backbone_.codes(images)
-        task = self._task(numbers)
-        candidates = candidates_for([self.backbone_.card], ExtractionOptions(pool=self.pool, views=self.views), judging)
+        task = self._task(indices, split, judging)
+        candidates = candidates_for([self.backbone_.card], options, judging)
         costs = costs_of(candidates, [self.backbone_.card])
         result = search(candidates, lambda _: codes, task, costs=costs, features={})
         self.fitted_ = fit(result.chosen, codes, task)
@@ -201,9 +247,42 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         rows = self.predict_proba(X)
         return np.asarray(self.classes_[rows.argmax(axis=1)])
 
-    def _task(self, y: NDArray[np.integer]) -> Task:
+    def _seed(self) -> Any:
+        """Return ``random_state`` where it is a number; else one drawn from it, as scikit-learn's estimators do."""
+        if isinstance(self.random_state, numbers.Integral):
+            return self.random_state
+        return check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+
+    def _task(self, y: NDArray[np.integer], split: SplitOptions, judging: JudgingOptions) -> Task:
         groups = np.arange(len(y))
-        folds = deal(y, groups, (1.0,) * self.folds, np.random.default_rng(self.random_state))
-        balanced = self.class_weight == "balanced"
+        folds = deal(y, groups, (1.0,) * split.folds, np.random.default_rng(split.seed))
         names = tuple(map(str, self.classes_))
-        return Task(y, groups, folds, names, self.metric, balanced, seed=self.random_state)
+        return Task(y, groups, folds, names, judging.metric, judging.balanced, seed=split.seed)
+
+
+def _labels(y: ArrayLike) -> NDArray[Any]:
+    """(n,) the label of each image; raises ValueError where one is missing, or they are of several kinds."""
+    # numpy would turn numbers and NaN among texts into texts: a list is looked at before it becomes an array
+    given = np.asarray(y) if hasattr(y, "dtype") else np.array(y, dtype=object)
+    each = given.ravel().tolist()
+    missing = [i for i, label in enumerate(each) if _is_missing(label)]
+    if missing:
+        raise ValueError(
+            f"y must hold a label for every image, but y[{missing[0]}] is {each[missing[0]]!r} ({len(missing)} of "
+            f"{len(each)} are missing); leave these images out of X and y"
+        )
+    kinds = {"numbers" if isinstance(label, numbers.Number) else type(label).__name__ for label in each}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"y must hold labels of one kind, but holds {' and '.join(sorted(kinds))}; convert them, such as with "
+            "[str(label) for label in y]"
+        )
+    labels = column_or_1d(np.array(given.tolist()) if given.dtype == object else given, warn=True)
+    if type_of_target(labels) not in ("binary", "multiclass"):
+        raise ValueError(f"Unknown label type: y must hold classes, got {type_of_target(labels)}; convert to names")
+    return np.asarray(labels)
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, an empty text, or not equal to itself, as NaN, NaT and pandas' NA are."""
+    return label is None or (label == label) is not True or label == ""

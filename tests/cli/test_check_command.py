@@ -111,4 +111,5 @@ def test_one_class_alone_is_an_error_that_says_what_is_needed(tmp_path: Path, gr
     assert "error G117 one class only: all 20 images are of the class `ant`" in answer.out
     assert "-> add images of another class, or put each class in a folder of its own" in answer.out
     refused = graft("train", tmp_path / "insects", "-o", tmp_path / "run", "--quiet")
-    assert refused.err.splitlines()[-1].endswith("holds only ant; add images of another class, or put each class in a folder of its own")
+    said = refused.err.splitlines()[-1]
+    assert said.endswith("holds only ant; add images of another class, or put each class in a folder of its own")

@@ -107,7 +107,7 @@ def test_the_figures_see_a_wrong_preprocessing(card_of, shared: Path) -> None:  
 
 def _share_right(card: BackboneCard, step: int) -> float:
     network = codes_network(load(card), dataclasses.replace(card, taps=card.taps[-1:]), logits=True)
-    engine = OpenVINOEngine.compiled(to_graph(network, card.preprocess.input_px))
+    engine = OpenVINOEngine(to_graph(network, card.preprocess.input_px))
     logits = gathered(engine.stream([photos(card.preprocess, step)]))[LOGITS]
     return float((logits.argmax(1) == _photos()[1][::step]).mean())
 

@@ -1,4 +1,4 @@
-"""What a verdict means for the user: a shortcut (G301), and an earlier layer above the last one (G303)."""
+"""What results mean for the user: a shortcut (G301), an earlier layer above the last (G303), repeated tests (G305)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from graftwork.core.choose import Row, Verdict
-from graftwork.core.findings import Finding
+from graftwork.core.findings import Finding, finding
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.result_findings import result_findings
+from graftwork.core.result_findings import (
+    TestedRun,
+    advised_settings,
+    compared_settings,
+    repeated_look_finding,
+    result_findings,
+)
 from graftwork.core.trials import Trial
 
 LAYERS = ("early", "middle", "last")
@@ -108,3 +114,51 @@ def test_g301_names_the_nearest_and_says_nothing_of_log_loss() -> None:
     rows = {"file facts": 0.88, "16 x 16 pixels": 0.89}
     assert findings_of(SINGLE, baselines=rows)["G301"].because.startswith("16 x 16 pixels alone")
     assert "G301" not in findings_of(SINGLE, baselines=rows, metric="log-loss")
+
+
+DEFAULT = {"data": "photos", "test": "0.2", "loss": "auto", "seed": "0", "split_from": "None", "slim": "False"}
+
+
+def a_run(data: str = "d", advised: tuple[str, ...] = (), **settings: str) -> TestedRun:
+    return TestedRun(data, DEFAULT | settings, advised)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now", "compared"),
+    [
+        ([a_run()], a_run(), ()),
+        ([a_run()], a_run(loss="svm"), ("loss",)),
+        ([a_run(), a_run(loss="svm")], a_run(loss="svm"), ("loss",)),
+        ([a_run(loss="svm", seed="1")], a_run(), ("loss", "seed")),
+        ([a_run("x", loss="svm")], a_run(loss="softmax"), ()),
+        ([a_run(advised=("test",))], a_run(test="cv"), ()),
+        ([a_run(advised=("test",)), a_run(test="cv")], a_run(test="more"), ()),
+        ([a_run(advised=("test",))], a_run(test="cv", loss="svm"), ("loss",)),
+        ([a_run("x", advised=("test",)), a_run()], a_run(test="cv"), ("test",)),
+        ([a_run()], TestedRun("d", DEFAULT | {"data": "moved", "split_from": "runs/a", "slim": "True"}), ()),
+        ([TestedRun("d", {"loss": "auto"})], TestedRun("d", {"loss": "auto", "augment": "crop"}), ("augment",)),
+        ([], a_run(), ()),
+    ],
+)
+def test_runs_are_compared_in_what_differs_on_the_same_data_and_was_not_advised(
+    earlier: list[TestedRun], now: TestedRun, compared: tuple[str, ...]
+) -> None:
+    assert compared_settings(now, earlier) == compared
+    assert repeated_look_finding(2, "these images", now, earlier).code == ("G305" if compared else "G312")
+
+
+def test_a_look_whose_options_are_not_known_counts_as_compared() -> None:
+    unknown = repeated_look_finding(2, "these images", a_run(), [None, a_run("x")])
+    assert (unknown.code, unknown.severity) == ("G305", "warning")
+    assert "after a probe of all images, or runs whose options are not recorded; choosing" in unknown.because
+    both = repeated_look_finding(3, "these images", a_run(), [None, a_run(loss="svm")])
+    assert "after runs with another --loss, and a probe of all images, or" in both.because
+
+
+def test_findings_advise_the_options_that_their_next_step_names() -> None:
+    findings = [
+        finding("G304", "few", do="add `--test cv`"),
+        finding("G309", "time", do="give a longer --time-limit, or none"),
+        finding("G303", "because of --seed"),
+    ]
+    assert advised_settings(findings) == ("test", "time_limit")

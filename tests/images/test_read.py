@@ -424,11 +424,12 @@ def test_groups_from_names(folder: Path) -> None:
 
 
 def test_from_paths(folder: Path) -> None:
-    images = from_paths([folder / "dog" / "1.jpg", folder / "cat"])
-    assert len(images) == 5
-    assert images.names[0].endswith("dog/1.jpg")
+    images = from_paths([folder / "dog" / "1.jpg", folder / "cat" / "1.jpg"])
+    assert [name.rpartition("data/")[2] for name in images.names] == ["dog/1.jpg", "cat/1.jpg"]
     with pytest.raises(DataError, match="does not"):
         from_paths([folder / "no.jpg"])
+    with pytest.raises(DataError, match=r"every path must be one image, but .*cat is a folder"):
+        from_paths([folder / "dog" / "1.jpg", folder / "cat"])
 
 
 def test_a_test_part_elsewhere(folder: Path, tmp_path: Path) -> None:

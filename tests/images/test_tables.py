@@ -623,4 +623,4 @@ def test_an_option_has_to_fit_the_data_or_the_test_part(photos: Path, tmp_path: 
 def test_advice_for_a_table_does_not_speak_of_folders(photos: Path) -> None:
     images = labelled(photos, lambda i: "c")
     (finding,) = [f for f in check(images, measure_images(images)).findings if f.code == "G117"]
-    assert finding.do == "correct the labels in t.csv"
+    assert finding.do == "add images of another class, or correct the labels in t.csv"

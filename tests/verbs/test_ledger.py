@@ -25,8 +25,20 @@ def test_a_damaged_record_is_moved_aside_and_said(
     (said,) = listener.said
     assert said.startswith("the ledger of looks at test images was damaged")
     assert (tmp_path / "looks-at-test-images.damaged").read_bytes() == damage
-    assert json.loads(path.read_text()) == {"three": ["d"]}
+    assert json.loads(path.read_text()) == {"three": {"images": ["d"], "tested": None}}
     assert count_look(["d"], "four", listener).number == 2
+
+
+def test_a_record_of_images_alone_is_still_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    monkeypatch.setenv("GRAFTWORK_HOME", str(tmp_path))
+    path = tmp_path / "looks-at-test-images.json"
+    path.write_text('{"one": ["d", "e"], "two": ["e"]}')
+    assert count_look(["e", "f"], "three", listener) == (3, 1, (None, None))
+    assert count_look(["f"], "four", listener).number == 2
+    assert listener.said == []
+    assert set(json.loads(path.read_text())) == {"one", "two", "three", "four"}
 
 
 def test_a_home_that_cannot_be_written_to_is_one_line(

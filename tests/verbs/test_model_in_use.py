@@ -14,8 +14,8 @@ from PIL import Image
 
 import graftwork
 from graftwork.core.record import Run
-from graftwork.errors import BackboneError, DataError
-from graftwork.testing import write_tiny_backbone
+from graftwork.errors import BackboneError, DataError, UsageError
+from graftwork.testing import tiny_image, write_tiny_backbone
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,63 @@ def test_a_grey_picture_is_the_same_in_memory_and_on_disk(model: graftwork.Model
     expected = model.probabilities([tmp_path / "grey.png"])
     np.testing.assert_array_equal(model.probabilities([grey]), expected)
     np.testing.assert_array_equal(model.probabilities([np.asarray(grey)]), expected)
+
+
+def test_one_grey_array_is_one_picture_and_a_stack_of_them_is_many(model: graftwork.Model) -> None:
+    grey = np.stack([tiny_image(i % 3, i)[..., 0] for i in range(4)])
+    expected = model.probabilities(list(grey))
+    assert [len(model.predict(images)) for images in (grey[0], grey[0][..., None], grey)] == [1, 1, 4]
+    np.testing.assert_array_equal(model.probabilities(grey[0]), expected[:1])
+    np.testing.assert_array_equal(model.probabilities(grey[0][..., None]), expected[:1])
+    np.testing.assert_array_equal(model.probabilities(grey), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32", "float64"])
+def test_an_array_of_more_than_8_bits_is_read_as_its_file_is(
+    dtype: str, tmp_path: Path, random_network: dict[str, object]
+) -> None:
+    for label in range(2):
+        for i in range(8):
+            (tmp_path / "deep" / str(label)).mkdir(parents=True, exist_ok=True)
+            values = tiny_image(label, i)[..., 0].astype(np.float32) * 8
+            Image.fromarray(values.astype(dtype)).save(tmp_path / "deep" / str(label) / f"{i}.tif")
+    options = {**random_network, "layer": "blocks.1", "folds": 2}
+    model = graftwork.load(graftwork.train(tmp_path / "deep", output=tmp_path / "run", **options).folder)
+    paths = sorted((tmp_path / "deep").rglob("*.tif"))[::3]
+    arrays = [np.asarray(Image.open(path)).astype(dtype) for path in paths]
+    expected = model.probabilities(paths)
+    assert expected.std(axis=0).max() > 0
+    np.testing.assert_array_equal(model.probabilities(arrays), expected)
+    np.testing.assert_array_equal(model.probabilities(np.stack(arrays)), expected)
+
+
+def test_an_array_of_more_than_8_bits_is_refused_by_a_model_of_8(model: graftwork.Model) -> None:
+    with pytest.raises(DataError, match=r"^image 1 has 16 bits a channel, and the intensity range of its data set"):
+        model.predict(np.full((8, 8), 900, np.uint16))
+
+
+def test_one_picture_needs_no_list_whatever_is_asked_of_it(model: graftwork.Model, tiny: Path) -> None:
+    path = next(tiny.rglob("*.png"))
+    for image in (path, str(path), path.read_bytes()):
+        assert len(model.codes(image)) == len(model.probabilities(image)) == len(list(model.stream(image))) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"top": 0}, "top must be a whole number from 1 on, got 0"),
+        ({"top": "2"}, "top must be a whole number from 1 on, got '2'"),
+        ({"novelty_rate": 5}, "novelty_rate must be a number from 0 to 1, got 5"),
+        ({"novelty_rate": float("nan")}, "novelty_rate must be a number from 0 to 1, got nan"),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_before_the_first_prediction(
+    model: graftwork.Model, wrong: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        model.stream([], **wrong)
+    with pytest.raises(UsageError, match=f"^{message}$"):
+        model.predict([], **wrong)
 
 
 def test_an_array_that_is_no_picture_is_refused_with_what_to_do(model: graftwork.Model) -> None:

@@ -84,7 +84,7 @@ def test_a_picture_is_turned_as_its_note_says_and_never_compressed_again(model: 
     )
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 5), (8, 8, 1), (0, 8, 3), (3,), (2, 2, 2, 2, 2)])
+@pytest.mark.parametrize("shape", [(8, 8, 5), (0, 8, 3), (3,), (2, 2, 2, 2, 2)])
 def test_an_array_of_an_odd_shape_is_one_line(model: Model, shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"^image 1 must be ") as raised:
         model.probabilities([np.zeros(shape, np.uint8)])

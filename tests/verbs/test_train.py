@@ -123,7 +123,7 @@ def test_series_that_are_all_one_leave_the_run_alone():
 
 
 def test_a_seed_below_nothing_is_refused(tiny, tmp_path, small):
-    with pytest.raises(UsageError, match="--seed must be a whole number from 0 on"):
+    with pytest.raises(UsageError, match="seed must be a whole number from 0 on, got -1"):
         train(tiny, output=tmp_path / "run", seed=-1, **small)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from graftwork.backbones.embedded import renamed
+from graftwork.backbones.processes import let_torch_answer
 from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.backbones.weights import weights_file
 from graftwork.core.facts import BackboneCard
@@ -35,6 +36,7 @@ def load(card: BackboneCard) -> nn.Module:
     """
     path = weights_file(card)
     make_torchvision_importable()
+    let_torch_answer()
     network = _builder(card).trained(card, path)
     _fit_to_input(network, card)
     return network.eval()

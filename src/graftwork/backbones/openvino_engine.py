@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import deque
+import os
+import weakref
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.batches import regrouped
-from graftwork.backbones.openvino_import import core
+from graftwork.backbones.openvino_import import core, import_openvino
+from graftwork.backbones.processes import PerProcess
 from graftwork.errors import BackboneError
 
 Precision = Literal["f32", "bf16"]
@@ -32,14 +35,15 @@ class OpenVINOEngine:
     """A compiled graph: pixels (n, px, px, 3) uint8 in, codes (n, d) float32 of its layers out.
 
     Every request carries the same number of images, the last one filled up, so that the codes of an image do not
-    depend by a bit on the others in its batch.
+    depend by a bit on the others in its batch. A forked process compiles the graph again, when it uses it first.
     """
 
-    def __init__(self, graph: Any, compiled: Any, precision: Precision) -> None:
+    def __init__(self, graph: Any, precision: Precision = "f32") -> None:
         self.name = f"openvino {precision}"
         self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
+        self._compiled = PerProcess(lambda: _THREADS.get().compiled(graph, {"INFERENCE_PRECISION_HINT": precision}))
+        compiled = self._compiled.get()
         self.batch, self.input_px = (int(n) for n in list(compiled.inputs[0].shape)[:2])
-        self._compiled = compiled
         self._at_once = _REQUESTS_PER_STREAM * int(compiled.get_property("NUM_STREAMS"))
 
     @classmethod
@@ -54,18 +58,12 @@ class OpenVINOEngine:
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
             raise BackboneError(f"{path} and the .bin next to it must be a graph of OpenVINO, but one is missing")
         try:
-            return cls.compiled(core().read_model(path), precision=precision)
+            return cls(core().read_model(path), precision)
         except RuntimeError as error:
             raise BackboneError(
                 f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "
                 "delete it so that it is made again, or copy the model's folder again"
             ) from error
-
-    @classmethod
-    def compiled(cls, graph: Any, *, precision: Precision = "f32") -> OpenVINOEngine:
-        """Compile an ``openvino.Model`` for throughput on this machine."""
-        settings = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
-        return cls(graph, core().compile_model(graph, "CPU", settings), precision)
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
         """Codes of all images in order, while later ones are still being decoded; from several threads if need be.
@@ -79,13 +77,14 @@ class OpenVINOEngine:
         ------
         Codes (at most ``batch``, d) by name of layer.
         """
+        compiled = self._compiled.get()
         idle: list[Any] = []
         running: deque[tuple[Any, int]] = deque()
         try:
             for pixels, real in regrouped(batches, self.batch):
                 if len(running) == self._at_once:
                     yield self._finished(running, idle)
-                request = idle.pop() if idle else self._compiled.create_infer_request()
+                request = idle.pop() if idle else compiled.create_infer_request()
                 request.start_async([pixels], share_inputs=False)
                 running.append((request, real))
             while running:
@@ -103,6 +102,46 @@ class OpenVINOEngine:
         }
         idle.append(request)
         return codes
+
+
+class _Threads:
+    """The threads of OpenVINO in this process.
+
+    Those of a network that was let go are given to the next one with as many streams, in a forked process too, where
+    they are not there. So before a fork they are given to networks of one operation, which are held for ever.
+    """
+
+    def __init__(self) -> None:
+        self._alive: dict[int, weakref.WeakSet[Any]] = defaultdict(weakref.WeakSet)
+        """Compiled networks, by their number of streams."""
+        self._most: dict[int, int] = defaultdict(int)
+        """How many of them there have been at the same time: so many have threads."""
+        self._placeholders: list[Any] = []
+
+    def compiled(self, graph: Any, settings: Mapping[str, Any]) -> Any:
+        """Compile an ``openvino.Model`` for throughput on this machine."""
+        network = core().compile_model(graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", **settings})
+        streams = int(network.get_property("NUM_STREAMS"))
+        self._alive[streams].add(network)
+        self._most[streams] = max(self._most[streams], len(self._alive[streams]))
+        return network
+
+    def occupy(self) -> None:
+        """Leave no thread without a network."""
+        for streams, most in list(self._most.items()):
+            for _ in range(most - len(self._alive[streams])):
+                self._placeholders.append(self.compiled(_one_operation(), {"NUM_STREAMS": streams}))
+
+
+_THREADS = PerProcess(_Threads)
+if hasattr(os, "register_at_fork"):  # Windows has none
+    os.register_at_fork(before=lambda: _THREADS.get().occupy())
+
+
+def _one_operation() -> Any:
+    openvino = import_openvino()
+    number = openvino.opset13.parameter([1], np.float32)
+    return openvino.Model([openvino.opset13.relu(number)], [number], "placeholder")
 
 
 def has_bf16() -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graftwork.backbones.batches import Codes, regrouped
 from graftwork.backbones.graph import CodesNetwork
+from graftwork.backbones.processes import let_torch_answer
 
 
 class TorchEngine:
@@ -28,6 +29,7 @@ class TorchEngine:
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
         """Codes (at most ``batch``, d) by name of layer, of all images in order."""
+        let_torch_answer()
         for pixels, real in regrouped(batches, self.batch):
             with torch.inference_mode():
                 codes = self._network(torch.from_numpy(pixels).to(self._device))

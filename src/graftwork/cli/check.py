@@ -9,6 +9,7 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
+from graftwork.core.options import InputPx
 
 
 @click.command("check", short_help="Find what is wrong with images before training.")
@@ -16,7 +17,7 @@ from graftwork.cli.terminal import Terminal
 @options.data_options
 @click.option(
     "--input-px",
-    type=click.IntRange(min=16),
+    type=options.type_of(InputPx),
     default=224,
     show_default=True,
     metavar="N",

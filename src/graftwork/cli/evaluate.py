@@ -10,6 +10,7 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
+from graftwork.core.options import Share
 from graftwork.errors import UsageError
 
 
@@ -18,7 +19,7 @@ from graftwork.errors import UsageError
 @options.data_argument
 @click.option(
     "--at-least",
-    type=click.FloatRange(0, 1),
+    type=options.type_of(Share),
     metavar="SHARE",
     help="Exit with code 1 when the lower bound of the interval is below it.",
 )

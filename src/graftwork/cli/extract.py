@@ -9,6 +9,7 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
+from graftwork.core.facts import Dtype
 
 
 @click.command("extract", short_help="Write CNN codes of any layers to a file.")
@@ -22,7 +23,7 @@ from graftwork.cli.terminal import Terminal
 @click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to write.")
 @click.option(
     "--dtype",
-    type=click.Choice(["float16", "float32"]),
+    type=options.type_of(Dtype),
     default="float16",
     show_default=True,
     help="Precision of the codes.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import click
 
+from graftwork.core.arguments import domain_of, hints_of
 from graftwork.core.options import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -36,7 +38,7 @@ def together(*options: Decorator) -> Decorator:
 
 
 def of(record: type[Options], name: str, help: str, **settings: Any) -> Decorator:
-    """Return the option of one field of a record: its choices and its default are those of the field.
+    """Return the option of one field of a record: its choices, its range and its default are those of the field.
 
     Parameters
     ----------
@@ -44,14 +46,23 @@ def of(record: type[Options], name: str, help: str, **settings: Any) -> Decorato
         Of ``click.option``, such as ``metavar`` and ``type``; they have precedence.
     """
     field = next(field for field in dataclasses.fields(record) if field.name == name)
-    hint = get_type_hints(record)[name]
-    literals = [part for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    hint = hints_of(record)[name]
     shown: dict[str, Any] = {"default": field.default, "show_default": field.default is not None}
-    if hint is bool:
-        shown = {"is_flag": True}
-    elif literals:
-        shown["type"] = click.Choice([choice for literal in literals for choice in get_args(literal)])
+    shown |= {"is_flag": True} if hint is bool else {"type": type_of(hint)}
     return click.option(f"--{name.replace('_', '-')}", help=help, **{**shown, **settings})
+
+
+def type_of(hint: Any) -> click.ParamType[Any] | None:
+    """Return what takes the choices or the range that a type states; None where it states neither."""
+    domain = domain_of(hint)
+    if domain.choices:
+        return click.Choice(domain.choices)
+    if domain.range is None:
+        return None
+    low, high = domain.range.low, None if math.isinf(domain.range.high) else domain.range.high
+    if int in domain.kinds:
+        return click.IntRange(int(low), None if high is None else int(high))
+    return click.FloatRange(low, high, min_open=domain.range.above)
 
 
 data_argument = click.argument("data", type=click.Path(path_type=Path))
@@ -101,20 +112,13 @@ backbones_option = of(
 
 extraction_options = together(
     of(ExtractionOptions, "aspect", "How an oblong image becomes square."),
-    of(
-        ExtractionOptions,
-        "input_px",
-        "Side of the network's input, in pixels.",
-        type=click.IntRange(min=16),
-        metavar="N",
-    ),
+    of(ExtractionOptions, "input_px", "Side of the network's input, in pixels.", metavar="N"),
     of(ExtractionOptions, "intensity", "Which range of a 16-bit image becomes black to white."),
     of(ExtractionOptions, "pool", "How a layer with a spatial extent becomes one vector."),
     of(ExtractionOptions, "relu", "Take codes of layers that end in a ReLU before or after it."),
-    of(ExtractionOptions, "views", "Number of views over which codes are averaged.", type=click.IntRange(min=1)),
+    of(ExtractionOptions, "views", "Number of views over which codes are averaged."),
 )
 
-_POSITIVE = click.IntRange(min=1)
 fine_tune_options = together(
     of(
         FineTuneOptions,
@@ -124,34 +128,30 @@ fine_tune_options = together(
     ),
     of(FineTuneOptions, "scratch", "Also try random weights."),
     of(FineTuneOptions, "exhaustive", "Run every fine-tuning on all folds."),
-    of(FineTuneOptions, "repeats", "Number of seeds of each fine-tuning.", type=_POSITIVE),
-    of(FineTuneOptions, "epochs", "Number of epochs, in place of the recipe's.", type=_POSITIVE, metavar="N"),
+    of(FineTuneOptions, "repeats", "Number of seeds of each fine-tuning."),
+    of(FineTuneOptions, "epochs", "Number of epochs, in place of the recipe's.", metavar="N"),
     of(
         FineTuneOptions,
         "batch_size",
         "Images per step; below 32 the learning rate falls with it.",
-        type=click.IntRange(min=2),
         metavar="N",
     ),
     of(
         FineTuneOptions,
         "lr",
         "Learning rate of the head and the top of the body.",
-        type=click.FloatRange(min=0, min_open=True),
         metavar="RATE",
     ),
     of(
         FineTuneOptions,
         "layer_decay",
         "Factor of the learning rate from one stage to the stage below it.",
-        type=click.FloatRange(0, 1, min_open=True),
         metavar="FACTOR",
     ),
     of(
         FineTuneOptions,
         "patience",
         "Stop a training early, after N epochs without a lower log loss on validation images.",
-        type=_POSITIVE,
         metavar="N",
     ),
     of(FineTuneOptions, "augment", "Augmentation: random crops and flips, or none."),
@@ -162,7 +162,6 @@ tolerance_option = of(
     JudgingOptions,
     "tolerance",
     "By how many points a cheaper candidate may be worse than the best.",
-    type=click.FloatRange(min=0),
     metavar="POINTS",
 )
 layer_option = of(
@@ -180,8 +179,8 @@ judging_options = together(
         "class_weight",
         "Whether classes weigh the same in fitting; auto: only for balanced accuracy.",
     ),
-    of(SplitOptions, "folds", "Folds of the cross-validation.", type=click.IntRange(min=2)),
-    of(SplitOptions, "seed", "Seed of all random numbers.", type=click.IntRange(min=0)),
+    of(SplitOptions, "folds", "Folds of the cross-validation."),
+    of(SplitOptions, "seed", "Seed of all random numbers."),
 )
 
 split_options = together(

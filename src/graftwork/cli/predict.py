@@ -11,16 +11,17 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.lines import message
+from graftwork.core.options import Count, Share
 from graftwork.errors import DataError
 
 
 @click.command("predict", short_help="Predict the classes of images.")
 @options.run_argument
 @click.argument("images", type=click.Path(), nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Number of classes to name.")
+@click.option("--top", type=options.type_of(Count), default=1, show_default=True, help="Number of classes to name.")
 @click.option(
     "--novelty-rate",
-    type=click.FloatRange(0, 1),
+    type=options.type_of(Share),
     default=0.01,
     show_default=True,
     help="Share of images like the training images that may be flagged as novel.",

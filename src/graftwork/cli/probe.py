@@ -9,7 +9,7 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
-from graftwork.core.options import JudgingOptions
+from graftwork.core.options import JudgingOptions, Part
 
 
 @click.command("probe", short_help="Accuracy of every layer, on the develop part.")
@@ -22,7 +22,7 @@ from graftwork.core.options import JudgingOptions
 @options.data_options
 @click.option(
     "--on",
-    type=click.Choice(["develop", "all"]),
+    type=options.type_of(Part),
     default="develop",
     show_default=True,
     help="Use the develop part, or all images; the latter counts as a look at the test images.",

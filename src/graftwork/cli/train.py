@@ -9,6 +9,7 @@ import click
 
 from graftwork.cli import options
 from graftwork.cli.terminal import Terminal
+from graftwork.core.options import Part
 
 
 @click.command("train", short_help="Turn labelled images into a tested classifier.")
@@ -34,7 +35,7 @@ from graftwork.cli.terminal import Terminal
 @options.data_options
 @click.option(
     "--final",
-    type=click.Choice(["develop", "all"]),
+    type=options.type_of(Part),
     default="develop",
     show_default=True,
     help="Fit the saved model on the develop part, or on every image after the test.",

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.engines import Engine
-from graftwork.codes.settings import Dtype, ExtractionSettings
+from graftwork.codes.settings import ExtractionSettings
 from graftwork.core.arrays import Floats, Ints
+from graftwork.core.facts import Dtype
 from graftwork.images.decoding import prefetched
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels

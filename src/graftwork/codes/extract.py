@@ -35,6 +35,9 @@ class LayerCodes:
 
     def of(self, layers: Sequence[str]) -> Codes:
         """(n, d) codes of layers, concatenated, in the store's precision."""
+        if not self.digests:
+            width = sum(tap.channels for tap in self.extraction.card.taps if tap.name in layers)
+            return np.zeros((0, width), self.extraction.dtype)
         per_layer = [averaged([space.gather(self.digests, layer) for space in self.spaces]) for layer in layers]
         return np.concatenate(per_layer, axis=1)
 

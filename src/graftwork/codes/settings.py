@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
-from graftwork.core.facts import BackboneCard
+from graftwork.core.facts import BackboneCard, Dtype
 from graftwork.images.pixels import VERSION as PIXELS_VERSION
 from graftwork.images.views import View
-
-Dtype = Literal["float16", "float32"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,8 @@ Aspect = Literal["crop", "pad", "stretch"]
 Intensity = Literal["dataset", "dtype", "image"]
 Interpolation = Literal["bicubic", "bilinear"]
 Relu = Literal["auto", "before", "after"]
+Dtype = Literal["float16", "float32"]
+"""Precision of codes on disk."""
 BatchnormStatistics = Literal["source", "remeasured", "identity", "none", "unknown"]
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.core.facts import BackboneCard, Tap
+from graftwork.core.facts import BackboneCard, Dtype, Tap
 from graftwork.core.metrics import softmax
 
 
@@ -38,7 +38,7 @@ class Fitted:
     normalise: Literal["none", "l2"] = "none"
     """``l2`` where the head wants codes of length 1; standardisation is in the head already."""
     views: int = 1
-    code_dtype: Literal["float16", "float32"] = "float16"
+    code_dtype: Dtype = "float16"
     """Codes are rounded to it before the head, as they were when the head was fitted."""
 
 

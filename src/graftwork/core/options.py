@@ -1,5 +1,5 @@
 """What a user can decide, in five records: the settings of a run are these, and the command line takes from them
-which values there are and which one is the default.
+which values there are and which one is the default. A record refuses a value that its field's type does not allow.
 
 ``None`` leaves a decision to graftwork, which prints and records what it decided.
 """
@@ -7,9 +7,11 @@ which values there are and which one is the default.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+from graftwork.core.arguments import Arguments, Range
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.plans import Augment, Loss, Normalise
 
@@ -25,16 +27,23 @@ LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_na
 """Names by which the column with the labels is recognised."""
 T = TypeVar("T")
 
+Count = Annotated[int, Range(1)]
+Share = Annotated[float, Range(0, 1)]
+InputPx = Annotated[int, Range(16)]
+Layers = Annotated[str, 'auto, all, last or names in one text, such as "blocks.3,blocks.4"']
+Part = Literal["develop", "all"]
+"""Which images: those of the develop part, or all."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DataOptions:
+class DataOptions(Arguments):
     """Where the labels and the groups of the images are; ``None`` where the names of columns and folders tell."""
 
     image_column: str | None = None
     """The column of a table with the images; one of ``IMAGE_COLUMNS`` needs no option."""
     label_column: str | None = None
     """The column of a table with the labels; one of ``LABEL_COLUMNS`` needs no option."""
-    label_level: int | None = None
+    label_level: Count | None = None
     """Which folder on the way from the root to an image is its class, counted from 1."""
     group_by: str | None = None
     """A column of the table, a regular expression whose first capture in the name is the group, or ``series``."""
@@ -44,44 +53,44 @@ DATA_DEFAULTS = DataOptions()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SplitOptions:
+class SplitOptions(Arguments):
     """Which images test, and how those to develop on are divided into folds."""
 
     test: str | float = 0.2
     """A share of the images, a folder or table of its own, or ``cv`` for nested cross-validation."""
-    folds: int = 5
-    seed: int = 0
+    folds: Annotated[int, Range(2)] = 5
+    seed: Annotated[int, Range(0)] = 0
     """Where every draw begins."""
     split_from: str | None = None
     """Folder of an earlier run: every image that it had keeps its side of the split."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExtractionOptions:
+class ExtractionOptions(Arguments):
     """Which networks give codes, and how an image becomes their input."""
 
     backbone: tuple[str, ...] = (AUTO,)
     """Names or files; several compete."""
     aspect: Aspect | None = None
-    input_px: int | None = None
+    input_px: InputPx | None = None
     intensity: Intensity = "dataset"
     pool: Pool = "average"
     relu: Relu = "auto"
-    views: int = 1
+    views: Count = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JudgingOptions:
+class JudgingOptions(Arguments):
     """What is fitted on codes, and by what candidates are judged."""
 
-    layer: str = AUTO
+    layer: Layers = AUTO
     """``auto`` tries every layer and all of them together."""
     loss: Loss | Literal["auto"] = "auto"
     normalise: Normalise = "standard"
     metric: Metric = "accuracy"
     class_weight: Literal["auto", "none", "balanced"] = "auto"
     """``auto`` is ``balanced`` for balanced accuracy."""
-    tolerance: float = 1.0
+    tolerance: Annotated[float, Range(0)] = 1.0
     """Points (hundredths of a nat for log loss) by which a cheaper candidate may be worse."""
 
     @property
@@ -96,20 +105,20 @@ class JudgingOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FineTuneOptions:
+class FineTuneOptions(Arguments):
     """What is tried in addition to linear classifiers, and what replaces the recipe's own values."""
 
     strategy: Literal["auto", "linear"] = "auto"
     time_limit: str | float | None = "10m"
-    freeze_to: str | None = None
+    freeze_to: Annotated[str, 'a layer, a number or a share of layers as text, such as "50%"'] | None = None
     scratch: bool = False
     exhaustive: bool = False
-    repeats: int = 1
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    layer_decay: float | None = None
-    patience: int | None = None
+    repeats: Count = 1
+    epochs: Count | None = None
+    batch_size: Annotated[int, Range(2)] | None = None
+    lr: Annotated[float, Range(0, above=True)] | None = None
+    layer_decay: Annotated[float, Range(0, 1, above=True)] | None = None
+    patience: Count | None = None
     augment: Augment | None = None
 
     @property
@@ -133,3 +142,9 @@ def settings_of(data: str | Path, *options: Options, **further: str | bool | Non
 def as_text(value: T | Path) -> T | str:
     """Return a path as text, and anything else as it is."""
     return str(value) if isinstance(value, Path) else value
+
+
+def names_of(backbone: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """Return the networks that a user names, one or several."""
+    several = [backbone] if isinstance(backbone, (str, Path)) else backbone
+    return tuple(as_text(name) for name in several)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,9 +17,26 @@ from graftwork.core.trials import Trial
 
 SHORTCUT_POINTS = 3.0
 """A baseline closer than this to the chosen candidate suggests a shortcut."""
+_NO_CHOICE = frozenset({"data", "split_from", "final", "slim"})
+"""Settings that say where the images are or what is saved: no test score is compared to choose their value."""
+_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 FEW_IMAGES = 1000
 EARLIER_LAYER_GAIN = 0.01
 """Score that an earlier layer must gain on the last one to be worth telling."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TestedRun:
+    """What a run was that looked at test images: whether its score can be compared with that of another run."""
+
+    __test__ = False  # no test of pytest's
+
+    data: str
+    """Digest of its images and their labels."""
+    settings: dict[str, str]
+    """What the user decided, as text."""
+    advised: tuple[str, ...] = ()
+    """The settings that its findings advised to change."""
 
 
 def result_findings(verdict: Verdict, trials: Sequence[Trial], *, images: int, how_tested: str) -> tuple[Finding, ...]:
@@ -79,19 +98,55 @@ def unlabelled_target_finding(*, folder: str, images: int) -> Finding:
     )
 
 
-def repeated_look_finding(look: int, which: str) -> Finding:
-    """G305: these test images were looked at by earlier runs.
+def advised_settings(findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Return the settings that findings advise to change: those whose options they name."""
+    options = {option for finding in findings for option in _OPTION.findall(finding.do)}
+    return tuple(sorted(option.replace("-", "_") for option in options))
+
+
+def compared_settings(run: TestedRun, earlier: Sequence[TestedRun]) -> tuple[str, ...]:
+    """Return the settings in which a run differs from earlier ones with the same data, and which none of these advised.
+
+    Where there are some, a choice between the runs by their test scores would be a choice on the test set.
+    """
+    same_data = [other for other in earlier if other.data == run.data]
+    differing = {
+        name
+        for other in same_data
+        for name in run.settings.keys() | other.settings.keys()
+        if run.settings.get(name) != other.settings.get(name)
+    }
+    advised = {name for other in same_data for name in other.advised}
+    return tuple(sorted(differing - advised - _NO_CHOICE))
+
+
+def repeated_look_finding(look: int, which: str, run: TestedRun, earlier: Sequence[TestedRun | None]) -> Finding:
+    """G305 or G312: earlier runs looked at these test images, and their scores can be compared with this one or not.
 
     Parameters
     ----------
     which
         ``TestScore.seen_in_words``.
+    earlier
+        The runs that looked at some of these images; None for one whose options are not known.
     """
+    again = f"this is look {look} at {which} on this machine"
+    fresh = "for a fresh test, give images that no run has tested with `--test FOLDER`"
+    others = [f"--{name.replace('_', '-')}" for name in compared_settings(run, [one for one in earlier if one])]
+    if others or None in earlier:
+        after = [f"runs with another {' or '.join(others)}"] if others else []
+        after += ["a probe of all images, or runs whose options are not recorded"] if None in earlier else []
+        return finding(
+            "G305",
+            f"{again}, after {', and '.join(after)}; choosing between runs by their test score is choosing on "
+            "the test set",
+            do=f"choose by the validation scores, and keep the last test for the end; {fresh}",
+            count=look,
+        )
     return finding(
-        "G305",
-        f"this is look {look} at {which} on this machine; choosing between runs by their test score is choosing on "
-        "the test set",
-        do="choose by the validation scores, and keep the last test for the end",
+        "G312",
+        f"{again}; the earlier runs had other data, the same options, or options that their findings advised to change",
+        do=f"choose no run by its test score; {fresh}",
         count=look,
     )
 

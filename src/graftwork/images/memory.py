@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.images.imageset import ImageSet
 
+DEEP_TYPES = ("uint16", "int32", "float32", "float64")
+"""Types of one-channel arrays of more than 8 bits that are read as a TIFF file of them is."""
+
 
 class _Arrays:
-    """uint8 arrays, handed out as files without loss, so that one path decodes everything."""
+    """Arrays, handed out as files without loss, so that one path decodes everything."""
 
-    def __init__(self, arrays: NDArray[np.uint8]) -> None:
+    def __init__(self, arrays: NDArray[Any]) -> None:
         self._arrays = arrays
 
     def read(self, row: int) -> bytes:
@@ -26,8 +30,8 @@ class _Arrays:
         return out.getvalue()
 
 
-def from_arrays(arrays: NDArray[np.uint8]) -> ImageSet:
-    """Unlabelled images from an array (n, h, w, 3) or (n, h, w)."""
+def from_arrays(arrays: NDArray[Any]) -> ImageSet:
+    """Unlabelled images from an array (n, h, w, 3) or (n, h, w) of uint8, or (n, h, w) of one of ``DEEP_TYPES``."""
     n = len(arrays)
     return ImageSet(
         names=tuple(f"image {i + 1}" for i in range(n)),

@@ -69,15 +69,20 @@ def by_series(images: ImageSet, options: DataOptions) -> bool:
 
 
 def from_paths(paths: Sequence[str | Path]) -> ImageSet:
-    """Unlabelled images from a list of files, in that order; folders in it are read in full."""
+    """Unlabelled images from a list of files, in that order.
+
+    Raises
+    ------
+    DataError
+        When one of them does not exist, or is a folder.
+    """
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            files += [path.joinpath(*place) for place in folders.walk(path).images]
-        elif path.is_file():
-            files.append(path)
-        else:
+            raise DataError(f"every path must be one image, but {path} is a folder; give the paths of its images")
+        if not path.is_file():
             raise DataError(f"every image must exist, but {path} does not: correct the path")
+        files.append(path)
     names = [folders.printable(path.as_posix()) for path in files]
     nothing: list[str | None] = [None] * len(files)
     return finish(Listing(Path(), Files(files), names, nothing, list(nothing)))

@@ -35,6 +35,7 @@ from graftwork.files import sha256_of, whole_folder, write_json, write_text
 from graftwork.model.novelty import Novelty
 
 SCHEMA_VERSION = 2
+MANIFEST = "manifest.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def write_model(
             **about,
             "sha256": {p.relative_to(part).as_posix(): sha256_of(p) for p in sorted(part.rglob("*")) if p.is_file()},
         }
-        write_json(part / "manifest.json", manifest)
+        write_json(part / MANIFEST, manifest)
 
 
 def read_model(folder: Path) -> ModelFolder:
@@ -118,7 +119,7 @@ def read_model(folder: Path) -> ModelFolder:
     ModelError
         When the folder is no model folder, is damaged, or was written by another version of graftwork.
     """
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     if not path.is_file():
         raise ModelError(f"{folder} must be a model folder, but has no manifest.json; give a run or its model folder")
     try:

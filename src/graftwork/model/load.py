@@ -9,7 +9,8 @@ import numpy as np
 
 from graftwork.backbones.engines import REFERENCE, Engine, open_engine, open_saved_engine
 from graftwork.errors import ModelError
-from graftwork.model.folder import ModelFolder, read_model
+from graftwork.files import sha256_of
+from graftwork.model.folder import MANIFEST, ModelFolder, read_model
 from graftwork.model.predict import Model
 
 TOLERANCE = 0.02
@@ -31,12 +32,34 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
         samples.
     """
     path = Path(folder)
-    path = path / "model" if (path / "model" / "manifest.json").is_file() else path
+    path = path / "model" if (path / "model" / MANIFEST).is_file() else path
     contents = read_model(path)
-    model = Model(contents.fitted, contents.novelty, _engine(path, contents))
+    again = load_same, (path.resolve(), sha256_of(path / MANIFEST))
+    model = Model(contents.fitted, contents.novelty, _engine(path, contents), again)
     if check:
         _check_samples(path, model, contents)
     return model
+
+
+def load_same(folder: Path, manifest_sha256: str) -> Model:
+    """Load the model that a folder held before, for a pickle that holds no more than its place.
+
+    Raises
+    ------
+    ModelError
+        When the folder is gone, or holds another model now.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise ModelError(
+            f"{folder} must be where it was when this model was pickled, but is gone: a pickle holds the place of the "
+            "folder; put it back, or load the model from where it is"
+        )
+    if sha256_of(manifest) != manifest_sha256:
+        raise ModelError(
+            f"{folder} must hold the model that was pickled, but holds another one now; load and pickle that"
+        )
+    return load(folder, check=False)
 
 
 def _engine(path: Path, contents: ModelFolder) -> Engine:

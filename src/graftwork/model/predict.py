@@ -8,18 +8,22 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.engines import Engine
+from graftwork.backbones.processes import PerProcess
 from graftwork.codes.compute import averaged
+from graftwork.core.arguments import argument
 from graftwork.core.fitted import Fitted, probabilities
+from graftwork.core.options import Count, Share
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
 from graftwork.images.folders import printable
 from graftwork.images.header import BROKEN
+from graftwork.images.memory import DEEP_TYPES
 from graftwork.images.pillow import caught_warnings
 from graftwork.images.pixels import pixels, upright
 from graftwork.images.views import views
@@ -30,8 +34,10 @@ if TYPE_CHECKING:
 
     Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 
+_Reload = tuple[Callable[..., "Model"], tuple[Any, ...]]
 CHUNK = 64
 """Number of images that are decoded and held in memory at a time."""
+_MOST_CHANNELS = 4
 _TIFF_MODES = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
 """What a TIFF can hold in place of modes that it cannot."""
 _OPAQUE = ("1", "L", "P", "RGB")
@@ -56,30 +62,49 @@ class Prediction:
 
 
 class Model:
-    """A classifier that takes paths, bytes, PIL images and uint8 arrays (h, w, 3).
+    """A classifier that takes paths, bytes, PIL images, and arrays (h, w) or (h, w, 3).
+
+    Arrays are of uint8; those of one channel also of uint16, int32, float32 or float64, as TIFF files are.
 
     Made by :func:`graftwork.load`. Several threads may predict at the same time; the network runs one call at a time.
+    A forked process may use it too. A pickle of it holds the place of its folder, and loads it again.
+
+    Parameters
+    ----------
+    reload
+        A function and its arguments that load the same model in another process.
     """
 
-    def __init__(self, fitted: Fitted, novelty: Novelty | None, engine: Engine) -> None:
+    def __init__(
+        self,
+        fitted: Fitted,
+        novelty: Novelty | None,
+        engine: Engine,
+        reload: _Reload,
+    ) -> None:
         self.fitted = fitted
         self.novelty = novelty
         self._engine = engine
-        self._running = threading.Lock()
+        self._reload = reload
+        self._running = PerProcess(threading.Lock)
+
+    def __reduce__(self) -> _Reload:
+        return self._reload
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of every probability row."""
         return self.fitted.head.classes
 
-    def codes(self, images: Sequence[Picture], names: Sequence[str] | None = None) -> NDArray[np.floating]:
+    def codes(self, images: Sequence[Picture] | Picture, names: Sequence[str] | None = None) -> NDArray[np.floating]:
         """(n, d) CNN codes under the head; raises DataError naming an image that cannot be read."""
-        names = [_name(image, i) for i, image in enumerate(images)] if names is None else names
-        chunks = [self._codes(images[i : i + CHUNK], names[i : i + CHUNK]) for i in range(0, len(images), CHUNK)]
+        several: Sequence[Picture] = _several(images)
+        names = [_name(image, i) for i, image in enumerate(several)] if names is None else names
+        chunks = [self._codes(several[i : i + CHUNK], names[i : i + CHUNK]) for i in range(0, len(several), CHUNK)]
         width = sum(tap.channels for tap in self.fitted.taps)
         return np.concatenate(chunks) if chunks else np.zeros((0, width), self.fitted.code_dtype)
 
-    def probabilities(self, images: Sequence[Picture]) -> NDArray[np.float32]:
+    def probabilities(self, images: Sequence[Picture] | Picture) -> NDArray[np.float32]:
         """(n, k) probability rows."""
         return probabilities(self.fitted, self.codes(images))
 
@@ -95,19 +120,17 @@ class Model:
         novelty_rate
             Share of images like the training images that may be flagged as novel.
         """
-        one = isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif") or getattr(images, "ndim", 4) == 3
-        several = cast("Sequence[Picture]", [images] if one else images)
-        return list(self.stream(several, top=top, novelty_rate=novelty_rate))
+        return list(self.stream(images, top=top, novelty_rate=novelty_rate))
 
     def stream(
         self,
-        images: Iterable[Picture],
+        images: Iterable[Picture] | Picture,
         *,
         top: int = 1,
         novelty_rate: float = RATE,
         on_error: Callable[[str, DataError], None] | None = None,
     ) -> Iterator[Prediction]:
-        """Predict images as they come, a few dozen at a time.
+        """Predict images as they come, a few dozen at a time; raises UsageError when an argument is out of range.
 
         Parameters
         ----------
@@ -115,7 +138,17 @@ class Model:
             Called with the name and the error of each image that cannot be read, which is then left out; without it
             the first one raises.
         """
-        waiting = iter(images)
+        top = argument("top", top, Count)
+        novelty_rate = argument("novelty_rate", novelty_rate, Share)
+        return self._stream(iter(_several(images)), top, novelty_rate, on_error)
+
+    def _stream(
+        self,
+        waiting: Iterator[Picture],
+        top: int,
+        novelty_rate: float,
+        on_error: Callable[[str, DataError], None] | None,
+    ) -> Iterator[Prediction]:
         number = 0
         while chunk := list(islice(waiting, CHUNK)):
             names = [_name(image, number + i) for i, image in enumerate(chunk)]
@@ -133,7 +166,7 @@ class Model:
         able = self.novelty is not None and self.novelty.can_flag(novelty_rate)
         p_values = self.novelty.p_values(codes) if able and self.novelty is not None else None
         for i, (name, row) in enumerate(zip(names, rows, strict=True)):
-            best = np.argsort(-row, kind="stable")[: max(1, top)]
+            best = np.argsort(-row, kind="stable")[:top]
             classes = tuple((self.classes[c], float(row[c])) for c in best)
             p = None if p_values is None else float(p_values[i])
             yield Prediction(name, classes[0][0], classes[0][1], classes, p, None if p is None else p <= novelty_rate)
@@ -144,7 +177,7 @@ class Model:
     def _run(self, arrays: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
         """(n, d) codes of decoded images (views, px, px, 3), the views averaged."""
         layers = [tap.name for tap in self.fitted.taps]
-        with self._running:
+        with self._running.get():
             blocks = list(self._engine.stream(view[None] for array in arrays for view in array))
         flat = np.concatenate([np.concatenate([block[layer] for layer in layers], axis=1) for block in blocks])
         by_view = flat.astype(self.fitted.code_dtype).reshape(len(arrays), -1, flat.shape[1])
@@ -171,6 +204,14 @@ class Model:
             if isinstance(array, DataError) and on_error is not None:
                 on_error(name, array)
         return [None if isinstance(array, DataError) else array for array in decoded]
+
+
+def _several(images: Any) -> Any:
+    """Return pictures as they are, and one picture (a path, bytes, of PIL, an array (h, w) or (h, w, 3)) in a list."""
+    one = isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif")
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUST":  # of numbers, and not of paths
+        one = images.ndim == 2 or (images.ndim == 3 and images.shape[-1] <= _MOST_CHANNELS)
+    return [images] if one else images
 
 
 def _name(image: Picture, number: int) -> str:
@@ -213,8 +254,11 @@ def _encoded(image: Any, name: str) -> bytes:
     return out.getvalue()
 
 
-def _checked(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+def _checked(array: NDArray[Any], name: str) -> NDArray[Any]:
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[:, :, 0]
+    deep = array.ndim == 2 and array.dtype.name in DEEP_TYPES
+    if not deep and (array.dtype != np.uint8 or array.ndim not in (2, 3)):
         raise DataError(
             f"{name} must be a uint8 array (h, w, 3), but is {array.dtype} {array.shape}; scale to 0..255 and convert"
         )

@@ -17,9 +17,9 @@ from graftwork.backbones.cards import with_input, with_layers, with_pooling
 from graftwork.backbones.catalogue import auto_card, find_card
 from graftwork.backbones.engines import Engine, EngineChoice, choose_engine, open_engine, save_graph_of
 from graftwork.codes.extract import LayerCodes, extract
-from graftwork.codes.settings import Dtype, ExtractionSettings
+from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Store
-from graftwork.core.facts import BackboneCard, Tap
+from graftwork.core.facts import BackboneCard, Dtype, Tap
 from graftwork.core.findings import Finding, finding
 from graftwork.core.fitted import Fitted
 from graftwork.core.options import AUTO, ExtractionOptions

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ from graftwork.images.read import by_series, read_images
 from graftwork.listener import SILENT, Listener
 from graftwork.runfolder import read_run
 
+_DECIMAL_COMMA = re.compile(r"\d*,\d+")
+"""A share as it is written in much of Europe; a folder of such a name can be given as ``./0,2``."""
 INPUT_PX = 224
 """Side of the input of most networks: images are tiny or huge relative to it, where no ``--input-px`` is given."""
 
@@ -200,8 +204,6 @@ def prepare(
     UsageError
         When the arguments do not fit together or the data.
     """
-    if options.seed < 0:
-        raise UsageError(f"--seed must be a whole number from 0 on, got {options.seed}; choose another")
     fraction, folder = _test(options.test)
     checked = check_images(data, data_options, test=folder, input_px=input_px, listener=listener)
     images = checked.images
@@ -243,7 +245,9 @@ def _test(test: str | float) -> tuple[float, str | None]:
     try:
         fraction = float(str(test))
     except ValueError:
-        return 0.0, str(test)
+        if _DECIMAL_COMMA.fullmatch(str(test)) is None:
+            return 0.0, str(test)
+        fraction = math.nan
     if not 0 <= fraction < 1:
         raise UsageError(f"--test must be a share from 0 to below 1, a folder or cv, got {test}; 0.2 is a fifth")
     return fraction, None

@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import platform
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes
+from graftwork.core.facts import digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
-from graftwork.core.result_findings import repeated_look_finding, result_findings
+from graftwork.core.result_findings import TestedRun, advised_settings, repeated_look_finding, result_findings
 from graftwork.core.trials import Task
 from graftwork.files import whole_folder
 from graftwork.finetune.fold import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.pixels import decode
-from graftwork.listener import Stages
+from graftwork.listener import Listener, Stages
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
 from graftwork.reporting.page import images_to_show, model_card, write_report
@@ -32,6 +34,7 @@ from graftwork.runfolder import write_run
 from graftwork.steps import output
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.compete import WORK
+from graftwork.steps.ledger import count_look
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult
 
@@ -88,6 +91,14 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
     folds = np.full(len(images), -1)
     folds[split.develop] = split.folds
     how = outcome.score.how if outcome.score is not None else "none"
+    findings = (
+        *split_images.findings,
+        *outcome.backbones.findings,
+        *result_findings(result.verdict, result.trials, images=len(images), how_tested=how),
+        *result.findings,
+        *outcome.findings,
+    )
+    test, look_findings = _looked_at(outcome, settings, findings, folder, stages.listener)
     return Run(
         name=folder.name,
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -100,14 +111,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         classes=images.classes,
         cards=outcome.backbones.cards,
         facts=split_images.facts,
-        findings=(
-            *split_images.findings,
-            *outcome.backbones.findings,
-            *result_findings(result.verdict, result.trials, images=len(images), how_tested=how),
-            *result.findings,
-            *outcome.findings,
-            *_look_finding(outcome.score),
-        ),
+        findings=(*findings, *look_findings),
         images=ImageTable(
             names=images.names,
             digests=tuple(map(str, images.digests)),
@@ -121,7 +125,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         trials=result.trials,
         baselines=result.baselines,
         verdict=result.verdict,
-        test=outcome.score,
+        test=test,
         projection=outcome.projection,
         stage_seconds=dict(stages.seconds),
         shift=outcome.shift,
@@ -129,10 +133,24 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
     )
 
 
-def _look_finding(test: TestScore | None) -> tuple[Finding, ...]:
-    if test is None or test.look == 1:
-        return ()
-    return (repeated_look_finding(test.look, test.seen_in_words),)
+def _looked_at(
+    outcome: Outcome, settings: Mapping[str, Any], findings: Sequence[Finding], folder: Path, listener: Listener
+) -> tuple[TestScore | None, tuple[Finding, ...]]:
+    """Count the look at the test images before its score is shown; return the score with it, and what it means."""
+    if outcome.score is None:
+        return None, ()
+    images = outcome.split_images.images
+    run = TestedRun(
+        data=digest_of(sorted((str(images.digests[i]), images.classes[images.labels[i]]) for i in range(len(images)))),
+        settings={name: str(value) for name, value in settings.items()},
+        advised=advised_settings(findings),
+    )
+    digests = [str(images.digests[row]) for row in outcome.score.rows]
+    look = count_look(digests, str(folder.resolve()), listener, run)
+    test = dataclasses.replace(outcome.score, look=look.number, seen=look.seen)
+    if look.number == 1:
+        return test, ()
+    return test, (repeated_look_finding(look.number, test.seen_in_words, run, look.earlier),)
 
 
 def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:

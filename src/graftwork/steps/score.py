@@ -1,9 +1,8 @@
-"""The test: opened once, counted, and scored."""
+"""The test: opened once, and scored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,43 +16,35 @@ from graftwork.core.result_findings import series_finding
 from graftwork.core.scoring import score
 from graftwork.core.splits import deal, joined_groups
 from graftwork.core.trials import Task
-from graftwork.listener import Listener
 from graftwork.steps.backbones import Backbone, Backbones
-from graftwork.steps.ledger import count_look
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of, nested_probabilities
 from graftwork.tournament import run_trials
 
 
-def score_held_out(
-    fitted: Fitted, backbone: Backbone, split_images: SplitImages, task: Task, folder: Path, listener: Listener
-) -> TestScore | None:
+def score_held_out(fitted: Fitted, backbone: Backbone, split_images: SplitImages, task: Task) -> TestScore | None:
     """Score the fitted classifier on the test part; None where there is none.
 
     Parameters
     ----------
     backbone
         The network of the fitted classifier.
-    folder
-        Of the run, which names it in the ledger of looks at test images.
     """
     rows = split_images.split.test
     if not len(rows):
         return None
     codes = backbone.codes(split_images.images.take(rows)).of([tap.name for tap in fitted.taps])
     how: HowTested = "given test part" if split_images.test_was_given else "held-out test"
-    return _scored(probabilities(fitted, codes), how, rows, split_images, task, folder, listener)
+    return _scored(probabilities(fitted, codes), how, rows, split_images, task)
 
 
 def score_nested(
-    candidates: Sequence[Candidate], backbones: Backbones, split_images: SplitImages, task: Task, folder: Path
+    candidates: Sequence[Candidate], backbones: Backbones, split_images: SplitImages, task: Task
 ) -> TestScore | None:
     """Score the whole procedure, choices included, with every image once."""
     costs = costs_of(candidates, backbones.cards)
     rows = nested_probabilities(candidates, backbones.codes, task, costs=costs, listener=backbones.listener)
-    return _scored(
-        rows, "nested cross-validation", split_images.split.develop, split_images, task, folder, backbones.listener
-    )
+    return _scored(rows, "nested cross-validation", split_images.split.develop, split_images, task)
 
 
 def score_with_series_grouped(
@@ -79,11 +70,8 @@ def _scored(
     rows: Ints,
     split_images: SplitImages,
     task: Task,
-    folder: Path,
-    listener: Listener,
 ) -> TestScore:
-    """Count the look at these rows of the image table, and score them."""
+    """Score these rows of the image table."""
     y = split_images.images.labels[rows]
     figure = score(task.metric, y, probability_rows, split_images.split.groups[rows])
-    look = count_look([split_images.images.digests[i] for i in rows], str(folder.resolve()), listener)
-    return TestScore(figure, how, rows, y, probability_rows, look=look.number, seen=look.seen)
+    return TestScore(figure, how, rows, y, probability_rows)

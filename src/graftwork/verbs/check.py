@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from graftwork.core.arguments import argument
 from graftwork.core.findings import Finding
-from graftwork.core.options import DataOptions
+from graftwork.core.options import DataOptions, InputPx
 from graftwork.listener import Listener, Stages
 from graftwork.steps.prepare import INPUT_PX, check_images
 
@@ -57,6 +58,7 @@ def check(
     options = DataOptions(
         image_column=image_column, label_column=label_column, label_level=label_level, group_by=group_by
     )
+    input_px = argument("input_px", input_px, InputPx)
     stages = Stages(listener)
     with stages.stage("images"):
         checked = check_images(data, options, input_px=input_px, listener=stages.listener)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from graftwork.backbones.cards import layer_names
 from graftwork.codes.extract import LayerCodes
-from graftwork.codes.settings import Dtype
-from graftwork.core.facts import Aspect, Intensity, Pool, Relu
+from graftwork.core.arguments import argument
+from graftwork.core.facts import Aspect, Dtype, Intensity, Pool, Relu
 from graftwork.core.findings import Finding
-from graftwork.core.options import DataOptions, ExtractionOptions
+from graftwork.core.options import DataOptions, ExtractionOptions, Layers, as_text
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
 from graftwork.images.imageset import ImageSet
@@ -41,7 +41,7 @@ def extract(
     data: str | Path,
     *,
     output: str | Path,
-    backbone: str = "auto",
+    backbone: str | Path = "auto",
     layers: str = "auto",
     aspect: Aspect | None = None,
     input_px: int | None = None,
@@ -83,15 +83,17 @@ def extract(
     if target.suffix not in (".parquet", ".npz"):
         raise UsageError(f"-o must end in .parquet or .npz, got {target.name}; name the file so")
     data_options = DataOptions(image_column=image_column, label_column=label_column, label_level=label_level)
+    layers, dtype = argument("layers", layers, Layers), argument("dtype", dtype, Dtype)
     options = ExtractionOptions(
-        backbone=(backbone,), aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views
-    )
+        backbone=(as_text(backbone),), aspect=aspect, input_px=input_px, intensity=intensity,
+        pool=pool, relu=relu, views=views,
+    )  # fmt: skip
     stages = Stages(listener)
     with stages.stage("images"):
         checked = check_images(data, data_options, input_px=input_px, listener=stages.listener)
     with stages.stage("backbone"):
         network = open_backbone(
-            backbone,
+            options.backbone[0],
             options,
             checked.images,
             dtype=dtype,

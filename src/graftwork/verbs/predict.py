@@ -16,7 +16,7 @@ from graftwork.model.predict import Prediction
 
 def predict(
     run: str | Path,
-    images: Iterable[str | Path | bytes],
+    images: str | Path | bytes | Iterable[str | Path | bytes],
     *,
     top: int = 1,
     novelty_rate: float = RATE,
@@ -30,8 +30,8 @@ def predict(
     run
         A run's folder or a model folder.
     images
-        Paths of images, of folders, of which every image is predicted, or of tables that name images; or the bytes of
-        an image.
+        An image (its path, or its bytes), a folder of which every image is predicted, or a table that names images; or
+        several of these.
     top
         How many classes to name, best first.
     novelty_rate
@@ -44,18 +44,21 @@ def predict(
 
     Raises
     ------
-    ModelError, DataError
-        When the folder is no model, an image cannot be read, or a folder holds none.
+    ModelError, UsageError
+        When the folder is no model, or an argument is out of range.
+    DataError
+        While images are predicted: when one cannot be read, or a folder holds none.
 
     Examples
     --------
-    >>> for prediction in predict("runs/photos-001", ["photos/new"]):  # doctest: +SKIP
+    >>> for prediction in predict("runs/photos-001", "photos/new"):  # doctest: +SKIP
     ...     print(prediction.name, prediction.label, prediction.probability)
     """
     model = load(run)
+    several = [images] if isinstance(images, (str, Path, bytes)) else images
 
     def files() -> Iterator[str | Path | bytes]:
-        for image in images:
+        for image in several:
             if isinstance(image, bytes):
                 yield image
                 continue
@@ -72,4 +75,4 @@ def predict(
                     raise
                 on_error(printable(str(path)), error)
 
-    yield from model.stream(files(), top=top, novelty_rate=novelty_rate, on_error=on_error)
+    return model.stream(files(), top=top, novelty_rate=novelty_rate, on_error=on_error)

@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from graftwork.core.arguments import argument
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Metric, Pool, Relu
 from graftwork.core.findings import Finding
-from graftwork.core.options import DataOptions, ExtractionOptions, JudgingOptions, SplitOptions, as_text
+from graftwork.core.options import DataOptions, ExtractionOptions, JudgingOptions, Part, SplitOptions, as_text
 from graftwork.core.plans import Loss, Normalise
 from graftwork.core.result_findings import result_findings
 from graftwork.core.trials import Trial
@@ -28,7 +29,7 @@ class Probe:
     verdict: Verdict
     trials: tuple[Trial, ...]
     images: int
-    on: Literal["develop", "all"]
+    on: Part
     findings: tuple[Finding, ...]
     stage_seconds: dict[str, float]
 
@@ -36,7 +37,7 @@ class Probe:
 def probe(
     data: str | Path,
     *,
-    backbone: str = "auto",
+    backbone: str | Path = "auto",
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
@@ -55,7 +56,7 @@ def probe(
     label_column: str | None = None,
     label_level: int | None = None,
     group_by: str | None = None,
-    on: Literal["develop", "all"] = "develop",
+    on: Part = "develop",
     listener: Listener | None = None,
 ) -> Probe:
     """Fit a linear classifier on every layer of a network, on the develop part of the split that ``train`` would make.
@@ -83,9 +84,11 @@ def probe(
     )
     split = SplitOptions(test=as_text(test), folds=folds, seed=seed, split_from=as_text(split_from))
     extraction = ExtractionOptions(
-        backbone=(backbone,), aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views
-    )
+        backbone=(as_text(backbone),), aspect=aspect, input_px=input_px, intensity=intensity,
+        pool=pool, relu=relu, views=views,
+    )  # fmt: skip
     judging = JudgingOptions(loss=loss, normalise=normalise, metric=metric, class_weight=class_weight)
+    on = argument("on", on, Part)
     stages = Stages(listener)
     with stages.stage("images"):
         images = prepare(data, split, data_options, input_px=input_px, listener=stages.listener)

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 from graftwork.clock import Clock, parse_seconds
+from graftwork.core.arguments import argument
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.options import (
     DataOptions,
     ExtractionOptions,
     FineTuneOptions,
     JudgingOptions,
+    Part,
     SplitOptions,
     as_text,
+    names_of,
     settings_of,
 )
 from graftwork.core.plans import Augment, Loss, Normalise
@@ -38,7 +41,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     output: str | Path | None = None,
     strategy: Literal["auto", "linear"] = "auto",
     time_limit: str | float | None = "10m",
-    backbone: str | Sequence[str] = ("auto",),
+    backbone: str | Path | Sequence[str | Path] = ("auto",),
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
@@ -70,7 +73,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     label_column: str | None = None,
     label_level: int | None = None,
     group_by: str | None = None,
-    final: Literal["develop", "all"] = "develop",
+    final: Part = "develop",
     slim: bool = False,
     listener: Listener | None = None,
 ) -> Run:
@@ -174,7 +177,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     )
     split = SplitOptions(test=as_text(test), folds=folds, seed=seed, split_from=as_text(split_from))
     extraction = ExtractionOptions(
-        backbone=(backbone,) if isinstance(backbone, str) else tuple(backbone),
+        backbone=names_of(backbone),
         aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views,
     )  # fmt: skip
     judging = JudgingOptions(
@@ -185,6 +188,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
         repeats=repeats, epochs=epochs, batch_size=batch_size, lr=lr, layer_decay=layer_decay, patience=patience,
         augment=augment,
     )  # fmt: skip
+    final = argument("final", final, Part)
     settings = settings_of(
         data, data_options, split, extraction, judging, tuning, shifted=as_text(shifted), final=final, slim=slim
     )
@@ -225,9 +229,9 @@ def train(  # noqa: PLR0915  # the whole story on one page
             network = backbones.of(chosen.candidate).with_fitted(fitted)
         with stages.stage("test"):
             if test == "cv":
-                score = score_nested(candidates, backbones, images, task, folder)
+                score = score_nested(candidates, backbones, images, task)
             else:
-                score = score_held_out(fitted, network, images, task, folder, listener)
+                score = score_held_out(fitted, network, images, task)
         with stages.stage("projection"):
             codes = network.codes(images.develop, listener)
             projection = project_codes(codes.of(chosen.candidate.taps), images.split.develop, seed=seed)
