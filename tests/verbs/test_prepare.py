@@ -30,6 +30,15 @@ def in_groups(folder: Path, group_of: dict[str, list[str]], seed: int = 0) -> Pa
     return folder
 
 
+def few_of(folder: Path, counts: dict[str, int]) -> Path:
+    """Tiny images, so many of each class."""
+    write_tiny_images(folder, classes=tuple(counts), per_class=max(counts.values()))
+    for name, n in counts.items():
+        for path in sorted((folder / name).iterdir())[n:]:
+            path.unlink()
+    return folder
+
+
 GROUPED = DataOptions(group_by=r"^(p\d+)_")
 
 
@@ -50,7 +59,7 @@ def test_every_class_tested_is_no_finding(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("groups", [["p1", "p2"], ["p1"]])
+@pytest.mark.parametrize("groups", [["p1", "p2"]])
 def test_groups_that_leave_nothing_to_test_are_a_warning(tmp_path: Path, groups: list[str]) -> None:
     data = in_groups(tmp_path, {"ant": groups, "bee": groups})
     split = prepare(data, SplitOptions(), GROUPED)
@@ -64,8 +73,9 @@ def test_a_share_too_small_to_test_on_is_a_warning(tmp_path: Path) -> None:
     assert findings_of(split)["G143"] == ["a share of 0.02 of 36 images leaves none to test on"]
 
 
-def test_two_groups_are_divided_where_the_share_allows_it(tmp_path: Path) -> None:
-    data = in_groups(tmp_path, {"ant": ["p1", "p2"], "bee": ["p1", "p2"]})
+def test_four_groups_are_divided_where_the_share_allows_it(tmp_path: Path) -> None:
+    groups = ["p1", "p2", "p3", "p4"]
+    data = in_groups(tmp_path, {"ant": groups, "bee": groups})
     split = prepare(data, SplitOptions(test=0.5), GROUPED)
     assert len(split.split.test) == 12
     assert "G143" not in findings_of(split)
@@ -118,3 +128,30 @@ def test_groups_that_straddle_the_split_are_advised_once(tmp_path: Path) -> None
     assert advised == ["G201"]
     grouped = prepare(tmp_path / "t.csv", SplitOptions(), DataOptions(group_by="patient"))
     assert not [one for one in grouped.findings if one.do.startswith("--group-by")]
+
+
+@pytest.mark.parametrize(
+    ("counts", "which"),
+    [
+        ({"ant": 1, "bee": 1, "cat": 1, "dog": 1, "elk": 1, "fox": 1}, "none has"),
+        ({"ant": 1, "bee": 9}, "bee has"),
+        ({"ant": 1, "bee": 1, "cat": 8}, "cat has"),
+    ],
+)
+def test_data_on_which_no_classifier_can_be_judged_are_refused_with_what_is_missing(
+    tmp_path: Path, counts: dict[str, int], which: str
+) -> None:
+    few_of(tmp_path, counts)
+    with pytest.raises(DataError, match=f"two classes must have two images each .* of {len(counts)} classes {which}"):
+        prepare(tmp_path, SplitOptions(test=0.0))
+
+
+def test_a_class_of_one_group_is_not_judged_however_many_images_it_has(tmp_path: Path) -> None:
+    data = in_groups(tmp_path, {"ant": ["p1"], "bee": ["p2", "p3", "p4"]})
+    with pytest.raises(DataError, match="of 2 classes bee has"):
+        prepare(data, SplitOptions(test=0.0, folds=3), GROUPED)
+
+
+def test_one_image_of_a_third_class_is_no_obstacle(tmp_path: Path) -> None:
+    split = prepare(few_of(tmp_path, {"ant": 6, "bee": 6, "cat": 1}), SplitOptions(test=0.0))
+    assert "G116" in findings_of(split)

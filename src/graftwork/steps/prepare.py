@@ -293,6 +293,14 @@ def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
             f"{tested} are in the test part, and {out} share a group with test images or are copies of them; add "
             "images of other groups, or take the class out of both parts"
         )
+    pairs = np.unique(np.stack([images.labels[split.develop], split.folds]), axis=1)
+    judged = np.bincount(pairs[0], minlength=len(images.classes)) > 1
+    if judged.sum() < 2:
+        which = few([images.classes[i] for i in np.flatnonzero(judged)]) or "none"
+        raise DataError(
+            "at least two classes must have two images each (in different groups) to develop on, so that a classifier "
+            f"can be judged on classes that it has learned, but of {len(count)} classes {which} has; add images"
+        )
 
 
 def _with_those_of_split(checked: CheckedImages, split: Split, fraction: float) -> tuple[Finding, ...]:
