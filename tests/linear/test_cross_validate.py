@@ -172,3 +172,21 @@ def test_refit_folds_the_standardisation_in(digits, normalise):
 def test_one_fold_is_said():
     with pytest.raises(DataError, match="at least two folds, found 1"):
         cross_validate(np.eye(4), np.arange(4) % 2, np.zeros(4), n_classes=2, loss="svm", metric="accuracy")
+
+
+@pytest.mark.parametrize("n_classes", [2, 4, 8])
+def test_a_small_c_of_an_svm_ends_no_search_before_it_has_begun(n_classes):
+    """The intercepts alone are worth a step at any C; weights that came with it, far from solved, ended the search."""
+    rng = np.random.default_rng(0)
+    y = np.arange(160) % n_classes
+    # a few directions of large variance that say nothing about the classes, as the codes of early layers have them
+    codes = 16 * rng.gamma(1, 1, (160, 3)) @ rng.gamma(1, 1, (3, 30))
+    codes += rng.normal(size=(160, 30)) + 1.2 * np.eye(n_classes, 30)[y]
+    folds = deal(y, np.arange(160), (1.0,) * 5, rng)
+    svm, softmax = (
+        cross_validate(codes.astype(np.float32), y, folds, n_classes=n_classes, loss=loss, metric="accuracy")
+        for loss in ("svm", "softmax")
+    )
+    assert svm.C > 1e-2
+    right, expected = ((result.probabilities.argmax(axis=1) == y).mean() for result in (svm, softmax))
+    assert right > expected - 0.08

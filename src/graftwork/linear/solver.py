@@ -31,8 +31,15 @@ SVM nothing to learn (every image is far beyond the margin)."""
 
 
 def zero_weights(design: Design, losses: Losses) -> Floats:
-    """Weights (columns, d) to start from; the classes that a training set lacks are left out of it."""
+    """Weights (columns, d) to start from; the classes that a training set lacks are left out of it.
+
+    The intercepts of an SVM are those that are best without any other weight. From 0 the first step would be worth
+    taking at any C for their sake, and where C is small it would leave weights that are far from solved.
+    """
     weights = np.zeros((losses.columns, design.features), design.gram.dtype)
+    if losses.loss == "svm":
+        of_class = losses.weights @ np.eye(losses.n_classes, dtype=losses.weights.dtype)[losses.y]
+        weights[:, -1] = (2 * of_class / of_class.sum(axis=1, keepdims=True) - 1).ravel()
     weights[~losses.present().ravel(), -1] = _ABSENT_BIAS
     return weights
 
