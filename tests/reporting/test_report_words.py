@@ -5,6 +5,8 @@ from example_run import example_run
 
 from graftwork.cli.show import show_run
 from graftwork.reporting import words
+from graftwork.reporting.card import model_card
+from graftwork.reporting.page import render
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.5, "50.0 %"), (1.0, ">99.9 %"), (1e-9, "<0.1 %"), (0.999, "99.9 %")])
@@ -59,3 +61,21 @@ def test_the_terminal_says_that_nothing_was_tested_as_the_report_does(capsys):
     assert words.headline(run).how in capsys.readouterr().out.splitlines()
     show_run(example_run(trials=1))
     assert "There was no test" not in capsys.readouterr().out
+
+
+def test_a_score_without_an_interval_is_written_as_that():
+    run = example_run()
+    without = dataclasses.replace(run.test.score, low=None, high=None, interval="2 groups are too few")
+    rows = tuple(dataclasses.replace(row, low=None, high=None) for row in run.verdict.rows)
+    run = dataclasses.replace(
+        run,
+        test=dataclasses.replace(run.test, score=without),
+        verdict=dataclasses.replace(run.verdict, rows=rows),
+    )
+    headline = words.headline(run)
+    assert headline.sentence.endswith("were classified correctly (no interval).")
+    assert headline.how.endswith("no interval: 2 groups are too few.")
+    page = render(run, None)
+    assert "None to None" not in page
+    assert "nan" not in page.lower().split("<script")[0]
+    assert "None" not in model_card(run)

@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 import graftwork
+from graftwork.core.facts import Metric
 from graftwork.core.record import Run
+from graftwork.core.scoring import score
 from graftwork.errors import DataError
 from graftwork.testing import write_tiny_images
 from graftwork.verbs.evaluate import Evaluation
@@ -157,3 +159,24 @@ def test_at_least_is_refused_for_log_loss_before_an_image_is_read(
     assert answer.err.startswith("graft: --at-least needs a metric where higher is better")
     assert "leave it out, or train with another --metric" in answer.err
     assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro-f1", "balanced-accuracy"])
+def test_twelve_images_never_show_99_per_cent_though_all_are_right(metric: Metric) -> None:
+    y = np.arange(12) % 3
+    fresh = score(metric, y, np.eye(3)[y], np.arange(12))
+    evaluation = Evaluation(fresh, None, 0, 0, ("a", "b", "c"), (), (), ())
+    assert fresh.value == 1
+    assert not evaluation.is_at_least(0.99)
+    assert evaluation.is_at_least(0.7)
+
+
+def test_one_group_shows_nothing_and_says_so(first: Run, tmp_path: Path, graft) -> None:
+    data = write_tiny_images(tmp_path / "new", per_class=6, seed=11)
+    for path in data.rglob("*.png"):
+        path.rename(path.with_name(f"p1_{path.name}"))
+    answer = graft("evaluate", first.folder, data, "--group-by", r"^(p\d)_", "--at-least", "0.01", "--quiet")
+    assert answer.code == 1
+    said = " ".join(answer.out.split())
+    assert "(no interval, 1 group is too few)" in said
+    assert "at least 0.01: does not hold (1 group is too few)" in said
