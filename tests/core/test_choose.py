@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graftwork.core.choose import choose
+from graftwork.core.choose import choose, compare
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.trials import Task, Trial
 
@@ -124,3 +124,15 @@ def test_exchangeable_candidates_seldom_pay(group_size):
         hits = [np.repeat(rng.random(n // group_size) < 0.8, group_size) for _ in range(3)]
         pays += judge(hits, y, [1, 2, 3], seed, groups).words == "pays"
     assert pays <= 8  # 5 % of 100, and what chance adds at 95 %
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced-accuracy", "macro-f1"])
+def test_two_that_predict_the_same_are_not_known_to_be_equal(metric):
+    y = np.arange(12) % 3
+    rows = np.eye(3)[y]
+    table = compare(metric, y, [("one", rows), ("other", rows)], np.arange(12), 0, seed=0)
+    assert table[0].deficit_high == 0
+    assert table[1].deficit == 0
+    assert table[1].deficit_high == pytest.approx(1.96 / 12, abs=0.001)  # one image of twelve may tell them apart
+    grouped = compare(metric, y, [("one", rows), ("other", rows)], np.arange(12) // 3, 0, seed=0)
+    assert grouped[1].deficit_high > 1.5 * table[1].deficit_high

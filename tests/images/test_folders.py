@@ -11,10 +11,10 @@ from pictures import paint, write
 
 from graftwork.core.findings import Finding
 from graftwork.errors import DataError, UsageError
-from graftwork.images.folders import Walk, read_folder, walk
+from graftwork.images.folders import Walk, images_below, read_folder, walk
 from graftwork.images.listing import finish
 from graftwork.images.parts import kind_of, kind_of_file, parts_among
-from graftwork.images.read import from_paths, read_images
+from graftwork.images.read import read_images
 
 
 def lay(root: Path, *folders: str, n: int = 2) -> Path:
@@ -397,4 +397,4 @@ def test_files_without_a_suffix_are_read_by_their_content(tmp_path: Path) -> Non
     assert len(images) == 12
     assert notes_of(images)["G140"].count == 12
     assert notes_of(images)["G125"].examples == ("a/README",)
-    assert len(from_paths([tmp_path / "a"])) == 6
+    assert len(images_below(tmp_path / "a")) == 6

@@ -120,7 +120,9 @@ def test_one_class_alone_in_a_table_is_refused_without_a_word_of_folders(
     path.write_text(
         "image,label\n" + "".join(f"ant/{image.name},ant\n" for image in sorted((photos / "ant").iterdir()))
     )
-    with pytest.raises(DataError, match=r"holds only ant; correct the labels in t\.csv"):
+    with pytest.raises(
+        DataError, match=r"holds only ant; add images of another class, or correct the labels in t\.csv"
+    ):
         graftwork.train(path, output=tmp_path / "run", **small)
 
 

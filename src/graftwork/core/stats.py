@@ -111,4 +111,5 @@ def all_pairs_critical_value(deviations: Floats, level: float = LEVEL) -> float:
         spread = pairs.std(axis=0)
         pairs = np.divide(np.abs(pairs), spread, out=np.zeros_like(pairs), where=spread > 0)
         np.maximum(largest, pairs.max(axis=1), out=largest)
-    return max(float(np.quantile(largest, level)), float(ndtri((1 + level) / 2)))
+    # rows that agree everywhere have no spread: then the value of one normal difference
+    return float(np.quantile(largest, level)) or float(ndtri((1 + level) / 2))
