@@ -153,7 +153,7 @@ def summary(held: int, widths: list[float], none: int) -> dict[str, float]:
 
 def cells() -> list[dict[str, object]]:
     """Every situation."""
-    all_cells: list[dict[str, object]] = []
+    situations: list[dict[str, object]] = []
     for accuracy, images, groups, k in itertools.product(ACCURACIES, IMAGES, GROUPS, CLASSES):
         if groups is not None and groups >= images:
             continue
@@ -163,10 +163,12 @@ def cells() -> list[dict[str, object]]:
             same = {"accuracy": accuracy, "images": images, "groups": groups, "classes": k}
             same |= {"correlation": correlation, "unlike_groups": unlike}
             for metric, unlike_classes in itertools.product(SHARES, (False, True)):
-                all_cells.append({"metric": metric, **same, "unlike_classes": unlike_classes})
+                situations.append({"metric": metric, **same, "unlike_classes": unlike_classes})
             if accuracy > 1 / k:
-                all_cells += [{"metric": "log-loss", **same, "temperature": temperature} for temperature in TEMPERATURES]
-    return all_cells
+                situations += [
+                    {"metric": "log-loss", **same, "temperature": temperature} for temperature in TEMPERATURES
+                ]
+    return situations
 
 
 def main() -> None:

@@ -254,7 +254,9 @@ def intervals() -> list[str]:
     ]
     for metric in ("accuracy", "balanced-accuracy", "macro-f1", "log-loss"):
         for name, groups in GROUPINGS.items():
-            mine = [c for c in cells if c["cell"]["metric"] == metric and c["cell"]["groups"] in groups and "coverage" in c]
+            mine = [
+                c for c in cells if c["cell"]["metric"] == metric and c["cell"]["groups"] in groups and "coverage" in c
+            ]
             covered = [c["coverage"] for c in mine]
             widths = [
                 [c["median_width"] for c in mine if c["cell"].get("unlike_classes", False) is unlike]

@@ -41,5 +41,5 @@ def test_differences_of_log_loss_are_in_nats(capsys):
     show_comparison(Comparison("log-loss", rows, ("ant",), recall, ()), as_json=False)
     line = next(line for line in capsys.readouterr().out.splitlines() if "two" in line)
     assert [cell.strip() for cell in line.strip("│").split("│")][1:] == [
-        "0.352 nats", "0.300 to 0.500", "0.042 *", "0.010 to 0.070"
+        "0.352 nats", "0.300 to 0.500", "0.042 (significant)", "0.010 to 0.070"
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Law 11: the linear solver reaches the optimum of scikit-learn's objective, intercepts free, whatever the data and C."""
+"""Law 11: the solver reaches the optimum of scikit-learn's objective, intercepts free, whatever the data and C."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 import dataclasses
 
+import numpy as np
 import pytest
 from example_run import example_run
 
-from graftwork.cli.show import show_run
+from graftwork.cli.answer import answer, best_of_each_kind, show_run, weak_classes
 from graftwork.reporting import words
 from graftwork.reporting.card import model_card
 from graftwork.reporting.page import render
@@ -49,8 +50,8 @@ def test_every_candidate_has_its_reason():
 
 def test_images_to_settle_have_two_digits_and_appear_only_if_more_are_needed():
     run = example_run()
-    more = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=91_001))
-    assert "About 92,000 develop images would settle it; there are 90." in words.verdict(more)
+    more = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=1_101))
+    assert "About 1,200 develop images would settle it; there are 90." in words.verdict(more)
     fewer = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=48))
     assert "would settle it" not in words.verdict(fewer)
 
@@ -79,3 +80,51 @@ def test_a_score_without_an_interval_is_written_as_that():
     assert "None to None" not in page
     assert "nan" not in page.lower().split("<script")[0]
     assert "None" not in model_card(run)
+
+
+def test_the_answer_leads_with_score_interval_choice_and_next_command():
+    run = example_run()
+    lines = answer(run)
+    low, high = 100 * run.test.score.low, 100 * run.test.score.high
+    assert lines[0].startswith(f"test accuracy: {100 * run.test.score.value:.1f} %. Of 30 images")
+    assert f"(95 % interval {low:.1f} to {high:.1f})" in lines[0]
+    assert lines[2] == f"chosen: {run.verdict.rows[run.verdict.chosen].label}"
+    assert lines[3].startswith("why:    ")
+    assert lines[-3].startswith("report: ")
+    assert lines[-1].startswith("next:   graft predict ")
+    assert len(lines) <= 10
+
+
+def test_the_table_has_the_best_of_each_kind_and_all_of_them_when_asked(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    run = example_run(n=240, tuned=True)
+    show_run(run)
+    few = capsys.readouterr().out
+    show_run(run, all_rows=True)
+    every = capsys.readouterr().out
+    shown = best_of_each_kind(run.verdict, run.trials)
+    assert {run.verdict.chosen, run.verdict.best} <= set(shown)
+    assert len({(run.trials[j].candidate.plan.kind, len(run.trials[j].candidate.taps) > 1) for j in shown}) > 2
+    assert f"{len(run.trials) - len(shown)} more candidates are in the report, and shown with --all" in few
+    assert "shown with --all" not in every
+    assert len(every.splitlines()) - len(few.splitlines()) == len(run.trials) - len(shown) - 1
+    assert " * " not in every
+
+
+def test_weak_classes_are_named_with_their_counts():
+    run = example_run()
+    worst = run.test.y[0]
+    rows = np.eye(len(run.classes), dtype=np.float32)[run.test.y]
+    wrong = np.flatnonzero(run.test.y == worst)
+    rows[wrong] = np.roll(rows[wrong], 1, axis=1)
+    weak = dataclasses.replace(run, test=dataclasses.replace(run.test, probabilities=rows))
+    assert weak_classes(weak) == [f"{run.classes[worst]} (0 of {len(wrong)} right)"]
+    right = np.eye(len(run.classes), dtype=np.float32)[run.test.y]
+    assert weak_classes(dataclasses.replace(run, test=dataclasses.replace(run.test, probabilities=right))) == []
+
+
+def test_a_difference_that_no_one_could_show_is_a_choice_between_equals():
+    run = example_run()
+    far = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=250_000))
+    assert words.verdict(far).endswith("it is a choice between equals.")
+    assert "250,000" not in words.verdict(far)

@@ -18,16 +18,17 @@ from graftwork.core.options import FineTuneOptions
 @options.of(
     FineTuneOptions, "time_limit", "Such as 90s, 10m, 2h; refit and test included.", metavar="TIME|none", default="5m"
 )
+@options.all_rows_option
 @options.quiet_option
-def command(*, quiet: bool, **arguments: Any) -> None:
+def command(*, quiet: bool, all_rows: bool, **arguments: Any) -> None:
     """Train on the 1,797 images of handwritten digits that come with scikit-learn, without any download.
 
     They are unlike the photographs that the network was trained on: an earlier layer classifies them best. With
     --strategy linear it takes under a minute.
     """
-    from graftwork.cli.show import show_run
+    from graftwork.cli.answer import show_run
     from graftwork.verbs.demo import demo
 
     with Terminal(quiet=quiet) as terminal:
         run = demo(listener=terminal, **arguments)
-    show_run(run)
+    show_run(run, all_rows=all_rows)

@@ -68,7 +68,10 @@ def type_of(hint: Any) -> click.ParamType[Any] | None:
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of a table.")
-quiet_option = click.option("--quiet", is_flag=True, help="Print the result alone, and the progress of fine-tunings.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print the result alone.")
+all_rows_option = click.option(
+    "--all", "all_rows", is_flag=True, help="Print a row for every candidate, and not only for the best of each kind."
+)
 
 image_column_option = of(
     DataOptions,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import cattrs
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
     from graftwork.core.facts import Metric
     from graftwork.core.findings import Finding
-    from graftwork.core.record import Run
     from graftwork.core.stats import Share
     from graftwork.core.trials import Trial
     from graftwork.model.predict import Prediction
@@ -37,44 +35,11 @@ _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def _behind(metric: Metric, row: Row) -> str:
-    """A deficit, with a star where it is significant."""
-    return f"{difference(metric, row.deficit)}{' *' if row.beaten else ''}"
+    """A deficit, and whether it is significant."""
+    return f"{difference(metric, row.deficit)}{' (significant)' if row.beaten else ''}"
 
 
-def show_run(run: Run) -> None:
-    """Print the verdict, the test score and the names of what was written."""
-    from graftwork.reporting.words import headline
-
-    console = Console()
-    show_findings(console, [finding for finding in run.findings if finding.severity != "note"])
-    console.print(verdict_table(run.verdict, run.trials))
-    console.print(f"[bold]{run.verdict.words}[/bold]: {escape(one_line(run.verdict.because))}", highlight=False)
-    if run.test is not None:
-        test = run.test.score
-        console.print(
-            f"\n[bold]test {test.metric}: {figure(test.metric, test.value)}[/bold] "
-            f"({interval_in_words(test.metric, test.low, test.high)}, {test.interval}; "
-            f"{test.images} images, {run.test.how})",
-            highlight=False,
-        )
-    else:
-        console.print()
-        _print_plain(console, headline(run).how)
-    if run.shift is not None:
-        target = run.shift.score
-        console.print(
-            f"[bold]on the target domain, {escape(one_line(run.shift.folder))}: "
-            f"{figure(target.metric, target.value)}[/bold] "
-            f"({interval_in_words(target.metric, target.low, target.high)}, {target.interval}; "
-            f"{target.images} images that were not used for the choice)",
-            highlight=False,
-        )
-    folder = Path(run.folder)
-    _print_plain(console, f"report: {folder / 'report.html'}")
-    _print_plain(console, f"model:  {folder / 'model'}")
-
-
-def _print_plain(console: Console, text: str) -> None:
+def print_plain(console: Console, text: str) -> None:
     """Print a line that holds names: as it stands, for names may hold what looks like markup."""
     console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
 
@@ -84,19 +49,25 @@ def _name(name: str) -> Text:
     return Text(one_line(name))
 
 
-def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
-    """Every candidate and every baseline; validation, selected."""
+def verdict_table(verdict: Verdict, trials: Sequence[Trial], rows: Sequence[int] | None = None) -> Table:
+    """Candidates and every baseline; validation, selected.
+
+    Parameters
+    ----------
+    rows
+        Positions of the candidates to show; all unless given.
+    """
     table = Table(title="out of fold (validation, selected)", title_justify="left")
     table.add_column("candidate")
-    table.add_column(verdict.metric, justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column("behind the best", justify="right")
-    table.add_column("seconds", justify="right")
-    for number, (row, trial) in enumerate(zip(verdict.rows, trials, strict=True)):
+    for title in (verdict.metric, "95 % interval", "behind the best", "seconds"):
+        table.add_column(title, justify="right")
+    for number in range(len(trials)) if rows is None else rows:
+        row, trial = verdict.rows[number], trials[number]
         mark = "chosen" if number == verdict.chosen else "best" if number == verdict.best else ""
         if trial.ended == "interrupted":  # its score so far says nothing about it
             mark = trial.ended
-        _add(table, verdict.metric, row, mark, f"{trial.fit_seconds:.1f}")
+        seconds = f"{trial.fit_seconds:.1f}" if trial.fit_seconds >= 0.05 else "<0.1"
+        _add(table, verdict.metric, row, mark, seconds)
     table.add_section()
     for row in verdict.baselines:
         _add(table, verdict.metric, row, "", "")
@@ -104,10 +75,13 @@ def verdict_table(verdict: Verdict, trials: Sequence[Trial]) -> Table:
 
 
 def _add(table: Table, metric: Metric, row: Row, mark: str, seconds: str) -> None:
-    behind = mark or _behind(metric, row)
-    style = "bold" if mark == "chosen" else None
     table.add_row(
-        _name(row.label), figure(metric, row.score), interval(metric, row.low, row.high), behind, seconds, style=style
+        _name(row.label),
+        figure(metric, row.score),
+        interval(metric, row.low, row.high),
+        mark or _behind(metric, row),
+        seconds,
+        style="bold" if mark == "chosen" else None,
     )
 
 
@@ -117,13 +91,13 @@ def show_findings(console: Console, findings: Sequence[Finding]) -> None:
     for finding in sorted(findings, key=lambda f: order.index(f.severity)):
         colour = _COLOUR[finding.severity]
         console.print(f"[{colour}]{finding.severity} {finding.code}[/{colour}] ", end="")
-        _print_plain(console, f"{finding.title}: {finding.because}")
+        print_plain(console, f"{finding.title}: {finding.because}")
         for name in finding.examples[:SHOWN]:
-            _print_plain(console, f"    {name}")
+            print_plain(console, f"    {name}")
         if finding.examples and finding.count > SHOWN:
-            _print_plain(console, f"    and {finding.count - SHOWN} more")
+            print_plain(console, f"    and {finding.count - SHOWN} more")
         if finding.do:
-            _print_plain(console, f"    -> {finding.do}")
+            print_plain(console, f"    -> {finding.do}")
 
 
 def _print_json(record: Any) -> None:
@@ -160,10 +134,10 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
         return
     console = Console()
     show_findings(console, probe.findings)
-    _print_plain(console, f"{probe.card.name}, {probe.images} images ({probe.on})")
+    print_plain(console, f"{probe.card.name}, {probe.images} images ({probe.on})")
     console.print(verdict_table(probe.verdict, probe.trials))
     if plot is not None:
-        _print_plain(console, f"plot: {plot}")
+        print_plain(console, f"plot: {plot}")
 
 
 def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
@@ -193,7 +167,7 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     console.print(recall)
     console.print(f"{len(comparison.changed)} images are predicted differently by the first two runs", highlight=False)
     for change in comparison.changed[:20]:
-        _print_plain(console, f"  {change.name}: {change.first} -> {change.second} (true class: {change.label})")
+        print_plain(console, f"  {change.name}: {change.first} -> {change.second} (true class: {change.label})")
 
 
 def _share(share: Share) -> str:

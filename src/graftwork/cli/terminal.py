@@ -49,8 +49,7 @@ class _Board(Progress):
 class Terminal(Listener):
     """Shows stages on standard error, so that standard output is only the result.
 
-    Without a terminal these are plain lines; ``quiet`` leaves only those about candidates, the one sign of life in a
-    run of many minutes.
+    Without a terminal these are plain lines; ``quiet`` shows nothing at all.
     """
 
     def __init__(self, *, quiet: bool = False, console: Console | None = None) -> None:
@@ -106,6 +105,8 @@ class Terminal(Listener):
         """Show a row for each; without a terminal print a line per finished fold, or else one every ten seconds."""
         if self._bar is not None:
             self._bar.standings = tuple(standings)
+            return
+        if self._quiet:
             return
         before, self._standings = self._standings, {standing.label: standing for standing in standings}
         moved = [standing for standing in standings if standing != before.get(standing.label)]

@@ -41,16 +41,17 @@ from graftwork.core.options import Part
     help="Fit the saved model on the develop part, or on every image after the test.",
 )
 @click.option("--slim", is_flag=True, help="Leave the network's own weights out of the model folder.")
+@options.all_rows_option
 @options.quiet_option
-def command(*, quiet: bool, data: Path, **arguments: Any) -> None:
+def command(*, quiet: bool, all_rows: bool, data: Path, **arguments: Any) -> None:
     """Turn labelled images (class folders, a table, a saved dataset) into a tested classifier.
 
     Images are checked and split, candidates are compared, and the chosen one is tested once; the run's folder holds
     the model and report.html.
     """
-    from graftwork.cli.show import show_run
+    from graftwork.cli.answer import show_run
     from graftwork.verbs.train import train
 
     with Terminal(quiet=quiet) as terminal:
         run = train(data, listener=terminal, **arguments)
-    show_run(run)
+    show_run(run, all_rows=all_rows)

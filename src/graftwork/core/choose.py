@@ -10,7 +10,7 @@ import numpy as np
 
 from graftwork.core.arrays import Floats, Ints, Mask
 from graftwork.core.facts import Metric
-from graftwork.core.figures import points
+from graftwork.core.figures import difference, points
 from graftwork.core.intervals import score_interval
 from graftwork.core.metrics import mean_loss, score_from_loss, weighted_loss
 from graftwork.core.plans import labels_of
@@ -211,28 +211,37 @@ def _words(
 def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, metric: Metric) -> str:
     name = chosen.label
     unbeaten = sum(not row.beaten for row in rows) - 1
-    gain = points(metric, chosen.deficit)
+    ahead = _ahead(best, chosen.deficit, metric)
     match words:
         case "only one":
             return f"{name} was the only candidate"
         case "best and cheapest":
-            rest = (
-                f"{unbeaten} others are not significantly worse" if unbeaten else "it beats every other significantly"
-            )
+            others = "1 other is" if unbeaten == 1 else f"{unbeaten} others are"
+            rest = f"{others} not significantly worse" if unbeaten else "it beats every other significantly"
             return f"{name} scores best and nothing tried is cheaper; {rest}"
         case "likeliest of equals":
             return (
                 f"{name} has the lowest log loss of those that cost the same and are not significantly worse than the "
-                f"best; {best.label} scores {gain} better, which may be chance"
+                f"best; {ahead}"
             )
         case "pays":
             return f"{name} is significantly better than everything cheaper"
         case "not worth it":
-            return f"{best.label} scores {gain} better, too little for its cost"
+            return f"{ahead.removesuffix(_CHANCE)}, too little for its cost"
         case "cannot tell":
             if chosen is best:
                 return f"{name} scores best; that it beats everything cheaper is not certain"
-            return f"{best.label} scores {gain} better, which may be chance"
+            return ahead
+
+
+_CHANCE = ", which may be chance"
+
+
+def _ahead(best: Row, deficit: float, metric: Metric) -> str:
+    """By how much the best scores better, as people read it."""
+    gain = points(metric, deficit)
+    same = not float(difference(metric, deficit))
+    return f"{best.label} scores the same" if same else f"{best.label} scores {gain} better{_CHANCE}"
 
 
 def _images_to_settle(

@@ -139,12 +139,18 @@ def majority(run: Run) -> str:
     return f"Always answering {answer} would score {figure(metric, value)}."
 
 
+EQUALS_TIMES = 20
+"""Candidates that this many times the images could not tell apart are equals to anybody who has these images."""
+
+
 def verdict(run: Run) -> str:
     """The verdict with its reason, as one sentence or two."""
     conclusion, images = run.verdict, compared(run)
     text = f"{capital(conclusion.words)}: {one_line(conclusion.because)}."
     settle = conclusion.images_to_settle
-    if settle is not None and settle > images:
+    if settle is not None and settle > EQUALS_TIMES * images:
+        text += " So small a difference would take many times these images to show: it is a choice between equals."
+    elif settle is not None and settle > images:
         rounding = 10 ** max(len(str(settle)) - 2, 0)  # an estimate deserves two digits
         rounded = -(-settle // rounding) * rounding
         have = "there are" if images == len(run.y) else "the folds that were run have"
