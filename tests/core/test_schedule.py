@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graftwork.core.plans import Candidate, Recipe
-from graftwork.core.schedule import Forecast, folds_to_judge, worth_trying
+from graftwork.core.schedule import Forecast, folds_to_judge, seconds_needed, worth_trying
 
 PARTIAL = Candidate("net", ("last",), Recipe("stage", epochs=10, cached_augmentations=8))
 FULL = Candidate("net", ("last",), Recipe(None, epochs=10))
@@ -59,3 +59,11 @@ def test_first_folds_and_the_longest_refit_fit(seconds: float, costs: list[tuple
     folds = [e.fold(c.plan) for c, e in zip(entered, of, strict=True)]
     once = sum(e.once(c.plan) for c, e in zip(entered, of, strict=True))
     assert once + sum(folds) + REFIT * max(folds, default=0) <= seconds + 1e-6
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+@pytest.mark.parametrize("candidate", EVERY)
+def test_what_is_said_to_be_needed_is_what_is_enough(candidate: Candidate, folds: int) -> None:
+    needed = seconds_needed(candidate, FORECASTS[candidate.key], refit=REFIT, folds=folds)
+    assert worth_trying((candidate,), FORECASTS, needed, refit=REFIT, folds=folds) == (candidate,)
+    assert worth_trying((candidate,), FORECASTS, needed - 0.1, refit=REFIT, folds=folds) != (candidate,)

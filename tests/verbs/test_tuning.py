@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import time
 from pathlib import Path
 
@@ -159,6 +160,21 @@ def test_a_killed_run_goes_on_with_the_views_it_had_decided_on(
     assert {trial.candidate.views for trial in run.trials} == {1, 3}
 
 
+def test_what_the_limit_does_not_allow_is_said_before_it_is_spent_with_the_minutes_it_would_take(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.finetune import forecast
+
+    monkeypatch.setattr(forecast, "seconds_per_image", lambda *given: 100.0)
+    run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "10m"})
+    assert all(trial.candidate.plan.kind == "linear" for trial in run.trials)
+    (said,) = [line for line in listener.said if "too few for" in line]
+    assert re.match(
+        r"the time limit leaves \d\.\d minutes, too few for .*all layers tuned \(\d+\.\d minutes here\)", said
+    )
+    assert said.endswith("not tried; a longer --time-limit tries more")
+
+
 def test_a_limit_below_everything_yields_the_linear_model(
     settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +183,10 @@ def test_a_limit_below_everything_yields_the_linear_model(
     monkeypatch.setattr(forecast, "seconds_per_image", lambda *given: pytest.fail("no time is left to measure it"))
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "1s"})
     assert all(trial.candidate.plan.kind == "linear" for trial in run.trials)
-    assert "no fine-tuning fits into the time limit; the best linear model is kept" in listener.said
+    tells = (
+        "the time limit leaves 0.0 minutes, too few for any fine-tuning: not tried; a longer --time-limit tries more"
+    )
+    assert tells in listener.said
     (said,) = [finding for finding in run.findings if finding.code == "G309"]
     assert said.count == 3
     assert "all layers tuned" in said.because

@@ -74,6 +74,12 @@ def worth_trying(
     return tuple(entered) or tuple(filter(None, shorter))[:1]
 
 
+def seconds_needed(candidate: Candidate, forecast: Forecast, *, refit: float, folds: int = 1) -> float:
+    """Return the seconds in which one fine-tuning is judged and fitted; ``refit`` and ``folds`` as ``worth_trying``."""
+    plan = recipe_of(candidate)
+    return forecast.once(plan) + (folds + refit) * forecast.fold(plan)
+
+
 def folds_to_judge(images: int, n_folds: int) -> int:
     """Return the number of folds that hold enough images to tell one candidate from another."""
     return min(n_folds, math.ceil(FEWEST_JUDGED * n_folds / max(images, 1)))

@@ -18,7 +18,7 @@ from graftwork.core.options import FineTuneOptions
 from graftwork.core.plans import Candidate, Linear, recipe_of, training_of
 from graftwork.core.recipes import fine_tuning_candidates
 from graftwork.core.result_findings import diverged_finding, untried_finding
-from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, worth_trying
+from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.fold import FineTuneContext, within_disk
@@ -121,8 +121,6 @@ def compete(
         tuple[Candidate, ...],
         lambda: _within_time(planned, task, backbones, context, clock),
     )
-    if not candidates:
-        context.listener.say("no fine-tuning fits into the time limit; the best linear model is kept")
     tuned = tournament.run(candidates, exhaustive=options.exhaustive, repeats=options.repeats)
     if any(trial.ended == "completed" and not trial.run.all() for trial in tuned):
         trials = _represented(trials, result)
@@ -178,13 +176,16 @@ def _within_time(
             epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
         )
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
-    entered = worth_trying(
-        timed,
-        forecasts,
-        clock.left(),
-        refit=context.n_refits * REFIT_FOLDS,
-        folds=folds_to_judge(n, task.n_folds),
-    )
+    refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
+    entered = worth_trying(timed, forecasts, clock.left(), refit=refit, folds=folds)
+    minutes = {c.label: seconds_needed(c, forecasts[c.key], refit=refit, folds=folds) / 60 for c in timed}
+    left_out = [label for label in minutes if label not in {_without_length(c).label for c in entered}]
+    if left_out or not entered:
+        each = ", ".join(f"{label} ({minutes[label]:.1f} minutes here)" for label in left_out) or "any fine-tuning"
+        context.listener.say(
+            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {each}: not tried; a longer "
+            "--time-limit tries more"
+        )
     if entered:
         context.listener.say(
             f"the time limit allows the first fold of {', '.join(c.label for c in entered)}; "
