@@ -99,3 +99,12 @@ def test_a_quiet_terminal_has_no_bar():
         terminal.stage("fine-tuning")
         terminal.candidates([LATER])
         assert terminal.console.file.getvalue() == ""
+
+
+def test_no_bar_stays_full_while_the_stage_goes_on():
+    with Terminal(console=Console(force_terminal=True, file=io.StringIO(), width=120)) as terminal:
+        terminal.stage("candidates")
+        terminal.progress(3, 4)
+        assert terminal._bar.tasks[-1].total == 4
+        terminal.progress(4, 4)
+        assert terminal._bar.tasks[-1].total is None

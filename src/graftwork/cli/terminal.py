@@ -96,7 +96,9 @@ class Terminal(Listener):
     def progress(self, done: int, total: int) -> None:
         """Move the bar, or print a line every ten seconds."""
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[-1], completed=done, total=total)
+            # a bar that is full would stand while the stage goes on with something that is not counted: it pulses
+            self._bar.update(self._bar.task_ids[-1], completed=done)
+            self._bar.tasks[-1].total = total if done < total else None
         elif time.monotonic() - self._printed_at > PLAIN_EVERY_SECONDS:
             self._printed_at = time.monotonic()
             self.say(f"{self._name}: {done} of {total}")

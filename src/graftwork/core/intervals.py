@@ -256,4 +256,4 @@ def _method(groups: Ints, *, exact: bool, name: str = "Korn-Graubard") -> str:
     n_groups = len(np.unique(groups))
     if n_groups == len(groups):
         return "exact (Clopper-Pearson)" if exact else name
-    return f"{name}, {n_groups:,} groups"
+    return f"{name}, {n_groups:,} independent groups"
