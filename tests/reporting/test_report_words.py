@@ -76,6 +76,8 @@ def test_a_score_without_an_interval_is_written_as_that():
     headline = words.headline(run)
     assert headline.sentence.endswith("were classified correctly (no interval).")
     assert headline.how.endswith("no interval: 2 groups are too few.")
+    untested = words.headline(dataclasses.replace(run, test=None))
+    assert untested.sentence.endswith("(no interval: the images are of too few independent groups).")
     page = render(run, None)
     assert "None to None" not in page
     assert "nan" not in page.lower().split("<script")[0]

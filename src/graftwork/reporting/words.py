@@ -90,6 +90,8 @@ def headline(run: Run) -> Headline:
     if run.test is None:
         row = run.verdict.rows[run.verdict.chosen]
         between = interval_in_words(metric, row.low, row.high)
+        if row.low is None:
+            between += ": the images are of too few independent groups"
         return Headline(
             number(metric, row.score),
             unit(metric),
