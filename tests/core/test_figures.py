@@ -38,6 +38,6 @@ def test_a_difference_is_in_points_with_a_minus_sign_and_no_minus_zero():
     assert figures.points("macro-f1", 0.021) == "2.1 points"
 
 
-@pytest.mark.parametrize(("duration", "text"), [(0.04, "0.0 s"), (84.04, "84.0 s"), (12345.6, "12,346 s")])
+@pytest.mark.parametrize(("duration", "text"), [(0.04, "under 0.1 s"), (84.04, "84.0 s"), (12345.6, "12,346 s")])
 def test_long_durations_have_no_decimals(duration, text):
     assert figures.seconds(duration) == text

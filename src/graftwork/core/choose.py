@@ -150,6 +150,7 @@ def compare(
     deviation = draws - loss
     critical = all_pairs_critical_value(deviation) if len(rows) > 1 else 0.0
     least = one_group_deviation(metric, y, groups)
+    most = np.inf if metric == "log-loss" else 1.0  # shares differ by no more
     table = []
     for j, (label, p) in enumerate(labelled):
         spread = float((deviation[:, j] - deviation[:, best]).std())
@@ -163,8 +164,8 @@ def compare(
                 low=interval.low,
                 high=interval.high,
                 deficit=deficit,
-                deficit_low=deficit - half,
-                deficit_high=deficit + half,
+                deficit_low=max(deficit - half, -most),
+                deficit_high=min(deficit + half, most),
                 beaten=deficit - half > 0,
             )
         )

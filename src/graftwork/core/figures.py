@@ -66,4 +66,6 @@ def points(metric: Metric, loss: float) -> str:
 
 def seconds(duration: float) -> str:
     """Return a duration with its unit."""
+    if duration < 0.05:
+        return "under 0.1 s"
     return f"{duration:.1f} s" if duration < 100 else f"{duration:,.0f} s"

@@ -87,7 +87,7 @@ def _candidate_row(
     return {
         **_score_cells(verdict, verdict.rows[position]),
         "c": Cell("" if c is None else f"{c:.2g}", -1.0 if c is None else c),
-        "seconds": Cell(f"{trial.fit_seconds:.1f}", trial.fit_seconds),
+        "seconds": Cell(f"{trial.fit_seconds:.1f}" if trial.fit_seconds >= 0.05 else "<0.1", trial.fit_seconds),
         "use": Cell(f"× {times:.2g}", times),
         "on": f"on {trial.run.sum():,} images" if on_fewer(verdict, trials, position) else "",
         "outcome": words.outcome(verdict, trials, position),
