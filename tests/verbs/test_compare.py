@@ -131,7 +131,7 @@ def test_the_command_prints_the_table_and_the_images(pair: tuple[Run, Run], graf
     for figure in (f"{100 * first.test.score.value:.1f} %", f"{100 * second.test.score.value:.1f} %"):
         assert figure in answer.out
     row = comparison.rows[0]
-    assert f"{100 * row.deficit:.1f} *" in answer.out
+    assert f"{100 * row.deficit:.1f} (significant)" in answer.out
     assert f"{100 * row.deficit_low:.1f} to {100 * row.deficit_high:.1f}" in answer.out
     recall = next(line for line in answer.out.splitlines() if line.startswith("│ ant "))
     assert [cell.strip() for cell in recall.strip("│").split("│")] == [
