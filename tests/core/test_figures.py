@@ -41,3 +41,12 @@ def test_a_difference_is_in_points_with_a_minus_sign_and_no_minus_zero():
 @pytest.mark.parametrize(("duration", "text"), [(0.04, "under 0.1 s"), (84.04, "84.0 s"), (12345.6, "12,346 s")])
 def test_long_durations_have_no_decimals(duration, text):
     assert figures.seconds(duration) == text
+
+
+def test_one_is_singular_and_every_other_number_plural():
+    assert figures.counted(1, "image", "is") == "1 image is"
+    assert figures.counted(0, "image", "has") == "0 images have"
+    assert figures.counted(2_000, "class") == "2,000 classes"
+    assert figures.counted(1, "image", "seems", of=40) == "1 of 40 images seems"
+    assert figures.counted(3, "image", "holds", of=40) == "3 of 40 images hold"
+    assert figures.counted(1, "image", "is", of=1) == "1 of 1 image is"

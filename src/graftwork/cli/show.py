@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graftwork.cli.lines import one_line
-from graftwork.core.figures import difference, figure, interval, interval_in_words
+from graftwork.core.figures import counted, difference, figure, interval, interval_in_words
 
 if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
@@ -165,7 +165,8 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     for c, name in enumerate(comparison.classes):
         recall.add_row(_name(name), *(_share(shares[c]) for shares in comparison.recall))
     console.print(recall)
-    console.print(f"{len(comparison.changed)} images are predicted differently by the first two runs", highlight=False)
+    changed = counted(len(comparison.changed), "image", "is")
+    console.print(f"{changed} predicted differently by the first two runs", highlight=False)
     for change in comparison.changed[:20]:
         print_plain(console, f"  {change.name}: {change.first} -> {change.second} (true class: {change.label})")
 
@@ -227,14 +228,14 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
         return
     console = Console()
     if result.per_class:
-        table = Table(title=f"{result.images} images that can be used", title_justify="left")
+        table = Table(title=f"{counted(result.images, 'image')} that can be used", title_justify="left")
         table.add_column("class")
         table.add_column("images", justify="right")
         for name, count in result.per_class.items():
             table.add_row(_name(name), str(count))
         console.print(table)
     else:
-        console.print(f"{result.images} images that can be used, without labels", highlight=False)
+        console.print(f"{counted(result.images, 'image')} that can be used, without labels", highlight=False)
     if result.per_part:
         console.print(", ".join(f"{part}: {count}" for part, count in result.per_part.items()), highlight=False)
     show_findings(console, result.findings)

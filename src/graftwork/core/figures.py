@@ -23,6 +23,16 @@ def probability(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+_PLURALS = {"is": "are", "has": "have", "holds": "hold", "seems": "seem", "class": "classes"}
+
+
+def counted(n: int, noun: str, verb: str = "", *, of: int | None = None) -> str:
+    """Return ``1 image is``, ``2 images are`` or, with ``of``, ``1 of 40 images is``."""
+    several = _PLURALS.get(noun, f"{noun}s")
+    what = f"{n:,} {noun if n == 1 else several}" if of is None else f"{n:,} of {of:,} {noun if of == 1 else several}"
+    return f"{what} {verb if n == 1 else _PLURALS[verb]}" if verb else what
+
+
 def number(metric: Metric, value: float) -> str:
     """Return a score without its unit."""
     return f"{value:.3f}" if metric == "log-loss" else percent(value)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graftwork.core.arrays import Ints, Mask
+from graftwork.core.figures import counted
 from graftwork.core.findings import PAIR, Finding, finding
 from graftwork.core.options import SERIES
 from graftwork.core.splits import Split, joined_groups, numbered
@@ -153,7 +154,7 @@ def _unreadable(images: ImageSet, measurements: Measurements) -> list[Finding]:
         return []
     first = int(np.flatnonzero(~measurements.readable)[0])
     because = (
-        f"{len(names)} of {len(images)} images cannot be decoded and are not used; the first, {names[0]}, "
+        f"{counted(len(names), 'image', of=len(images))} cannot be decoded and are not used; the first, {names[0]}, "
         f"{measurements.error[first]}"
     )
     return [finding("G101", because, do="replace or remove them", examples=names, named=MAX_UNREADABLE)]
@@ -167,7 +168,7 @@ def _wrong_suffix(images: ImageSet, measurements: Measurements) -> list[Finding]
             wrong.append(f"{name} ({format})")
     if not wrong:
         return []
-    because = f"the names of {len(wrong)} files suggest another format than that of their content, which is used"
+    because = f"{counted(len(wrong), 'file', 'has')} a name of another format than that of the content, which is used"
     return [finding("G102", because, do="rename them for other programs", examples=wrong)]
 
 
@@ -184,7 +185,9 @@ def _conflicting_finding(images: ImageSet, conflicting: Mask) -> list[Finding]:
         return []
     digest = numbered(images.digests)
     order = np.flatnonzero(conflicting)[np.argsort(digest[conflicting], kind="stable")]
-    because = f"{int(conflicting.sum())} images are exact copies of images with another label, and are not used"
+    because = (
+        f"{counted(int(conflicting.sum()), 'image', 'is')} exact copies of images with another label, and are not used"
+    )
     return [finding("G104", because, do="correct their labels", examples=_names(images, order))]
 
 
@@ -204,7 +207,7 @@ def _exact(images: ImageSet) -> list[Finding]:
         return []
     extra = int(copied.sum() - len(np.unique(digest[copied])))
     order = np.flatnonzero(copied)[np.argsort(digest[copied], kind="stable")]
-    because = f"{extra} images are exact copies of others; copies stay on one side of every split"
+    because = f"{counted(extra, 'image', 'is')} exact copies of others; copies stay on one side of every split"
     return [finding("G103", because, examples=_names(images, order), count=extra)]
 
 
@@ -216,8 +219,9 @@ def _near(images: ImageSet, near: NearDuplicates, copies: Ints) -> list[Finding]
     findings: list[Finding] = []
     alike = np.unique(near.pairs)
     if len(alike):
+        have = counted(len(alike), "image", "has", of=len(images))
         because = (
-            f"{len(alike)} of {len(images)} images have a near-duplicate (likeness {near.threshold:.2f} or more); "
+            f"{have} a near-duplicate (likeness {near.threshold:.2f} or more); "
             "near-duplicates stay on one side of every split"
         )
         findings.append(finding("G105", because, examples=_pairs(images, near.pairs), count=len(alike)))
@@ -283,8 +287,9 @@ def _series(images: ImageSet, series: Ints | None) -> list[Finding]:
         return []
     size = np.bincount(series)
     within = (size > 1)[series]
+    seem = counted(int(within.sum()), "image", "seems", of=len(images))
     because = (
-        f"{int(within.sum())} of {len(images)} images seem to belong to {int((size > 1).sum())} series of about "
+        f"{seem} to belong to {int((size > 1).sum())} series of about "
         f"{int(np.median(size[size > 1]))} (frames of one film, shots of one object): a random split is optimistic"
     )
     return [finding("G118", because, do=f"--group-by {SERIES}", count=int(within.sum()))]
@@ -302,8 +307,9 @@ def _sizes(images: ImageSet, measurements: Measurements, input_px: int) -> list[
     findings = []
     tiny = shorter < input_px / 4
     if tiny.any():
+        which = counted(int(tiny.sum()), "image")
         because = (
-            f"the shorter side of {int(tiny.sum())} images is below a quarter of the network's {input_px} px "
+            f"the shorter side of {which} is below a quarter of the network's {input_px} px "
             f"(median of these: {int(np.median(shorter[tiny]))} px): enlarging adds nothing"
         )
         do = "a smaller --input-px is faster and often as good"
@@ -311,8 +317,9 @@ def _sizes(images: ImageSet, measurements: Measurements, input_px: int) -> list[
     huge = shorter > HUGE_TIMES * input_px
     if huge.any():
         median = float(np.median(shorter[huge]))
+        which = counted(int(huge.sum()), "image")
         because = (
-            f"the shorter side of {int(huge.sum())} images is more than {HUGE_TIMES} times the network's {input_px} px "
+            f"the shorter side of {which} is more than {HUGE_TIMES} times the network's {input_px} px "
             f"(median of these: {median:.0f} px): an object of a twentieth of the side has {input_px / 20:.0f} px there"
         )
         findings.append(
@@ -389,7 +396,7 @@ def _warned(images: ImageSet, measurements: Measurements) -> list[Finding]:
     return [
         finding(
             "G146",
-            f"{len(of)} of {len(images)} images are decoded, but not without a warning; that for the first, "
+            f"{counted(len(of), 'image', 'is', of=len(images))} decoded, but with a warning; that for the first, "
             f"{images.names[of[0]]}: {str(measurements.warning[of[0]]).rstrip('.')}",
             do="look at one of them; save them anew if it looks right",
             examples=[images.names[i] for i in of],
@@ -401,7 +408,7 @@ def _warned(images: ImageSet, measurements: Measurements) -> list[Finding]:
 def _counts(images: ImageSet) -> list[Finding]:
     labels = images.labels[images.labels >= 0]
     if not len(labels):
-        because = f"{len(images)} images can be predicted, but nothing can be trained or tested on them"
+        because = f"{counted(len(images), 'image')} can be predicted, but nothing can be trained or tested on them"
         do = "to train, put the images of each class into a folder of its own, or list images and labels in a table"
         return [finding("G142", because, do=do, count=len(images))]
     count = np.bincount(labels, minlength=len(images.classes))

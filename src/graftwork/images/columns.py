@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.core.options import IMAGE_COLUMNS, LABEL_COLUMNS, DataOptions
 from graftwork.errors import DataError, UsageError, did_you_mean
@@ -175,8 +176,8 @@ def split_of(table: Table, column: str, of_places: Sequence[str | None]) -> tupl
     if not empty or len(empty) == len(kinds):
         return kinds, []
     because = (
-        f"{len(empty)} of {len(cells)} cells of the column `{column}` of {table.path.name} are empty, the first in "
-        f"{table.places[empty[0]]}: these images are for training"
+        f"in the column `{column}` of {table.path.name} {counted(len(empty), 'cell', 'is', of=len(cells))} empty, the "
+        f"first in {table.places[empty[0]]}: these images are for training"
     )
     note = finding("G131", because, do="fill the cells if some are for the test", count=len(empty))
     return [kind or "train" for kind in kinds], [note]

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.errors import DataError, UsageError
 from graftwork.images.filekinds import (
@@ -66,7 +67,7 @@ class Walk:
             because = f"{few(self.ours)}: runs or models that graftwork wrote are not data"
             notes.append(finding("G139", because, examples=self.ours))
         if self.by_content:
-            because = f"{len(self.by_content)} files without a suffix are images by their content, and are used"
+            because = f"{counted(len(self.by_content), 'file')} without a suffix, images by their content: used"
             notes.append(finding("G140", because, examples=["/".join(place) for place in self.by_content]))
         return notes
 

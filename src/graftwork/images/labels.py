@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import median
 
+from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.images.listing import few
 
@@ -41,7 +42,7 @@ def spelled_alike(counts: Counter[str]) -> list[Finding]:
     several = [names for names in alike.values() if len(names) > 1]
     if not several:
         return []
-    spelled = [", ".join(f"`{name}` ({counts[name]} images)" for name in names) for names in several]
+    spelled = [", ".join(f"`{name}` ({counted(counts[name], 'image')})" for name in names) for names in several]
     because = f"{few(spelled)}: each spelling is a class of its own"
     n_images = sum(_images(counts, names) for names in several)
     return [finding("G134", because, do="write each class in one way", count=n_images)]

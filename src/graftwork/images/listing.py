@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.errors import DataError, did_you_mean
 from graftwork.images.imageset import UNLABELLED, ImageSet, Source
@@ -84,7 +85,7 @@ def _labelled(listing: Listing, notes: list[Finding]) -> list[int]:
     with_label = [i for i, label in enumerate(listing.labels) if label is not None]
     if with_label and len(with_label) < len(listing.names):
         unlabelled = [name for name, label in zip(listing.names, listing.labels, strict=True) if label is None]
-        because = f"{len(unlabelled)} of {len(listing.names)} images have no label and are left out"
+        because = f"{counted(len(unlabelled), 'image', 'has', of=len(listing.names))} no label: left out"
         notes.append(finding("G123", because, do="label them, or predict them later", examples=unlabelled))
         return with_label
     return list(range(len(listing.names)))
@@ -118,11 +119,11 @@ def duplicate_rows(listing: Listing) -> Listing:
     notes = list(listing.notes)
     repeated = [name for name, count in Counter(listing.names).items() if count > 1 and len(labels_of[name]) == 1]
     if repeated:
-        because = f"{len(repeated)} images are listed more than once; one row of each is used"
+        because = f"{counted(len(repeated), 'image', 'is')} listed more than once; one row of each is used"
         notes.append(finding("G121", because, do="remove the repeated rows", examples=repeated))
     if conflicting:
         because = (
-            f"{len(conflicting)} images are listed with two labels; which one is right is unknown: all are left out"
+            f"{counted(len(conflicting), 'image', 'is')} listed with two labels (which is right is unknown): left out"
         )
         notes.append(finding("G122", because, do="correct the table", examples=conflicting))
     first = {name: i for i, name in reversed(list(enumerate(listing.names)))}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.figures import counted
 from graftwork.core.findings import finding
 from graftwork.core.options import DATA_DEFAULTS, SERIES, DataOptions
 from graftwork.errors import DataError, UsageError, did_you_mean
@@ -111,7 +112,7 @@ def with_groups(images: ImageSet, group_by: str) -> ImageSet:
     notes = images.notes
     if lone:
         where = f"the column `{column}` is empty" if column else f"`{group_by}` does not match their names"
-        because = f"{len(lone)} of {len(images)} images have no group ({where}); each is a group of its own"
+        because = f"{counted(len(lone), 'image', 'has', of=len(images))} no group ({where}); each is a group of its own"
         notes = (*notes, finding("G133", because, examples=lone))
     return dataclasses.replace(images, groups=with_lone_images(groups, images.names), notes=notes)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.core.options import DATA_DEFAULTS, IMAGE_COLUMNS, LABEL_COLUMNS, DataOptions
 from graftwork.errors import DataError
@@ -151,8 +152,8 @@ def _unnamed(root: Path, names: Sequence[str], tables: Sequence[TextTable]) -> l
     if not unnamed:
         return []
     because = (
-        f"{len(unnamed)} of {len(below)} images below {root} are not named in "
-        f"{few([table.path.relative_to(root).as_posix() for table in tables])} and are left out"
+        f"{counted(len(unnamed), 'image', 'is', of=len(below))} below {root}, but not named in "
+        f"{few([table.path.relative_to(root).as_posix() for table in tables])}: left out"
     )
     return [finding("G123", because, do="add rows for them, or predict them later", examples=unnamed)]
 

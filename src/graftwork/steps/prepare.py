@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import DatasetFacts
+from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.core.options import DATA_DEFAULTS, DataOptions, JudgingOptions, SplitOptions
 from graftwork.core.splits import Split, make_split
@@ -273,7 +274,7 @@ def _require_labels(images: ImageSet, data: str | Path) -> None:
             do = f"add images of another class, or {images.to_separate_classes}"
         else:
             without = [note for note in images.notes if note.code == "G132"]  # a table without a column of labels
-            because = without[0].because if without else f"{data} holds {len(images)} images without labels"
+            because = without[0].because if without else f"{data} holds {counted(len(images), 'image')} without labels"
             do = without[0].do if without else "put each class in a folder of its own, or list the images in a table"
         raise DataError(f"images of at least two classes are needed, but {because}; {do}")
 
@@ -318,7 +319,7 @@ def _tested(checked: CheckedImages, split: Split, fraction: float) -> list[Findi
         return []
     if not len(split.test):
         groups = len(np.unique(checked.groups))
-        whole = f"{len(images)} images" + (f" in {groups} groups" if groups < len(images) else "")
+        whole = counted(len(images), "image") + (f" in {counted(groups, 'group')}" if groups < len(images) else "")
         do = "a larger share, --test FOLDER with other images, or images of other groups"
         return [finding("G143", f"a share of {fraction:g} of {whole} leaves none to test on", do=do)]
     several = np.bincount(images.labels, minlength=len(images.classes)) > 1  # G116 has said it of the others
