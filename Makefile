@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check-all check format lock clean
+.PHONY: demo test check-all check docs format lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/graft demo
@@ -21,6 +21,10 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Pages that are written from the source; tests hold them to it.
+docs: $(VENV)/.installed-test
+	$(BIN)/python tests/words/commands_page.py
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
