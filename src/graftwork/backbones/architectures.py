@@ -121,7 +121,7 @@ def card_of_file_name(path: Path) -> BackboneCard:
         )
     known = timm.get_pretrained_cfg(name if timm.is_model_pretrained(name) else architecture)
     return BackboneCard(
-        name=f"file:{path.as_posix()}",
+        name=f"file:{path.name}",
         source="file",
         architecture=architecture,
         weights=str(path),

@@ -182,4 +182,4 @@ def _file_card(path: Path) -> BackboneCard:
         raise BackboneError(
             f"{card_path} must be the facts of {path.name} as JSON, but: {error}; correct the file"
         ) from error
-    return card_of(facts, str(card_path), name=f"file:{path.as_posix()}", source="file", weights=str(path))
+    return card_of(facts, str(card_path), name=f"file:{path.name}", source="file", weights=str(path))

@@ -69,7 +69,7 @@ class BackboneCard:
     """A pretrained network as data: where its weights are, what they are, and its preprocessing."""
 
     name: str
-    """``source:architecture.tag``, for example ``timm:resnet50.a1_in1k`` or ``file:weights/net.safetensors``."""
+    """``source:architecture.tag``, for example ``timm:resnet50.a1_in1k`` or ``file:net.safetensors``."""
     source: Literal["package", "timm", "torchvision", "file"]
     architecture: str
     weights: str

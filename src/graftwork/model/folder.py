@@ -87,6 +87,8 @@ def write_model(
         card = mapping_of(fitted.card)
         write_json(part / "preprocess.json", card.pop(INPUT))
         if body is not None:
+            if fitted.card.source == "file":  # its weights are here: where they were is nobody's business
+                card["weights"] = Path(fitted.card.weights).name
             _save(part / "body.safetensors", body)
         if write_engine is not None:
             (part / "engine").mkdir()

@@ -7,6 +7,7 @@ import re
 from graftwork.core.metrics import calibration
 from graftwork.core.record import Run
 from graftwork.reporting import evidence, tables, words
+from graftwork.reporting.shareable import shareable
 
 LISTED_CLASSES = 50
 """Maximum number of classes that are listed one by one."""
@@ -16,6 +17,7 @@ def model_card(run: Run) -> str:
     """Return Markdown for ``README.md`` of a model folder; every figure in it comes from the run's record."""
     import jinja2
 
+    run = shareable(run)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("graftwork", "reporting"),
         autoescape=False,  # it is Markdown: what comes from the user's files is escaped by ``md``

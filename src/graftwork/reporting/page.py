@@ -17,6 +17,7 @@ from graftwork.reporting.card import model_card
 from graftwork.reporting.document import document
 from graftwork.reporting.evidence import images_to_show
 from graftwork.reporting.layers import linear_series
+from graftwork.reporting.shareable import shareable
 from graftwork.reporting.thumbnails import embedded_thumbnails
 from graftwork.reporting.tunings import cut_lines, on_fewer, trainings
 
@@ -43,13 +44,14 @@ def write_report(run: Run, folder: Path) -> Path:
 
 
 def render(run: Run, thumbnails: Path | None) -> str:
-    """Return the report of a run as one HTML page.
+    """Return the report of a run as one HTML page; it names no folder of the machine that it was made on.
 
     Parameters
     ----------
     thumbnails
         Folder with ``DIGEST.jpg`` or ``DIGEST.png`` of images; those that are missing are left out.
     """
+    run = shareable(run)
     pictures = embedded_thumbnails(run, thumbnails)
     return document("page.html.jinja", _charts(run, pictures), run=run, pictures=pictures, **_sections(run))
 
