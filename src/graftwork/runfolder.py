@@ -19,11 +19,13 @@ import cattrs
 import numpy as np
 
 from graftwork.core.record import SCHEMA_VERSION, ImageTable, Run
-from graftwork.errors import ModelError
+from graftwork.errors import ModelError, did_you_mean
 from graftwork.files import whole_file, write_json, write_text
 
 RUN = "run.json"
 """The file that a complete run has."""
+SETTINGS = "settings.json"
+"""The file that a run has from its beginning."""
 _COLUMNS = ("image", "digest", "label", "split", "fold", "group")
 
 
@@ -54,7 +56,7 @@ def read_run(folder: Path) -> Run:
     """
     path = folder / RUN
     if not path.is_file():
-        raise ModelError(f"{folder} must be the folder of a finished run, but has no run.json; give the -o of a train")
+        raise ModelError(f"{folder} must be the folder of a finished run, but {why_no_run(folder)}")
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         version = plain["schema_version"]
@@ -82,6 +84,15 @@ def read_run(folder: Path) -> Run:
         why = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(f"{folder} must hold a complete run, but reading it failed ({why}); train again") from error
     return dataclasses.replace(run, folder=str(folder))
+
+
+def why_no_run(folder: Path) -> str:
+    """Say what a folder without a complete run is, and what to do about it."""
+    if (folder / SETTINGS).is_file():
+        return "this one was stopped before its end; the command that began it goes on where it was"
+    runs = [path.parent.name for path in folder.parent.glob(f"*/{RUN}")] if folder.parent.is_dir() else []
+    hint = did_you_mean(folder.name, runs)
+    return f"{'has no run.json' if folder.is_dir() else 'does not exist'}{hint}; give the -o of a train"
 
 
 def _read_table(path: Path) -> ImageTable:

@@ -8,7 +8,7 @@ import sys
 import click
 
 from graftwork.cli.lines import let_streams_take_any_name, message
-from graftwork.errors import GraftError, Interrupted
+from graftwork.errors import GraftError, Interrupted, did_you_mean
 
 VERBS = ("train", "predict", "report", "evaluate", "check", "probe", "compare", "extract", "cache", "demo")
 """In the order in which help lists them."""
@@ -35,7 +35,9 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
-            return None
+            raise click.UsageError(
+                f"there is no verb {cmd_name}{did_you_mean(cmd_name, VERBS)}; `graft --help` lists them"
+            )
         module = importlib.import_module(f"graftwork.cli.{cmd_name}")
         command: click.Command = module.command
         return command

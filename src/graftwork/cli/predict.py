@@ -70,5 +70,10 @@ def _standard_input() -> Iterator[str | bytes]:
         except DataError as error:
             raise DataError(f"- must be followed by paths, one per line, or by one image, but {error}") from error
         yield data
-    else:
-        yield from filter(None, (line.rstrip("\r\n") for line in sys.stdin))  # an empty line is no path
+        return
+    empty = True
+    for line in filter(None, (line.rstrip("\r\n") for line in sys.stdin)):  # an empty line is no path
+        empty = False
+        yield line
+    if empty:
+        raise DataError("- must be followed by paths, one per line, or by one image, but standard input is empty")

@@ -33,6 +33,7 @@ from graftwork.core.fitted import Fitted, Head
 from graftwork.errors import GraftError, ModelError
 from graftwork.files import sha256_of, whole_folder, write_json, write_text
 from graftwork.model.novelty import Novelty
+from graftwork.runfolder import why_no_run
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
@@ -123,7 +124,7 @@ def read_model(folder: Path) -> ModelFolder:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise ModelError(f"{folder} must be a model folder, but has no manifest.json; give a run or its model folder")
+        raise ModelError(f"{folder} must be a model folder or that of a finished run, but {why_no_run(folder)}")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["schema_version"]

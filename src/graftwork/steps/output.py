@@ -14,9 +14,8 @@ from filelock import FileLock, Timeout
 
 from graftwork.errors import GraftError, Interrupted, StorageError, UsageError
 from graftwork.files import write_json
-from graftwork.runfolder import RUN
+from graftwork.runfolder import RUN, SETTINGS
 
-SETTINGS = "settings.json"
 CLOCK = "clock.json"
 LOCK = ".lock"
 
