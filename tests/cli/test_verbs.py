@@ -13,7 +13,7 @@ import graftwork
 from graftwork.cli.main import _SUMMARIES, VERBS
 
 NOT_A_FUNCTION = {"cache"}
-SHOWN_ONLY = {"quiet", "as_json", "plot", "form", "at_least", "all_rows"}
+SHOWN_ONLY = {"quiet", "as_json", "plot", "form", "at_least", "all_rows", "file", "overwrite", "probabilities", "bom"}
 """Options that say how a result is shown."""
 
 

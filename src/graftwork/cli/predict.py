@@ -27,8 +27,22 @@ from graftwork.errors import DataError
     help="Share of images like the training images that may be flagged as novel.",
 )
 @options.image_column_option
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
-def command(*, run: Path, images: tuple[str, ...], top: int, form: str, **arguments: Any) -> None:
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A .csv or .jsonl file, in place of printing.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="Default: csv, or that of the file's name.")
+@click.option("--probabilities", is_flag=True, help="The probabilities of all classes, one column each.")
+@click.option("--bom", is_flag=True, help="Begin with a byte order mark, by which spreadsheets recognise UTF-8.")
+def command(
+    *, run: Path, images: tuple[str, ...], top: int, form: str | None, file: Path | None, overwrite: bool,
+    probabilities: bool, bom: bool, **arguments: Any,
+) -> None:  # fmt: skip
     """Predict the classes of IMAGES: files, folders, tables of files, or - for standard input.
 
     Standard input holds paths, one per line, or one image.
@@ -36,7 +50,7 @@ def command(*, run: Path, images: tuple[str, ...], top: int, form: str, **argume
     An image that cannot be read, or a folder or table without images, is named on standard error; the others are
     predicted, and the exit code is 1.
     """
-    from graftwork.cli.show import write_predictions
+    from graftwork.cli.predictions import form_of, write_predictions
     from graftwork.verbs.predict import predict
 
     failed: list[str] = []
@@ -46,7 +60,10 @@ def command(*, run: Path, images: tuple[str, ...], top: int, form: str, **argume
         click.echo(message(error), err=True)
 
     given = _standard_input() if images == ("-",) else iter(images)
-    write_predictions(predict(run, given, top=top, on_error=on_error, **arguments), form, top)
+    kind = form_of(file, form, overwrite=overwrite)
+    top = sys.maxsize if probabilities else top
+    predictions = predict(run, given, top=top, on_error=on_error, **arguments)
+    write_predictions(predictions, kind, top, all_classes=probabilities, output=file, bom=bom)
     sys.exit(1 if failed else 0)
 
 

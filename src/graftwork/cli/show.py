@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from graftwork.core.findings import Finding
     from graftwork.core.stats import Share
     from graftwork.core.trials import Trial
-    from graftwork.model.predict import Prediction
     from graftwork.verbs.check import CheckResult
     from graftwork.verbs.compare import Comparison
     from graftwork.verbs.evaluate import Evaluation
@@ -102,10 +100,10 @@ def show_findings(console: Console, findings: Sequence[Finding]) -> None:
 
 def _print_json(record: Any) -> None:
     plain = cattrs.unstructure(record)
-    print(json.dumps(plain, indent=1, ensure_ascii=_must_escape(), default=_plain))
+    print(json.dumps(plain, indent=1, ensure_ascii=must_escape(), default=_plain))
 
 
-def _must_escape() -> bool:
+def must_escape() -> bool:
     """Whether standard output has no letters for some names: JSON's own escapes, not the stream's, keep it JSON."""
     return not str(getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
 
@@ -173,22 +171,6 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
 
 def _share(share: Share) -> str:
     return f"{100 * share.hits / share.of:.0f} %" if share.of else "-"
-
-
-def write_predictions(predictions: Iterable[Prediction], form: str, top: int) -> None:
-    """Write predictions to standard output as they come."""
-    if form == "jsonl":
-        for prediction in predictions:
-            print(json.dumps(cattrs.unstructure(prediction), ensure_ascii=_must_escape()), flush=True)
-        return
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    columns = ["image", "label", "probability", "novel", "p_value"]
-    writer.writerow(columns + [f"{kind}_{i}" for i in range(2, top + 1) for kind in ("label", "probability")])
-    for p in predictions:
-        novel = "not enough images" if p.novel is None else "yes" if p.novel else "no"
-        p_value = "" if p.p_value is None else f"{p.p_value:.4f}"
-        rest = [cell for label, probability in p.top[1:] for cell in (label, f"{probability:.4f}")]
-        writer.writerow([p.name, p.label, f"{p.probability:.4f}", novel, p_value, *rest])
 
 
 def show_evaluation(evaluation: Evaluation, *, at_least: float | None, as_json: bool) -> None:

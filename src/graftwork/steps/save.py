@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import datetime
 import importlib.metadata
@@ -22,7 +23,7 @@ from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
 from graftwork.core.result_findings import TestedRun, advised_settings, repeated_look_finding, result_findings
 from graftwork.core.trials import Task
-from graftwork.files import whole_folder
+from graftwork.files import whole_folder, write_text
 from graftwork.finetune.fold import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.pixels import decode
@@ -76,11 +77,27 @@ def save(outcome: Outcome, folder: Path, settings: dict[str, Any], *, stages: St
     run = _record(outcome, settings, stages, folder)
     _write_thumbnails(run, outcome.split_images, folder / "thumbnails")
     _save_model(outcome, run, folder / "model")
+    _write_predictions(run, folder / "predictions.csv")
     write_run(run, folder)
     write_report(run, folder)
     shutil.rmtree(folder / WORK, ignore_errors=True)  # a killed run goes on with these; this one is complete
     (folder / output.CLOCK).unlink(missing_ok=True)
     return run
+
+
+def _write_predictions(run: Run, path: Path) -> None:
+    """Write the prediction of every tested image as a table for people; where nothing was tested, there is none."""
+    path.unlink(missing_ok=True)
+    if run.test is None:
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "label", "predicted", "probability", *(f"probability of {name}" for name in run.classes)])
+    for row, label, by_class in zip(run.test.rows, run.test.y, run.test.probabilities, strict=True):
+        best = int(by_class.argmax())
+        names = (run.images.names[row], run.classes[label], run.classes[best])
+        writer.writerow([*names, f"{by_class[best]:.4f}", *(f"{p:.4f}" for p in by_class)])
+    write_text(path, text.getvalue())
 
 
 def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: Path) -> Run:

@@ -1,0 +1,89 @@
+"""Predictions as a table or as JSON lines, on standard output or in a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import cattrs
+
+from graftwork.cli.show import must_escape
+from graftwork.errors import UsageError
+from graftwork.files import whole_file
+from graftwork.model.predict import Prediction
+
+_COLUMNS = ("image", "label", "probability", "novel", "p_value")
+_BYTE_ORDER_MARK = "\ufeff"
+"""By which spreadsheet programs recognise UTF-8."""
+
+
+def form_of(output: Path | None, form: str | None, *, overwrite: bool) -> str:
+    """Return ``csv`` or ``jsonl``, as asked for or as the name of the file says.
+
+    Raises
+    ------
+    UsageError
+        When the file has another suffix, or exists and is not to be replaced.
+    """
+    if output is None:
+        return form or "csv"
+    if output.exists() and not overwrite:
+        raise UsageError(f"-o must be a new file, but {output} exists; give another, or --overwrite")
+    suffix = output.suffix.lower().lstrip(".")
+    if form is None and suffix not in ("csv", "jsonl"):
+        raise UsageError(f"-o must end in .csv or .jsonl, got {output.name}; name the file so, or give --format")
+    return form or suffix
+
+
+def write_predictions(
+    predictions: Iterable[Prediction], form: str, top: int, *, all_classes: bool, output: Path | None, bom: bool
+) -> None:
+    """Write predictions as they come; a file is there whole or not at all.
+
+    Parameters
+    ----------
+    top
+        Classes that each prediction names.
+    all_classes
+        One column per class, in the order of their names, in place of the ``top`` ones.
+    bom
+        Begin with a byte order mark.
+    """
+    if output is None:
+        _write(predictions, form, top, all_classes, sys.stdout, bom, escape=must_escape())
+        return
+    with whole_file(output) as part, part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        _write(predictions, form, top, all_classes, file, bom, escape=False)
+
+
+def _write(
+    predictions: Iterable[Prediction], form: str, top: int, all_classes: bool, file: TextIO, bom: bool, *, escape: bool
+) -> None:
+    if bom:
+        file.write(_BYTE_ORDER_MARK)
+    if form == "jsonl":
+        for prediction in predictions:
+            print(json.dumps(cattrs.unstructure(prediction), ensure_ascii=escape), file=file, flush=True)
+        return
+    writer = csv.writer(file, lineterminator="\n")
+    if not all_classes:
+        writer.writerow([*_COLUMNS, *(f"{kind}_{i}" for i in range(2, top + 1) for kind in ("label", "probability"))])
+        for p in predictions:
+            further = [cell for label, probability in p.top[1:] for cell in (label, f"{probability:.4f}")]
+            writer.writerow([*_cells(p), *further])
+        return
+    for number, p in enumerate(predictions):
+        by_class = dict(sorted(p.top))
+        if number == 0:
+            writer.writerow([*_COLUMNS, *(f"probability of {name}" for name in by_class)])
+        writer.writerow([*_cells(p), *(f"{probability:.4f}" for probability in by_class.values())])
+
+
+def _cells(p: Prediction) -> Iterator[str]:
+    yield from (p.name, p.label, f"{p.probability:.4f}")
+    yield "not enough images" if p.novel is None else "yes" if p.novel else "no"
+    yield "" if p.p_value is None else f"{p.p_value:.4f}"
