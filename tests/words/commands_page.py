@@ -21,7 +21,7 @@ def page() -> str:
         "In Python each verb is a function of the same name, and its options are arguments: `graftwork.train(...)`.",
         "",
     ]
-    context = click.Context(graft, info_name="graft")
+    context = click.Context(graft, info_name="graft", **graft.context_settings)
     for verb in VERBS:
         command = graft.get_command(context, verb)
         assert command is not None
