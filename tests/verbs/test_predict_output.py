@@ -80,3 +80,7 @@ def test_a_run_has_a_table_of_its_test_predictions(first: Run) -> None:
     for row, by_class in zip(rows, first.test.probabilities, strict=True):
         shown = [float(row[f"probability of {name}"]) for name in first.classes]
         assert shown == pytest.approx(by_class.tolist(), abs=1e-4)
+
+
+def test_a_model_at_a_prompt_says_its_classes_layer_and_network(first: Run) -> None:
+    assert repr(graftwork.load(first.folder)) == f"Model(3 classes: ant, bee, cat; blocks.4 of {first.card.name})"

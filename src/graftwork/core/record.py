@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from graftwork.core.arrays import Ints
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import BackboneCard, DatasetFacts
+from graftwork.core.figures import figure, interval_in_words
 from graftwork.core.findings import Finding
 from graftwork.core.scoring import Score
 from graftwork.core.trials import Baseline, Trial
@@ -83,7 +85,7 @@ class Projection:
     """(m, 2)."""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One run of ``train``, whole."""
 
@@ -120,6 +122,25 @@ class Run:
     schema_version: int = SCHEMA_VERSION
     folder: str = ""
     """Where the record is; not part of it."""
+
+    def __repr__(self) -> str:
+        return f"Run({'; '.join(self._in_short())})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a line each."""
+        first, *others = map(html.escape, self._in_short())
+        return f"<strong>{first}</strong><br>{'<br>'.join(others)}"
+
+    def _in_short(self) -> tuple[str, ...]:
+        row = self.verdict.rows[self.verdict.chosen]
+        metric = self.verdict.metric
+        if self.test is None:
+            score = f"{metric}, validation, selected: {figure(metric, row.score)}"
+            ends = row.low, row.high
+        else:
+            score = f"test {metric}: {figure(metric, self.test.score.value)}"
+            ends = self.test.score.low, self.test.score.high
+        return self.name, f"{score} ({interval_in_words(metric, *ends)})", f"chosen: {row.label}", self.folder
 
     @property
     def card(self) -> BackboneCard:

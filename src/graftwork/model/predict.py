@@ -17,6 +17,7 @@ from graftwork.backbones.engines import Engine
 from graftwork.backbones.processes import PerProcess
 from graftwork.codes.compute import averaged
 from graftwork.core.arguments import argument
+from graftwork.core.figures import probability
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.options import Count, Share
 from graftwork.errors import DataError
@@ -60,6 +61,10 @@ class Prediction:
     novel: bool | None
     """Whether the image is flagged as unlike the training images; None where there were too few of them."""
 
+    def __repr__(self) -> str:
+        novel = ", unlike the training images" if self.novel else ""
+        return f"Prediction({self.name}: {self.label}, {probability(self.probability)}{novel})"
+
 
 class Model:
     """A classifier that takes paths, bytes, PIL images, and arrays (h, w) or (h, w, 3).
@@ -90,6 +95,11 @@ class Model:
 
     def __reduce__(self) -> _Reload:
         return self._reload
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
+        layers = " + ".join(tap.name for tap in self.fitted.taps)
+        return f"Model({len(self.classes)} classes: {shown}; {layers} of {self.fitted.card.name})"
 
     @property
     def classes(self) -> tuple[str, ...]:
