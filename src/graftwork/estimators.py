@@ -101,6 +101,11 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         Names separated by commas, ``last``, or ``auto`` for all; the codes of several are concatenated.
     pool, relu, aspect, input_px, intensity, views
         As in :func:`graftwork.extract`.
+
+    Examples
+    --------
+    >>> CodesTransformer(input_px=32).fit_transform([["photos/ant/ant-001.png"]]).shape
+    (1, 1280)
     """
 
     def __init__(
@@ -162,6 +167,13 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
     """The linear classifier that cross-validation chooses among layers, losses and C.
 
     Parameters are those of :func:`graftwork.train`; ``random_state`` is its ``seed``, or as scikit-learn has it.
+
+    Examples
+    --------
+    >>> paths = sorted(Path("photos").rglob("*.png"))
+    >>> X, y = [[str(path)] for path in paths], [path.parent.name for path in paths]
+    >>> TransferClassifier(input_px=32).fit(X, y).predict(X[:2]).tolist()
+    ['ant', 'ant']
     """
 
     def __init__(

@@ -30,6 +30,11 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
     ModelError
         When the folder is no model, is damaged, was written by another version of graftwork, or does not predict its
         samples.
+
+    Examples
+    --------
+    >>> load("runs/photos-001").classes
+    ('ant', 'bee', 'cat')
     """
     path = Path(folder)
     path = path / "model" if (path / "model" / MANIFEST).is_file() else path

@@ -78,6 +78,14 @@ class Model:
     ----------
     reload
         A function and its arguments that load the same model in another process.
+
+    Examples
+    --------
+    >>> model = graftwork.load("runs/photos-001")
+    >>> model.probabilities("photos/ant/ant-001.png").shape
+    (1, 3)
+    >>> [prediction.name for prediction in model.predict("photos/ant/ant-001.png", top=2)]
+    ['photos/ant/ant-001.png']
     """
 
     def __init__(

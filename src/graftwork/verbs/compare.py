@@ -52,6 +52,11 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
         When there are fewer than two runs, or they were tested on different images or classes.
     ModelError
         When a folder holds no complete run.
+
+    Examples
+    --------
+    >>> [row.label for row in compare(["runs/photos-001", "runs/last-layer"]).rows]
+    ['runs/photos-001', 'runs/last-layer']
     """
     if len(runs) < 2:
         raise UsageError(f"compare needs at least two runs, got {len(runs)}; name another run's folder")

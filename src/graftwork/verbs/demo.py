@@ -28,6 +28,10 @@ def demo(
     ``linear`` takes under a minute on two cores; fine-tunings use the rest of the time limit.
 
     The images come from E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (UCI, 1998).
+
+    Examples
+    --------
+    >>> run = demo(strategy="linear")  # doctest: +SKIP
     """
     data = write_digits(Path("runs") / "digits")
     return train(

@@ -75,8 +75,11 @@ def evaluate(
 
     Examples
     --------
-    >>> evaluate("runs/photos-001", "new-photos").fresh.value  # doctest: +SKIP
-    0.941
+    >>> evaluation = evaluate("runs/photos-001", "new-photos")
+    >>> evaluation.fresh.images
+    30
+    >>> evaluation.is_at_least(0.99)
+    False
     """
     options = DataOptions(
         image_column=image_column, label_column=label_column, label_level=label_level, group_by=group_by

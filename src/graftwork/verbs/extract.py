@@ -76,8 +76,8 @@ def extract(
 
     Examples
     --------
-    >>> extract("photos", output="codes.npz", layers="last").images  # doctest: +SKIP
-    600
+    >>> extract("photos", output="codes.npz", layers="last", input_px=32).images
+    45
     """
     target = Path(output)
     if target.suffix not in (".parquet", ".npz"):

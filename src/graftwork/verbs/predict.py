@@ -51,8 +51,10 @@ def predict(
 
     Examples
     --------
-    >>> for prediction in predict("runs/photos-001", "photos/new"):  # doctest: +SKIP
-    ...     print(prediction.name, prediction.label, prediction.probability)
+    >>> for prediction in predict("runs/photos-001", ["photos/ant/ant-001.png", "photos/bee/bee-001.png"]):
+    ...     print(prediction.name)
+    photos/ant/ant-001.png
+    photos/bee/bee-001.png
     """
     model = load(run)
     several = [images] if isinstance(images, (str, Path, bytes)) else images

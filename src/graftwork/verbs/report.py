@@ -15,5 +15,10 @@ def report(run: str | Path) -> Path:
     ------
     ModelError
         When the folder holds no complete run.
+
+    Examples
+    --------
+    >>> report("runs/photos-001").name
+    'report.html'
     """
     return write_report(read_run(Path(run)), Path(run))

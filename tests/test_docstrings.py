@@ -1,0 +1,44 @@
+"""Every public name has an example, and every example runs."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import graftwork
+from graftwork.testing import write_tiny_images
+
+NOTHING_TO_RUN = {"GraftError"}
+"""Names whose use is no call."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images and runs with the names of the examples."""
+    place = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAFTWORK_CACHE", str(place / "cache"))
+        patch.setenv("GRAFTWORK_HOME", str(place / "home"))
+        patch.chdir(place)
+        write_tiny_images(place / "photos", per_class=15, size_px=48)
+        write_tiny_images(place / "new-photos", per_class=10, size_px=48, seed=3)
+        settings = {"strategy": "linear", "input_px": 32}
+        graftwork.train("photos", output="runs/photos-001", **settings)
+        graftwork.train("photos", output="runs/last-layer", layer="last", loss="softmax", **settings)
+    return place
+
+
+@pytest.mark.parametrize("name", sorted(set(graftwork.__all__) - NOTHING_TO_RUN))
+def test_the_example_of_a_public_name_runs(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("GRAFTWORK_HOME", str(folder / "home"))
+    monkeypatch.chdir(folder)
+    thing = getattr(graftwork, name)
+    names = {name: thing, "graftwork": graftwork, "Path": Path}
+    (test,) = [one for one in doctest.DocTestFinder(recurse=False).find(thing, name, globs=names) if one.name == name]
+    assert test.examples, f"{name} has no example"
+    said: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
+    assert result.failed == 0, "".join(said)
