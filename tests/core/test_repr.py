@@ -19,7 +19,7 @@ def test_a_run_is_its_score_its_choice_and_its_folder() -> None:
     text = repr(run)
     assert text.startswith("Run(digits-001; test accuracy: ")
     assert "95 % interval" in text
-    assert f"chosen: {run.verdict.rows[run.verdict.chosen].label}; runs/digits-001)" in text
+    assert f"chosen: {run.verdict.rows[run.verdict.chosen].label}; in runs/digits-001)" in text
     assert len(text) < 200
     untested = dataclasses.replace(run, test=None)
     assert "accuracy, validation, selected: " in repr(untested)

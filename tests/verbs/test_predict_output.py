@@ -58,6 +58,20 @@ def test_a_file_that_exists_stays_unless_it_is_to_be_replaced(first: Run, tiny: 
     assert rows_of(tmp_path / "out.csv")
 
 
+def test_a_table_without_an_image_that_can_be_read_has_its_header(first: Run, tmp_path: Path, graft) -> None:
+    for further in ([], ["--probabilities"]):
+        graft("predict", first.folder, tmp_path / "none.png", "-o", tmp_path / "out.csv", "--overwrite", *further)
+        assert (tmp_path / "out.csv").read_text(encoding="utf-8").startswith("image,label,probability")
+
+
+def test_a_mark_is_for_tables_alone_and_the_name_agrees_with_the_format(
+    first: Run, tiny: Path, tmp_path: Path, graft
+) -> None:
+    graft("predict", first.folder, tiny / "bee", "-o", tmp_path / "out.jsonl", "--bom")
+    assert json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()[0])["label"]
+    assert graft("predict", first.folder, tiny / "bee", "-o", tmp_path / "x.jsonl", "--format", "csv").code == 2
+
+
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "out.json"])
 def test_a_file_of_another_kind_is_refused(first: Run, tiny: Path, tmp_path: Path, graft, name: str) -> None:
     refused = graft("predict", first.folder, tiny / "ant", "-o", tmp_path / name)

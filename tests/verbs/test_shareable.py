@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import graftwork
+from graftwork.reporting.shareable import shareable
 from graftwork.testing import write_tiny_backbone, write_tiny_images
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "reporting"))
+from example_run import example_run
 
 
 def test_no_absolute_path_is_in_a_report_or_a_model_folder(tmp_path: Path) -> None:
@@ -32,3 +38,12 @@ def test_no_absolute_path_is_in_a_report_or_a_model_folder(tmp_path: Path) -> No
     (here / "run" / "model").rename(moved)
     weights.unlink()
     assert graftwork.load(moved).predict(sorted(data.rglob("*.png"))[:2])
+
+
+def test_a_path_is_no_part_of_a_longer_one() -> None:
+    run = example_run()
+    settings = {**run.settings, "data": "/data", "test": "/home/data"}
+    texts = ("see /data, /home/data/x.png and /data2", "`/data`: 3", "a/data")
+    findings = tuple(dataclasses.replace(run.findings[0], because=text) for text in texts)
+    shared = shareable(dataclasses.replace(run, settings=settings, findings=findings))
+    assert [one.because for one in shared.findings] == ["see data, data/x.png and /data2", "`data`: 3", "a/data"]

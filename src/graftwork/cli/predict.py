@@ -51,6 +51,7 @@ def command(
     predicted, and the exit code is 1.
     """
     from graftwork.cli.predictions import form_of, write_predictions
+    from graftwork.model.load import load
     from graftwork.verbs.predict import predict
 
     failed: list[str] = []
@@ -61,9 +62,9 @@ def command(
 
     given = _standard_input() if images == ("-",) else iter(images)
     kind = form_of(file, form, overwrite=overwrite)
-    top = sys.maxsize if probabilities else top
-    predictions = predict(run, given, top=top, on_error=on_error, **arguments)
-    write_predictions(predictions, kind, top, all_classes=probabilities, output=file, bom=bom)
+    classes = load(run, check=False).classes if probabilities else ()
+    predictions = predict(run, given, top=len(classes) or top, on_error=on_error, **arguments)
+    write_predictions(predictions, kind, top, classes=classes, output=file, bom=bom)
     sys.exit(1 if failed else 0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -34,13 +34,13 @@ def form_of(output: Path | None, form: str | None, *, overwrite: bool) -> str:
     if output.exists() and not overwrite:
         raise UsageError(f"-o must be a new file, but {output} exists; give another, or --overwrite")
     suffix = output.suffix.lower().lstrip(".")
-    if form is None and suffix not in ("csv", "jsonl"):
-        raise UsageError(f"-o must end in .csv or .jsonl, got {output.name}; name the file so, or give --format")
-    return form or suffix
+    if suffix not in ("csv", "jsonl") or form not in (None, suffix):
+        raise UsageError(f"-o must end in .csv or .jsonl, as --format says, got {output.name}; name the file so")
+    return suffix
 
 
 def write_predictions(
-    predictions: Iterable[Prediction], form: str, top: int, *, all_classes: bool, output: Path | None, bom: bool
+    predictions: Iterable[Prediction], form: str, top: int, *, classes: Sequence[str], output: Path | None, bom: bool
 ) -> None:
     """Write predictions as they come; a file is there whole or not at all.
 
@@ -48,39 +48,45 @@ def write_predictions(
     ----------
     top
         Classes that each prediction names.
-    all_classes
-        One column per class, in the order of their names, in place of the ``top`` ones.
+    classes
+        Classes that have a column each, in place of the ``top`` ones; empty where these are wanted.
     bom
-        Begin with a byte order mark.
+        Begin a table with a byte order mark.
     """
     if output is None:
-        _write(predictions, form, top, all_classes, sys.stdout, bom, escape=must_escape())
+        _write(predictions, form, top, classes, sys.stdout, bom, escape=must_escape())
         return
     with whole_file(output) as part, part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        _write(predictions, form, top, all_classes, file, bom, escape=False)
+        _write(predictions, form, top, classes, file, bom, escape=False)
 
 
 def _write(
-    predictions: Iterable[Prediction], form: str, top: int, all_classes: bool, file: TextIO, bom: bool, *, escape: bool
+    predictions: Iterable[Prediction],
+    form: str,
+    top: int,
+    classes: Sequence[str],
+    file: TextIO,
+    bom: bool,
+    *,
+    escape: bool,
 ) -> None:
-    if bom:
+    if bom and form == "csv":
         file.write(_BYTE_ORDER_MARK)
     if form == "jsonl":
         for prediction in predictions:
             print(json.dumps(cattrs.unstructure(prediction), ensure_ascii=escape), file=file, flush=True)
         return
     writer = csv.writer(file, lineterminator="\n")
-    if not all_classes:
+    if not classes:
         writer.writerow([*_COLUMNS, *(f"{kind}_{i}" for i in range(2, top + 1) for kind in ("label", "probability"))])
         for p in predictions:
             further = [cell for label, probability in p.top[1:] for cell in (label, f"{probability:.4f}")]
             writer.writerow([*_cells(p), *further])
         return
-    for number, p in enumerate(predictions):
-        by_class = dict(sorted(p.top))
-        if number == 0:
-            writer.writerow([*_COLUMNS, *(f"probability of {name}" for name in by_class)])
-        writer.writerow([*_cells(p), *(f"{probability:.4f}" for probability in by_class.values())])
+    writer.writerow([*_COLUMNS, *(f"probability of {name}" for name in classes)])
+    for p in predictions:
+        by_class = dict(p.top)
+        writer.writerow([*_cells(p), *(f"{by_class[name]:.4f}" for name in classes)])
 
 
 def _cells(p: Prediction) -> Iterator[str]:

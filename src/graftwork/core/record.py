@@ -140,7 +140,7 @@ class Run:
         else:
             score = f"test {metric}: {figure(metric, self.test.score.value)}"
             ends = self.test.score.low, self.test.score.high
-        return self.name, f"{score} ({interval_in_words(metric, *ends)})", f"chosen: {row.label}", self.folder
+        return self.name, f"{score} ({interval_in_words(metric, *ends)})", f"chosen: {row.label}", f"in {self.folder}"
 
     @property
     def card(self) -> BackboneCard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ def shareable(run: Run) -> Run:
     paths = sorted({path for path in _paths(run) if Path(path).name}, key=len, reverse=True)
 
     def short(text: str) -> str:
-        for path in paths:
-            text = text.replace(path, Path(path).name)
+        for path in paths:  # whole paths: /data is no part of /home/data
+            name = Path(path).name.replace("\\", r"\\")
+            text = re.sub(rf"(?<![\w./\\-]){re.escape(path)}(?![\w-])", name, text)
         return text
 
     return dataclasses.replace(
