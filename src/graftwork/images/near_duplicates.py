@@ -141,11 +141,12 @@ def _collisions(words: NDArray[np.uint64], keys: NDArray[np.uint32]) -> Iterator
     """Pairs (whole, part, window, differing bits) of one table, in blocks of bounded size."""
     n, windows = words.shape
     order = np.argsort(keys[:, 0], kind="stable")
-    ordered = keys[order, 0]
+    # where the images of each key begin: looked up, not searched for
+    begin = np.concatenate([[0], np.cumsum(np.bincount(keys[:, 0], minlength=int(keys.max()) + 1))])
     step = max(1, 200_000 // windows)
     for start in range(0, n, step):
         queries = keys[start : start + step].ravel()
-        left, right = np.searchsorted(ordered, queries, "left"), np.searchsorted(ordered, queries, "right")
+        left, right = begin[queries], begin[queries + 1]
         met = np.minimum(right - left, _BUCKET)
         query = np.repeat(np.arange(len(queries)), met)
         turn = np.arange(len(query)) - np.repeat(np.cumsum(met) - met, met)
