@@ -24,7 +24,7 @@ def label_findings(labels: Sequence[str]) -> list[Finding]:
     return [*spelled_alike(counts), *_no_classes(counts), *_combinations(counts)]
 
 
-def _counted(counts: Counter[str], names: Sequence[str]) -> str:
+def _listed(counts: Counter[str], names: Sequence[str]) -> str:
     return few([f"`{name}` ({counts[name]})" for name in names], 6)
 
 
@@ -52,7 +52,7 @@ def _no_classes(counts: Counter[str]) -> list[Finding]:
     findings = []
     missing = [name for name in _MAY_BE_MISSING if name in counts]
     if missing and len(counts) > len(missing):
-        because = f"{_counted(counts, missing)}: taken as a class, but may mean that there is no label"
+        because = f"{_listed(counts, missing)}: taken as a class, but may mean that there is no label"
         findings.append(
             finding("G135", because, do="leave these cells empty if they have no label", count=_images(counts, missing))
         )
@@ -78,7 +78,7 @@ def _combinations(counts: Counter[str]) -> list[Finding]:
     if not joined:
         return []
     because = (
-        f"{_counted(counts, joined)} name several classes and are classes of their own; several labels of one image "
+        f"{_listed(counts, joined)} name several classes and are classes of their own; several labels of one image "
         "(multi-label) are not supported"
     )
     return [finding("G136", because, do="keep one label of each image", count=_images(counts, joined))]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import pytest
+from example_run import example_run
 
 from graftwork.model.predict import Prediction
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "reporting"))
-from example_run import example_run
 
 
 def test_a_run_is_its_score_its_choice_and_its_folder() -> None:

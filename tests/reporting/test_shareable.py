@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
+
+from example_run import example_run
 
 import graftwork
 from graftwork.reporting.shareable import shareable
 from graftwork.testing import write_tiny_backbone, write_tiny_images
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "reporting"))
-from example_run import example_run
 
 
 def test_no_absolute_path_is_in_a_report_or_a_model_folder(tmp_path: Path) -> None:
