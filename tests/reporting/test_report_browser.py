@@ -8,6 +8,7 @@ import pytest
 from example_run import HOSTILE, example_run, write_thumbnails
 
 from graftwork.reporting.page import images_to_show, render
+from graftwork.reporting.tables import best_of_each_kind
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
@@ -96,3 +97,18 @@ def test_a_chart_that_fails_says_so_in_its_place(browse):
     dom, complaints = browse(broken)
     assert complaints
     assert "This chart could not be drawn" in dom
+
+
+def test_the_table_of_candidates_shows_the_best_of_each_kind_and_every_one_when_asked(browse):
+    run = example_run(n=240, tuned=True)
+    best = best_of_each_kind(run.verdict, run.trials)
+    count = (
+        "<script>document.title = Array.from(document.querySelectorAll('.candidates tbody tr')).filter("
+        "(row) => row.getClientRects().length).length + ' rows'</script></body>"
+    )
+    html = re.sub(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>", "", render(run, None))
+    folded, _ = browse(html.replace("</body>", count))
+    every, _ = browse(html.replace("</body>", count).replace('id="every-candidate"', 'id="every-candidate" checked'))
+    assert len(best) < len(run.trials)
+    assert f"<title>{len(best) + len(run.baselines)} rows" in folded
+    assert f"<title>{len(run.trials) + len(run.baselines)} rows" in every

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from example_run import example_run
 
-from graftwork.cli.answer import answer, best_of_each_kind, show_run, weak_classes
-from graftwork.reporting import words
+from graftwork.cli.answer import answer, show_run, weak_classes
+from graftwork.reporting import tables, words
 from graftwork.reporting.card import model_card
 from graftwork.reporting.page import render
 
@@ -104,7 +104,7 @@ def test_the_table_has_the_best_of_each_kind_and_all_of_them_when_asked(capsys, 
     few = capsys.readouterr().out
     show_run(run, all_rows=True)
     every = capsys.readouterr().out
-    shown = best_of_each_kind(run.verdict, run.trials)
+    shown = tables.best_of_each_kind(run.verdict, run.trials)
     assert {run.verdict.chosen, run.verdict.best} <= set(shown)
     assert len({(run.trials[j].candidate.plan.kind, len(run.trials[j].candidate.taps) > 1) for j in shown}) > 2
     assert f"{len(run.trials) - len(shown)} more candidates are in the report, and shown with --all" in few

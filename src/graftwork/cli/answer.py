@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from graftwork.cli.lines import one_line
 from graftwork.cli.show import print_plain, show_findings, verdict_table
-from graftwork.core.choose import Verdict
 from graftwork.core.figures import figure, interval_in_words
 from graftwork.core.record import Run
-from graftwork.core.trials import Trial
 from graftwork.reporting import tables, words
 from graftwork.reporting.evidence import scored
 
@@ -35,7 +32,7 @@ def show_run(run: Run, *, all_rows: bool = False) -> None:
         print_plain(console, line)
     console.print()
     show_findings(console, [finding for finding in run.findings if finding.severity != "note"])
-    rows = range(len(run.trials)) if all_rows else best_of_each_kind(run.verdict, run.trials)
+    rows = range(len(run.trials)) if all_rows else tables.best_of_each_kind(run.verdict, run.trials)
     console.print(verdict_table(run.verdict, run.trials, rows))
     if len(rows) < len(run.trials):
         print_plain(console, f"{len(run.trials) - len(rows)} more candidates are in the report, and shown with --all")
@@ -81,18 +78,3 @@ def weak_classes(run: Run) -> list[str]:
         if 100 * (accuracy - recall.value) >= WEAK_POINTS:
             weak.append(f"{row['name']} ({row['recall_count']} right)")
     return weak
-
-
-def best_of_each_kind(verdict: Verdict, trials: Sequence[Trial]) -> list[int]:
-    """Return the positions of the best candidate of each kind, in the order in which they were tried.
-
-    A kind is a linear classifier on one layer, on several, or on averaged views, a network tuned in part, in whole, or
-    from scratch.
-    """
-    best: dict[tuple[str, bool, bool], int] = {}
-    for j, trial in enumerate(trials):
-        candidate = trial.candidate
-        kind = candidate.plan.kind, len(candidate.taps) > 1, candidate.views > 1
-        before = best.get(kind, j)
-        best[kind] = min(before, j, key=lambda i: (trials[i].ended != "completed", verdict.rows[i].deficit))
-    return sorted({*best.values(), verdict.chosen, verdict.best})

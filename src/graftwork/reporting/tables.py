@@ -65,16 +65,35 @@ def _strip(row: Row, name: str, metric: Metric, top: float) -> Strip:
     return Strip(name, text, interval, at, low, high, leads=False)
 
 
+def best_of_each_kind(verdict: Verdict, trials: Sequence[Trial]) -> list[int]:
+    """Return the positions of the best candidate of each kind, in the order in which they were tried.
+
+    A kind is a linear classifier on one layer, on several, or on averaged views, a network tuned in part, in whole, or
+    from scratch.
+    """
+    best: dict[tuple[str, bool, bool], int] = {}
+    for j, trial in enumerate(trials):
+        candidate = trial.candidate
+        kind = candidate.plan.kind, len(candidate.taps) > 1, candidate.views > 1
+        before = best.get(kind, j)
+        best[kind] = min(before, j, key=lambda i: (trials[i].ended != "completed", verdict.rows[i].deficit))
+    return sorted({*best.values(), verdict.chosen, verdict.best})
+
+
 def candidate_rows(
     verdict: Verdict, trials: Sequence[Trial], cards: Sequence[BackboneCard]
 ) -> list[dict[str, Cell | str | bool]]:
-    """Every candidate, the best score first, after them those judged on fewer images; then the baselines."""
+    """Every candidate, the best score first, after them those judged on fewer images; then the baselines.
+
+    Only the best of each kind is shown unasked; the others are ``folded``.
+    """
     order = sorted(range(len(trials)), key=lambda i: (on_fewer(verdict, trials, i), verdict.rows[i].deficit))
-    rows = [_candidate_row(verdict, trials, cards, i) for i in order]
+    best = best_of_each_kind(verdict, trials)
+    rows = [{**_candidate_row(verdict, trials, cards, i), "folded": i not in best} for i in order]
     empty = Cell("", -1)
     for row in sorted(verdict.baselines, key=lambda r: r.deficit):
         rows.append({**_score_cells(verdict, row), "c": empty, "seconds": empty, "use": empty, "on": "",
-                     "outcome": "a baseline", "chosen": False, "baseline": True})  # fmt: skip
+                     "outcome": "a baseline", "chosen": False, "baseline": True, "folded": False})  # fmt: skip
     return rows
 
 
