@@ -147,7 +147,14 @@ def classifier_at(
 def training_data(images: ImageSet, y: np.ndarray, rows: np.ndarray, *, seed: int) -> TrainingData:
     """Return what a training takes, without validation images; where its batches come from is given separately."""
     return TrainingData(
-        images=images, y=y, rows=rows, validation=rows[:0], activations=None, class_weights=None, seed=seed
+        images=images,
+        y=y,
+        rows=rows,
+        validation=rows[:0],
+        activations=None,
+        decoded=None,
+        class_weights=None,
+        seed=seed,
     )
 
 

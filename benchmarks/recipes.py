@@ -86,7 +86,14 @@ def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
     classifier = Classifier(body, head).to(memory_format=torch.channels_last)
     groups = [{"params": [p for p in classifier.parameters() if p.requires_grad], "lr": plan.lr}]
     data = TrainingData(
-        images=images, y=y, rows=at.rows, validation=at.test[:0], activations=None, class_weights=None, seed=at.seed
+        images=images,
+        y=y,
+        rows=at.rows,
+        validation=at.test[:0],
+        activations=None,
+        decoded=None,
+        class_weights=None,
+        seed=at.seed,
     )
     source = source_of(plan, data, card.preprocess)
     train(classifier, groups, source, data, plan, checkpoint=None)

@@ -76,6 +76,7 @@ def candidate(name: str, *, epochs: int = 4, start: str = "pretrained") -> Candi
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeFolds:
     folds = FakeFolds({"worst": 9, "best": 1, "third": 6, "second": 3})
     monkeypatch.setattr(tournament, "tune_fold", folds)
+    monkeypatch.setattr(tournament, "cached_inputs", lambda *_: (None, None))
     return folds
 
 

@@ -22,7 +22,7 @@ from graftwork.core.schedule import REFIT_FOLDS
 from graftwork.core.trials import Baseline, Curve, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError
 from graftwork.files import whole_file, write_json
-from graftwork.finetune.fold import FineTuneContext, cached_activations, tune_fold
+from graftwork.finetune.fold import FineTuneContext, cached_inputs, tune_fold
 from graftwork.linear.cross_validate import cross_validate
 from graftwork.linear.temperature import fit_temperature
 from graftwork.listener import SILENT, Listener
@@ -219,7 +219,7 @@ class Tournament:
             if entry.slowest_seconds + refit_seconds > self._clock.left():
                 return False
             begin = time.perf_counter()
-            cached_activations(recipe_of(entry.candidate), self._codes_of(entry.candidate).extraction, entry.context)
+            cached_inputs(recipe_of(entry.candidate), self._codes_of(entry.candidate).extraction, entry.context)
             entry.spent_seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
             result = self._tuned(entry, fold, place, state)
             if result is None:

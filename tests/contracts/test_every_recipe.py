@@ -49,7 +49,7 @@ def run(request: pytest.FixtureRequest, folder: Path) -> Run:
     def tuned(checkpoint: Path | None = None) -> FineTuned:
         head = np.zeros((len(images.classes), card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
         rows, validation = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
-        data = TrainingData(images, images.labels, rows, validation, None, None, seed=0)
+        data = TrainingData(images, images.labels, rows, validation, None, None, None, seed=0)
         (result,) = fine_tune(
             card, plan, head, data, alphas=(1.0,), checkpoint=checkpoint, enough_time=lambda _: True, listener=SILENT
         )

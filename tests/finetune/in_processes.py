@@ -44,7 +44,9 @@ def run(folder: Path, checkpoint: Path | None) -> FineTuned:
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
     with in_float32():
         weights = np.array([0.5, 1.0, 2.0], np.float32)
-        data = TrainingData(images, images.labels, np.arange(0, 60, 2), np.arange(1, 60, 2), None, weights, seed=0)
+        data = TrainingData(
+            images, images.labels, np.arange(0, 60, 2), np.arange(1, 60, 2), None, None, weights, seed=0
+        )
         (result,) = fine_tune(
             card, plan, head, data, alphas=(1.0,), checkpoint=checkpoint, enough_time=lambda _: True, listener=SILENT
         )

@@ -60,7 +60,7 @@ def tune(
     card: BackboneCard, images: ImageSet, recipe: Recipe, *, validation: np.ndarray, alphas: tuple[float, ...]
 ) -> tuple[FineTuned, ...]:
     head = np.zeros((3, card.taps[-1].channels), np.float32), np.zeros(3, np.float32)
-    data = TrainingData(images, images.labels, np.arange(len(images)), validation, None, None, seed=0)
+    data = TrainingData(images, images.labels, np.arange(len(images)), validation, None, None, None, seed=0)
     return fine_tune(
         card, recipe, head, data, alphas=alphas, checkpoint=None, enough_time=lambda seconds: True, listener=SILENT
     )

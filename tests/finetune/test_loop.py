@@ -41,7 +41,7 @@ def tuned(random_card: RandomCard, tmp_path: Path) -> Callable[..., FineTuned]:
         width, k = card.taps[-1].channels, len(images.classes)
         head = np.zeros((k, width), np.float32), np.zeros(k, np.float32)
         rows, validation = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
-        data = TrainingData(images, images.labels, rows, validation, None, None, seed)
+        data = TrainingData(images, images.labels, rows, validation, None, None, None, seed)
         arguments: dict[str, Any] = {
             "alphas": (1.0,), "checkpoint": None, "enough_time": lambda seconds: True, "listener": SILENT, **other
         }  # fmt: skip

@@ -11,11 +11,13 @@ import numpy as np
 from graftwork.codes.extract import LayerCodes
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.core.arrays import Ints
+from graftwork.core.facts import digest_of
 from graftwork.core.plans import Candidate, Recipe, training_of
 from graftwork.core.trials import Task
 from graftwork.finetune.cut import activations_card, cut_of
 from graftwork.finetune.sources import TrainingData
 from graftwork.finetune.tune import FineTuned, fine_tune
+from graftwork.images.cached import CachedImages, cached_images
 from graftwork.images.imageset import ImageSet
 from graftwork.linear.cross_validate import refit
 from graftwork.listener import Listener
@@ -32,7 +34,8 @@ class FineTuneContext:
     folder: Path
     """Where checkpoints and fine-tuned weights are written."""
     store_mb: float
-    """Disk space that the cached activations of one cut may take; above it every epoch runs the whole network."""
+    """Disk space that the cached activations of one cut may take; above it every epoch runs the whole network. Decoded
+    images may take as much; above it every epoch decodes them."""
     seed: int
     n_refits: int
     """How often the chosen candidate is fitted at the end: on the develop part, and perhaps on every image."""
@@ -85,12 +88,14 @@ def tune_fold(
         sample_weight=part.sample_weight,
     )
     weights = part.class_weights
+    activations, decoded = cached_inputs(recipe, codes.extraction, context)
     data = TrainingData(
         images=context.images,
         y=task.y,
         rows=rows,
         validation=validation,
-        activations=cached_activations(recipe, codes.extraction, context),
+        activations=activations,
+        decoded=decoded,
         class_weights=None if weights is None else weights.astype(np.float32),
         seed=context.seed,
     )
@@ -106,14 +111,22 @@ def tune_fold(
     )
 
 
-def cached_activations(recipe: Recipe, extraction: ExtractionSettings, context: FineTuneContext) -> LayerCodes | None:
-    """Return the activations of the images at the cut, in the recipe's augmented views; None where it caches none."""
-    if recipe.freeze_to is None or not recipe.cached_augmentations:
-        return None
-    card = activations_card(extraction.card, cut_of(extraction.card, recipe.freeze_to))
-    return context.extract(
-        context.images, dataclasses.replace(extraction, card=card, views=recipe.cached_augmentations)
-    )
+def cached_inputs(
+    recipe: Recipe, extraction: ExtractionSettings, context: FineTuneContext
+) -> tuple[LayerCodes | None, CachedImages | None]:
+    """Return what all folds of a training read, computed where the disk lacks it: activations at the cut, or images.
+
+    Activations are those of the recipe's augmented views; where it caches none, decoded images, unless the disk may not
+    hold them.
+    """
+    if recipe.freeze_to is not None and recipe.cached_augmentations:
+        card = activations_card(extraction.card, cut_of(extraction.card, recipe.freeze_to))
+        at_cut = dataclasses.replace(extraction, card=card, views=recipe.cached_augmentations)
+        return context.extract(context.images, at_cut), None
+    images, preprocess = context.images, extraction.card.preprocess
+    key = digest_of([[str(digest) for digest in images.digests], dataclasses.asdict(preprocess)])
+    folder = context.folder / f"images-{key}"
+    return None, cached_images(images, preprocess, folder, budget_mb=context.store_mb, listener=context.listener)
 
 
 def within_disk(recipe: Recipe, extraction: ExtractionSettings, context: FineTuneContext) -> Recipe:

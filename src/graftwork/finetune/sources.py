@@ -18,6 +18,7 @@ from graftwork.codes.extract import LayerCodes
 from graftwork.core.arrays import Ints
 from graftwork.core.facts import Preprocess
 from graftwork.core.plans import Augment, Recipe
+from graftwork.images.cached import CachedImages
 from graftwork.images.decoding import prefetched
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
@@ -37,6 +38,8 @@ class TrainingData:
     """Indices of the images to validate on; empty in the refit on all images."""
     activations: LayerCodes | None
     """Of all images at ``Recipe.freeze_to``, where they were cached; None runs the whole network."""
+    decoded: CachedImages | None
+    """Of all images, where the whole network runs and they were cached; None decodes them in each epoch."""
     class_weights: NDArray[np.float32] | None
     """(k,) weights in the loss."""
     seed: int
@@ -51,10 +54,17 @@ class Source(Protocol):
 
 
 class Pixels:
-    """Images decoded while the network computes: (b, px, px, 3) uint8."""
+    """Images read while the network computes, from cached ones or else from their files: (b, px, px, 3) uint8."""
 
-    def __init__(self, images: ImageSet, preprocess: Preprocess, augment: Augment, seed: int) -> None:
-        self._images, self._preprocess = images, preprocess
+    def __init__(
+        self,
+        images: ImageSet,
+        preprocess: Preprocess,
+        augment: Augment,
+        seed: int,
+        decoded: CachedImages | None = None,
+    ) -> None:
+        self._images, self._preprocess, self._decoded = images, preprocess, decoded
         self._augment, self._seed = augment, seed
 
     def stream(self, batches: Sequence[Ints], epoch: int | None) -> Iterator[torch.Tensor]:
@@ -62,6 +72,8 @@ class Pixels:
 
         def decode(image: int) -> NDArray[np.uint8]:
             view = self._view(epoch, image)
+            if self._decoded is not None:
+                return self._decoded.pixels(image, view)
             return pixels(self._images.read(image), self._preprocess, view, self._images.names[image])
 
         decoded = prefetched(decode, (int(image) for batch in batches for image in batch))
@@ -102,7 +114,7 @@ def source_of(recipe: Recipe, data: TrainingData, preprocess: Preprocess) -> Sou
     """Return where a recipe's batches come from: cached activations where there are any, else pixels."""
     if data.activations is not None and recipe.freeze_to is not None:
         return CachedActivations(data.activations, recipe.freeze_to, data.seed)
-    return Pixels(data.images, preprocess, recipe.augment, data.seed)
+    return Pixels(data.images, preprocess, recipe.augment, data.seed, data.decoded)
 
 
 def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int, processes: int = 1) -> list[Ints]:

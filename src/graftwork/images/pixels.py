@@ -59,7 +59,19 @@ def decode(data: bytes, preprocess: Preprocess, name: str) -> Image.Image:
         When the image is unreadable or cut off (never a black image instead), or holds more than 8 bits a channel
         while ``preprocess`` has no intensity range for the data set.
     """
-    return _seen(data, preprocess, name).convert("RGB")
+    return seen(data, preprocess, name).convert("RGB")
+
+
+def seen(data: bytes, preprocess: Preprocess, name: str) -> Image.Image:
+    """As ``decode``, but grey stays in one channel (mode L): a third of the work until the end."""
+    with caught_warnings():  # `measure` reports them
+        stored, samples = open_image(data, name)
+        load(stored, name)
+        image = upright(stored)
+        if samples.bits == 8:
+            return on_white(image)
+        values = intensities(image, samples)
+        return as_bytes(values, _intensity_range(values, samples, preprocess, name))
 
 
 def pixels(data: bytes, preprocess: Preprocess, view: View | None = None, name: str = "the image") -> NDArray[np.uint8]:
@@ -73,8 +85,7 @@ def pixels(data: bytes, preprocess: Preprocess, view: View | None = None, name: 
     DataError
         As ``decode``.
     """
-    image = _seen(data, preprocess, name)
-    return prepared(image, preprocess, view)
+    return prepared(seen(data, preprocess, name), preprocess, view)
 
 
 def prepared(image: Image.Image, preprocess: Preprocess, view: View | None = None) -> NDArray[np.uint8]:
@@ -100,6 +111,18 @@ def prepared(image: Image.Image, preprocess: Preprocess, view: View | None = Non
         framed.paste(resized, ((px - size[0]) // 2, (px - size[1]) // 2))
         resized = framed
     return np.array(resized, dtype=np.uint8)
+
+
+def shrunk(image: Image.Image, preprocess: Preprocess, px: int) -> Image.Image:
+    """An image that is decoded already, the side that decides its size in a network's input made ``px`` long.
+
+    That is the longer side where the whole image is padded, else the shorter one; smaller images stay as they are.
+    """
+    side = (max if preprocess.aspect == "pad" else min)(image.size)
+    if side <= px:
+        return image
+    width, height = (max(1, round(length * px / side)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)  # loses least when it is resized once more
 
 
 def normalise(batch: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.float32]:
@@ -179,18 +202,6 @@ def _may_be_transparent(image: Image.Image) -> bool:
 
 def _all_transparent(image: Image.Image) -> bool:
     return image.getchannel("A").getextrema() == (0, 0)
-
-
-def _seen(data: bytes, preprocess: Preprocess, name: str) -> Image.Image:
-    """As ``decode``, but grey stays in one channel: a third of the work until the end."""
-    with caught_warnings():  # `measure` reports them
-        stored, samples = open_image(data, name)
-        load(stored, name)
-        image = upright(stored)
-        if samples.bits == 8:
-            return on_white(image)
-        values = intensities(image, samples)
-        return as_bytes(values, _intensity_range(values, samples, preprocess, name))
 
 
 def _limits(samples: Samples) -> tuple[float, float]:
