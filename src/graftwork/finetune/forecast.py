@@ -11,6 +11,7 @@ from torch import nn
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import cut_of
+from graftwork.finetune.folding import fold
 from graftwork.finetune.loop import accelerated
 from graftwork.finetune.network import trainable
 
@@ -33,11 +34,12 @@ def seconds_per_image(card: BackboneCard, recipe: Recipe, n_classes: int) -> flo
         inputs = torch.rand(recipe.batch_size, cut_of(card, recipe.freeze_to).values_per_image)
     head = np.zeros((n_classes, card.taps[-1].channels), np.float32), np.zeros(n_classes, np.float32)
     accelerator = accelerated()
-    classifier = trainable(card, recipe, head, cached=cached, seed=0).classifier
-    classifier = accelerator.prepare_model(classifier, evaluation_mode=True)
+    model = trainable(card, recipe, head, cached=cached, seed=0)
+    fold(model.network.network, model.pairs)
+    classifier = accelerator.prepare_model(model.classifier, evaluation_mode=True)
     inputs = inputs.to(accelerator.device)
     moving = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(moving, lr=0.0)
+    optimiser = torch.optim.AdamW(moving, lr=0.0, fused=True)
     targets = torch.zeros(recipe.batch_size, dtype=torch.long, device=accelerator.device)
     seconds = []
     for _ in range(STEPS):

@@ -91,7 +91,7 @@ def train(
     mine = slice(accelerator.process_index, None, workers)
     # placed, not wrapped: a step sums the gradients of all processes itself
     classifier = accelerator.prepare_model(classifier, evaluation_mode=True)
-    optimiser = create_optimizer_v2([dict(group) for group in groups], "adamw", lr=recipe.lr)
+    optimiser = create_optimizer_v2([dict(group) for group in groups], "adamw", lr=recipe.lr, fused=True)
     steps = len(shuffled(data.rows, recipe.batch_size, data.seed, 0, workers))
     step = _Step(accelerator, classifier, optimiser, recipe, recipe.epochs * steps, data.class_weights, listener)
     curve = _resume(checkpoint, classifier, optimiser, recipe)
@@ -300,11 +300,15 @@ def _resume(
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(tensors[name])
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimiser."):
             _, number, key = name.split(".", 2)
-            moments.setdefault(int(number), {})[key] = value
+            parameter = parameters[int(number)]
+            # the fused optimiser reads memory in the parameter's order, whatever the strides of a moment say
+            ordered = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+            moments.setdefault(int(number), {})[key] = ordered
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     return [(float(a), float("nan") if b is None else float(b)) for a, b in saved["curve"]]
 

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.core.trials import Curve
 from graftwork.errors import TrainingError
 from graftwork.finetune.batchnorm import measure_statistics
+from graftwork.finetune.folding import fold
 from graftwork.finetune.learning_rates import parameter_groups
 from graftwork.finetune.loop import in_batches, margins, train
-from graftwork.finetune.network import Classifier, LinearHead, trainable
+from graftwork.finetune.network import Classifier, LinearHead, pretrained_tensors, trainable
 from graftwork.finetune.sources import TrainingData, source_of
 from graftwork.listener import Listener
 
@@ -65,8 +65,9 @@ def fine_tune(
     model = trainable(card, recipe, head, cached=cached, seed=data.seed)
     classifier = model.classifier
     source = source_of(recipe, data, card.preprocess)
-    if model.folded_batchnorm:
+    if model.identity_batchnorm:
         measure_statistics(classifier.body, source.stream(in_batches(data.rows), None))
+    fold(model.network.network, model.pairs)
     before = _weights(classifier)
     curve = train(
         classifier,
@@ -103,7 +104,7 @@ def _interpolate(
 def _body(card: BackboneCard, network: torch.nn.Module) -> dict[str, NDArray[Any]]:
     """Every tensor of a network by name; those below a cut, which the trained part lacks, from the card's weights."""
     own = {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
-    return {name: tensor.numpy() for name, tensor in load(card).state_dict().items()} | own
+    return {name: tensor.numpy() for name, tensor in pretrained_tensors(card).items()} | own
 
 
 def _weights(classifier: Classifier) -> dict[str, torch.Tensor]:
