@@ -7,6 +7,7 @@ picture first, and everything else (cloning, parameters, fitted state, labels, s
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
 import graftwork
-from graftwork import CodesTransformer, TransferClassifier
+from graftwork import CodesTransformer, TransferClassifier, files
+from graftwork.codes import compute
+from graftwork.images import sources
 from graftwork.images.imageset import ImageSet
 from graftwork.images.memory import from_arrays
 from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
@@ -183,6 +186,25 @@ def test_scikit_learns_tools_take_a_list_of_paths(tmp_path):
     assert search.best_params_ == {"layer": "blocks.1"}
     assert search.predict(test).shape == (len(test),)
     assert search.n_features_in_ == 1
+
+
+def test_cross_validation_decodes_every_image_once_and_does_not_read_it_in_every_fold(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "SETTLED_SECONDS", -60.0)  # as if the files were written long ago
+    count = Counter()
+
+    def counted(name, function):
+        return lambda *arguments: (count.update([name]), function(*arguments))[1]
+
+    for module, name in ((sources, "_file_bytes"), (compute, "pixels")):
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    paths = sorted(write_tiny_images(tmp_path / "images", per_class=20, seed=77).rglob("*.png"))
+    classes = [path.parent.name for path in paths]
+    pipeline = make_pipeline(CodesTransformer(**SMALL), LogisticRegression(max_iter=500))
+    cross_val_score(pipeline, paths, classes, cv=3)
+    assert count["pixels"] == 60
+    count.clear()
+    cross_val_score(pipeline, paths, classes, cv=3)
+    assert count == {}
 
 
 def test_numbers_are_refused_with_what_to_do_and_nothing_works_before_fit():

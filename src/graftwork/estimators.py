@@ -307,8 +307,8 @@ def _paths(cells: Sequence[object]) -> list[str | Path]:
 
 def _n_features(X: Images) -> int:
     """Return what scikit-learn calls the number of features: 1 where X is a list of paths."""
-    shape = np.shape(X)  # type: ignore[arg-type]
-    return shape[1] if len(shape) > 1 else 1
+    columns = np.asarray(X).shape[1:]
+    return columns[0] if columns else 1
 
 
 def _labels(y: ArrayLike) -> NDArray[Any]:

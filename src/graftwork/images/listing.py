@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.errors import DataError, did_you_mean
-from graftwork.images.imageset import UNLABELLED, ImageSet, Source
+from graftwork.images.imageset import UNLABELLED, ImageSet
 from graftwork.images.parts import develop_or_test
+from graftwork.images.sources import Source
 
 
 @dataclasses.dataclass
