@@ -191,6 +191,7 @@ def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:
         readme=model_card(run),
         about={
             "trained_on": run.settings["final"],
+            "chosen": run.verdict.rows[run.verdict.chosen].label,
             "test": None if run.test is None else _test_in_manifest(run.test, belongs),
             "created": run.created,
             "versions": run.versions,

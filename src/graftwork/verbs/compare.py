@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from graftwork.core import choose
 from graftwork.core.arrays import Ints
 from graftwork.core.facts import Metric
+from graftwork.core.figures import counted, with_interval
 from graftwork.core.metrics import mean_loss
 from graftwork.core.record import Run, TestScore
+from graftwork.core.shown import Fact, Shown
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import UsageError
 from graftwork.runfolder import read_run
@@ -29,8 +31,8 @@ class ChangedPrediction:
     second: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """The differences between runs, paired per image."""
 
     metric: Metric
@@ -41,6 +43,13 @@ class Comparison:
     """For each run, the recall of each class."""
     changed: tuple[ChangedPrediction, ...]
     """Images on which the first two runs differ, those that the second one predicts correctly first."""
+
+    def _facts(self) -> tuple[Fact, ...]:
+        return (
+            Fact("", f"test {self.metric}"),
+            *(Fact(row.label, with_interval(self.metric, row.score, row.low, row.high)) for row in self.rows),
+            Fact("classified differently", counted(len(self.changed), "image")),
+        )
 
 
 def compare(runs: Sequence[str | Path]) -> Comparison:

@@ -1,0 +1,62 @@
+"""How a record shows itself at a prompt and in a notebook: by a few facts, not by all of its fields."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_GRID = "display:grid;grid-template-columns:max-content auto;column-gap:1em;justify-content:start"
+_LABEL = "opacity:.65"
+_BAR = "display:inline-block;height:.6em;border-radius:.1em;background:currentColor;opacity:.5"
+"""In the text's own colour, so that a light and a dark page both fit."""
+_BAR_EM = 10
+_SHOWN = 5
+_LINE = 240
+"""Characters; a representation of more has a line for each fact."""
+
+
+class Fact(NamedTuple):
+    """A line about a record; one without a label belongs to its title."""
+
+    label: str
+    text: str
+    share: float | None = None
+    """Drawn as a bar in a notebook."""
+
+
+class Shown:
+    """A record that says what matters about it; everything else is in its fields.
+
+    Dataclasses that derive from it are made with ``repr=False``.
+    """
+
+    def _facts(self) -> Sequence[Fact]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        lines = [f"{fact.label}: {fact.text}" if fact.label else fact.text for fact in self._facts()]
+        between = "; " if sum(map(len, lines)) <= _LINE else "\n  "
+        return f"{type(self).__name__}({between.join(lines)})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a line each."""
+        title = " ".join(html.escape(fact.text) for fact in self._facts() if not fact.label)
+        cells = "".join(
+            f'<span style="{_LABEL}">{html.escape(fact.label)}</span><span>{_bar(fact)}{html.escape(fact.text)}</span>'
+            for fact in self._facts()
+            if fact.label
+        )
+        return f'<div><strong>{type(self).__name__}</strong> {title}<div style="{_GRID}">{cells}</div></div>'
+
+
+def few(names: Sequence[str]) -> str:
+    """Return ``ant, bee, cat``, the first few of many."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _bar(fact: Fact) -> str:
+    if fact.share is None:
+        return ""
+    width_em = _BAR_EM * fact.share
+    return f'<span style="{_BAR};width:{width_em:.2f}em;margin-right:{_BAR_EM - width_em + 0.5:.2f}em"></span>'
