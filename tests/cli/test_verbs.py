@@ -14,7 +14,18 @@ from graftwork.cli.main import _SUMMARIES, VERBS
 from graftwork.verbs.predict import stream
 
 NOT_A_FUNCTION = {"cache"}
-SHOWN_ONLY = {"quiet", "as_json", "plot", "form", "at_least", "all_rows", "file", "overwrite", "probabilities", "bom"}
+SHOWN_ONLY = {
+    "listener",
+    "as_json",
+    "plot",
+    "form",
+    "at_least",
+    "all_rows",
+    "file",
+    "overwrite",
+    "probabilities",
+    "bom",
+}
 """Options that say how a result is shown."""
 
 

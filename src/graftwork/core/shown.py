@@ -1,8 +1,9 @@
-"""How a record shows itself at a prompt and in a notebook: by a few facts, not by all of its fields."""
+"""How text and records are shown to people: on one line, and by a few facts instead of all fields."""
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,10 @@ _BAR_EM = 10
 _SHOWN = 5
 _LINE = 240
 """Characters; a representation of more has a line for each fact."""
+
+
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line and paragraph separators, and lone surrogates: bytes of a name that are not UTF-8."""
 
 
 class Fact(NamedTuple):
@@ -35,7 +40,7 @@ class Shown:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        lines = [f"{fact.label}: {fact.text}" if fact.label else fact.text for fact in self._facts()]
+        lines = [one_line(f"{fact.label}: {fact.text}" if fact.label else fact.text) for fact in self._facts()]
         between = "; " if sum(map(len, lines)) <= _LINE else "\n  "
         return f"{type(self).__name__}({between.join(lines)})"
 
@@ -48,6 +53,11 @@ class Shown:
             if fact.label
         )
         return f'<div><strong>{type(self).__name__}</strong> {title}<div style="{_GRID}">{cells}</div></div>'
+
+
+def one_line(text: str) -> str:
+    """Return text for people with escapes in place of characters that break the line or control the terminal."""
+    return _BREAKING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def few(names: Sequence[str]) -> str:

@@ -27,9 +27,10 @@ from graftwork.files import whole_folder, write_text
 from graftwork.finetune.fold import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.pixels import decode
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
+from graftwork.progress import Stages
 from graftwork.reporting.page import images_to_show, model_card, write_report
 from graftwork.runfolder import write_run
 from graftwork.steps import output

@@ -12,7 +12,8 @@ from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, findings_in_short
 from graftwork.core.options import DataOptions, InputPx
 from graftwork.core.shown import Fact, Shown, few
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
+from graftwork.progress import Stages
 from graftwork.steps.prepare import INPUT_PX, check_images
 
 

@@ -19,9 +19,10 @@ from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import DataError
 from graftwork.images.measurements import cached_measurements, joined
 from graftwork.images.near_duplicates import near_duplicates
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
 from graftwork.model.load import load
 from graftwork.model.predict import CHUNK, Model
+from graftwork.progress import Stages
 from graftwork.runfolder import read_run
 from graftwork.steps.prepare import CheckedImages, check_images
 

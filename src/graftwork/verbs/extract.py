@@ -21,7 +21,8 @@ from graftwork.core.shown import Fact, Shown
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
 from graftwork.images.imageset import ImageSet
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
+from graftwork.progress import Stages
 from graftwork.steps.backbones import open_backbone
 from graftwork.steps.prepare import check_images
 

@@ -16,7 +16,8 @@ from graftwork.core.plans import Loss, Normalise
 from graftwork.core.result_findings import result_findings
 from graftwork.core.shown import Fact, Shown
 from graftwork.core.trials import Trial
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
+from graftwork.progress import Stages
 from graftwork.steps.backbones import open_backbones
 from graftwork.steps.ledger import count_look
 from graftwork.steps.prepare import prepare
