@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from graftwork.errors import DataError, UsageError
 from graftwork.images.columns import column_named
 from graftwork.images.imageset import ImageSet
-from graftwork.images.listing import few
+from graftwork.images.listing import with_near_names
 from graftwork.images.sources import Source
 
 
@@ -54,11 +54,12 @@ def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
             f"the images of the test part {test.table or test.root} must have labels, but have none; label them, or "
             "take a share of the other images (`--test 0.2`)"
         )
-    unknown = sorted(set(test.classes) - set(images.classes))
+    unknown = set(test.classes) - set(images.classes)
     if unknown:
         raise DataError(
-            f"every class of the test part {test.root} must have images to learn from, but {few(unknown)} is not "
-            f"among the {len(images.classes)} classes of {images.root}: correct the name or remove the class"
+            f"every class of the test part {test.root} must have images to learn from, but "
+            f"{with_near_names(unknown, images.classes)} is not among the {len(images.classes)} classes of "
+            f"{images.root}: correct the name or remove the class"
         )
     number = np.array([images.classes.index(name) for name in test.classes], np.int64)
     offset = int(images.rows.max()) + 1

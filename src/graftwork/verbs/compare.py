@@ -18,6 +18,7 @@ from graftwork.core.record import Run, TestScore
 from graftwork.core.shown import Fact, Shown
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import UsageError
+from graftwork.images.listing import with_near_names
 from graftwork.runfolder import read_run
 
 
@@ -99,8 +100,12 @@ def _test(run: Run) -> TestScore:
 
 
 def _refuse_different(first: Run, run: Run, digests: set[str], others: set[str]) -> None:
-    if set(first.classes) != set(run.classes):
-        raise UsageError(f"runs must have the same classes, but {first.folder} and {run.folder} do not")
+    for one, other in ((first, run), (run, first)):
+        if alone := set(one.classes) - set(other.classes):
+            raise UsageError(
+                f"runs must have the same classes, but {one.folder} has {with_near_names(alone, other.classes)} and "
+                f"{other.folder} does not; train again with one set of names"
+            )
     if digests != others:
         raise UsageError(
             f"runs must be tested on the same images, but {first.folder} and {run.folder} share "
