@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import multiprocessing
 import sys
 import threading
@@ -26,7 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from graftwork.core.shown import one_line
+from graftwork.core.shown import escaped, one_line
 from graftwork.core.trials import Standing
 from graftwork.listener import SILENT, Listener
 
@@ -193,7 +192,7 @@ class Notebook(Listener):
 
     def say(self, text: str) -> None:
         """Add a line above the bar."""
-        self._said.append(one_line(text))
+        self._said.append(text)
         self._draw()
 
     def _draw_sometimes(self) -> None:
@@ -205,20 +204,20 @@ class Notebook(Listener):
         from IPython.display import display
 
         self._drawn_at = time.monotonic()
-        shown = {"text/html": self._html(), "text/plain": "\n".join([*self._said, self._name])}
+        shown = {"text/html": self._html(), "text/plain": "\n".join(map(one_line, [*self._said, self._name]))}
         if self._display is None:
             self._display = display(shown, raw=True, display_id=True)
         else:
             self._display.update(shown, raw=True)
 
     def _html(self) -> str:
-        parts = [f"<div>{html.escape(text)}</div>" for text in self._said]
+        parts = [f"<div>{escaped(text)}</div>" for text in self._said]
         if self._name:
             done, total = self._counts or (0, 0)
             moves = f'value="{done}" max="{total}"' if done < total else ""
-            parts.append(f"<div>{html.escape(self._name)} <progress {moves}></progress> {self._figures()}</div>")
+            parts.append(f"<div>{escaped(self._name)} <progress {moves}></progress> {self._figures()}</div>")
         rows = [[s.label, s.state, _accuracy(s), _left(s)] for s in self._standings]
-        cells = (f"<span>{html.escape(text)}</span>" for row in [_COLUMNS, *rows] for text in row)
+        cells = (f"<span>{escaped(text)}</span>" for row in [_COLUMNS, *rows] for text in row)
         if rows:
             parts.append(f'<div style="{_BOARD}">{"".join(cells)}</div>')
         return "".join(parts)

@@ -24,9 +24,8 @@ def test_codes_are_their_file_and_how_many_images_it_holds(tiny: Path, tmp_path:
 
 def test_an_evaluation_is_its_scores(run: Run, tmp_path: Path) -> None:
     new = write_tiny_images(tmp_path / "new", per_class=8, seed=3)
-    assert re.fullmatch(
-        rf"Evaluation\(accuracy, 24 new images: {SCORE}; findings: .*\)", repr(graftwork.evaluate(run.folder, new))
-    )
+    text = repr(graftwork.evaluate(run.folder, new))
+    assert re.fullmatch(rf"Evaluation\(accuracy; new images: {SCORE}, 24 images; findings: .*\)", text)
 
 
 def test_a_probe_has_a_line_for_every_layer(tiny: Path) -> None:
@@ -40,7 +39,6 @@ def test_a_probe_has_a_line_for_every_layer(tiny: Path) -> None:
 
 def test_a_comparison_is_the_score_of_every_run(run: Run) -> None:
     text = repr(graftwork.compare([run.folder, run.folder]))
-    assert re.fullmatch(
-        rf"Comparison\(test accuracy; {run.folder}: {SCORE}; {run.folder}: {SCORE}; classified differently: 0 images\)",
-        " ".join(text.replace("\n ", ";").split()).replace(";;", ";"),
-    )
+    assert text.startswith("Comparison(test accuracy")
+    assert len(re.findall(rf"{run.folder}: {SCORE}", text)) == 2
+    assert text.endswith("classified differently: 0 images)")

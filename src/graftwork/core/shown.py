@@ -12,11 +12,8 @@ _LABEL = "opacity:.65"
 _BAR = "display:inline-block;height:.6em;border-radius:.1em;background:currentColor;opacity:.5"
 """In the text's own colour, so that a light and a dark page both fit."""
 _BAR_EM = 10
-_SHOWN = 5
 _LINE = 240
 """Characters; a representation of more has a line for each fact."""
-
-
 _BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line and paragraph separators, and lone surrogates: bytes of a name that are not UTF-8."""
 
@@ -46,9 +43,9 @@ class Shown:
 
     def _repr_html_(self) -> str:
         """In a notebook: a line each."""
-        title = " ".join(html.escape(fact.text) for fact in self._facts() if not fact.label)
+        title = " ".join(escaped(fact.text) for fact in self._facts() if not fact.label)
         cells = "".join(
-            f'<span style="{_LABEL}">{html.escape(fact.label)}</span><span>{_bar(fact)}{html.escape(fact.text)}</span>'
+            f'<span style="{_LABEL}">{escaped(fact.label)}</span><span>{_bar(fact)}{escaped(fact.text)}</span>'
             for fact in self._facts()
             if fact.label
         )
@@ -60,9 +57,9 @@ def one_line(text: str) -> str:
     return _BREAKING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def few(names: Sequence[str]) -> str:
-    """Return ``ant, bee, cat``, the first few of many."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+def escaped(text: str) -> str:
+    """Return text on one line as HTML."""
+    return html.escape(one_line(text))
 
 
 def _bar(fact: Fact) -> str:

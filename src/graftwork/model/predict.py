@@ -20,11 +20,12 @@ from graftwork.core.arguments import argument
 from graftwork.core.figures import counted, probability, with_interval
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.options import Count, Share
-from graftwork.core.shown import Fact, Shown, few
+from graftwork.core.shown import Fact, Shown
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
 from graftwork.images.folders import printable
 from graftwork.images.header import BROKEN
+from graftwork.images.listing import few
 from graftwork.images.memory import DEEP_TYPES
 from graftwork.images.pillow import caught_warnings
 from graftwork.images.pixels import pixels, upright
@@ -114,7 +115,7 @@ class Model(Shown):
         card, tested = self.fitted.card, self.about.get("test")
         px, aspect = card.preprocess.input_px, card.preprocess.aspect
         facts = [
-            Fact("", counted(len(self.classes), "class") + f": {few(self.classes)}"),
+            Fact("", counted(len(self.classes), "class") + f": {few(self.classes, shown=5)}"),
             Fact("network", card.name),
             Fact("layer", " + ".join(tap.name for tap in self.fitted.taps)),
             Fact("input", f"RGB, {px} x {px} px ({aspect})"),

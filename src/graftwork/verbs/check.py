@@ -11,10 +11,14 @@ from graftwork.core.arguments import argument
 from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, findings_in_short
 from graftwork.core.options import DataOptions, InputPx
-from graftwork.core.shown import Fact, Shown, few
+from graftwork.core.shown import Fact, Shown
+from graftwork.images.listing import few
 from graftwork.listener import Listener
 from graftwork.progress import Stages
 from graftwork.steps.prepare import INPUT_PX, check_images
+
+_CLASSES = 8
+"""Number of classes that are shown at a prompt."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -29,7 +33,7 @@ class CheckResult(Shown):
     findings: tuple[Finding, ...]
 
     def _facts(self) -> tuple[Fact, ...]:
-        classes = few([f"{name} {images}" for name, images in self.per_class.items()]) or "none"
+        classes = few([f"{name} {images}" for name, images in self.per_class.items()], shown=_CLASSES) or "none"
         parts = [Fact("parts", few([f"{name} {images}" for name, images in self.per_part.items()]))]
         return (
             Fact("", counted(self.images, "image")),

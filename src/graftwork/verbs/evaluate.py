@@ -46,11 +46,13 @@ class Evaluation(Shown):
     findings: tuple[Finding, ...]
 
     def _facts(self) -> tuple[Fact, ...]:
-        scores = [(self.fresh, "new")] if self.trained_on is None else [(self.fresh, "new"), (self.trained_on, "known")]
+        scores = {"new images": self.fresh, "trained on": self.trained_on}
         return (
+            Fact("", self.fresh.metric),
             *(
-                Fact(f"{score.metric}, {counted(score.images, f'{kind} image')}", score.in_words)
-                for score, kind in scores
+                Fact(which, f"{score.in_words}, {counted(score.images, 'image')}")
+                for which, score in scores.items()
+                if score is not None
             ),
             Fact("findings", findings_in_short(self.findings)),
         )
