@@ -30,6 +30,7 @@ from graftwork.images.near_duplicates import near_duplicates
 from graftwork.images.pixels import on_white, upright
 from graftwork.images.read import read_images
 from graftwork.images.series import find_series
+from graftwork.images.sources import Source
 
 HERE = Path(__file__).resolve().parent
 DATASETS = HERE.parents[1] / "shared" / "datasets"
@@ -38,7 +39,7 @@ SETS = (*TARS, "cifar10", "digits")
 KINDS = ("re-encoded", "resized", "cropped 5 %", "cropped 10 %", "all three")
 
 
-class Bytes:
+class Bytes(Source):
     """Image bytes in memory."""
 
     def __init__(self, data: list[bytes]) -> None:

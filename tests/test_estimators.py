@@ -7,6 +7,7 @@ picture first, and everything else (cloning, parameters, fitted state, labels, s
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
 import graftwork
-from graftwork import CodesTransformer, TransferClassifier
+from graftwork import CodesTransformer, TransferClassifier, files
+from graftwork.codes import compute
+from graftwork.images import sources
 from graftwork.images.imageset import ImageSet
 from graftwork.images.memory import from_arrays
 from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
@@ -97,9 +100,117 @@ def test_a_classifier_of_paths_inside_a_pipeline_is_searched_over_its_own_parame
     assert search.score(X, y) > 0.8
 
 
+def a_column(paths: list[Path]) -> object:
+    """As a column of pandas: no array and no list, but what numpy makes an array of."""
+
+    class Column:
+        dtype = np.dtype(object)
+
+        def __len__(self) -> int:
+            return len(paths)
+
+        def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
+            return np.array(list(map(str, paths)), dtype=object)
+
+        def astype(self, kind: type) -> np.ndarray:
+            return self.__array__()
+
+    return Column()
+
+
+FORMS = {
+    "a list of Path": list,
+    "a tuple of str": lambda paths: tuple(map(str, paths)),
+    "a list of both": lambda paths: [str(paths[0]), *paths[1:]],
+    "an array (n,) of str": lambda paths: np.array(list(map(str, paths))),
+    "an array (n,) of Path": lambda paths: np.array(paths),
+    "an array (n, 1)": lambda paths: np.array(list(map(str, paths)))[:, None],
+    "a list of rows": lambda paths: [[str(path)] for path in paths],
+    "a column": a_column,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_paths_come_in_any_sequence(tmp_path, form):
+    paths = sorted(write_tiny_images(tmp_path / "images", per_class=2).rglob("*.png"))
+    X = FORMS[form](paths)
+    model = CodesTransformer(**SMALL).fit(X)
+    expected = np.stack([np.asarray(Image.open(path)) for path in paths])
+    assert np.array_equal(model.transform(X), model.transform(expected))
+    assert model.n_features_in_ == 1
+
+
+def test_a_column_or_a_table_of_pandas_is_paths(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    paths = sorted(write_tiny_images(tmp_path / "images", per_class=2).rglob("*.png"))
+    table = pandas.DataFrame({"image": list(map(str, paths))})
+    codes = CodesTransformer(**SMALL).fit_transform(paths)
+    for X in (table, table["image"], table["image"].astype("string"), table["image"].astype("category")):
+        assert np.array_equal(CodesTransformer(**SMALL).fit_transform(X), codes)
+    assert list(CodesTransformer(**SMALL).set_output(transform="pandas").fit_transform(paths).index) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ("a.png", r"X must hold one image or more, got the one path 'a\.png'; give a list: \[path\]"),
+        (Path("a.png"), r"X must hold one image or more, got the one path 'a\.png'"),
+        (["a.png", 3], r"X must hold a path \(str or pathlib\.Path\) for every image, but X\[1\] is 3; "),
+        (["a.png", None], r"X must hold a path .*, but X\[1\] is None; "),
+        (np.array(["a.png", np.nan], dtype=object), r"X must hold a path .*, but X\[1\] is nan; "),
+        ([b"a.png"], r"X must hold a path .*, but X\[0\] is b'a\.png'; "),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)], "X must hold images of one size or "),
+        (np.array([["a.png", "b.png"]]), r"X must be paths .*, got object \(1, 2\); "),
+        (iter(["a.png"]), r"X must be paths .*, got object \(\); "),
+        ([], "X must hold at least one image to fit on"),
+    ],
+)
+@pytest.mark.parametrize("estimator", [CodesTransformer, TransferClassifier])
+def test_what_is_neither_paths_nor_pictures_is_one_line(estimator, X, message):
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        estimator(**SMALL).fit(X, ["ant"])
+    assert "\n" not in str(caught.value)
+
+
+def test_scikit_learns_tools_take_a_list_of_paths(tmp_path):
+    paths = sorted(write_tiny_images(tmp_path / "images", per_class=12).rglob("*.png"))
+    classes = [path.parent.name for path in paths]
+    pipeline = make_pipeline(CodesTransformer(**SMALL), LogisticRegression(max_iter=500))
+    assert cross_val_score(pipeline, paths, classes, cv=3).mean() > 0.6
+    train, test, train_classes, test_classes = train_test_split(paths, classes, stratify=classes, random_state=0)
+    fitted = clone(pipeline).set_output(transform="default").fit(train, train_classes)
+    assert fitted.score(test, test_classes) > 0.5
+    assert fitted.n_features_in_ == 1
+    classifier = TransferClassifier(backbone=write_tiny_backbone(tmp_path), loss="softmax", folds=2)
+    search = GridSearchCV(classifier, {"layer": ["blocks.1", "blocks.4"]}, cv=2).fit(train, train_classes)
+    assert search.best_params_ == {"layer": "blocks.1"}
+    assert search.predict(test).shape == (len(test),)
+    assert search.n_features_in_ == 1
+
+
+def test_cross_validation_decodes_every_image_once_and_does_not_read_it_in_every_fold(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "SETTLED_SECONDS", -60.0)  # as if the files were written long ago
+    count = Counter()
+
+    def counted(name, function):
+        return lambda *arguments: (count.update([name]), function(*arguments))[1]
+
+    for module, name in ((sources, "_file_bytes"), (compute, "pixels")):
+        monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
+    paths = sorted(write_tiny_images(tmp_path / "images", per_class=20, seed=77).rglob("*.png"))
+    classes = [path.parent.name for path in paths]
+    pipeline = make_pipeline(CodesTransformer(**SMALL), LogisticRegression(max_iter=500))
+    cross_val_score(pipeline, paths, classes, cv=3)
+    assert count["pixels"] == 60
+    count.clear()
+    cross_val_score(pipeline, paths, classes, cv=3)
+    assert count == {}
+
+
 def test_numbers_are_refused_with_what_to_do_and_nothing_works_before_fit():
-    with pytest.raises(ValueError, match=r"X must be an array \(n, 1\) of paths or \(n, h, w, 3\)"):
-        CodesTransformer(**SMALL).fit(np.zeros((4, 7)))
+    for numbers in (np.zeros((4, 7)), np.arange(4), [1, 2, 3]):
+        with pytest.raises(ValueError, match=r"^X must be paths \(a list, .*\) or uint8 images \(n, h, w, 3\), got "):
+            CodesTransformer(**SMALL).fit(numbers)
     with pytest.raises(NotFittedError):
         TransferClassifier().predict(pictures(3)[0])
     with pytest.raises(NotFittedError):

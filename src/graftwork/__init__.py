@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CodesTransformer": "graftwork.estimators",
     "GraftError": "graftwork.errors",
+    "Listener": "graftwork.listener",
     "Model": "graftwork.model.predict",
     "TransferClassifier": "graftwork.estimators",
     "check": "graftwork.verbs.check",

@@ -57,6 +57,7 @@ class StorageError(GraftError, OSError):
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 2) -> str:
-    """Return `` (did you mean a or b?)``, the names nearest to a wrong one; empty where none is near."""
-    near = difflib.get_close_matches(name, list(known), most)
+    """Return `` (did you mean a or b?)``, the names nearest to a wrong one, whatever their case; else nothing."""
+    by_letters = {candidate.casefold(): candidate for candidate in known}
+    near = [by_letters[letters] for letters in difflib.get_close_matches(name.casefold(), by_letters, most)]
     return f" (did you mean {' or '.join(near)}?)" if near else ""

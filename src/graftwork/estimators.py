@@ -1,12 +1,14 @@
 """Estimators for scikit-learn: codes as a transformer, and the choice of a linear classifier as a classifier.
 
-X is an array (n, 1) of paths, (n, h, w, 3) of uint8 images, or (n, h, w, 1) of grey ones, which may have more than 8
-bits (uint16, int32, float32 or float64). A row is an image. Parameters are checked by ``fit``.
+X holds n images: their paths, in a list, an array (n,) or (n, 1), or a column of a table; or their pixels, in an array
+(n, h, w, 3) of uint8, or (n, h, w, 1) of grey ones, which may have more than 8 bits (uint16, int32, float32, float64).
+Parameters are checked by ``fit``.
 """
 
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -34,6 +36,8 @@ from graftwork.images.read import from_paths
 from graftwork.steps.backbones import Backbone, open_backbone
 from graftwork.steps.search import candidates_for, costs_of, search
 
+Images = ArrayLike | Sequence[str | Path]
+
 
 class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
     """What both estimators do with images."""
@@ -46,21 +50,21 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
     relu: Relu
     views: int
 
-    def _images(self, X: ArrayLike) -> ImageSet:
+    def _images(self, X: Images) -> ImageSet:
         """Return X as an image set; raises ValueError for anything that is neither paths nor pictures."""
-        array = np.asarray(X)
+        array = _array(X)
         if array.ndim == 4 and array.shape[-1] == 1 and (array.dtype == np.uint8 or array.dtype.name in DEEP_TYPES):
             return from_arrays(array[..., 0])
         if array.ndim == 4 and array.shape[-1] == 3 and array.dtype == np.uint8:
             return from_arrays(array)
-        if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind in "UO":
-            return from_paths([str(path) for path in array[:, 0]])
+        if array.dtype == object and (array.ndim == 1 or array.shape[1:] == (1,)):
+            return from_paths(_paths(array.ravel().tolist()))
         raise ValueError(
-            f"X must be an array (n, 1) of paths or (n, h, w, 3) of uint8 images, got {array.dtype} {array.shape}; "
-            "a list of paths becomes one with np.array(paths)[:, None], grey images with images[..., None]"
+            "X must be paths (a list, or an array (n,) or (n, 1)) or uint8 images (n, h, w, 3), got "
+            f"{array.dtype} {array.shape}; grey images become such an array with images[..., None]"
         )
 
-    def _images_to_fit(self, X: ArrayLike) -> ImageSet:
+    def _images_to_fit(self, X: Images) -> ImageSet:
         """Return X as an image set of one image or more."""
         images = self._images(X)
         if not len(images):
@@ -104,8 +108,9 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
 
     Examples
     --------
-    >>> CodesTransformer(input_px=32).fit_transform([["photos/ant/ant-001.png"]]).shape
-    (1, 1280)
+    >>> paths = ["photos/ant/ant-001.png", "photos/bee/bee-001.png"]
+    >>> CodesTransformer(input_px=32).fit_transform(paths).shape
+    (2, 1280)
     """
 
     def __init__(
@@ -134,7 +139,7 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         tags.transformer_tags.preserves_dtype = []  # codes are float32, whatever the pictures are
         return tags
 
-    def fit(self, X: ArrayLike, y: object = None) -> Self:
+    def fit(self, X: Images, y: object = None) -> Self:
         """Open the network; of the images, only their intensity range is learned, where they have more than 8 bits.
 
         Raises
@@ -146,10 +151,10 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         images = self._images_to_fit(X)
         self.backbone_ = self._open(images, options)
         self.layers_ = layer_names(self.backbone_.card, layers)
-        self.n_features_in_ = np.asarray(X).shape[1]
+        self.n_features_in_ = _n_features(X)
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[np.float32]:
+    def transform(self, X: Images) -> NDArray[np.float32]:
         """(n, d) codes."""
         check_is_fitted(self)
         codes = self.backbone_.codes(self._images(X)).of(self.layers_)
@@ -171,8 +176,8 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
     Examples
     --------
     >>> paths = sorted(Path("photos").rglob("*.png"))
-    >>> X, y = [[str(path)] for path in paths], [path.parent.name for path in paths]
-    >>> TransferClassifier(input_px=32).fit(X, y).predict(X[:2]).tolist()
+    >>> classes = [path.parent.name for path in paths]
+    >>> TransferClassifier(input_px=32).fit(paths, classes).predict(paths[:2]).tolist()
     ['ant', 'ant']
     """
 
@@ -209,7 +214,7 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         self.folds = folds
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: Images, y: ArrayLike) -> Self:
         """Choose and fit; ``y`` holds class names or numbers, one an image.
 
         Raises
@@ -245,16 +250,16 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         self.verdict_ = result.verdict
         self.layer_ = result.chosen.candidate.layer
         self.C_ = result.chosen.details["C"]
-        self.n_features_in_ = np.asarray(X).shape[1]
+        self.n_features_in_ = _n_features(X)
         return self
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
+    def predict_proba(self, X: Images) -> NDArray[np.float32]:
         """(n, k) probabilities, in the order of ``classes_``."""
         check_is_fitted(self)
         layers = [tap.name for tap in self.fitted_.taps]
         return probabilities(self.fitted_, self.backbone_.codes(self._images(X)).of(layers))
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: Images) -> NDArray[Any]:
         """(n,) classes."""
         rows = self.predict_proba(X)
         return np.asarray(self.classes_[rows.argmax(axis=1)])
@@ -270,6 +275,40 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         folds = deal(y, groups, (1.0,) * split.folds, np.random.default_rng(split.seed))
         names = tuple(map(str, self.classes_))
         return Task(y, groups, folds, names, judging.metric, judging.balanced, seed=split.seed)
+
+
+def _array(X: Images) -> NDArray[Any]:
+    """Return X as an array of numbers, or of objects where it holds anything else."""
+    if isinstance(X, (str, Path)):
+        raise ValueError(f"X must hold one image or more, got the one path {str(X)!r}; give a list: [path]")
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise ValueError(
+            "X must hold images of one size or one path per image, got items of several shapes; resize the images, or "
+            "give their paths"
+        ) from error
+    if array.dtype.kind in "biufc" and array.shape != (0,):
+        return array
+    # numpy would turn numbers among texts into texts: a list becomes an array of its own items
+    return array.astype(object) if hasattr(X, "dtype") else np.array(X, dtype=object)
+
+
+def _paths(cells: Sequence[object]) -> list[str | Path]:
+    paths = [cell for cell in cells if isinstance(cell, (str, Path))]
+    if len(paths) < len(cells):
+        i, cell = next((i, cell) for i, cell in enumerate(cells) if not isinstance(cell, (str, Path)))
+        raise ValueError(
+            f"X must hold a path (str or pathlib.Path) for every image, but X[{i}] is {cell!r:.80}; leave it out of X "
+            "and y, or give its path"
+        )
+    return paths
+
+
+def _n_features(X: Images) -> int:
+    """Return what scikit-learn calls the number of features: 1 where X is a list of paths."""
+    columns = np.asarray(X).shape[1:]
+    return columns[0] if columns else 1
 
 
 def _labels(y: ArrayLike) -> NDArray[Any]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from graftwork.errors import StorageError
 
@@ -19,6 +21,8 @@ HOME_VARIABLE = "GRAFTWORK_HOME"
 CacheKind = Literal["backbones", "codes", "engines", "measurements"]
 CACHE_KINDS: tuple[CacheKind, ...] = get_args(CacheKind)
 """The folders of the cache, all of which can be computed again; anything else there is not graftwork's."""
+SETTLED_SECONDS = 2.0
+"""A file that changed longer ago than this shows every later change in its times: FAT counts in two seconds."""
 
 Record = TypeVar("Record")
 
@@ -111,9 +115,32 @@ def read_cached(path: Path, kind: type[Record]) -> Record | None:
 
 
 def sha256_of(path: Path) -> str:
-    """64 hexadecimal digits that name a file's content."""
-    with path.open("rb") as file:
+    """64 hexadecimal digits that name a file's content, which is read once in this process unless the file changes."""
+    stat = path.stat()
+    state = _FileState(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    if time.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED_SECONDS:
+        return _remembered_sha256(state)
+    return _sha256(state)
+
+
+class _FileState(NamedTuple):
+    """A file, and what is another value once its content has changed."""
+
+    path: Path
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+    """Set by the system alone, also where a copy keeps the time of modification."""
+
+
+def _sha256(state: _FileState) -> str:
+    with state.path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_remembered_sha256 = functools.lru_cache(maxsize=100_000)(_sha256)
 
 
 def size_mb(folder: Path) -> float:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from graftwork.core.trials import Standing
 
 
 class Listener:
-    """Hears what happens and does nothing about it; the command line prints it, others may log it."""
+    """Hears what a verb does and shows nothing; what derives from it may show or log that.
+
+    Verbs that are given none show a progress bar in a terminal and in a notebook, and nothing elsewhere.
+
+    Examples
+    --------
+    >>> graftwork.check("photos", listener=Listener()).images  # shows no progress
+    45
+    """
 
     def stage(self, name: str) -> None:
         """A stage begins."""
+
+    def end_stage(self) -> None:
+        """The stage is over, or has failed."""
 
     def progress(self, done: int, total: int) -> None:
         """Some of the stage is done: images, candidates or epochs."""
@@ -27,21 +36,3 @@ class Listener:
 
 SILENT = Listener()
 """For work that nobody listens to."""
-
-
-class Stages:
-    """Tells a listener of each stage and measures its wall-clock seconds."""
-
-    def __init__(self, listener: Listener | None) -> None:
-        self.listener = listener or SILENT
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside; a stage entered again adds to its seconds."""
-        self.listener.stage(name)
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin

@@ -11,9 +11,21 @@ import pytest
 
 import graftwork
 from graftwork.cli.main import _SUMMARIES, VERBS
+from graftwork.verbs.predict import stream
 
 NOT_A_FUNCTION = {"cache"}
-SHOWN_ONLY = {"quiet", "as_json", "plot", "form", "at_least", "all_rows", "file", "overwrite", "probabilities", "bom"}
+SHOWN_ONLY = {
+    "listener",
+    "as_json",
+    "plot",
+    "form",
+    "at_least",
+    "all_rows",
+    "file",
+    "overwrite",
+    "probabilities",
+    "bom",
+}
 """Options that say how a result is shown."""
 
 
@@ -33,6 +45,10 @@ def test_defaults_agree(verb):
         if option.name in SHOWN_ONLY or option.required:
             continue
         assert str(option.default) in (str(function[option.name].default), "Sentinel.UNSET"), option.name
+
+
+def test_predictions_in_a_list_and_as_a_stream_take_the_same():
+    assert inspect.signature(graftwork.predict).parameters == inspect.signature(stream).parameters
 
 
 def test_every_verb_has_help_and_a_summary_of_its_own():

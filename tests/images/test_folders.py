@@ -226,7 +226,7 @@ def test_a_labelled_part_beside_a_folder_that_says_nothing_is_a_warning(tmp_path
 
 
 def test_a_class_spelled_otherwise_in_the_test_part_is_one_line_with_the_name(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"but cat \(2 images\) is not among .* \(did you mean Cat\?\): correct"):
+    with pytest.raises(DataError, match=r"but cat \(did you mean Cat\?\) is not among .* \(2 images\): correct"):
         read(lay(tmp_path, "train/Cat", "train/dog", "test/cat", "test/dog"))
 
 

@@ -138,7 +138,7 @@ def test_unknown_class_in_the_test_part(tmp_path: Path) -> None:
     write(tmp_path / "train" / "a" / "1.jpg", paint(1))
     write(tmp_path / "train" / "b" / "1.jpg", paint(2))
     write(tmp_path / "test" / "c" / "1.jpg", paint(3))
-    with pytest.raises(DataError, match=r"every class of the test part .* c \(1 images\)"):
+    with pytest.raises(DataError, match=r"every class of the test part .* c is not .* \(1 image\)"):
         read_images(tmp_path)
 
 
@@ -441,8 +441,20 @@ def test_a_test_part_elsewhere(folder: Path, tmp_path: Path) -> None:
     assert both.read(8) == paint(70)
     assert both.take([8]).read(0) == paint(70)
     write(other / "newt" / "0.jpg", paint(71))
-    with pytest.raises(DataError, match="newt is not"):
+    with pytest.raises(DataError, match=r"from, but newt is not"):
         with_test_part(read_images(folder), read_images(other))
+    write(other / "Cats" / "0.jpg", paint(72))
+    with pytest.raises(DataError, match=r"from, but Cats \(did you mean cat\?\), newt is not among the 2 classes"):
+        with_test_part(read_images(folder), read_images(other))
+
+
+def test_a_table_for_the_test_part_with_a_misspelt_class_is_answered_with_the_near_one(
+    folder: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.jpg", paint(70))
+    table = write(tmp_path / "test.csv", b"image,label\na.jpg,DOGS\n")
+    with pytest.raises(DataError, match=r"DOGS \(did you mean dog\?\) is not among the 2 classes"):
+        read_images(folder, test=table)
 
 
 @pytest.mark.parametrize(

@@ -175,8 +175,13 @@ def test_runs_tested_on_different_images_are_refused_with_what_to_do(
 
 def test_runs_of_different_classes_are_refused(pair: tuple[Run, Run], tmp_path: Path) -> None:
     first = pair[0]
-    write_run(dataclasses.replace(first, classes=("ant", "bee", "wasp")), tmp_path / "wasps")
-    with pytest.raises(UsageError, match="runs must have the same classes"):
+    write_run(dataclasses.replace(first, classes=("ant", "bee", "Cats")), tmp_path / "cats")
+    with pytest.raises(
+        UsageError, match=rf"^runs must have the same classes, but {first.folder} has cat \(did you mean Cats\?\) and "
+    ):
+        graftwork.compare([first.folder, tmp_path / "cats"])
+    write_run(dataclasses.replace(first, classes=("ant", "bee", "cat", "wasp")), tmp_path / "wasps")
+    with pytest.raises(UsageError, match=rf"but {tmp_path / 'wasps'} has wasp and {first.folder} does not; "):
         graftwork.compare([first.folder, tmp_path / "wasps"])
 
 

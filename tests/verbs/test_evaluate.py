@@ -122,7 +122,11 @@ def test_where_measurements_are_no_longer_cached_near_duplicates_are_not_searche
 
 def test_a_class_that_the_model_does_not_know_is_named(first: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the images also have wasp"):
-        graftwork.evaluate(first.folder, write_tiny_images(tmp_path, classes=("ant", "wasp"), per_class=3))
+        graftwork.evaluate(first.folder, write_tiny_images(tmp_path / "a", classes=("ant", "wasp"), per_class=3))
+    with pytest.raises(DataError, match=r"the images also have Bees \(did you mean bee\?\), wasp; rename"):
+        graftwork.evaluate(
+            first.folder, write_tiny_images(tmp_path / "b", classes=("ant", "Bees", "wasp"), per_class=3)
+        )
 
 
 def test_the_command_prints_both_scores(first: Run, mixed: Path, evaluation: Evaluation, graft) -> None:

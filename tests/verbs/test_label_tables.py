@@ -56,7 +56,7 @@ def test_a_table_of_json_lines_is_predicted(run: Run, photos: Path) -> None:
     names = [path.relative_to(photos).as_posix() for path in sorted(photos.rglob("*.png"))[:4]]
     path = photos / "test.jsonl"
     path.write_text("".join(json.dumps({"image": name, "tags": ["a"]}) + "\n" for name in names))
-    assert len(list(graftwork.predict(run.folder, [path]))) == 4
+    assert len(graftwork.predict(run.folder, [path])) == 4
 
 
 def test_a_column_of_another_name_is_given(run: Run, photos: Path, graft) -> None:

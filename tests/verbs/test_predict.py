@@ -48,14 +48,14 @@ def test_an_empty_folder_is_one_line_and_exit_1(run: Run, tmp_path: Path) -> Non
     assert err.decode().startswith(f"graft: {tmp_path / 'empty'} must hold images")
     assert err.count(b"\n") == 1
     with pytest.raises(DataError, match=r"must hold images .* but holds no file"):
-        list(graftwork.predict(run.folder, [tmp_path / "empty"]))
+        graftwork.predict(run.folder, [tmp_path / "empty"])
 
 
 def test_an_empty_folder_does_not_keep_the_others_from_being_predicted(run: Run, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     failed: list[str] = []
     images = [tmp_path / "empty", tiny / "ant"]
-    predictions = list(graftwork.predict(run.folder, images, on_error=lambda name, _: failed.append(name)))
+    predictions = graftwork.predict(run.folder, images, on_error=lambda name, _: failed.append(name))
     assert failed == [str(tmp_path / "empty")]
     assert len(predictions) == 20
     assert Path(predictions[0].name).is_file()

@@ -89,7 +89,7 @@ def test_an_unreadable_image_is_named_the_others_are_predicted_and_the_exit_code
     assert second == f"graft: {tmp_path / 'nowhere.png'} must be a readable image, but: No such file or directory; " \
         "correct the path"  # fmt: skip
     with pytest.raises(DataError, match=r"cut\.png"):
-        list(graftwork.predict(run.folder, images))
+        graftwork.predict(run.folder, images)
 
 
 def test_a_chunk_of_nothing_but_unreadable_images_is_passed_over(

@@ -97,4 +97,8 @@ def test_a_run_has_a_table_of_its_test_predictions(first: Run) -> None:
 
 
 def test_a_model_at_a_prompt_says_its_classes_layer_and_network(first: Run) -> None:
-    assert repr(graftwork.load(first.folder)) == f"Model(3 classes: ant, bee, cat; blocks.4 of {first.card.name})"
+    text = repr(graftwork.load(first.folder))
+    assert text.startswith(
+        f"Model(3 classes: ant, bee, cat; network: {first.card.name}; layer: blocks.4; input: RGB, 32 x"
+    )
+    assert f"; chosen: {first.verdict.rows[first.verdict.chosen].label}; test accuracy: " in text

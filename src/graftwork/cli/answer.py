@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from graftwork.cli.lines import one_line
 from graftwork.cli.show import print_plain, show_findings, verdict_table
 from graftwork.core.figures import figure, interval_in_words
 from graftwork.core.record import Run
+from graftwork.core.shown import one_line
 from graftwork.reporting import tables, words
 from graftwork.reporting.evidence import scored
 

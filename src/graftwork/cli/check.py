@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from graftwork.cli import options
-from graftwork.cli.terminal import Terminal
 from graftwork.core.options import InputPx
 
 
@@ -25,11 +24,10 @@ from graftwork.core.options import InputPx
 )
 @options.json_option
 @options.quiet_option
-def command(*, data: Path, as_json: bool, quiet: bool, **arguments: Any) -> None:
+def command(*, data: Path, as_json: bool, **arguments: Any) -> None:
     """Find unreadable files, duplicates, leaks, likely groups and odd images in DATA."""
     from graftwork.cli.show import show_check
     from graftwork.verbs.check import check
 
-    with Terminal(quiet=quiet) as terminal:
-        result = check(data, listener=terminal, **arguments)
+    result = check(data, **arguments)
     show_check(result, as_json=as_json)

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from graftwork.cli import options
-from graftwork.cli.terminal import Terminal
 from graftwork.core.options import FineTuneOptions
 
 
@@ -20,7 +19,7 @@ from graftwork.core.options import FineTuneOptions
 )
 @options.all_rows_option
 @options.quiet_option
-def command(*, quiet: bool, all_rows: bool, **arguments: Any) -> None:
+def command(*, all_rows: bool, **arguments: Any) -> None:
     """Train on the 1,797 images of handwritten digits that come with scikit-learn, without any download.
 
     They are unlike the photographs that the network was trained on: an earlier layer classifies them best. With
@@ -29,6 +28,5 @@ def command(*, quiet: bool, all_rows: bool, **arguments: Any) -> None:
     from graftwork.cli.answer import show_run
     from graftwork.verbs.demo import demo
 
-    with Terminal(quiet=quiet) as terminal:
-        run = demo(listener=terminal, **arguments)
+    run = demo(**arguments)
     show_run(run, all_rows=all_rows)

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from graftwork.cli import options
-from graftwork.cli.terminal import Terminal
 from graftwork.core.options import Share
 from graftwork.errors import UsageError
 
@@ -26,15 +25,14 @@ from graftwork.errors import UsageError
 @options.data_options
 @options.json_option
 @options.quiet_option
-def command(*, run: Path, data: Path, at_least: float | None, as_json: bool, quiet: bool, **arguments: Any) -> None:
+def command(*, run: Path, data: Path, at_least: float | None, as_json: bool, **arguments: Any) -> None:
     """Score the model of RUN on labelled images; images that it was trained on are scored separately."""
     from graftwork.cli.show import show_evaluation
     from graftwork.verbs.evaluate import evaluate
 
     if at_least is not None:
         _refuse_log_loss(run)
-    with Terminal(quiet=quiet) as terminal:
-        result = evaluate(run, data, listener=terminal, **arguments)
+    result = evaluate(run, data, **arguments)
     show_evaluation(result, at_least=at_least, as_json=as_json)
     sys.exit(1 if at_least is not None and not result.is_at_least(at_least) else 0)
 

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from graftwork.cli import options
-from graftwork.cli.terminal import Terminal
 from graftwork.core.facts import Dtype
 
 
@@ -29,7 +28,7 @@ from graftwork.core.facts import Dtype
     help="Precision of the codes.",
 )
 @options.quiet_option
-def command(*, quiet: bool, data: Path, **arguments: Any) -> None:
+def command(*, data: Path, **arguments: Any) -> None:
     """Write CNN codes of images at several layers, from one forward pass per image.
 
     The file's name is printed on standard output, warnings (such as unreadable images) on standard error.
@@ -39,7 +38,6 @@ def command(*, quiet: bool, data: Path, **arguments: Any) -> None:
     from graftwork.cli.show import show_findings
     from graftwork.verbs.extract import extract
 
-    with Terminal(quiet=quiet) as terminal:
-        result = extract(data, listener=terminal, **arguments)
+    result = extract(data, **arguments)
     show_findings(Console(stderr=True), [finding for finding in result.findings if finding.severity != "note"])
     click.echo(result.path)

@@ -68,7 +68,17 @@ def type_of(hint: Any) -> click.ParamType[Any] | None:
 data_argument = click.argument("data", type=click.Path(path_type=Path))
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of a table.")
-quiet_option = click.option("--quiet", is_flag=True, help="Print the result alone.")
+
+
+def _listener(context: click.Context, parameter: click.Parameter, quiet: bool) -> Any:
+    """Return what hears the verb: the terminal, or what shows nothing."""
+    from graftwork.listener import SILENT
+    from graftwork.progress import Terminal
+
+    return SILENT if quiet else Terminal()
+
+
+quiet_option = click.option("--quiet", "listener", is_flag=True, callback=_listener, help="Print the result alone.")
 all_rows_option = click.option(
     "--all", "all_rows", is_flag=True, help="Print a row for every candidate, and not only for the best of each kind."
 )

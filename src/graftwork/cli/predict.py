@@ -52,7 +52,7 @@ def command(
     """
     from graftwork.cli.predictions import form_of, write_predictions
     from graftwork.model.load import load
-    from graftwork.verbs.predict import predict
+    from graftwork.verbs.predict import stream
 
     failed: list[str] = []
 
@@ -63,7 +63,7 @@ def command(
     given = _standard_input() if images == ("-",) else iter(images)
     kind = form_of(file, form, overwrite=overwrite)
     classes = load(run, check=False).classes if probabilities else ()
-    predictions = predict(run, given, top=len(classes) or top, on_error=on_error, **arguments)
+    predictions = stream(run, given, top=len(classes) or top, on_error=on_error, **arguments)
     write_predictions(predictions, kind, top, classes=classes, output=file, bom=bom)
     sys.exit(1 if failed else 0)
 

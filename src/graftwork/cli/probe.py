@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from graftwork.cli import options
-from graftwork.cli.terminal import Terminal
 from graftwork.core.options import JudgingOptions, Part
 
 
@@ -30,11 +29,10 @@ from graftwork.core.options import JudgingOptions, Part
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.html", help="Write the plot to a page.")
 @options.json_option
 @options.quiet_option
-def command(*, quiet: bool, as_json: bool, plot: Path | None, data: Path, **arguments: Any) -> None:
+def command(*, as_json: bool, plot: Path | None, data: Path, **arguments: Any) -> None:
     """Show the score of a linear classifier on every layer of a network, and on all of them together."""
     from graftwork.cli.show import show_probe
     from graftwork.verbs.probe import probe
 
-    with Terminal(quiet=quiet) as terminal:
-        result = probe(data, listener=terminal, **arguments)
+    result = probe(data, **arguments)
     show_probe(result, as_json=as_json, plot=plot)

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from graftwork.cli.lines import one_line
 from graftwork.core.figures import counted, difference, figure, interval, interval_in_words
+from graftwork.core.shown import one_line
 
 if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict

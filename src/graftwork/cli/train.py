@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from graftwork.cli import options
-from graftwork.cli.terminal import Terminal
 from graftwork.core.options import Part
 
 
@@ -43,7 +42,7 @@ from graftwork.core.options import Part
 @click.option("--slim", is_flag=True, help="Leave the network's own weights out of the model folder.")
 @options.all_rows_option
 @options.quiet_option
-def command(*, quiet: bool, all_rows: bool, data: Path, **arguments: Any) -> None:
+def command(*, all_rows: bool, data: Path, **arguments: Any) -> None:
     """Turn labelled images (class folders, a table, a saved dataset) into a tested classifier.
 
     Images are checked and split, candidates are compared, and the chosen one is tested once; the run's folder holds
@@ -52,6 +51,5 @@ def command(*, quiet: bool, all_rows: bool, data: Path, **arguments: Any) -> Non
     from graftwork.cli.answer import show_run
     from graftwork.verbs.train import train
 
-    with Terminal(quiet=quiet) as terminal:
-        run = train(data, listener=terminal, **arguments)
+    run = train(data, **arguments)
     show_run(run, all_rows=all_rows)

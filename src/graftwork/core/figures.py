@@ -58,6 +58,11 @@ def interval_in_words(metric: Metric, low: float | None, high: float | None) -> 
     return "no interval" if low is None else f"95 % interval {interval(metric, low, high)}"
 
 
+def with_interval(metric: Metric, value: float, low: float | None, high: float | None) -> str:
+    """Return ``97.2 % (95 % interval 93.1 to 99.2)``."""
+    return f"{figure(metric, value)} ({interval_in_words(metric, low, high)})"
+
+
 def difference(metric: Metric, loss: float) -> str:
     """Return a difference of two losses or scores, without its unit; nothing is written as ``-0.0``."""
     text = f"{loss:.3f}" if metric == "log-loss" else f"{100 * loss:.1f}"

@@ -36,6 +36,13 @@ class Finding:
     of unreadable images."""
 
 
+def findings_in_short(findings: Sequence[Finding]) -> str:
+    """Return the errors and warnings by title and code, and how many notes there are."""
+    named = [f"{finding.title} ({finding.code})" for finding in findings if finding.severity != "note"]
+    notes = len(findings) - len(named)
+    return ", ".join([*named, *([f"{notes} note{'s' * (notes > 1)}"] if notes else [])]) or "none"
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """What all findings of one code have in common."""

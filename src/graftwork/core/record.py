@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from graftwork.core.arrays import Ints
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import BackboneCard, DatasetFacts
-from graftwork.core.figures import figure, interval_in_words
+from graftwork.core.figures import with_interval
 from graftwork.core.findings import Finding
 from graftwork.core.scoring import Score
+from graftwork.core.shown import Fact, Shown
 from graftwork.core.trials import Baseline, Trial
 
 SCHEMA_VERSION = 2
@@ -86,7 +86,7 @@ class Projection:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Run:
+class Run(Shown):
     """One run of ``train``, whole."""
 
     name: str
@@ -123,24 +123,14 @@ class Run:
     folder: str = ""
     """Where the record is; not part of it."""
 
-    def __repr__(self) -> str:
-        return f"Run({'; '.join(self._in_short())})"
-
-    def _repr_html_(self) -> str:
-        """In a notebook: a line each."""
-        first, *others = map(html.escape, self._in_short())
-        return f"<strong>{first}</strong><br>{'<br>'.join(others)}"
-
-    def _in_short(self) -> tuple[str, ...]:
+    def _facts(self) -> tuple[Fact, ...]:
         row = self.verdict.rows[self.verdict.chosen]
         metric = self.verdict.metric
         if self.test is None:
-            score = f"{metric}, validation, selected: {figure(metric, row.score)}"
-            ends = row.low, row.high
+            score = Fact(f"{metric}, validation, selected", with_interval(metric, row.score, row.low, row.high))
         else:
-            score = f"test {metric}: {figure(metric, self.test.score.value)}"
-            ends = self.test.score.low, self.test.score.high
-        return self.name, f"{score} ({interval_in_words(metric, *ends)})", f"chosen: {row.label}", f"in {self.folder}"
+            score = Fact(f"test {metric}", self.test.score.in_words)
+        return Fact("", self.name), score, Fact("chosen", row.label), Fact("folder", self.folder)
 
     @property
     def card(self) -> BackboneCard:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import Metric
+from graftwork.core.figures import with_interval
 from graftwork.core.intervals import score_interval
 from graftwork.core.metrics import mean_loss, score_from_loss, weighted_loss
 from graftwork.core.stats import bootstrap_weights
@@ -29,6 +30,11 @@ class Score:
     images: int
     interval: str
     """How it was computed, such as ``exact (Clopper-Pearson)``, or why there is none."""
+
+    @property
+    def in_words(self) -> str:
+        """With its unit and its interval."""
+        return with_interval(self.metric, self.value, self.low, self.high)
 
 
 def score(metric: Metric, y: Ints, probabilities: Floats, groups: Ints) -> Score:

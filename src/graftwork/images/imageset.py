@@ -7,7 +7,6 @@ import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +14,10 @@ from numpy.typing import NDArray
 from graftwork.core.findings import Finding
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
+from graftwork.images.sources import Source
 from graftwork.listener import SILENT, Listener
 
 UNLABELLED = -1
-
-
-class Source(Protocol):
-    """Where the bytes of images are; ``row`` is the source's own numbering."""
-
-    def read(self, row: int) -> bytes:
-        """The undecoded bytes of one image.
-
-        Raises
-        ------
-        DataError
-            When they cannot be read; the message names the image.
-        """
-        ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,7 +104,7 @@ def hash_images(images: ImageSet, listener: Listener = SILENT, threads: int = 2)
 
     def digest(index: int) -> str:
         try:
-            return hashlib.sha256(images.read(index)).hexdigest()
+            return images.source.digest(int(images.rows[index]))
         except DataError:
             return hashlib.sha256(f"no bytes: {images.names[index]}".encode()).hexdigest()
 

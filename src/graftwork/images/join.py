@@ -9,18 +9,27 @@ from numpy.typing import NDArray
 
 from graftwork.errors import DataError, UsageError
 from graftwork.images.columns import column_named
-from graftwork.images.imageset import ImageSet, Source
-from graftwork.images.listing import few
+from graftwork.images.imageset import ImageSet
+from graftwork.images.listing import with_near_names
+from graftwork.images.sources import Source
 
 
-class _Concatenated:
+class _Concatenated(Source):
     """The rows of one source, then those of another."""
 
     def __init__(self, first: Source, second: Source, offset: int) -> None:
         self._first, self._second, self._offset = first, second, offset
 
     def read(self, row: int) -> bytes:
-        return self._first.read(row) if row < self._offset else self._second.read(row - self._offset)
+        source, own = self._place(row)
+        return source.read(own)
+
+    def digest(self, row: int) -> str:
+        source, own = self._place(row)
+        return source.digest(own)
+
+    def _place(self, row: int) -> tuple[Source, int]:
+        return (self._first, row) if row < self._offset else (self._second, row - self._offset)
 
 
 def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
@@ -45,11 +54,12 @@ def with_test_part(images: ImageSet, test: ImageSet) -> ImageSet:
             f"the images of the test part {test.table or test.root} must have labels, but have none; label them, or "
             "take a share of the other images (`--test 0.2`)"
         )
-    unknown = sorted(set(test.classes) - set(images.classes))
+    unknown = set(test.classes) - set(images.classes)
     if unknown:
         raise DataError(
-            f"every class of the test part {test.root} must have images to learn from, but {few(unknown)} is not "
-            f"among the {len(images.classes)} classes of {images.root}: correct the name or remove the class"
+            f"every class of the test part {test.root} must have images to learn from, but "
+            f"{with_near_names(unknown, images.classes)} is not among the {len(images.classes)} classes of "
+            f"{images.root}: correct the name or remove the class"
         )
     number = np.array([images.classes.index(name) for name in test.classes], np.int64)
     offset = int(images.rows.max()) + 1

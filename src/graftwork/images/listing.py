@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, finding
 from graftwork.errors import DataError, did_you_mean
-from graftwork.images.imageset import UNLABELLED, ImageSet, Source
+from graftwork.images.imageset import UNLABELLED, ImageSet
 from graftwork.images.parts import develop_or_test
+from graftwork.images.sources import Source
 
 
 @dataclasses.dataclass
@@ -40,6 +41,11 @@ def few(names: Sequence[str], shown: int = 3) -> str:
     """``a, b, c and 5 more``."""
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def with_near_names(unknown: Iterable[str], known: Collection[str]) -> str:
+    """``wsp (did you mean wasp?), dog``: names that are not known, sorted, each with the nearest that is."""
+    return few([f"{name}{did_you_mean(name, known, 1)}" for name in sorted(unknown)])
 
 
 def finish(listing: Listing) -> ImageSet:
@@ -93,13 +99,13 @@ def _labelled(listing: Listing, notes: list[Finding]) -> list[int]:
 
 def _check_parts(labels: NDArray[np.str_], parts: NDArray[np.str_]) -> list[Finding]:
     develop, test = set(labels[parts == "develop"].tolist()), set(labels[parts == "test"].tolist())
-    unknown = sorted(test - develop)
+    unknown = test - develop
     if unknown:
-        many = int(np.isin(labels[parts == "test"], unknown).sum())
+        many = int(np.isin(labels[parts == "test"], list(unknown)).sum())
         raise DataError(
-            f"every class of the test part must have training images, but {few(unknown)} ({many} images) "
-            f"is not among the {len(develop)} classes of the training part{did_you_mean(unknown[0], develop)}: "
-            "correct the name or remove the class"
+            f"every class of the test part must have training images, but {with_near_names(unknown, develop)} is not "
+            f"among the {len(develop)} classes of the training part ({counted(many, 'image')}): correct the name or "
+            "remove the class"
         )
     missing = sorted(develop - test)
     if not missing:

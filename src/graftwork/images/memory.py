@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.images.imageset import ImageSet
+from graftwork.images.sources import Source
 
 DEEP_TYPES = ("uint16", "int32", "float32", "float64")
 """Types of one-channel arrays of more than 8 bits that are read as a TIFF file of them is."""
 
 
-class _Arrays:
+class _Arrays(Source):
     """Arrays, handed out as files without loss, so that one path decodes everything."""
 
     def __init__(self, arrays: NDArray[Any]) -> None:

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graftwork.errors import DataError
+from graftwork.files import sha256_of
 
 
-class Files:
+class Source(Protocol):
+    """Where the bytes of images are; ``row`` is the source's own numbering."""
+
+    def read(self, row: int) -> bytes:
+        """The undecoded bytes of one image.
+
+        Raises
+        ------
+        DataError
+            When they cannot be read; the message names the image.
+        """
+        ...
+
+    def digest(self, row: int) -> str:
+        """Sha256 of the bytes of one image, as 64 hexadecimal digits; raises DataError as ``read`` does."""
+        return hashlib.sha256(self.read(row)).hexdigest()
+
+
+class Files(Source):
     """One file per image."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -23,8 +44,13 @@ class Files:
         """The file's bytes; raises DataError that names it."""
         return _file_bytes(self.paths[row])
 
+    def digest(self, row: int) -> str:
+        """Sha256 of the file's bytes; an unchanged file is not read again."""
+        with _named(self.paths[row]):
+            return sha256_of(self.paths[row])
 
-class ParquetImages:
+
+class ParquetImages(Source):
     """Images in a column of Parquet files: bytes, or a struct of ``bytes`` and ``path``.
 
     Rows are streamed in file order and cached; the oldest is evicted first, within ``budget_mb``. A row group that
@@ -105,7 +131,7 @@ class ParquetImages:
             raise DataError(f"{self._files[number]} cannot be read at row {row}: {error}") from error
 
 
-class ArrowImages:
+class ArrowImages(Source):
     """Images in a column of Arrow stream files (a saved Hugging Face dataset), mapped into memory."""
 
     def __init__(self, files: Sequence[Path], column: str) -> None:
@@ -141,7 +167,13 @@ def _bytes_or_path(value: Any) -> tuple[bytes | None, str | None]:
 
 
 def _file_bytes(path: Path) -> bytes:
-    try:
+    with _named(path):
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

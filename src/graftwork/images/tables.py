@@ -29,11 +29,10 @@ from graftwork.images.columns import (
 )
 from graftwork.images.filekinds import SUFFIXES
 from graftwork.images.folders import printable, walk
-from graftwork.images.imageset import Source
 from graftwork.images.labels import label_findings
 from graftwork.images.listing import Listing, duplicate_rows, few
 from graftwork.images.parts import kind_of, kind_of_file
-from graftwork.images.sources import ArrowImages, Files, ParquetImages, arrow_table
+from graftwork.images.sources import ArrowImages, Files, ParquetImages, Source, arrow_table
 
 PARQUET = (".parquet", ".pq")
 """Suffixes of Parquet files."""

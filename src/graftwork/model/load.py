@@ -40,7 +40,7 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
     path = path / "model" if (path / "model" / MANIFEST).is_file() else path
     contents = read_model(path)
     again = load_same, (path.resolve(), sha256_of(path / MANIFEST))
-    model = Model(contents.fitted, contents.novelty, _engine(path, contents), again)
+    model = Model(contents.fitted, contents.novelty, _engine(path, contents), again, contents.manifest)
     if check:
         _check_samples(path, model, contents)
     return model

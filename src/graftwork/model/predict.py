@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,15 @@ from graftwork.backbones.engines import Engine
 from graftwork.backbones.processes import PerProcess
 from graftwork.codes.compute import averaged
 from graftwork.core.arguments import argument
-from graftwork.core.figures import probability
+from graftwork.core.figures import counted, probability, with_interval
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.options import Count, Share
+from graftwork.core.shown import Fact, Shown
 from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
 from graftwork.images.folders import printable
 from graftwork.images.header import BROKEN
+from graftwork.images.listing import few
 from graftwork.images.memory import DEEP_TYPES
 from graftwork.images.pillow import caught_warnings
 from graftwork.images.pixels import pixels, upright
@@ -45,8 +47,8 @@ _OPAQUE = ("1", "L", "P", "RGB")
 """Modes whose transparency, where there is any, a TIFF does not hold."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Prediction(Shown):
     """The prediction of a model for one image."""
 
     name: str
@@ -61,12 +63,13 @@ class Prediction:
     novel: bool | None
     """Whether the image is flagged as unlike the training images; None where there were too few of them."""
 
-    def __repr__(self) -> str:
-        novel = ", unlike the training images" if self.novel else ""
-        return f"Prediction({self.name}: {self.label}, {probability(self.probability)}{novel})"
+    def _facts(self) -> tuple[Fact, ...]:
+        classes = [Fact(name, probability(value), value) for name, value in self.top]
+        novel = [Fact("novelty", f"unlike the training images (p-value {self.p_value:.2g})")] if self.novel else []
+        return Fact("", self.name), *classes, *novel
 
 
-class Model:
+class Model(Shown):
     """A classifier that takes paths, bytes, PIL images, and arrays (h, w) or (h, w, 3).
 
     Arrays are of uint8; those of one channel also of uint16, int32, float32 or float64, as TIFF files are.
@@ -78,6 +81,8 @@ class Model:
     ----------
     reload
         A function and its arguments that load the same model in another process.
+    about
+        Entries of its folder's manifest: how it was chosen and tested, and when it was made.
 
     Examples
     --------
@@ -94,20 +99,34 @@ class Model:
         novelty: Novelty | None,
         engine: Engine,
         reload: _Reload,
+        about: Mapping[str, Any],
     ) -> None:
         self.fitted = fitted
         self.novelty = novelty
         self._engine = engine
         self._reload = reload
+        self.about = about
         self._running = PerProcess(threading.Lock)
 
     def __reduce__(self) -> _Reload:
         return self._reload
 
-    def __repr__(self) -> str:
-        shown = ", ".join(self.classes[:5]) + (", ..." if len(self.classes) > 5 else "")
-        layers = " + ".join(tap.name for tap in self.fitted.taps)
-        return f"Model({len(self.classes)} classes: {shown}; {layers} of {self.fitted.card.name})"
+    def _facts(self) -> tuple[Fact, ...]:
+        card, tested = self.fitted.card, self.about.get("test")
+        px, aspect = card.preprocess.input_px, card.preprocess.aspect
+        facts = [
+            Fact("", counted(len(self.classes), "class") + f": {few(self.classes, shown=5)}"),
+            Fact("network", card.name),
+            Fact("layer", " + ".join(tap.name for tap in self.fitted.taps)),
+            Fact("input", f"RGB, {px} x {px} px ({aspect})"),
+        ]
+        if "chosen" in self.about:
+            facts.append(Fact("chosen", self.about["chosen"]))
+        if tested is not None:
+            score = with_interval(tested["metric"], tested["value"], tested["low"], tested["high"])
+            of_another = f" of {tested['belongs_to']}" if self.about["trained_on"] == "all" else ""
+            facts.append(Fact(f"test {tested['metric']}", score + of_another))
+        return tuple(facts)
 
     @property
     def classes(self) -> tuple[str, ...]:

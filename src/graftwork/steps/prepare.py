@@ -21,7 +21,7 @@ from graftwork.errors import DataError, UsageError
 from graftwork.images.check import check, straddling
 from graftwork.images.groups import Proposal
 from graftwork.images.imageset import ImageSet, hash_images
-from graftwork.images.listing import few
+from graftwork.images.listing import few, with_near_names
 from graftwork.images.measure import measure_images
 from graftwork.images.measurements import Measurements, intensity_range
 from graftwork.images.read import by_series, read_images
@@ -67,11 +67,11 @@ class CheckedImages:
                 f"the images of {images.table or images.root} must have labels, but some have none; label them, or use "
                 "predict"
             )
-        unknown = sorted(set(images.classes) - set(classes))
+        unknown = set(images.classes) - set(classes)
         if unknown:
             raise DataError(
-                f"every class must be one of the model's {len(classes)} ({', '.join(classes[:5])}), but the images "
-                f"also have {', '.join(unknown[:5])}; rename these classes, or take them out"
+                f"every class must be one of the model's {len(classes)} ({few(classes)}), but the images also have "
+                f"{with_near_names(unknown, classes)}; rename these classes, or take them out"
             )
         return np.array([classes.index(name) for name in images.classes])[images.labels]
 

@@ -27,9 +27,10 @@ from graftwork.files import whole_folder, write_text
 from graftwork.finetune.fold import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.pixels import decode
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
+from graftwork.progress import Stages
 from graftwork.reporting.page import images_to_show, model_card, write_report
 from graftwork.runfolder import write_run
 from graftwork.steps import output
@@ -191,6 +192,7 @@ def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:
         readme=model_card(run),
         about={
             "trained_on": run.settings["final"],
+            "chosen": run.verdict.rows[run.verdict.chosen].label,
             "test": None if run.test is None else _test_in_manifest(run.test, belongs),
             "created": run.created,
             "versions": run.versions,

@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from graftwork.core.arguments import argument
-from graftwork.core.findings import Finding
+from graftwork.core.figures import counted
+from graftwork.core.findings import Finding, findings_in_short
 from graftwork.core.options import DataOptions, InputPx
-from graftwork.listener import Listener, Stages
+from graftwork.core.shown import Fact, Shown
+from graftwork.images.listing import few
+from graftwork.listener import Listener
+from graftwork.progress import Stages
 from graftwork.steps.prepare import INPUT_PX, check_images
 
+_CLASSES = 8
+"""Number of classes that are shown at a prompt."""
 
-@dataclasses.dataclass(frozen=True)
-class CheckResult:
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class CheckResult(Shown):
     """Counts of the images, and findings about them."""
 
     images: int
@@ -24,6 +31,16 @@ class CheckResult:
     per_part: dict[str, int]
     """Images to develop and to test on, where the data came split."""
     findings: tuple[Finding, ...]
+
+    def _facts(self) -> tuple[Fact, ...]:
+        classes = few([f"{name} {images}" for name, images in self.per_class.items()], shown=_CLASSES) or "none"
+        parts = [Fact("parts", few([f"{name} {images}" for name, images in self.per_part.items()]))]
+        return (
+            Fact("", counted(self.images, "image")),
+            Fact("classes", classes),
+            *(parts if self.per_part else ()),
+            Fact("findings", findings_in_short(self.findings)),
+        )
 
 
 def check(

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from graftwork.core import choose
 from graftwork.core.arrays import Ints
 from graftwork.core.facts import Metric
+from graftwork.core.figures import counted, with_interval
 from graftwork.core.metrics import mean_loss
 from graftwork.core.record import Run, TestScore
+from graftwork.core.shown import Fact, Shown
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import UsageError
+from graftwork.images.listing import with_near_names
 from graftwork.runfolder import read_run
 
 
@@ -29,8 +32,8 @@ class ChangedPrediction:
     second: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """The differences between runs, paired per image."""
 
     metric: Metric
@@ -41,6 +44,13 @@ class Comparison:
     """For each run, the recall of each class."""
     changed: tuple[ChangedPrediction, ...]
     """Images on which the first two runs differ, those that the second one predicts correctly first."""
+
+    def _facts(self) -> tuple[Fact, ...]:
+        return (
+            Fact("", f"test {self.metric}"),
+            *(Fact(row.label, with_interval(self.metric, row.score, row.low, row.high)) for row in self.rows),
+            Fact("classified differently", counted(len(self.changed), "image")),
+        )
 
 
 def compare(runs: Sequence[str | Path]) -> Comparison:
@@ -90,8 +100,12 @@ def _test(run: Run) -> TestScore:
 
 
 def _refuse_different(first: Run, run: Run, digests: set[str], others: set[str]) -> None:
-    if set(first.classes) != set(run.classes):
-        raise UsageError(f"runs must have the same classes, but {first.folder} and {run.folder} do not")
+    for one, other in ((first, run), (run, first)):
+        if alone := set(one.classes) - set(other.classes):
+            raise UsageError(
+                f"runs must have the same classes, but {one.folder} has {with_near_names(alone, other.classes)} and "
+                f"{other.folder} does not; train again with one set of names"
+            )
     if digests != others:
         raise UsageError(
             f"runs must be tested on the same images, but {first.folder} and {run.folder} share "

@@ -9,23 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Ints, Mask
-from graftwork.core.findings import Finding
+from graftwork.core.figures import counted
+from graftwork.core.findings import Finding, findings_in_short
 from graftwork.core.options import DataOptions
 from graftwork.core.record import Run
 from graftwork.core.scoring import Score, score
+from graftwork.core.shown import Fact, Shown
 from graftwork.core.stats import Share, recall_and_precision
 from graftwork.errors import DataError
 from graftwork.images.measurements import cached_measurements, joined
 from graftwork.images.near_duplicates import near_duplicates
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
 from graftwork.model.load import load
 from graftwork.model.predict import CHUNK, Model
+from graftwork.progress import Stages
 from graftwork.runfolder import read_run
 from graftwork.steps.prepare import CheckedImages, check_images
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Evaluation(Shown):
     """The scores of a model on labelled images."""
 
     fresh: Score
@@ -41,6 +44,18 @@ class Evaluation:
     recall: tuple[Share, ...]
     precision: tuple[Share, ...]
     findings: tuple[Finding, ...]
+
+    def _facts(self) -> tuple[Fact, ...]:
+        scores = {"new images": self.fresh, "trained on": self.trained_on}
+        return (
+            Fact("", self.fresh.metric),
+            *(
+                Fact(which, f"{score.in_words}, {counted(score.images, 'image')}")
+                for which, score in scores.items()
+                if score is not None
+            ),
+            Fact("findings", findings_in_short(self.findings)),
+        )
 
     def is_at_least(self, share: float) -> bool:
         """Whether new images show a score of at least ``share``: the lower bound of its interval is not below it."""

@@ -14,20 +14,23 @@ from graftwork.backbones.cards import layer_names
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.arguments import argument
 from graftwork.core.facts import Aspect, Dtype, Intensity, Pool, Relu
-from graftwork.core.findings import Finding
+from graftwork.core.figures import counted
+from graftwork.core.findings import Finding, findings_in_short
 from graftwork.core.options import DataOptions, ExtractionOptions, Layers, as_text
+from graftwork.core.shown import Fact, Shown
 from graftwork.errors import UsageError
 from graftwork.files import whole_file
 from graftwork.images.imageset import ImageSet
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
+from graftwork.progress import Stages
 from graftwork.steps.backbones import open_backbone
 from graftwork.steps.prepare import check_images
 
 ROWS_AT_A_TIME = 4096
 
 
-@dataclasses.dataclass(frozen=True)
-class ExtractedCodes:
+@dataclasses.dataclass(frozen=True, repr=False)
+class ExtractedCodes(Shown):
     """The file that was written, and findings about the images."""
 
     path: Path
@@ -35,6 +38,13 @@ class ExtractedCodes:
     """Whose codes the file holds."""
     findings: tuple[Finding, ...]
     """Unreadable images, whose codes the file lacks, among them."""
+
+    def _facts(self) -> tuple[Fact, ...]:
+        return (
+            Fact("", counted(self.images, "image")),
+            Fact("file", str(self.path)),
+            Fact("findings", findings_in_short(self.findings)),
+        )
 
 
 def extract(

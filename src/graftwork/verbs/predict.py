@@ -22,8 +22,10 @@ def predict(
     novelty_rate: float = RATE,
     image_column: str | None = None,
     on_error: Callable[[str, DataError], None] | None = None,
-) -> Iterator[Prediction]:
-    """Predict the class of each image, as they come.
+) -> list[Prediction]:
+    """Predict the class of each image.
+
+    To predict several times, load the model once (:func:`graftwork.load`); its ``stream`` gives predictions one by one.
 
     Parameters
     ----------
@@ -47,15 +49,27 @@ def predict(
     ModelError, UsageError
         When the folder is no model, or an argument is out of range.
     DataError
-        While images are predicted: when one cannot be read, or a folder holds none.
+        When an image cannot be read, or a folder holds none.
 
     Examples
     --------
-    >>> for prediction in predict("runs/photos-001", ["photos/ant/ant-001.png", "photos/bee/bee-001.png"]):
-    ...     print(prediction.name)
-    photos/ant/ant-001.png
-    photos/bee/bee-001.png
+    >>> predictions = predict("runs/photos-001", ["photos/ant/ant-001.png", "photos/bee/bee-001.png"])
+    >>> [prediction.name for prediction in predictions]
+    ['photos/ant/ant-001.png', 'photos/bee/bee-001.png']
     """
+    return list(stream(run, images, top=top, novelty_rate=novelty_rate, image_column=image_column, on_error=on_error))
+
+
+def stream(
+    run: str | Path,
+    images: str | Path | bytes | Iterable[str | Path | bytes],
+    *,
+    top: int = 1,
+    novelty_rate: float = RATE,
+    image_column: str | None = None,
+    on_error: Callable[[str, DataError], None] | None = None,
+) -> Iterator[Prediction]:
+    """Predict as ``predict`` does, but give predictions while images come: a few dozen are in memory at a time."""
     model = load(run)
     several = [images] if isinstance(images, (str, Path, bytes)) else images
 

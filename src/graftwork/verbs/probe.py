@@ -9,20 +9,23 @@ from typing import Literal
 from graftwork.core.arguments import argument
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Metric, Pool, Relu
-from graftwork.core.findings import Finding
+from graftwork.core.figures import counted, with_interval
+from graftwork.core.findings import Finding, findings_in_short
 from graftwork.core.options import DataOptions, ExtractionOptions, JudgingOptions, Part, SplitOptions, as_text
 from graftwork.core.plans import Loss, Normalise
 from graftwork.core.result_findings import result_findings
+from graftwork.core.shown import Fact, Shown
 from graftwork.core.trials import Trial
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
+from graftwork.progress import Stages
 from graftwork.steps.backbones import open_backbones
 from graftwork.steps.ledger import count_look
 from graftwork.steps.prepare import prepare
 from graftwork.steps.search import candidates_for, costs_of, search
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Probe:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Probe(Shown):
     """The score of a linear classifier on every layer, on images that it was not fitted on."""
 
     card: BackboneCard
@@ -32,6 +35,21 @@ class Probe:
     on: Part
     findings: tuple[Finding, ...]
     stage_seconds: dict[str, float]
+
+    def _facts(self) -> tuple[Fact, ...]:
+        metric, rows = self.verdict.metric, self.verdict.rows
+        return (
+            Fact("", f"{self.card.name}, {counted(self.images, 'image')}"),
+            *(
+                Fact(
+                    row.label,
+                    with_interval(metric, row.score, row.low, row.high),
+                    share=None if metric == "log-loss" else row.score,
+                )
+                for row in rows
+            ),
+            Fact("findings", findings_in_short(self.findings)),
+        )
 
 
 def probe(

@@ -23,7 +23,8 @@ from graftwork.core.options import (
 from graftwork.core.plans import Augment, Loss, Normalise
 from graftwork.core.record import Run
 from graftwork.fit import fit
-from graftwork.listener import Listener, Stages
+from graftwork.listener import Listener
+from graftwork.progress import Stages
 from graftwork.steps.backbones import open_backbones
 from graftwork.steps.compete import compete, fine_tune_context, reserve_extraction
 from graftwork.steps.output import CLOCK, claimed, run_name
@@ -153,7 +154,8 @@ def train(  # noqa: PLR0915  # the whole story on one page
     slim
         Leave the network's own weights out of the model folder.
     listener
-        Hears what happens.
+        Hears what happens. By default a progress bar in a terminal or a notebook, and nothing elsewhere;
+        ``graftwork.Listener()`` shows nothing.
 
     Returns
     -------
