@@ -1,7 +1,8 @@
-"""Every command line of the README and the tutorial works, in its order, in a fresh folder."""
+"""Every command line of the README and of the pages for users works, in its order, in a fresh folder."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from graftwork.cli.main import VERBS
 from graftwork.testing import write_tiny_images
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "README.md": ["runs/photos-001/report.html", "codes.parquet"],
+    "docs/questions.md": ["runs/photos-001/model"],
     "docs/tutorial.md": ["runs/photos-002/report.html", "predictions.csv", "runs/from-python/model"],
 }
 """Pages whose commands run, and what they leave."""
@@ -49,7 +52,23 @@ def run_page(page: str, python: Path, folder: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_has_commands_and_python(page):
     assert {language for language, _ in blocks(page)} == {"sh", "python"}
-    assert len(blocks(page)) >= 6
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_verbs_and_options_that_there_are(page):
+    """Commands and options inside sentences, which do not run."""
+    options = {verb: options_of(verb) for verb in VERBS}
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
+    for span in re.findall(r"`((?:graft |--)[^`]+)`", text.replace("\n", " ")):
+        words = shlex.split(span)
+        verbs = [word for word in words[1:2] if words[0] == "graft" and not word.startswith("-")]
+        known = set().union({"--help", "--version"}, *(options[verb] for verb in verbs or options))
+        assert {word.split("=")[0] for word in words if word.startswith("-")} - {"-"} <= known, span
+
+
+def options_of(verb: str) -> set[str]:
+    command = importlib.import_module(f"graftwork.cli.{verb}").command
+    return {name for parameter in command.params for name in parameter.opts}
 
 
 @pytest.mark.parametrize("page", PAGES)
