@@ -16,6 +16,8 @@ import pytest
 import graftwork
 from graftwork.testing import write_tiny_images
 
+pytestmark = pytest.mark.xdist_group("stranger")  # one training for all
+
 GRAFT = str(Path(sys.executable).with_name("graft"))
 FAST = ["--strategy", "linear", "--input-px", "32"]
 
