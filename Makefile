@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTHONS ?= python3.11 python3.12 python3.13
 
-.PHONY: demo test check-all check docs format lock clean
+.PHONY: demo test test-pythons check-all check docs format lock clean
 
 demo: $(VENV)/.installed
 	$(BIN)/graft demo
@@ -11,6 +12,13 @@ demo: $(VENV)/.installed
 # Everything that must hold before a change lands: under 10 minutes on two cores after installing.
 test: $(VENV)/.installed-test check
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+
+# The same with every Python that is here, each in an environment of its own.
+test-pythons:
+	@ran=; for python in $(PYTHONS); do \
+	  if ! $$python -c "" 2>/dev/null; then echo "$$python is not here: skipped"; continue; fi; \
+	  $(MAKE) test PYTHON=$$python VENV=.venv-$${python##*python} || exit 1; ran="$$ran $$python"; \
+	done; test -n "$$ran" && echo "passed with$$ran"
 
 # The slow checks too: the wheel in a clean environment outside the repository among them; property tests draw anew.
 check-all: $(VENV)/.installed-test check

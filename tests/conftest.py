@@ -26,8 +26,9 @@ SHARED = ROOT.parent / "shared"
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Return the folder of real data sets and weights next to the repository."""
-    if not (SHARED / "datasets").is_dir():
-        pytest.skip("needs the data sets and weights in ../shared, which are not part of the repository")
+    lacking = [name for name in ("datasets", "imagenet-photos", "weights") if not (SHARED / name).is_dir()]
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)} in ../shared, which is no part of the repository: docs/test_data.md")
     return SHARED
 
 

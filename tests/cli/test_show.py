@@ -43,3 +43,12 @@ def test_differences_of_log_loss_are_in_nats(capsys):
     assert [cell.strip() for cell in line.strip("│").split("│")][1:] == [
         "0.352 nats", "0.300 to 0.500", "0.042 (significant)", "0.010 to 0.070"
     ]  # fmt: skip
+
+
+def test_the_name_of_a_run_is_in_one_piece_where_it_fits(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = tuple(Row(f"runs/photos-00{i}", 0.9, 0.8, 0.95, 0.1 * i, 0, 0.2, bool(i)) for i in range(2))
+    recall = tuple((share(np.array([True]), np.array([0])),) for _ in rows)
+    show_comparison(Comparison("accuracy", rows, ("ant",), recall, ()), as_json=False)
+    first = capsys.readouterr().out.partition("recall by class")[0]
+    assert all(f"│ {row.label} │" in first for row in rows)

@@ -88,3 +88,15 @@ def test_misuse_exits_with_2_and_a_users_mistake_with_1_in_one_line(tmp_path):
     assert missing.returncode == 1
     assert missing.stderr.startswith("graft: nowhere must be")
     assert missing.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_values_and_no_types_of_click(verb, graft):
+    said = graft(verb, "--help").out
+    assert said.startswith(f"Usage: graft {verb} ")
+    assert not {"INTEGER", "FLOAT", "RANGE", "TEXT", "PATH"} & set(said.split())
+
+
+def test_the_version_is_that_of_the_command_however_it_is_called():
+    said = subprocess.run([sys.executable, "-m", "graftwork.cli", "--version"], capture_output=True, text=True)
+    assert said.stdout == f"graft, version {graftwork.__version__}\n"

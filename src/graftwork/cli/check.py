@@ -14,9 +14,9 @@ from graftwork.core.options import InputPx
 @click.command("check", short_help="Find what is wrong with images before training.")
 @options.data_argument
 @options.data_options
-@click.option(
+@options.of_type(
+    InputPx,
     "--input-px",
-    type=options.type_of(InputPx),
     default=224,
     show_default=True,
     metavar="N",

@@ -16,9 +16,9 @@ from graftwork.errors import UsageError
 @click.command("evaluate", short_help="Score a model on labelled images.")
 @options.run_argument
 @options.data_argument
-@click.option(
+@options.of_type(
+    Share,
     "--at-least",
-    type=options.type_of(Share),
     metavar="SHARE",
     help="Exit with code 1 when the lower bound of the interval is below it.",
 )

@@ -14,15 +14,20 @@ from graftwork.core.facts import Dtype
 @click.command("extract", short_help="Write CNN codes of any layers to a file.")
 @options.data_argument
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="FILE.parquet or FILE.npz."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="FILE.parquet or FILE.npz; folders on its way are made.",
 )
 @options.label_options
 @options.backbone_option
 @options.extraction_options
 @click.option("--layers", default="auto", show_default=True, metavar="auto|NAME,NAME", help="Which layers to write.")
-@click.option(
+@options.of_type(
+    Dtype,
     "--dtype",
-    type=options.type_of(Dtype),
     default="float16",
     show_default=True,
     help="Precision of the codes.",

@@ -60,7 +60,7 @@ def main() -> None:
     """Run the command; a user's mistake is one line and exit 1 (2 for misuse), never a traceback."""
     let_streams_take_any_name()
     try:
-        graft.main(standalone_mode=False)
+        graft.main(prog_name="graft", standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.ClickException as misuse:

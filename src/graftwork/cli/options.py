@@ -46,10 +46,17 @@ def of(record: type[Options], name: str, help: str, **settings: Any) -> Decorato
         Of ``click.option``, such as ``metavar`` and ``type``; they have precedence.
     """
     field = next(field for field in dataclasses.fields(record) if field.name == name)
-    hint = hints_of(record)[name]
-    shown: dict[str, Any] = {"default": field.default, "show_default": field.default is not None}
-    shown |= {"is_flag": True} if hint is bool else {"type": type_of(hint)}
-    return click.option(f"--{name.replace('_', '-')}", help=help, **{**shown, **settings})
+    shown = {"default": field.default, "show_default": field.default is not None}
+    return of_type(hints_of(record)[name], f"--{name.replace('_', '-')}", help=help, **{**shown, **settings})
+
+
+def of_type(hint: Any, *flags: str, **settings: Any) -> Decorator:
+    """Return the option of a type that no record has, such as ``Count``; a whole number is an ``N`` in help."""
+    if hint is bool:
+        return click.option(*flags, is_flag=True, **settings)
+    kind = type_of(hint)
+    metavar = {"metavar": "N"} if isinstance(kind, click.IntRange) else {}
+    return click.option(*flags, **{"type": kind, **metavar, **settings})
 
 
 def type_of(hint: Any) -> click.ParamType[Any] | None:
@@ -101,8 +108,6 @@ label_options = together(
         DataOptions,
         "label_level",
         "Which folder on the way to an image is its class, counted from 1.",
-        type=click.IntRange(min=1),
-        metavar="N",
     ),
 )
 group_option = of(
@@ -125,7 +130,7 @@ backbones_option = of(
 
 extraction_options = together(
     of(ExtractionOptions, "aspect", "How an oblong image becomes square."),
-    of(ExtractionOptions, "input_px", "Side of the network's input, in pixels.", metavar="N"),
+    of(ExtractionOptions, "input_px", "Side of the network's input, in pixels."),
     of(ExtractionOptions, "intensity", "Which range of a 16-bit image becomes black to white."),
     of(ExtractionOptions, "pool", "How a layer with a spatial extent becomes one vector."),
     of(ExtractionOptions, "relu", "Take codes of layers that end in a ReLU before or after it."),
@@ -142,12 +147,11 @@ fine_tune_options = together(
     of(FineTuneOptions, "scratch", "Also try random weights."),
     of(FineTuneOptions, "exhaustive", "Run every fine-tuning on all folds."),
     of(FineTuneOptions, "repeats", "Number of seeds of each fine-tuning."),
-    of(FineTuneOptions, "epochs", "Number of epochs, in place of the recipe's.", metavar="N"),
+    of(FineTuneOptions, "epochs", "Number of epochs, in place of the recipe's."),
     of(
         FineTuneOptions,
         "batch_size",
         "Images per step; below 32 the learning rate falls with it.",
-        metavar="N",
     ),
     of(
         FineTuneOptions,
@@ -165,7 +169,6 @@ fine_tune_options = together(
         FineTuneOptions,
         "patience",
         "Stop a training early, after N epochs without a lower log loss on validation images.",
-        metavar="N",
     ),
     of(FineTuneOptions, "augment", "Augmentation: random crops and flips, or none."),
 )

@@ -18,11 +18,12 @@ from graftwork.errors import DataError
 @click.command("predict", short_help="Predict the classes of images.")
 @options.run_argument
 @click.argument("images", type=click.Path(), nargs=-1, required=True)
-@click.option("--top", type=options.type_of(Count), default=1, show_default=True, help="Number of classes to name.")
-@click.option(
+@options.of_type(Count, "--top", default=1, show_default=True, help="Number of classes to name.")
+@options.of_type(
+    Share,
     "--novelty-rate",
-    type=options.type_of(Share),
     default=0.01,
+    metavar="SHARE",
     show_default=True,
     help="Share of images like the training images that may be flagged as novel.",
 )
@@ -33,7 +34,7 @@ from graftwork.errors import DataError
     "file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A .csv or .jsonl file, in place of printing.",
+    help="A .csv or .jsonl file, in place of printing; folders on its way are made.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="Default: csv, or that of the file's name.")

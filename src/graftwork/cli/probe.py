@@ -19,9 +19,9 @@ from graftwork.core.options import JudgingOptions, Part
 @options.judging_options
 @options.split_options
 @options.data_options
-@click.option(
+@options.of_type(
+    Part,
     "--on",
-    type=options.type_of(Part),
     default="develop",
     show_default=True,
     help="Use the develop part, or all images; the latter counts as a look at the test images.",

@@ -145,8 +145,10 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         return
     console = Console()
     table = Table(title="on the test images that the runs share", title_justify="left")
-    for title in ("run", comparison.metric, "95 % interval", "behind the best", "difference, 95 %"):
-        table.add_column(title, justify="left" if title == "run" else "right", overflow="fold")
+    widest = max(len(row.label) for row in comparison.rows)
+    table.add_column("run", overflow="fold", no_wrap=widest <= console.width // 2)
+    for title in (comparison.metric, "95 % interval", "behind the best", "difference, 95 %"):
+        table.add_column(title, justify="right", overflow="fold")
     for row in comparison.rows:
         table.add_row(
             _name(row.label),
@@ -209,15 +211,15 @@ def show_check(result: CheckResult, *, as_json: bool) -> None:
         _print_json(result)
         return
     console = Console()
+    without = "" if result.per_class else ", without labels"
+    console.print(f"{counted(result.images, 'image')} that can be used{without}", highlight=False)
     if result.per_class:
-        table = Table(title=f"{counted(result.images, 'image')} that can be used", title_justify="left")
+        table = Table()
         table.add_column("class")
         table.add_column("images", justify="right")
         for name, count in result.per_class.items():
             table.add_row(_name(name), str(count))
         console.print(table)
-    else:
-        console.print(f"{counted(result.images, 'image')} that can be used, without labels", highlight=False)
     if result.per_part:
         console.print(", ".join(f"{part}: {count}" for part, count in result.per_part.items()), highlight=False)
     show_findings(console, result.findings)

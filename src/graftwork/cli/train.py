@@ -32,9 +32,9 @@ from graftwork.core.options import Part
     "other half test.",
 )
 @options.data_options
-@click.option(
+@options.of_type(
+    Part,
     "--final",
-    type=options.type_of(Part),
     default="develop",
     show_default=True,
     help="Fit the saved model on the develop part, or on every image after the test.",
