@@ -115,14 +115,13 @@ def test_the_report_is_rendered_again(desk: Desk) -> None:
 def test_python_and_scikit_learn_take_the_run_and_the_images(desk: Desk) -> None:
     code = """
 import graftwork, glob
-import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 print(graftwork.load("runs/photos-001").predict("new/bee/bee-001.png")[0].label)
-X = np.array([[path] for path in sorted(glob.glob("photos/*/*.png"))])
-y = [path.split("-")[0][-3:] for path, in X]
-pipeline = make_pipeline(graftwork.CodesTransformer(input_px=32), LogisticRegression(max_iter=2000)).fit(X, y)
-print(pipeline.predict([["new/ant/ant-001.png"]])[0])
+paths = sorted(glob.glob("photos/*/*.png"))
+y = [path.split("-")[0][-3:] for path in paths]
+pipeline = make_pipeline(graftwork.CodesTransformer(input_px=32), LogisticRegression(max_iter=2000)).fit(paths, y)
+print(pipeline.predict(["new/ant/ant-001.png"])[0])
 """
     assert desk.works(sys.executable, "-c", code).split() == ["bee", "ant"]
 
