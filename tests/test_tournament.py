@@ -278,3 +278,51 @@ def test_repeats_run_the_completed_with_other_seeds_and_give_a_loss_per_seed(
         expected = [(fake.misses[trial.candidate.layer] + seed) / 20 for seed in seeds]
         assert trial.seed_losses == pytest.approx(expected)
         assert accuracy(trial) == pytest.approx(1 - fake.misses[trial.candidate.layer] / 20)  # of the first seed
+
+
+class Busy:
+    """A machine that is too slow for a fold when it is begun for the first ``times``."""
+
+    def __init__(self, fake: FakeFolds, times: int) -> None:
+        self.left, self._fake = times, fake
+
+    def __call__(self, recipe, C, codes, task, validation, *, enough_time, **rest):  # type: ignore[no-untyped-def]
+        self.left -= 1
+        slow = self.left >= 0
+        return self._fake(
+            recipe, C, codes, task, validation, enough_time=lambda seconds: enough_time(1e6 * slow), **rest
+        )
+
+
+@pytest.mark.parametrize("times", [1, 2, 4])
+def test_a_fold_whose_first_steps_were_slow_by_chance_is_begun_again(
+    tmp_path: Path, fake: FakeFolds, four, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tournament, "tune_fold", Busy(fake, times))
+    trials = opened(tmp_path, limit_seconds=100).run(four[:2])
+    assert ended(trials) == {"best": "completed", "worst": "eliminated"}
+
+
+def test_where_the_machine_stays_too_slow_a_fold_is_begun_a_few_times_and_no_more(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tournament, "tune_fold", Busy(fake, 1000))
+    assert opened(tmp_path, limit_seconds=100).run(four[:1]) == []
+    assert len(fake.calls) <= 3 * tournament.ATTEMPTS
+
+
+def test_what_seemed_to_have_no_time_is_tried_on_the_same_folds_when_the_others_leave_some(
+    tmp_path: Path, fake: FakeFolds, four
+) -> None:
+    trials = opened(tmp_path, limit_seconds=100).run(four[1:2], at_the_end=four[3:])
+    assert ended(trials) == {"best": "completed", "second": "completed"}
+    assert fake.calls == [("best", 0), ("best", 1), ("best", 2), ("second", 0), ("second", 1), ("second", 2)]
+
+
+def test_a_fold_that_is_forecast_to_take_longer_than_what_is_left_is_not_begun(
+    tmp_path: Path, fake: FakeFolds, four
+) -> None:
+    late = opened(tmp_path, limit_seconds=100)
+    late._fold_seconds = {four[3].key: 1000.0}
+    assert ended(late.run(four[1:2], at_the_end=four[3:])) == {"best": "completed"}
+    assert {name for name, _ in fake.calls} == {"best"}

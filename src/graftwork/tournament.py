@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ from graftwork.listener import SILENT, Listener
 
 SURVIVORS = 0.5
 """Share of the fine-tunings that go on after the first fold (successive halving; Jamieson and Talwalkar 2016)."""
+ATTEMPTS = 3
+"""How often a fold is begun at most: where its first steps are too slow for the time left, the machine may have been
+busy just then."""
 
 
 def run_trials(
@@ -135,31 +139,51 @@ class Tournament:
     ----------
     start
         C of the linear model that the fine-tunings of a network begin with, by the network's name.
+    fold_seconds
+        What a fold of a candidate is forecast to take, by its key; one without a forecast is tried at any time.
     """
 
     def __init__(
-        self, codes_of: CodesOf, task: Task, *, start: Mapping[str, float], context: FineTuneContext, clock: Clock
+        self,
+        codes_of: CodesOf,
+        task: Task,
+        *,
+        start: Mapping[str, float],
+        context: FineTuneContext,
+        clock: Clock,
+        fold_seconds: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        self._codes_of, self._task, self._start = codes_of, task, start
+        self._codes_of, self._task, self._start, self._fold_seconds = codes_of, task, start, fold_seconds
         self._context, self._clock = context, clock
         self._refit_folds = context.n_refits * REFIT_FOLDS
         self._entries: list[_Entry] = []
         self._labels: dict[str, str] = {}
 
-    def run(self, candidates: Sequence[Candidate], *, exhaustive: bool = False, repeats: int = 1) -> list[Trial]:
+    def run(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        at_the_end: Sequence[Candidate] = (),
+        exhaustive: bool = False,
+        repeats: int = 1,
+    ) -> list[Trial]:
         """Return a trial of each fine-tuning at each alpha.
 
         Parameters
         ----------
+        at_the_end
+            Candidates for which there seemed to be no time: they are tried if the others have left some.
         exhaustive
             Every candidate goes on to all folds.
         repeats
             Number of seeds with which those that completed are run on the same folds, so that variation between seeds
             can be told from variation between images.
         """
-        self._entries = [self._entry(candidate, self._context) for candidate in candidates]
-        self._labels = dict(zip((c.key for c in candidates), labels_of(candidates), strict=True))
-        self._compete(self._entries, exhaustive)
+        every = [*candidates, *at_the_end]
+        self._entries = [self._entry(candidate, self._context) for candidate in every]
+        self._labels = dict(zip((c.key for c in every), labels_of(every), strict=True))
+        self._compete(self._entries[: len(candidates)], exhaustive)
+        self._catch_up([entry for entry in self._entries if not entry.folds and entry.ended == "interrupted"])
         for repeat in range(1, repeats):
             self._repeat([entry for entry in self._entries if entry.ended == "completed"], repeat)
         return [trial for entry in self._entries if entry.folds for trial in self._trials(entry)]
@@ -170,7 +194,11 @@ class Tournament:
         return tuple(entry.candidate for entry in self._entries if entry.ended == "diverged")
 
     def _compete(self, entries: Sequence[_Entry], exhaustive: bool) -> None:
-        running = [entry for entry in entries if self._run_fold(entry, 0, entries)]
+        for _ in range(2):  # there may be time after the others for what had none in its turn
+            for entry in entries:
+                if not entry.folds and entry.ended != "diverged":
+                    self._run_fold(entry, 0, entries)
+        running = [entry for entry in entries if entry.folds]
         if not exhaustive:
             self._eliminate(running)
             running = [entry for entry in running if entry.ended != "eliminated"]
@@ -185,6 +213,13 @@ class Tournament:
                 )
                 return
             running = [entry for entry in running if entry.ended == "completed"]
+
+    def _catch_up(self, entries: Sequence[_Entry]) -> None:
+        """Run entries that have not begun on every fold that the others have completed, where that leaves time."""
+        done = {fold for entry in self._entries if entry.ended == "completed" for fold in entry.folds}
+        for entry in entries:
+            if all(self._run_fold(entry, fold, self._entries) for fold in sorted(done) or [0]):
+                entry.ended = "completed"
 
     def _eliminate(self, running: Sequence[_Entry]) -> None:
         """Drop the worse half after the first fold; each length by itself, since short runs look good early."""
@@ -215,13 +250,12 @@ class Tournament:
         self._show(entry, state)
         result = _load_fold(place, entry.alphas)
         if result is None:
-            refit_seconds = self._refit_folds * max((other.slowest_seconds for other in all_entries), default=0.0)
-            if entry.slowest_seconds + refit_seconds > self._clock.left():
+            if not self._fits(entry, all_entries):
                 return False
             begin = time.perf_counter()
             cached_inputs(recipe_of(entry.candidate), self._codes_of(entry.candidate).extraction, entry.context)
             entry.spent_seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
-            result = self._tuned(entry, fold, place, state)
+            result = self._tuned(entry, fold, place, state, all_entries)
             if result is None:
                 return False
             _save_fold(place, result)
@@ -232,10 +266,33 @@ class Tournament:
         self._show(entry, f"{state} done")
         return True
 
-    def _tuned(self, entry: _Entry, fold: int, place: Path, state: str) -> FoldResult | None:
+    def _fits(self, entry: _Entry, all_entries: Sequence[_Entry]) -> bool:
+        """Whether the time allows one more fold of an entry, and the refit of the slowest."""
+        fold_seconds = entry.slowest_seconds or self._fold_seconds.get(entry.candidate.key, 0.0)
+        slowest = max((other.slowest_seconds for other in all_entries), default=0.0)
+        return fold_seconds + self._refit_folds * max(slowest, fold_seconds) <= self._clock.left()
+
+    def _tuned(
+        self, entry: _Entry, fold: int, place: Path, state: str, all_entries: Sequence[_Entry]
+    ) -> FoldResult | None:
         """Train on one fold, going on where a killed one was; None where it cannot end or diverges."""
         from graftwork.finetune.loop import OutOfTimeError
 
+        for _ in range(ATTEMPTS):
+            try:
+                return self._trained(entry, fold, place, state)
+            except OutOfTimeError:
+                if not self._fits(entry, all_entries):
+                    break
+            except TrainingError as error:
+                self._context.listener.say(f"{entry.candidate.label}: dropped, {error}")
+                entry.ended = "diverged"
+                return None
+        self._context.listener.say(f"{entry.candidate.label}: interrupted, the time limit does not allow all of it")
+        return None
+
+    def _trained(self, entry: _Entry, fold: int, place: Path, state: str) -> FoldResult:
+        """Train on one fold; raises OutOfTimeError where its pace is too slow for the time left, and TrainingError."""
         begin = time.perf_counter()
         progress = _EpochProgress(self, entry, state)
 
@@ -243,25 +300,17 @@ class Tournament:
             fold_seconds = time.perf_counter() - begin + seconds
             return seconds + self._refit_folds * fold_seconds <= self._clock.left()
 
-        try:
-            results = tune_fold(
-                recipe_of(entry.candidate),
-                self._start[entry.candidate.backbone],
-                self._codes_of(entry.candidate),
-                self._task,
-                np.flatnonzero(self._task.folds == fold),
-                alphas=entry.alphas,
-                context=dataclasses.replace(entry.context, listener=progress),
-                checkpoint=place / "checkpoint",
-                enough_time=enough_time,
-            )
-        except OutOfTimeError:
-            self._context.listener.say(f"{entry.candidate.label}: interrupted, the time limit does not allow all of it")
-            return None
-        except TrainingError as error:
-            self._context.listener.say(f"{entry.candidate.label}: dropped, {error}")
-            entry.ended = "diverged"
-            return None
+        results = tune_fold(
+            recipe_of(entry.candidate),
+            self._start[entry.candidate.backbone],
+            self._codes_of(entry.candidate),
+            self._task,
+            np.flatnonzero(self._task.folds == fold),
+            alphas=entry.alphas,
+            context=dataclasses.replace(entry.context, listener=progress),
+            checkpoint=place / "checkpoint",
+            enough_time=enough_time,
+        )
         curve = results[0].curve
         # a fold that went on after a kill took as long as if it had run at once
         seconds = (time.perf_counter() - begin) * len(curve) / max(progress.epochs, 1)

@@ -68,8 +68,8 @@ def train(
     checkpoint
         A folder that is written after each epoch; training goes on from it where it exists.
     enough_time
-        Whether this number of seconds is left, which is what the rest of the training takes; asked once, after the
-        first steps.
+        Whether this number of seconds is left, which is what the rest of the training takes; asked after the first
+        steps, and after each epoch.
 
     Returns
     -------
@@ -98,7 +98,8 @@ def train(
     labels = torch.from_numpy(np.asarray(data.y, np.int64))
     watched = data.validation[:: math.ceil(CURVE_SHARE * len(data.validation) / len(data.rows)) or 1]
     step_seconds: list[float] = []
-    for epoch in range(len(curve), recipe.stop_at or recipe.epochs):
+    last = recipe.stop_at or recipe.epochs
+    for epoch in range(len(curve), last):
         if not _all_agree(accelerator, not _stalls(curve, recipe.patience)):
             break
         classifier.train(recipe.start == "random")
@@ -106,7 +107,7 @@ def train(
         batches = shuffled(data.rows, recipe.batch_size, data.seed, epoch, workers)
         shares = [batch[mine] for batch in batches]
         total = 0.0
-        begin = time.perf_counter()
+        epoch_begin = begin = time.perf_counter()
         drawn = zip(batches, shares, source.stream(shares, epoch), strict=True)
         for number, (batch, share, inputs) in enumerate(drawn, epoch * steps + 1):
             loss = step(inputs, labels[share], len(batch), number)
@@ -118,12 +119,13 @@ def train(
             step_seconds.append(time.perf_counter() - begin)
             begin = time.perf_counter()
             if len(step_seconds) == MEASURED_STEPS + 1:
-                left = (recipe.epochs * steps - number) * float(np.median(step_seconds[1:])) * 1.1
-                if not _all_agree(accelerator, enough_time(left)):
-                    raise OutOfTimeError
+                left = (last * steps - number) * float(np.median(step_seconds[1:])) * 1.1
+                _demand(accelerator, enough_time(left))
         curve.append((total / len(data.rows), _log_loss(classifier, source, watched, data.y)))
         listener.progress(epoch + 1, recipe.epochs)
         _save_checkpoint(checkpoint if accelerator.is_main_process else None, classifier, optimiser, recipe, curve)
+        if epoch + 1 < last:
+            _demand(accelerator, enough_time((last - epoch - 1) * (time.perf_counter() - epoch_begin)))
     accelerator.wait_for_everyone()  # a checkpoint is whole before anyone goes on
     classifier.eval()
     return curve
@@ -246,6 +248,12 @@ def _all_agree(accelerator: Accelerator, yes: bool) -> bool:
     """Whether all processes say yes; none may stop alone."""
     agree: torch.Tensor = accelerator.reduce(torch.tensor(int(yes), device=accelerator.device), "sum")
     return bool(agree == accelerator.num_processes)
+
+
+def _demand(accelerator: Accelerator, time_enough: bool) -> None:
+    """Raise OutOfTimeError in all processes where one of them has not the time for the rest."""
+    if not _all_agree(accelerator, time_enough):
+        raise OutOfTimeError
 
 
 def _log_loss(classifier: Classifier, source: Source, rows: Ints, y: Ints) -> float:

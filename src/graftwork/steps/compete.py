@@ -105,23 +105,24 @@ def compete(
     """
     views = _once(context.folder / "views.json", int, lambda: _views_within_time(result, task, backbones, clock))
     trials = [*result.trials, *_several_views(views, result, task, backbones)]
+    planned = [
+        dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
+        for c in candidates_to_tune(options, backbones.cards, len(task.y))
+    ]
+    entered = _once(
+        context.folder / "decided.json", _Entered, lambda: _within_time(planned, task, backbones, context, clock)
+    )
     tournament = Tournament(
         backbones.codes,
         task,
         start={card.name: _start(result, card, task, backbones) for card in backbones.cards},
         context=context,
         clock=clock,
+        fold_seconds=entered.fold_seconds,
     )
-    planned = [
-        dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
-        for c in candidates_to_tune(options, backbones.cards, len(task.y))
-    ]
-    candidates = _once(
-        context.folder / "decided.json",
-        tuple[Candidate, ...],
-        lambda: _within_time(planned, task, backbones, context, clock),
+    tuned = tournament.run(
+        entered.now, at_the_end=entered.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats
     )
-    tuned = tournament.run(candidates, exhaustive=options.exhaustive, repeats=options.repeats)
     if any(trial.ended == "completed" and not trial.run.all() for trial in tuned):
         trials = _represented(trials, result)
     trials = [*trials, *tuned]
@@ -156,12 +157,23 @@ def _findings(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Entered:
+    """Which fine-tunings are tried, and when."""
+
+    now: tuple[Candidate, ...]
+    at_the_end: tuple[Candidate, ...] = ()
+    """If the others leave time."""
+    fold_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    """What a fold of each is forecast to take, by its key."""
+
+
 def _within_time(
     candidates: Sequence[Candidate], task: Task, backbones: Backbones, context: FineTuneContext, clock: Clock
-) -> tuple[Candidate, ...]:
-    """Return the fine-tunings that the time allows, by expected gain per second."""
+) -> _Entered:
+    """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left."""
     if not clock.runs_out:
-        return tuple(candidates)
+        return _Entered(tuple(candidates))
     from graftwork.finetune.forecast import seconds_per_image
 
     forecasts = {}
@@ -179,9 +191,13 @@ def _within_time(
     refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
     entered = worth_trying(timed, forecasts, clock.left(), refit=refit, folds=folds)
     minutes = {c.label: seconds_needed(c, forecasts[c.key], refit=refit, folds=folds) / 60 for c in timed}
-    left_out = [label for label in minutes if label not in {_without_length(c).label for c in entered}]
-    if left_out or not entered:
-        each = ", ".join(f"{label} ({minutes[label]:.1f} minutes here)" for label in left_out) or "any fine-tuning"
+    shortened = {_without_length(candidate) for candidate in entered}
+    later = tuple(candidate for candidate in candidates if _without_length(candidate) not in shortened)
+    if later or not entered:
+        each = (
+            ", ".join(f"{c.label} ({minutes[c.label]:.1f} minutes here)" for c in later if c.label in minutes)
+            or "any fine-tuning"
+        )
         context.listener.say(
             f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {each}: not tried; a longer "
             "--time-limit tries more"
@@ -191,7 +207,11 @@ def _within_time(
             f"the time limit allows the first fold of {', '.join(c.label for c in entered)}; "
             f"{clock.left() / 60:.1f} minutes are left for them"
         )
-    return entered
+    fold_seconds = {c.key: forecasts[c.key].fold(recipe_of(c)) for c in timed}
+    for candidate in entered:  # perhaps with fewer epochs than were planned
+        whole = next(c for c in timed if _without_length(c) == _without_length(candidate))
+        fold_seconds[candidate.key] = forecasts[whole.key].fold(recipe_of(candidate))
+    return _Entered(entered, later, fold_seconds)
 
 
 def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
