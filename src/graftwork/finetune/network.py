@@ -15,6 +15,7 @@ from graftwork.backbones.taps import classifier_name
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import Tail, cut_of, freeze, last_layer_network
+from graftwork.finetune.engine import FLOAT32, TrainingEngine, training_engine
 from graftwork.finetune.learning_rates import stages
 
 LinearHead = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -22,21 +23,23 @@ LinearHead = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Classifier(nn.Module):
-    """A body that gives codes, and a linear head on them."""
+    """A body that gives codes, and a linear head on them; computed as an engine says."""
 
-    def __init__(self, body: nn.Module, head: LinearHead) -> None:
+    def __init__(self, body: nn.Module, head: LinearHead, engine: TrainingEngine = FLOAT32) -> None:
         super().__init__()
         weight, bias = head
         self.body = body
+        self.engine = engine
         self.head = nn.Linear(weight.shape[1], weight.shape[0])
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
             self.head.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Margins (b, k)."""
-        margins: torch.Tensor = self.head(self.body(inputs)[0])
-        return margins
+        """Margins (b, k) in float32."""
+        with self.engine.computing(inputs.device):
+            margins: torch.Tensor = self.head(self.body(inputs)[0])
+        return margins.float()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,6 +88,8 @@ def trainable(card: BackboneCard, recipe: Recipe, head: LinearHead, *, cached: b
     if own_classifier is not None:  # of the classes of pretraining: it runs, and its output is not used
         network.network.get_submodule(own_classifier).requires_grad_(False)
     weight, bias = head
-    classifier = Classifier(body, (np.zeros_like(weight), np.zeros_like(bias)) if scratch else head)
+    classifier = Classifier(
+        body, (np.zeros_like(weight), np.zeros_like(bias)) if scratch else head, training_engine(card)
+    )
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
     return Trainable(classifier, network, stage_of, folded_batchnorm)

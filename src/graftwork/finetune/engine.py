@@ -1,0 +1,130 @@
+"""How a network is trained on this machine: in which precision, and by which paths gradients are computed.
+
+Measured once per network, input and machine, recorded, used again (``backbones/engines.py`` does so for codes).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+
+from graftwork.backbones.engines import machine_name
+from graftwork.backbones.load import load
+from graftwork.core.facts import BackboneCard, digest_of
+from graftwork.files import cache_folder, read_cached, write_json
+from graftwork.finetune.cut import last_layer_network
+from graftwork.finetune.depthwise import GradientPaths, depthwise_layers, fast_gradients, measured_paths
+from graftwork.finetune.timing import best_seconds, fastest
+
+Precision = Literal["float32", "bfloat16"]
+
+_PIXELS = 16 * 96 * 96
+"""In a measured batch, so that an input of any size takes about the same time."""
+_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingEngine:
+    """What forward and backward passes of a training are computed with."""
+
+    precision: Precision
+    """Of activations and gradients; weights are float32 (mixed precision)."""
+    gradients: dict[str, GradientPaths]
+    """Depthwise layers with faster gradients than torch's, by ``Layer.name``."""
+
+    @contextlib.contextmanager
+    def computing(self, device: torch.device) -> Iterator[None]:
+        """Give a context for a forward pass; the backward pass takes place outside of it."""
+        mixed = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with mixed, fast_gradients(self.gradients):
+            yield
+
+
+FLOAT32 = TrainingEngine("float32", {})
+"""What torch does by itself."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingEngineChoice:
+    """The engine taken to train a network, and why."""
+
+    engine: TrainingEngine
+    images_per_second: dict[str, float]
+    """Of forward and backward passes, by precision."""
+    machine: str
+
+
+def training_engine(card: BackboneCard) -> TrainingEngine:
+    """Return the fastest engine to train a network, measured once per network, input and machine.
+
+    bfloat16 is measured where the hardware has instructions for it; without them it is five times slower than float32.
+
+    Raises
+    ------
+    BackboneError
+        When the network has to be measured and cannot be loaded.
+    """
+    device = Accelerator().device
+    machine = _machine(device)
+    key = digest_of([_VERSION, card.architecture, card.model_args, card.preprocess.input_px, machine])
+    path = cache_folder("engines") / f"training-{key}.json"
+    known = read_cached(path, TrainingEngineChoice)
+    if known is not None:
+        return known.engine
+    choice = _measured(card, device, machine)
+    meanwhile = read_cached(path, TrainingEngineChoice)  # of another process: the first one holds for all
+    if meanwhile is not None:
+        return meanwhile.engine
+    write_json(path, dataclasses.asdict(choice))
+    return choice.engine
+
+
+def _measured(card: BackboneCard, device: torch.device, machine: str) -> TrainingEngineChoice:
+    px = card.preprocess.input_px
+    pixels = torch.randint(0, 256, (max(2, _PIXELS // px**2), px, px, 3), dtype=torch.uint8, device=device)
+    network = last_layer_network(load(card), card).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
+
+    def loss(engine: TrainingEngine) -> torch.Tensor:
+        with engine.computing(device):
+            (codes,) = network(pixels)
+        return torch.as_tensor(codes.float().sum())
+
+    def step(engine: TrainingEngine) -> None:
+        network.zero_grad(set_to_none=True)
+        value = loss(engine)
+        value.backward()  # type: ignore[no-untyped-call]
+        float(value.detach())  # a GPU has finished when it can return this
+
+    engines: dict[str, TrainingEngine] = {}
+    for precision in _precisions(device):
+        usual = TrainingEngine(precision, {})
+        layers = sorted(depthwise_layers(functools.partial(loss, usual)), key=lambda layer: layer.name)
+        paths = {layer.name: measured_paths(layer, len(pixels)) for layer in layers}
+        faster = {name: chosen for name, chosen in paths.items() if chosen != GradientPaths()}
+        engines[precision] = TrainingEngine(precision, faster)
+    seconds = best_seconds({name: functools.partial(step, engine) for name, engine in engines.items()})
+    rates = {name: round(len(pixels) / each, 1) for name, each in seconds.items()}
+    return TrainingEngineChoice(engines[fastest(seconds, FLOAT32.precision)], rates, machine)
+
+
+def _precisions(device: torch.device) -> tuple[Precision, ...]:
+    """The precisions that the hardware has instructions for."""
+    if device.type == "cuda":
+        both = torch.cuda.is_bf16_supported()
+    else:
+        both = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return ("float32", "bfloat16") if both else ("float32",)
+
+
+def _machine(device: torch.device) -> str:
+    """All that the choice depends on besides the network."""
+    name = torch.cuda.get_device_name() if device.type == "cuda" else machine_name()
+    flags = f"{torch.backends.cpu.get_cpu_capability()}, {' and '.join(_precisions(device))}"
+    return f"{name}, {flags}, {torch.get_num_threads()} threads, torch {torch.__version__}"
