@@ -8,20 +8,24 @@ from collections.abc import Callable, Mapping
 GAIN = 0.9
 """Another way is taken where it needs at most this share of the usual one's seconds: noise alone changes nothing."""
 ROUNDS = 3
+HOPELESS = 2.0
 
 
 def best_seconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
     """Return the seconds of each run, the best of several rounds taken in turn: what else runs here only ever slows.
 
-    A round before these is not counted: it allocates memory and compiles kernels.
+    A round before these is not counted: it allocates memory and compiles kernels. What needs more than ``HOPELESS``
+    times the least seconds is not run again.
     """
     best = dict.fromkeys(runs, float("inf"))
-    for measured in range(1 + ROUNDS):
-        for name, run in runs.items():
+    for run in runs.values():
+        run()
+    for _ in range(ROUNDS):
+        least = min(best.values())
+        for name in [name for name in runs if best[name] <= HOPELESS * least]:
             begin = time.perf_counter()
-            run()
-            if measured:
-                best[name] = min(best[name], time.perf_counter() - begin)
+            runs[name]()
+            best[name] = min(best[name], time.perf_counter() - begin)
     return best
 
 
