@@ -94,13 +94,22 @@ def depthwise_layers(forward: Callable[[], object]) -> set[Layer]:
 
 def measured_paths(layer: Layer, images: int) -> GradientPaths:
     """Return the fastest path to each gradient of a layer, measured on random values of this number of images."""
-    channels, height, width = layer.shape
-    weight = torch.randn(channels, 1, layer.kernel, layer.kernel).to(layer.dtype)
-    inputs = _channels_last(torch.randn(images, channels, height, width).to(layer.dtype))
-    gradient = torch.randn_like(conv2d(inputs, weight, None, layer.stride, layer.padding, 1, channels))
+    gradient, inputs, weight = sample(layer, images)
     to_inputs = {name: functools.partial(path, gradient, weight, layer) for name, path in INPUT_PATHS.items()}
     to_weight = {name: functools.partial(path, gradient, inputs, layer) for name, path in WEIGHT_PATHS.items()}
     return GradientPaths(fastest(best_seconds(to_inputs), PLAIN), fastest(best_seconds(to_weight), PLAIN))
+
+
+def sample(layer: Layer, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return random values of a layer's output gradient, its input and its weight.
+
+    >>> [tuple(values.shape) for values in sample(Layer((8, 6, 6), 5, 2, (2, 2), torch.float32), 4)]
+    [(4, 8, 3, 3), (4, 8, 6, 6), (8, 1, 5, 5)]
+    """
+    weight = torch.randn(layer.shape[0], 1, layer.kernel, layer.kernel).to(layer.dtype)
+    inputs = _channels_last(torch.randn(images, *layer.shape).to(layer.dtype))
+    output = conv2d(inputs, weight, None, layer.stride, layer.padding, 1, layer.shape[0])
+    return torch.randn_like(output), inputs, weight
 
 
 def _plain_input(gradient: torch.Tensor, weight: torch.Tensor, layer: Layer) -> torch.Tensor:

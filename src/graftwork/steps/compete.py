@@ -80,7 +80,8 @@ def fine_tune_context(
     engines = [dataclasses.asdict(training_engine(backbones.by_name[name].card)) for name in tuned]
     digests = [str(digest) for digest in split_images.develop.digests]
     depends_on = [
-        metadata.version("graftwork"), split_images.split.digest, digests, task.y.tolist(), cards, engines, task.balanced
+        metadata.version("graftwork"), split_images.split.digest, digests, task.y.tolist(), task.balanced, cards,
+        engines,
     ]  # fmt: skip
     return FineTuneContext(
         images=split_images.develop,
