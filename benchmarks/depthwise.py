@@ -6,7 +6,8 @@ timm's networks with random weights, batches of 32, channels last, batch norm in
 milliseconds of each gradient by each path, batch 32, the best of the rounds taken in turn. For each network: images/s of
 a whole step (forward, backward, AdamW) in float32 and in bfloat16, with torch's own gradients and with those that
 ``measured_paths`` chooses, the best of the rounds and their median; what ``training_engine`` chooses, which measures
-less and on one thread, and its share of the best of the four. Rows are added to
+less and on one thread, and its share of the best of the four. With one thread, seconds are those of the processor, so
+that a busy machine gives the same figures. Rows are added to
 ``benchmarks/results/depthwise.KIND.json``, KIND being the processor's; a row of the same case replaces the one before.
 """
 
@@ -34,7 +35,7 @@ from graftwork.core.facts import BackboneCard
 from graftwork.finetune.cut import last_layer_network
 from graftwork.finetune.depthwise import INPUT_PATHS, WEIGHT_PATHS, GradientPaths, Layer, depthwise_layers, sample
 from graftwork.finetune.engine import TrainingEngine, training_engine
-from graftwork.finetune.timing import fastest
+from graftwork.finetune.timing import THREAD_CLOCK, fastest
 
 NETWORKS = "tf_efficientnet_lite0,mobilenetv2_100,mobilenetv3_large_100"
 BATCH = 32
@@ -45,13 +46,14 @@ FASTER = "faster paths"
 
 def seconds_of(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each round, the runs taken in turn; a first round is not counted."""
+    clock = THREAD_CLOCK if torch.get_num_threads() == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for measured in range(1 + rounds):
         for name, run in runs.items():
-            begin = time.perf_counter()
+            begin = clock()
             run()
             if measured:
-                seconds[name].append(time.perf_counter() - begin)
+                seconds[name].append(clock() - begin)
     return seconds
 
 

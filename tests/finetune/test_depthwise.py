@@ -213,8 +213,8 @@ def test_layers_of_a_network_are_noted_in_the_precision_that_they_run_in() -> No
 
 
 def test_the_path_with_the_least_seconds_is_taken_for_each_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depthwise, "best_seconds", lambda runs: {name: float(len(name)) for name in runs})
+    monkeypatch.setattr(depthwise, "best_seconds", lambda runs, clock: {name: float(len(name)) for name in runs})
     layer = Layer((4, 6, 6), 5, 2, (2, 2), torch.float32)
     assert measured_paths(layer, 2) == GradientPaths(PLAIN, PLAIN)
-    monkeypatch.setattr(depthwise, "best_seconds", lambda runs: {name: 1 / len(name) for name in runs})
+    monkeypatch.setattr(depthwise, "best_seconds", lambda runs, clock: {name: 1 / len(name) for name in runs})
     assert measured_paths(layer, 2) == GradientPaths("spread", "images as channels")

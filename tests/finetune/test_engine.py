@@ -32,10 +32,10 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def says(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let measurements of both precisions give chosen seconds."""
     monkeypatch.setattr(engine, "_precisions", lambda device: ("float32", "bfloat16"))
-    monkeypatch.setattr(depthwise, "best_seconds", lambda runs: {name: 1 / len(name) for name in runs})
+    monkeypatch.setattr(depthwise, "best_seconds", lambda runs, clock: {name: 1 / len(name) for name in runs})
 
     def seconds(**of: float) -> None:
-        monkeypatch.setattr(engine, "best_seconds", lambda runs: {name: of[name] for name in runs})
+        monkeypatch.setattr(engine, "best_seconds", lambda runs, clock: {name: of[name] for name in runs})
 
     return seconds
 
@@ -153,14 +153,12 @@ def test_a_classifier_of_its_own_computes_in_float32() -> None:
 
 def test_what_is_much_slower_is_run_once_to_warm_up_and_once_to_measure() -> None:
     runs = {"fast": 0, "slow": 0}
-    clock = iter([0, 1, 1, 11, *(point for n in range(9) for point in (20 + n, 20.5 + n))])
+    ticks = iter([0.0, 1, 1, 11, *(point for n in range(9) for point in (20 + n, 20.5 + n))])
 
     def run(name: str) -> None:
         runs[name] += 1
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("graftwork.finetune.timing.time.perf_counter", lambda: next(clock))
-        seconds = best_seconds({name: lambda name=name: run(name) for name in runs})
+    seconds = best_seconds({name: lambda name=name: run(name) for name in runs}, lambda: next(ticks))  # type: ignore[misc]
     assert runs == {"fast": 4, "slow": 2}
     assert seconds == {"fast": 0.5, "slow": 10}
     assert fastest(seconds, "slow") == "fast"

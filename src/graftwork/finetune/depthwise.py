@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import conv2d, pad
 from torch.overrides import TorchFunctionMode
 
-from graftwork.finetune.timing import best_seconds, fastest
+from graftwork.finetune.timing import THREAD_CLOCK, best_seconds, fastest
 
 PLAIN = "plain"
 """The path of torch itself."""
@@ -93,11 +93,15 @@ def depthwise_layers(forward: Callable[[], object]) -> set[Layer]:
 
 
 def measured_paths(layer: Layer, images: int) -> GradientPaths:
-    """Return the fastest path to each gradient of a layer, measured on random values of this number of images."""
+    """Return the fastest path to each gradient of a layer, measured on random values of this number of images.
+
+    It is for one thread, with torch set to one: several wait for each other on a busy machine, and the figures say
+    nothing.
+    """
     gradient, inputs, weight = sample(layer, images)
     to_inputs = {name: functools.partial(path, gradient, weight, layer) for name, path in INPUT_PATHS.items()}
     to_weight = {name: functools.partial(path, gradient, inputs, layer) for name, path in WEIGHT_PATHS.items()}
-    return GradientPaths(fastest(best_seconds(to_inputs), PLAIN), fastest(best_seconds(to_weight), PLAIN))
+    return GradientPaths(*(fastest(best_seconds(runs, THREAD_CLOCK), PLAIN) for runs in (to_inputs, to_weight)))
 
 
 def sample(layer: Layer, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

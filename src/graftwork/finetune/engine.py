@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -21,7 +22,7 @@ from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.files import cache_folder, read_cached, write_json
 from graftwork.finetune.cut import last_layer_network
 from graftwork.finetune.depthwise import GradientPaths, depthwise_layers, fast_gradients, measured_paths
-from graftwork.finetune.timing import best_seconds, fastest
+from graftwork.finetune.timing import THREAD_CLOCK, best_seconds, fastest
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -78,7 +79,7 @@ def training_engine(card: BackboneCard) -> TrainingEngine:
     known = read_cached(path, TrainingEngineChoice)
     if known is not None:
         return known.engine
-    with one_thread():  # on a busy machine several threads wait for each other, and the figures say nothing
+    with one_thread():  # as ``measured_paths``
         choice = _measured(card, device, machine)
     meanwhile = read_cached(path, TrainingEngineChoice)  # of another process: the first one holds for all
     if meanwhile is not None:
@@ -111,7 +112,8 @@ def _measured(card: BackboneCard, device: torch.device, machine: str) -> Trainin
         paths = {layer.name: measured_paths(layer, len(pixels)) for layer in layers}
         faster = {name: chosen for name, chosen in paths.items() if chosen != GradientPaths()}
         engines[precision] = TrainingEngine(precision, faster)
-    seconds = best_seconds({name: functools.partial(step, engine) for name, engine in engines.items()})
+    clock = THREAD_CLOCK if device.type == "cpu" else time.perf_counter
+    seconds = best_seconds({name: functools.partial(step, engine) for name, engine in engines.items()}, clock)
     rates = {name: round(len(pixels) / each, 1) for name, each in seconds.items()}
     return TrainingEngineChoice(engines[fastest(seconds, FLOAT32.precision)], rates, machine)
 
