@@ -33,14 +33,21 @@ from forward import random_card
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
 from graftwork.finetune.cut import last_layer_network
-from graftwork.finetune.depthwise import INPUT_PATHS, WEIGHT_PATHS, GradientPaths, Layer, depthwise_layers, sample
+from graftwork.finetune.depthwise import (
+    INPUT_PATHS,
+    PLAIN,
+    WEIGHT_PATHS,
+    GradientPaths,
+    Layer,
+    depthwise_layers,
+    sample,
+)
 from graftwork.finetune.engine import TrainingEngine, training_engine
 from graftwork.finetune.timing import THREAD_CLOCK, fastest
 
 NETWORKS = "tf_efficientnet_lite0,mobilenetv2_100,mobilenetv3_large_100"
 BATCH = 32
 PRECISIONS = ("float32", "bfloat16")
-PLAIN = "torch's own"
 FASTER = "faster paths"
 
 
@@ -73,7 +80,7 @@ def chosen_paths(row: Mapping[str, Any]) -> GradientPaths:
     for name, value in row["milliseconds"].items():
         kind, _, path = name.partition(", ")
         of[kind][path] = value
-    return GradientPaths(**{kind: fastest(values, "plain") for kind, values in of.items()})
+    return GradientPaths(**{kind: fastest(values, PLAIN) for kind, values in of.items()})
 
 
 def network_row(card: BackboneCard, threads: int, rounds: int) -> dict[str, Any]:
@@ -111,7 +118,7 @@ def network_row(card: BackboneCard, threads: int, rounds: int) -> dict[str, Any]
         "threads": threads,
         "images_per_second": rates,
         "median_images_per_second": {n: round(BATCH / statistics.median(values), 1) for n, values in seconds.items()},
-        "times_torchs_own": {
+        "times_plain": {
             precision: round(rates[f"{precision}, {FASTER}"] / rates[f"{precision}, {PLAIN}"], 2)
             for precision in PRECISIONS
         },

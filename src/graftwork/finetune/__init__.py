@@ -2,6 +2,7 @@
 
 Read ``fold`` (one fold from the linear model to margins), ``tune`` (one training at every alpha), ``network`` (what is
 trained), ``loop`` (the loop), then ``cut``, ``sources``, ``learning_rates``, ``batchnorm`` and ``forecast``.
+``engine`` chooses the precision, and the paths of gradients in ``depthwise``, by measuring (``timing``).
 A new recipe needs nothing here (``core/recipes.py``). What must hold: frozen means frozen to the bit, and a killed
 training goes on as if it had not been killed.
 """
