@@ -65,10 +65,11 @@ def seconds_of(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[st
 
 
 def layer_row(layer: Layer, rounds: int) -> dict[str, Any]:
-    gradient, inputs, weight = sample(layer, BATCH)
+    values = sample(layer, BATCH)
     runs = {
-        **{f"inputs, {name}": functools.partial(path, gradient, weight, layer) for name, path in INPUT_PATHS.items()},
-        **{f"weight, {name}": functools.partial(path, gradient, inputs, layer) for name, path in WEIGHT_PATHS.items()},
+        f"{kind}, {name}": functools.partial(path, *values, layer)
+        for kind, paths in (("inputs", INPUT_PATHS), ("weight", WEIGHT_PATHS))
+        for name, path in paths.items()
     }
     best = {name: 1e3 * min(values) for name, values in seconds_of(runs, rounds).items()}
     return {"layer": layer.name, "milliseconds": {name: round(value, 3) for name, value in best.items()}}

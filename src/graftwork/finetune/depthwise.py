@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import conv2d, pad
 from torch.overrides import TorchFunctionMode
 
@@ -98,13 +99,15 @@ def measured_paths(layer: Layer, images: int) -> GradientPaths:
     It is for one thread, with torch set to one: several wait for each other on a busy machine, and the figures say
     nothing.
     """
-    gradient, inputs, weight = sample(layer, images)
-    to_inputs = {name: functools.partial(path, gradient, weight, layer) for name, path in INPUT_PATHS.items()}
-    to_weight = {name: functools.partial(path, gradient, inputs, layer) for name, path in WEIGHT_PATHS.items()}
-    return GradientPaths(*(fastest(best_seconds(runs, THREAD_CLOCK), PLAIN) for runs in (to_inputs, to_weight)))
+    values = sample(layer, images)
+    inputs, weight = (
+        best_seconds({name: functools.partial(path, *values, layer) for name, path in paths.items()}, THREAD_CLOCK)
+        for paths in (INPUT_PATHS, WEIGHT_PATHS)
+    )
+    return GradientPaths(fastest(inputs, PLAIN), fastest(weight, PLAIN))
 
 
-def sample(layer: Layer, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def sample(layer: Layer, images: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return random values of a layer's output gradient, its input and its weight.
 
     >>> [tuple(values.shape) for values in sample(Layer((8, 6, 6), 5, 2, (2, 2), torch.float32), 4)]
@@ -116,12 +119,11 @@ def sample(layer: Layer, images: int) -> tuple[torch.Tensor, torch.Tensor, torch
     return torch.randn_like(output), inputs, weight
 
 
-def _plain_input(gradient: torch.Tensor, weight: torch.Tensor, layer: Layer) -> torch.Tensor:
-    inputs = gradient.new_empty(len(gradient), *layer.shape).contiguous(memory_format=torch.channels_last)
+def _plain_input(gradient: Tensor, inputs: Tensor, weight: Tensor, layer: Layer) -> Tensor:
     return _torchs_own(gradient, inputs, weight, layer.stride, layer.padding, (True, False, False))[0]
 
 
-def _spread(gradient: torch.Tensor, weight: torch.Tensor, layer: Layer) -> torch.Tensor:
+def _spread(gradient: Tensor, inputs: Tensor, weight: Tensor, layer: Layer) -> Tensor:
     """The gradient with zeros between its values, convolved with the turned kernel: stride 1, a forward pass."""
     channels, height, width = layer.shape
     margin = [layer.kernel - 1 - before for before in layer.padding]
@@ -132,26 +134,25 @@ def _spread(gradient: torch.Tensor, weight: torch.Tensor, layer: Layer) -> torch
     return conv2d(spread, weight.flip(2, 3), None, 1, margin, 1, channels)
 
 
-def _plain_weight(gradient: torch.Tensor, inputs: torch.Tensor, layer: Layer) -> torch.Tensor:
-    weight = inputs.new_empty(layer.shape[0], 1, layer.kernel, layer.kernel)
+def _plain_weight(gradient: Tensor, inputs: Tensor, weight: Tensor, layer: Layer) -> Tensor:
     return _torchs_own(gradient, inputs, weight, layer.stride, layer.padding, (False, True, False))[1]
 
 
-def _windows(gradient: torch.Tensor, inputs: torch.Tensor, layer: Layer) -> torch.Tensor:
+def _windows(gradient: Tensor, inputs: Tensor, weight: Tensor, layer: Layer) -> Tensor:
     """Three columns of the kernel at a time: for these oneDNN has a kernel, if the padding is part of the input."""
-    weight = inputs.new_empty(layer.shape[0], 1, layer.kernel, layer.kernel)
+    result = torch.empty_like(weight)
     (height, width), (rows, columns) = gradient.shape[2:], layer.padding
     below = (height - 1) * layer.stride + layer.kernel - rows - layer.shape[1]
     for left in sorted({*range(0, layer.kernel - 2, 3), layer.kernel - 3}):
         before = columns - left
         after = (width - 1) * layer.stride + 3 - before - layer.shape[2]
         window = pad(inputs, (before, after, rows, below))  # negative: what these columns never meet is cut off
-        part = weight[..., left : left + 3]
+        part = result[..., left : left + 3]
         part.copy_(_torchs_own(gradient, window, part, layer.stride, (0, 0), (False, True, False))[1])
-    return weight
+    return result
 
 
-def _images_as_channels(gradient: torch.Tensor, inputs: torch.Tensor, layer: Layer) -> torch.Tensor:
+def _images_as_channels(gradient: Tensor, inputs: Tensor, weight: Tensor, layer: Layer) -> Tensor:
     """Each image's channels convolved with their own gradient, a forward pass; then the sum over images."""
     images, (channels, height, width) = len(inputs), layer.shape
     planes = inputs.permute(2, 3, 0, 1).reshape(height, width, -1).permute(2, 0, 1)
@@ -161,8 +162,10 @@ def _images_as_channels(gradient: torch.Tensor, inputs: torch.Tensor, layer: Lay
     return each.sum(0, dtype=torch.promote_types(each.dtype, torch.float32))
 
 
-INPUT_PATHS = {PLAIN: _plain_input, "spread": _spread}
-WEIGHT_PATHS = {PLAIN: _plain_weight, "windows": _windows, "images as channels": _images_as_channels}
+Path = Callable[[Tensor, Tensor, Tensor, Layer], Tensor]
+"""The gradient of the output, the input, the weight, and the layer in; the gradient of the input or the weight out."""
+INPUT_PATHS: dict[str, Path] = {PLAIN: _plain_input, "spread": _spread}
+WEIGHT_PATHS: dict[str, Path] = {PLAIN: _plain_weight, "windows": _windows, "images as channels": _images_as_channels}
 
 
 class _Convolution(torch.autograd.Function):
@@ -171,12 +174,12 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        inputs: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
         layer: Layer,
         paths: GradientPaths,
-    ) -> torch.Tensor:
+    ) -> Tensor:
         ctx.layer, ctx.paths, ctx.dtype = layer, paths, weight.dtype
         weight = weight.to(layer.dtype)
         ctx.save_for_backward(inputs, weight)
@@ -185,15 +188,13 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
-        gradient = _channels_last(gradient)
         for_inputs, for_weight, for_bias, *_ = ctx.needs_input_grad
+        values = _channels_last(gradient), _channels_last(inputs), weight, ctx.layer
         return (
-            INPUT_PATHS[ctx.paths.inputs](gradient, weight, ctx.layer) if for_inputs else None,
-            WEIGHT_PATHS[ctx.paths.weight](gradient, _channels_last(inputs), ctx.layer).to(ctx.dtype)
-            if for_weight
-            else None,
+            INPUT_PATHS[ctx.paths.inputs](*values) if for_inputs else None,
+            WEIGHT_PATHS[ctx.paths.weight](*values).to(ctx.dtype) if for_weight else None,
             gradient.sum((0, 2, 3), dtype=ctx.dtype) if for_bias else None,
             None,
             None,
@@ -218,9 +219,9 @@ class _Depthwise(TorchFunctionMode):
 
 
 def _layer(
-    input: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None = None,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
     stride: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
@@ -244,7 +245,7 @@ def _layer(
     return Layer(tuple(input.shape[1:]), kernel[0], strides[0], around, dtype)  # type: ignore[arg-type]
 
 
-def _operands(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, *_: Any, **__: Any) -> Any:
+def _operands(input: Tensor, weight: Tensor, bias: Tensor | None = None, *_: Any, **__: Any) -> Any:
     return input, weight, bias
 
 
@@ -255,20 +256,20 @@ def _pair(value: Any) -> tuple[Any, Any]:
 
 
 def _torchs_own(
-    gradient: torch.Tensor,
-    inputs: torch.Tensor,
-    weight: torch.Tensor,
+    gradient: Tensor,
+    inputs: Tensor,
+    weight: Tensor,
     stride: int,
     padding: tuple[int, int],
     which: tuple[bool, bool, bool],
-) -> tuple[torch.Tensor, ...]:
+) -> tuple[Tensor, ...]:
     """The gradients of inputs, weight and bias as torch computes them, those that ``which`` names."""
     steps, groups = (stride, stride), weight.shape[0]
-    results: tuple[torch.Tensor, ...] = torch.ops.aten.convolution_backward(
+    results: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
         gradient, inputs, weight, None, steps, padding, (1, 1), False, (0, 0), groups, which
     )
     return results
 
 
-def _channels_last(values: torch.Tensor) -> torch.Tensor:
+def _channels_last(values: Tensor) -> Tensor:
     return values.contiguous(memory_format=torch.channels_last)

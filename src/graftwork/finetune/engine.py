@@ -28,6 +28,10 @@ Precision = Literal["float32", "bfloat16"]
 
 _PIXELS = 8 * 96 * 96
 """In a measured batch, so that an input of any size takes about the same time."""
+_FEW = 2
+_BATCH = 32
+"""Images for which the seconds of a step are extrapolated from few and many: casting the weights takes the same for
+any number."""
 _VERSION = 1
 
 
@@ -90,31 +94,36 @@ def training_engine(card: BackboneCard) -> TrainingEngine:
 
 def _measured(card: BackboneCard, device: torch.device, machine: str) -> TrainingEngineChoice:
     px = card.preprocess.input_px
-    pixels = torch.randint(0, 256, (max(2, _PIXELS // px**2), px, px, 3), dtype=torch.uint8, device=device)
+    pixels = torch.randint(0, 256, (max(2 * _FEW, _PIXELS // px**2), px, px, 3), dtype=torch.uint8, device=device)
     network = last_layer_network(load(card), card).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
 
-    def loss(engine: TrainingEngine) -> torch.Tensor:
+    def loss(engine: TrainingEngine, images: int) -> torch.Tensor:
         with engine.computing(device):
-            (codes,) = network(pixels)
+            (codes,) = network(pixels[:images])
         return torch.as_tensor(codes.float().sum())
 
-    def step(engine: TrainingEngine) -> None:
+    def step(engine: TrainingEngine, images: int) -> None:
         network.zero_grad(set_to_none=True)
-        value = loss(engine)
+        value = loss(engine, images)
         value.backward()  # type: ignore[no-untyped-call]
         float(value.detach())  # a GPU has finished when it can return this
 
     engines: dict[str, TrainingEngine] = {}
     for precision in _precisions(device):
         usual = TrainingEngine(precision, {})
-        layers = sorted(depthwise_layers(functools.partial(loss, usual)), key=lambda layer: layer.name)
+        layers = sorted(depthwise_layers(functools.partial(loss, usual, 1)), key=lambda layer: layer.name)
         paths = {layer.name: measured_paths(layer, len(pixels)) for layer in layers}
         faster = {name: chosen for name, chosen in paths.items() if chosen != GradientPaths()}
         engines[precision] = TrainingEngine(precision, faster)
     clock = THREAD_CLOCK if device.type == "cpu" else time.perf_counter
-    seconds = best_seconds({name: functools.partial(step, engine) for name, engine in engines.items()}, clock)
-    rates = {name: round(len(pixels) / each, 1) for name, each in seconds.items()}
+    few, many = (
+        best_seconds({name: functools.partial(step, engine, images) for name, engine in engines.items()}, clock)
+        for images in (_FEW, len(pixels))
+    )
+    share = (_BATCH - _FEW) / (len(pixels) - _FEW)
+    seconds = {name: few[name] + share * max(0.0, many[name] - few[name]) for name in engines}
+    rates = {name: round(_BATCH / each, 1) for name, each in seconds.items()}
     return TrainingEngineChoice(engines[fastest(seconds, FLOAT32.precision)], rates, machine)
 
 

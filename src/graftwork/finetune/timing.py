@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-GAIN = 0.9
+GAIN = 0.85
 """Another way is taken where it needs at most this share of the usual one's seconds: noise alone changes nothing."""
-ROUNDS = 3
+ROUNDS = 2
 HOPELESS = 2.0
 THREAD_CLOCK = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-5 else time.perf_counter
 """Counts the seconds in which the processor worked for this thread, so that a busy machine gives the same figures;
