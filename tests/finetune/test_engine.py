@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
@@ -98,6 +99,12 @@ def test_a_processor_without_instructions_for_bfloat16_trains_in_float32(
     assert engine._precisions(torch.device("cpu")) == ("float32",)
     assert engine._precisions(torch.device("mps")) == ("float32",)
     assert training_engine(random_card("test_efficientnet")).precision == "float32"
+
+
+def test_accelerate_adds_no_precision_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    AcceleratorState._reset_state()  # a process has one
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert engine.accelerated().mixed_precision == "no"
 
 
 def test_a_network_without_depthwise_layers_keeps_torchs_gradients(

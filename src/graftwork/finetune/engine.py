@@ -66,6 +66,11 @@ class TrainingEngineChoice:
     machine: str
 
 
+def accelerated() -> Accelerator:
+    """Return what places a training on the devices of this machine; the precision is the engine's, not Accelerate's."""
+    return Accelerator(mixed_precision="no")
+
+
 def training_engine(card: BackboneCard) -> TrainingEngine:
     """Return the fastest engine to train a network, measured once per network, input and machine.
 
@@ -76,7 +81,7 @@ def training_engine(card: BackboneCard) -> TrainingEngine:
     BackboneError
         When the network has to be measured and cannot be loaded.
     """
-    device = Accelerator().device
+    device = accelerated().device
     machine = _machine(device)
     key = digest_of([_VERSION, card.architecture, card.model_args, card.preprocess.input_px, machine])
     path = cache_folder("engines") / f"training-{key}.json"

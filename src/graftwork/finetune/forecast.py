@@ -6,12 +6,12 @@ import time
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import cut_of
+from graftwork.finetune.engine import accelerated
 from graftwork.finetune.network import trainable
 
 STEPS = 3
@@ -32,7 +32,7 @@ def seconds_per_image(card: BackboneCard, recipe: Recipe, n_classes: int) -> flo
     if cached and recipe.freeze_to is not None:
         inputs = torch.rand(recipe.batch_size, cut_of(card, recipe.freeze_to).values_per_image)
     head = np.zeros((n_classes, card.taps[-1].channels), np.float32), np.zeros(n_classes, np.float32)
-    accelerator = Accelerator()
+    accelerator = accelerated()
     classifier = trainable(card, recipe, head, cached=cached, seed=0).classifier
     classifier = accelerator.prepare_model(classifier, evaluation_mode=True)
     inputs = inputs.to(accelerator.device)

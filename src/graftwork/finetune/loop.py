@@ -24,6 +24,7 @@ from graftwork.core.arrays import Ints
 from graftwork.core.plans import Recipe
 from graftwork.errors import TrainingError
 from graftwork.files import whole_folder, write_json
+from graftwork.finetune.engine import accelerated
 from graftwork.finetune.network import Classifier
 from graftwork.finetune.sources import Source, TrainingData, shuffled
 from graftwork.listener import SILENT, Listener
@@ -86,7 +87,7 @@ def train(
     # timm can be imported once a network is loaded
     from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # public, not marked as such
 
-    accelerator = Accelerator()  # places; the precision is the classifier's own (``engine``)
+    accelerator = accelerated()
     workers = accelerator.num_processes
     mine = slice(accelerator.process_index, None, workers)
     # placed, not wrapped: a step sums the gradients of all processes itself
