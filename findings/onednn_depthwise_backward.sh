@@ -1,5 +1,5 @@
 #!/bin/sh
-# Two gradients of depthwise convolutions cost ten to fifty times what their neighbours do on a CPU: torch leaves
+# Two gradients of depthwise convolutions cost ten to eighty times what their neighbours do on a CPU: torch leaves
 # oneDNN's depthwise kernels for them.
 #
 # Versions: torch 2.13.0 for CPUs (oneDNN 3.12), numpy 2.4.6; Linux x86-64, Python 3.11, a processor with AVX-512 and
@@ -8,8 +8,8 @@
 # EfficientNet and MobileNetV3. Guess: a gradient costs about as much as the forward pass; one of 5 x 5 three times
 # what one of 3 x 3 does, one with stride 2 a quarter of one with stride 1.
 # Seen, in processor time of one thread:
-#   weight gradient, 5 x 5 / 3 x 3:                   11 to 17 times in float32, 42 to 73 times in bfloat16
-#   input gradient in bfloat16, stride 2 / stride 1:  29 to 42 times (in float32 0.6 times)
+#   weight gradient, 5 x 5 / 3 x 3:                   11 to 20 times in float32, 42 to 79 times in bfloat16
+#   input gradient in bfloat16, stride 2 / stride 1:  32 to 40 times (in float32 0.6 times)
 # oneDNN's log (ONEDNN_VERBOSE=1) names jit instead of jit_dw for the first, and brgconv_strided for the second. The
 # first begins with the fourth column: 7 x 7 is as slow, a kernel of 5 rows and 3 columns is fast.
 # The script fails when a case is less than four times its neighbour: then finetune/depthwise.py can go.
