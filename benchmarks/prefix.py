@@ -59,8 +59,9 @@ from graftwork.core.facts import BackboneCard, Tap
 from graftwork.core.plans import Recipe
 from graftwork.core.recipes import CACHED_AUGMENTATIONS, cut_layers, recipe
 from graftwork.finetune.cut import Cut, Tail, activations_card, cut_of, find_cut, last_layer_network, module_calls
+from graftwork.finetune.engine import training_engine
 from graftwork.finetune.learning_rates import parameter_groups, stages
-from graftwork.finetune.loop import margins, train, trains_in_bf16
+from graftwork.finetune.loop import margins, train
 from graftwork.finetune.network import Classifier, LinearHead
 from graftwork.finetune.sources import CachedActivations, Pixels, Source, TrainingData
 from graftwork.images.imageset import ImageSet, hash_images
@@ -111,7 +112,7 @@ class ActivationsEngine:
         batches = iter(batches)
         while images := list(itertools.islice(batches, BATCH)):
             inputs = torch.from_numpy(normalise(np.concatenate(images), self._card.preprocess))
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=trains_in_bf16()):
+            with torch.inference_mode(), training_engine(self._card).computing(inputs.device):
                 self._network(inputs.contiguous(memory_format=torch.channels_last))
             yield dict(activations)
 
@@ -140,7 +141,7 @@ def classifier_at(
         freeze(body.network, cut)
     else:
         trained = Tail(body, cut, card.preprocess.input_px)
-    classifier = Classifier(trained, head).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = Classifier(trained, head, training_engine(card)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return classifier, parameter_groups(trained, classifier.head, stage_of, plan)
 
 
@@ -284,7 +285,7 @@ def seconds_row(
         "gmacs": {"whole": round(whole / 1e9, 3), "tail": round(tail / 1e9, 3)},
         "possible_speedup": round(possible, 2),
         "share_of_possible_speedup": round(ratio["through"] / possible, 3),
-        "precision": "bf16" if trains_in_bf16() else "f32",
+        "precision": training_engine(card).precision,
         "load_average": round(os.getloadavg()[0], 1),
         "machine": machine.describe(),
     }
@@ -369,7 +370,7 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
         "percent": {how: round(100 * float(hits.mean()), 2) for how, hits in right.items()},
         "images_that_differ": {how: int((right[how] != right["through"]).sum()) for how in ("cached", "again")},
         "seconds": {"activations": round(activation_seconds, 1), **seconds},
-        "precision": "bf16" if trains_in_bf16() else "f32",
+        "precision": training_engine(card).precision,
         "machine": machine.describe(),
     }
     print({key: value for key, value in row.items() if key != "machine"}, flush=True)

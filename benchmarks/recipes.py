@@ -36,6 +36,7 @@ from graftwork.backbones.load import load
 from graftwork.core.plans import Recipe
 from graftwork.core.recipes import recipe
 from graftwork.finetune.cut import last_layer_network
+from graftwork.finetune.engine import training_engine
 from graftwork.finetune.loop import margins, train
 from graftwork.finetune.network import Classifier
 from graftwork.finetune.sources import TrainingData, source_of
@@ -83,7 +84,7 @@ def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
         if pointwise or isinstance(module, nn.Linear):
             parametrize.register_parametrization(module, "weight", LowRank(module.weight))
             module.parametrizations.weight.original.requires_grad_(False)
-    classifier = Classifier(body, head).to(memory_format=torch.channels_last)
+    classifier = Classifier(body, head, training_engine(card)).to(memory_format=torch.channels_last)
     groups = [{"params": [p for p in classifier.parameters() if p.requires_grad], "lr": plan.lr}]
     data = TrainingData(
         images=images,

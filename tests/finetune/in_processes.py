@@ -6,16 +6,15 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from accelerate.state import AcceleratorState
 
 from graftwork.backbones.catalogue import find_card
 from graftwork.core.recipes import recipe
-from graftwork.finetune import loop
+from graftwork.finetune import network
+from graftwork.finetune.engine import FLOAT32
 from graftwork.finetune.sources import TrainingData
 from graftwork.finetune.tune import FineTuned, fine_tune
 from graftwork.images.read import read_images
@@ -25,15 +24,9 @@ BATCH = 11
 """Two processes have 6 and 5 images of it."""
 
 
-@contextlib.contextmanager
-def in_float32() -> Iterator[None]:
-    """What holds exactly is tested without bf16, whose rounding depends on who has which images."""
-    AcceleratorState._reset_state()  # a process has one, and one precision
-    try:
-        with mock.patch.object(loop, "trains_in_bf16", return_value=False):
-            yield
-    finally:
-        AcceleratorState._reset_state()
+def in_float32() -> contextlib.AbstractContextManager[object]:
+    """What holds exactly is tested without bfloat16, whose rounding depends on who has which images."""
+    return mock.patch.object(network, "training_engine", return_value=FLOAT32)
 
 
 def run(folder: Path, checkpoint: Path | None) -> FineTuned:

@@ -10,7 +10,7 @@ from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import cut_of
 from graftwork.finetune.forecast import seconds_per_image
-from graftwork.finetune.network import pretrained_tensors
+from graftwork.finetune.pretrained import pretrained
 
 
 def operations(card: BackboneCard, recipe: Recipe) -> int:
@@ -25,7 +25,7 @@ def test_cached_activations_are_timed_without_the_layers_below_the_cut(
 ) -> None:
     card = random_card("resnet10t")
     cut_of(card, "layer3")  # found once per card and layer, in a forward pass that is not timed
-    pretrained_tensors(card)  # so is what can be folded
+    pretrained(card)  # so is what can be folded
     whole = operations(card, Recipe(None, epochs=1, batch_size=16))
     frozen = operations(card, Recipe("layer3", epochs=1, batch_size=16))
     cached = operations(card, Recipe("layer3", epochs=1, batch_size=16, cached_augmentations=4))

@@ -215,10 +215,15 @@ def split_and_opened(settings: dict[str, object], tiny: Path):  # type: ignore[n
     return split_images, open_backbones(options, split_images.develop)
 
 
-def test_a_fold_is_saved_under_all_that_it_depends_on(settings: dict[str, object], tiny: Path, tmp_path: Path) -> None:
+def test_a_fold_is_saved_under_all_that_it_depends_on(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import dataclasses
 
     from graftwork.core.options import FineTuneOptions, JudgingOptions
+    from graftwork.finetune.depthwise import GradientPaths
+    from graftwork.finetune.engine import TrainingEngine
+    from graftwork.steps import compete
     from graftwork.steps.compete import fine_tune_context
 
     split_images, backbones = split_and_opened(settings, tiny)
@@ -237,7 +242,12 @@ def test_a_fold_is_saved_under_all_that_it_depends_on(settings: dict[str, object
     )
     again = dataclasses.replace(backbones, by_name={name: dataclasses.replace(backbone, extraction=extraction)})
     assert folder() == folder()
-    assert len({folder(), folder(other), folder(backbones=again), folder(weight="balanced")}) == 4
+    folders = [folder(), folder(other), folder(backbones=again), folder(weight="balanced")]
+    for precision in ("float32", "bfloat16"):
+        engine = TrainingEngine(precision, {"another layer": GradientPaths()})  # type: ignore[arg-type]
+        monkeypatch.setattr(compete, "training_engine", lambda card, engine=engine: engine)
+        folders.append(folder())
+    assert len(set(folders)) == len(folders) == 6
 
 
 def test_fine_tunings_start_at_the_c_of_standardised_codes(

@@ -80,7 +80,7 @@ def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -
     BackboneError
         When the network cannot be loaded, or cannot take this input.
     """
-    machine = _machine()
+    machine = machine_name()
     key = digest_of([_identity(card), machine])
     cached = cache_folder("engines") / f"{key}.json"
     known = read_cached(cached, EngineChoice)
@@ -149,6 +149,14 @@ def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[st
         size = np.linalg.norm(centred, axis=1)
         worst = max(worst, float(np.max(np.where(off > 0, off / np.maximum(size, 1e-12), 0.0))))
     return worst
+
+
+def machine_name() -> str:
+    """Return what tells machines apart whose speed differs: processor, cores, and version of OpenVINO."""
+    processor = platform.processor() or platform.machine()
+    if _openvino_version() is not None:
+        processor = str(core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
+    return f"{processor}, {os.cpu_count()} cores, OpenVINO {_openvino_version() or 'absent'}"
 
 
 def _measured(card: BackboneCard, pixels: NDArray[np.uint8], machine: str) -> EngineChoice:
@@ -244,13 +252,6 @@ def _identity(card: BackboneCard) -> list[Any]:
         _VERSION, _openvino_version(), card.weights_sha256, card.architecture, card.model_args,
         [(tap.name, tap.pool, tap.relu) for tap in card.taps], fed.input_px, fed.mean, fed.std, fed.channels,
     ]  # fmt: skip
-
-
-def _machine() -> str:
-    processor = platform.processor() or platform.machine()
-    if _openvino_version() is not None:
-        processor = str(core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
-    return f"{processor}, {os.cpu_count()} cores, OpenVINO {_openvino_version() or 'absent'}"
 
 
 def _openvino_version() -> str | None:

@@ -11,8 +11,8 @@ from torch import nn
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import cut_of
+from graftwork.finetune.engine import accelerated
 from graftwork.finetune.folding import fold
-from graftwork.finetune.loop import accelerated
 from graftwork.finetune.network import trainable
 
 STEPS = 4
@@ -46,8 +46,7 @@ def seconds_per_image(card: BackboneCard, recipe: Recipe, n_classes: int) -> flo
     for _ in range(STEPS):
         begin = time.perf_counter()
         optimiser.zero_grad(set_to_none=True)
-        with accelerator.autocast():
-            loss = nn.functional.cross_entropy(classifier(inputs).float(), targets)
+        loss = nn.functional.cross_entropy(classifier(inputs), targets)
         accelerator.backward(loss)
         optimiser.step()
         float(loss.detach())  # a GPU has finished the step when it can return this

@@ -24,6 +24,7 @@ from graftwork.core.arrays import Ints
 from graftwork.core.plans import Recipe
 from graftwork.errors import TrainingError
 from graftwork.files import whole_folder, write_json
+from graftwork.finetune.engine import accelerated
 from graftwork.finetune.network import Classifier
 from graftwork.finetune.sources import Source, TrainingData, shuffled
 from graftwork.listener import SILENT, Listener
@@ -136,30 +137,13 @@ def margins(classifier: Classifier, source: Source, rows: Ints) -> NDArray[np.fl
     classifier.eval()
     device = next(classifier.parameters()).device
     with torch.inference_mode():
-        blocks = [
-            classifier(inputs.to(device)).float().cpu().numpy() for inputs in source.stream(in_batches(rows), None)
-        ]
+        blocks = [classifier(inputs.to(device)).cpu().numpy() for inputs in source.stream(in_batches(rows), None)]
     return np.concatenate(blocks) if blocks else np.zeros((0, classifier.head.out_features), np.float32)
 
 
 def in_batches(rows: Ints) -> list[Ints]:
     """Images in order, in batches for evaluation."""
     return [rows[begin : begin + EVALUATION_BATCH] for begin in range(0, len(rows), EVALUATION_BATCH)]
-
-
-def trains_in_bf16() -> bool:
-    """Whether this machine trains faster in bfloat16: a GPU that has it, or a processor with instructions for it.
-
-    Without them it is five times slower than float32.
-    """
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def accelerated() -> Accelerator:
-    """Return what places a training on the devices of this machine, in the precision that is fastest here."""
-    return Accelerator(mixed_precision="bf16" if trains_in_bf16() else "no")
 
 
 class _Step:
@@ -212,8 +196,7 @@ class _Step:
                 self._optimiser.zero_grad(set_to_none=True)
                 total = 0.0
                 for part, labels in zip(inputs.chunk(self._pieces), targets.chunk(self._pieces), strict=True):
-                    with self._accelerator.autocast():
-                        loss = self._loss_of(self._classifier(part).float(), labels) / batch_size
+                    loss = self._loss_of(self._classifier(part), labels) / batch_size
                     self._accelerator.backward(loss)
                     total += float(loss.detach())
                 return total

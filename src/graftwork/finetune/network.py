@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 
 import numpy as np
 import torch
@@ -12,34 +11,37 @@ from numpy.typing import NDArray
 from torch import nn
 
 from graftwork.backbones.graph import CodesNetwork
-from graftwork.backbones.load import batchnorm_statistics, load, untrained
+from graftwork.backbones.load import untrained
 from graftwork.backbones.taps import classifier_name
-from graftwork.core.facts import BackboneCard, digest_of
+from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
-from graftwork.finetune.cut import Tail, cut_of, freeze, last_layer_network
-from graftwork.finetune.folding import Pairs, pairs_to_fold
-from graftwork.finetune.learning_rates import stages
+from graftwork.finetune.cut import Tail, cut_of, freeze
+from graftwork.finetune.engine import FLOAT32, TrainingEngine, training_engine
+from graftwork.finetune.folding import Pairs
+from graftwork.finetune.pretrained import looked_through, pretrained
 
 LinearHead = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Weight (k, d) and bias (k,)."""
 
 
 class Classifier(nn.Module):
-    """A body that gives codes, and a linear head on them."""
+    """A body that gives codes, and a linear head on them; computed as an engine says."""
 
-    def __init__(self, body: nn.Module, head: LinearHead) -> None:
+    def __init__(self, body: nn.Module, head: LinearHead, engine: TrainingEngine = FLOAT32) -> None:
         super().__init__()
         weight, bias = head
         self.body = body
+        self.engine = engine
         self.head = nn.Linear(weight.shape[1], weight.shape[0])
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight)))
             self.head.bias.copy_(torch.from_numpy(np.ascontiguousarray(bias)))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Margins (b, k)."""
-        margins: torch.Tensor = self.head(self.body(inputs)[0])
-        return margins
+        """Margins (b, k) in float32."""
+        with self.engine.computing(inputs.device):
+            margins: torch.Tensor = self.head(self.body(inputs)[0])
+        return margins.float()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,9 +78,8 @@ def trainable(card: BackboneCard, recipe: Recipe, head: LinearHead, *, cached: b
         When the network cannot be loaded, or cannot be cut where the recipe says.
     """
     scratch = recipe.start == "random"
-    loaded = _looked_through(untrained(card, seed), card) if scratch else _pretrained(_ByDigest(card))
+    loaded = looked_through(untrained(card, seed), card) if scratch else pretrained(card)
     network = copy.deepcopy(loaded.network)
-    _out_of_place(network)
     body: nn.Module = network
     if recipe.freeze_to is not None:
         cut = cut_of(card, recipe.freeze_to)
@@ -90,7 +91,9 @@ def trainable(card: BackboneCard, recipe: Recipe, head: LinearHead, *, cached: b
     if own_classifier is not None:  # of the classes of pretraining: it runs, and its output is not used
         network.network.get_submodule(own_classifier).requires_grad_(False)
     weight, bias = head
-    classifier = Classifier(body, (np.zeros_like(weight), np.zeros_like(bias)) if scratch else head)
+    classifier = Classifier(
+        body, (np.zeros_like(weight), np.zeros_like(bias)) if scratch else head, training_engine(card)
+    )
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not typed
     return Trainable(
         classifier,
@@ -99,60 +102,3 @@ def trainable(card: BackboneCard, recipe: Recipe, head: LinearHead, *, cached: b
         identity_batchnorm=not scratch and loaded.identity_batchnorm,
         pairs=() if scratch else loaded.pairs,
     )
-
-
-def pretrained_tensors(card: BackboneCard) -> dict[str, torch.Tensor]:
-    """Return every tensor of a card's network by name; they are shared, and must not be changed.
-
-    Raises
-    ------
-    BackboneError
-        When the network cannot be loaded.
-    """
-    return _pretrained(_ByDigest(card)).network.network.state_dict()
-
-
-def _out_of_place(network: nn.Module) -> None:
-    """Let activations whose gradient needs their input write their output elsewhere.
-
-    In place, autograd copies the input first, which takes as long as the convolution before it.
-    """
-    for module in network.modules():
-        if isinstance(module, (nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid, nn.SiLU)):  # ReLU6 is a Hardtanh
-            module.inplace = False
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Loaded:
-    """A network and what its parts are."""
-
-    network: CodesNetwork
-    stages: dict[str, int]
-    identity_batchnorm: bool
-    pairs: Pairs
-
-
-def _looked_through(network: nn.Module, card: BackboneCard) -> _Loaded:
-    last = last_layer_network(network, card)
-    pairs = pairs_to_fold(network, card.preprocess.input_px)
-    return _Loaded(last, stages(last, card), batchnorm_statistics(network) == "identity", pairs)
-
-
-class _ByDigest:
-    """A card as the key of a cache."""
-
-    def __init__(self, card: BackboneCard) -> None:
-        self.card = card
-        self._digest = digest_of(dataclasses.asdict(card))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByDigest) and other._digest == self._digest
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
-
-
-@functools.lru_cache(maxsize=2)
-def _pretrained(key: _ByDigest) -> _Loaded:
-    """Load a card's network and look through it, once for all folds; what is trained is a copy."""
-    return _looked_through(load(key.card), key.card)

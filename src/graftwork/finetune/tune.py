@@ -19,7 +19,8 @@ from graftwork.finetune.batchnorm import measure_statistics
 from graftwork.finetune.folding import fold
 from graftwork.finetune.learning_rates import parameter_groups
 from graftwork.finetune.loop import in_batches, margins, train
-from graftwork.finetune.network import Classifier, LinearHead, pretrained_tensors, trainable
+from graftwork.finetune.network import Classifier, LinearHead, trainable
+from graftwork.finetune.pretrained import pretrained
 from graftwork.finetune.sources import TrainingData, source_of
 from graftwork.listener import Listener
 
@@ -103,8 +104,8 @@ def _interpolate(
 
 def _body(card: BackboneCard, network: torch.nn.Module) -> dict[str, NDArray[Any]]:
     """Every tensor of a network by name; those below a cut, which the trained part lacks, from the card's weights."""
-    own = {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
-    return {name: tensor.numpy() for name, tensor in pretrained_tensors(card).items()} | own
+    whole = pretrained(card).network.network.state_dict() | network.state_dict()
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in whole.items()}
 
 
 def _weights(classifier: Classifier) -> dict[str, torch.Tensor]:

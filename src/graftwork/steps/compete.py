@@ -21,6 +21,7 @@ from graftwork.core.result_findings import diverged_finding, untried_finding
 from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
+from graftwork.finetune.engine import training_engine
 from graftwork.finetune.fold import FineTuneContext, within_disk
 from graftwork.steps.backbones import Backbones
 from graftwork.steps.prepare import SplitImages
@@ -69,15 +70,18 @@ def fine_tune_context(
     Raises
     ------
     BackboneError, UsageError
-        As ``candidates_to_tune``.
+        As ``candidates_to_tune``; as ``finetune.engine.training_engine``.
     """
     candidates = candidates_to_tune(options, backbones.cards, len(task.y))
     cuts = sum(candidate.plan.kind == "partial" for candidate in candidates)
     # everything that a fold depends on apart from the candidate, its C and its random draws
     cards = [[dataclasses.asdict(b.card), b.extraction.engine] for b in backbones.by_name.values()]
+    tuned = backbones.cards if options.strategy == "auto" else ()
+    engines = [dataclasses.asdict(training_engine(card)) for card in tuned]
     digests = [str(digest) for digest in split_images.develop.digests]
     depends_on = [
-        metadata.version("graftwork"), split_images.split.digest, digests, task.y.tolist(), cards, task.balanced
+        metadata.version("graftwork"), split_images.split.digest, digests, task.y.tolist(), task.balanced, cards,
+        engines,
     ]  # fmt: skip
     return FineTuneContext(
         images=split_images.develop,
