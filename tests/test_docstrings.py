@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from graftwork.testing import write_tiny_images
 
 NOTHING_TO_RUN = {"GraftError"}
 """Names whose use is no call."""
+CALLED_BY_US = {"Listener"}
+"""Classes whose methods a user overrides and does not call."""
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +33,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("name", sorted(set(graftwork.__all__) - NOTHING_TO_RUN))
+def public_names() -> list[str]:
+    """Every public name, and every public method and property of the public classes."""
+    names = sorted(set(graftwork.__all__) - NOTHING_TO_RUN)
+    methods = [
+        f"{name}.{member}"
+        for name in sorted(set(names) - CALLED_BY_US)
+        if inspect.isclass(thing := getattr(graftwork, name))
+        for member, value in vars(thing).items()
+        if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property))
+    ]
+    return names + methods
+
+
+@pytest.mark.parametrize("name", public_names())
 def test_the_example_of_a_public_name_runs(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAFTWORK_CACHE", str(folder / "cache"))
     monkeypatch.setenv("GRAFTWORK_HOME", str(folder / "home"))
     monkeypatch.chdir(folder)
-    thing = getattr(graftwork, name)
-    names = {name: thing, "graftwork": graftwork, "Path": Path}
-    (test,) = [one for one in doctest.DocTestFinder(recurse=False).find(thing, name, globs=names) if one.name == name]
+    outer = name.partition(".")[0]
+    thing = getattr(graftwork, outer)
+    names = {outer: thing, "graftwork": graftwork, "Path": Path}
+    (test,) = [one for one in doctest.DocTestFinder().find(thing, outer, globs=names) if one.name == name]
     assert test.examples, f"{name} has no example"
     said: list[str] = []
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)

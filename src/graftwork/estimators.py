@@ -146,6 +146,11 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         ------
         ValueError
             When a parameter has no such value, or X holds neither paths nor pictures, or none.
+
+        Examples
+        --------
+        >>> CodesTransformer(input_px=32, layers="blocks.3,last").fit(["photos/ant/ant-001.png"]).layers_
+        ('blocks.3', 'pooled')
         """
         options, layers = self._extraction(), argument("layers", self.layers, Layers)
         images = self._images_to_fit(X)
@@ -155,13 +160,27 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Images) -> NDArray[np.float32]:
-        """(n, d) codes."""
+        """(n, d) codes.
+
+        Examples
+        --------
+        >>> transformer = CodesTransformer(input_px=32).fit(["photos/ant/ant-001.png"])
+        >>> transformer.transform(["photos/bee/bee-001.png", "photos/bee/bee-002.png"]).shape
+        (2, 1280)
+        """
         check_is_fitted(self)
         codes = self.backbone_.codes(self._images(X)).of(self.layers_)
         return np.asarray(codes, np.float32)
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """(d,) names of the codes: the layer and the number within it, such as ``blocks.3_0``."""
+        """(d,) names of the codes: the layer and the number within it, such as ``blocks.3_0``.
+
+        Examples
+        --------
+        >>> transformer = CodesTransformer(input_px=32, layers="blocks.3").fit(["photos/ant/ant-001.png"])
+        >>> transformer.get_feature_names_out()[:2].tolist()
+        ['blocks.3_0', 'blocks.3_1']
+        """
         check_is_fitted(self)
         width = {tap.name: tap.channels for tap in self.backbone_.card.taps}
         names = [f"{layer}_{i}" for layer in self.layers_ for i in range(width[layer])]
@@ -222,6 +241,13 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         ValueError
             When a parameter has no such value, or X holds neither paths nor pictures, or y fewer than two classes, no
             label for an image, or labels of several kinds.
+
+        Examples
+        --------
+        >>> paths = sorted(Path("photos").rglob("*.png"))
+        >>> classifier = TransferClassifier(input_px=32, layer="last").fit(paths, [path.parent.name for path in paths])
+        >>> classifier.classes_.tolist(), classifier.layer_
+        (['ant', 'bee', 'cat'], 'pooled')
         """
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -254,13 +280,29 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         return self
 
     def predict_proba(self, X: Images) -> NDArray[np.float32]:
-        """(n, k) probabilities, in the order of ``classes_``."""
+        """(n, k) probabilities, in the order of ``classes_``.
+
+        Examples
+        --------
+        >>> paths = sorted(Path("photos").rglob("*.png"))
+        >>> classifier = TransferClassifier(input_px=32, layer="last").fit(paths, [path.parent.name for path in paths])
+        >>> classifier.predict_proba(paths[:2]).shape
+        (2, 3)
+        """
         check_is_fitted(self)
         layers = [tap.name for tap in self.fitted_.taps]
         return probabilities(self.fitted_, self.backbone_.codes(self._images(X)).of(layers))
 
     def predict(self, X: Images) -> NDArray[Any]:
-        """(n,) classes."""
+        """(n,) classes.
+
+        Examples
+        --------
+        >>> paths = sorted(Path("photos").rglob("*.png"))
+        >>> classifier = TransferClassifier(input_px=32, layer="last").fit(paths, [path.parent.name for path in paths])
+        >>> classifier.predict(paths[:2]).tolist()
+        ['ant', 'ant']
+        """
         rows = self.predict_proba(X)
         return np.asarray(self.classes_[rows.argmax(axis=1)])
 

@@ -130,11 +130,24 @@ class Model(Shown):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names, in the order of every probability row."""
+        """Names, in the order of every probability row.
+
+        Examples
+        --------
+        >>> graftwork.load("runs/photos-001").classes
+        ('ant', 'bee', 'cat')
+        """
         return self.fitted.head.classes
 
     def codes(self, images: Sequence[Picture] | Picture, names: Sequence[str] | None = None) -> NDArray[np.floating]:
-        """(n, d) CNN codes under the head; raises DataError naming an image that cannot be read."""
+        """(n, d) CNN codes under the head; raises DataError naming an image that cannot be read.
+
+        Examples
+        --------
+        >>> model = graftwork.load("runs/last-layer")
+        >>> model.codes(["photos/ant/ant-001.png", "photos/bee/bee-001.png"]).shape
+        (2, 1280)
+        """
         several: Sequence[Picture] = _several(images)
         names = [_name(image, i) for i, image in enumerate(several)] if names is None else names
         chunks = [self._codes(several[i : i + CHUNK], names[i : i + CHUNK]) for i in range(0, len(several), CHUNK)]
@@ -142,7 +155,14 @@ class Model(Shown):
         return np.concatenate(chunks) if chunks else np.zeros((0, width), self.fitted.code_dtype)
 
     def probabilities(self, images: Sequence[Picture] | Picture) -> NDArray[np.float32]:
-        """(n, k) probability rows."""
+        """(n, k) probability rows.
+
+        Examples
+        --------
+        >>> rows = graftwork.load("runs/photos-001").probabilities(["photos/ant/ant-001.png", "photos/bee/bee-001.png"])
+        >>> rows.shape, bool((abs(rows.sum(axis=1) - 1) < 1e-5).all())
+        ((2, 3), True)
+        """
         return probabilities(self.fitted, self.codes(images))
 
     def predict(
@@ -156,6 +176,12 @@ class Model(Shown):
             Number of classes to name.
         novelty_rate
             Share of images like the training images that may be flagged as novel.
+
+        Examples
+        --------
+        >>> (prediction,) = graftwork.load("runs/photos-001").predict("photos/bee/bee-001.png", top=2)
+        >>> prediction.label, len(prediction.top)
+        ('bee', 2)
         """
         return list(self.stream(images, top=top, novelty_rate=novelty_rate))
 
@@ -174,6 +200,14 @@ class Model(Shown):
         on_error
             Called with the name and the error of each image that cannot be read, which is then left out; without it
             the first one raises.
+
+        Examples
+        --------
+        >>> model = graftwork.load("runs/photos-001")
+        >>> for prediction in model.stream(Path("photos/bee").glob("bee-00[01].png")):
+        ...     print(prediction.label)
+        bee
+        bee
         """
         top = argument("top", top, Count)
         novelty_rate = argument("novelty_rate", novelty_rate, Share)
