@@ -116,7 +116,7 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
         begin = time.perf_counter()
         (tuned,) = fine_tuned(at, plan, C)
         details = {"seconds": round(time.perf_counter() - begin, 1), "epochs": len(tuned.curve)}
-        yield name, at.right(tuned.margins), details
+        yield name, at.right(tuned.margins[1]), details
     for name, lr in LOW_RANK.items():
         if name not in only:
             continue

@@ -172,7 +172,7 @@ def fine_tuned_rows(at: Cell, scratch: bool) -> Iterator[Row]:
         seconds = time.perf_counter() - begin
         for alpha, tuned in zip(alphas, results, strict=True):
             label = dataclasses.replace(recipe, alpha=alpha).label
-            yield label, at.right(tuned.margins), seconds, {"epochs": recipe.epochs}
+            yield label, at.right(tuned.margins[1]), seconds, {"epochs": recipe.epochs}
 
 
 def as_stored(right: np.ndarray, seconds: float, details: dict[str, Any]) -> dict[str, Any]:

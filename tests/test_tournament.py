@@ -43,7 +43,7 @@ class FakeFolds:
         self.seeds: list[int] = []
         self.before: Callable[[str, int], None] = lambda name, fold: None
 
-    def __call__(self, recipe: Recipe, C, codes, task, validation, *, alphas, context, enough_time, **rest):  # type: ignore[no-untyped-def]
+    def __call__(self, recipe: Recipe, C, codes, task, validation, *, alphas, context, enough_time, views=1, **rest):  # type: ignore[no-untyped-def]
         name, fold = str(recipe.freeze_to), int(task.folds[validation[0]])
         self.calls.append((name, fold))
         self.seeds.append(context.seed)
@@ -55,7 +55,7 @@ class FakeFolds:
         y[:missed] = 1 - y[:missed]
         margins = np.where(np.eye(2)[y] > 0, 2.0, -2.0).astype(np.float32)
         curve = tuple((1 / epoch, 2 / epoch) for epoch in range(1, recipe.epochs + 1))
-        return [SimpleNamespace(margins=margins, curve=curve) for _ in alphas]
+        return [SimpleNamespace(margins={1: margins, views: margins}, curve=curve) for _ in alphas]
 
 
 class Heard(Listener):

@@ -86,7 +86,9 @@ def _fit_tuned(trial: Trial, plan: Recipe, codes: LayerCodes, task: Task, contex
     )
     card = _tuned_card(extraction.card, tuned, context.folder / f"{candidate.key}.safetensors")
     head = Head(*tuned.head, task.classes, trial.details["temperature"])
-    return Fitted(card=card, taps=card.taps, head=head, engine=extraction.engine, code_dtype="float32")
+    return Fitted(
+        card=card, taps=card.taps, head=head, engine=extraction.engine, views=candidate.views, code_dtype="float32"
+    )
 
 
 def _tuned_card(card: BackboneCard, tuned: FineTuned, path: Path) -> BackboneCard:

@@ -102,8 +102,8 @@ def run_baselines(features: Mapping[str, Floats], task: Task) -> tuple[Baseline,
 class FoldResult:
     """What one fold of a fine-tuning gave."""
 
-    margins: Mapping[float, NDArray[np.float32]]
-    """(m, k) of the fold's validation images, by ``Recipe.alpha``."""
+    margins: Mapping[tuple[float, int], NDArray[np.float32]]
+    """(m, k) of the fold's validation images, by ``Recipe.alpha`` and the number of views that are averaged."""
     curve: Curve
     seconds: float
 
@@ -116,6 +116,8 @@ class _Entry:
     context: FineTuneContext
     """With its seed, and its folder on disk."""
     alphas: tuple[float, ...]
+    views: int
+    """That are averaged in addition to the plain one alone."""
     folds: dict[int, FoldResult] = dataclasses.field(default_factory=dict)
     slowest_seconds: float = 0.0
     """Of its slowest fold so far."""
@@ -126,6 +128,11 @@ class _Entry:
     """What it is doing, for people."""
     repeats: list[dict[int, FoldResult]] = dataclasses.field(default_factory=list)
     """The same folds with further seeds, complete."""
+
+    @property
+    def variants(self) -> tuple[tuple[float, int], ...]:
+        """Alpha and number of views of each candidate that one training serves."""
+        return tuple((alpha, views) for views in sorted({1, self.views}) for alpha in self.alphas)
 
 
 class Tournament:
@@ -141,6 +148,8 @@ class Tournament:
         C of the linear model that the fine-tunings of a network begin with, by the network's name.
     fold_seconds
         What a fold of a candidate is forecast to take, by its key; one without a forecast is tried at any time.
+    views
+        Over how many views each fine-tuned network is averaged in addition.
     """
 
     def __init__(
@@ -152,8 +161,10 @@ class Tournament:
         context: FineTuneContext,
         clock: Clock,
         fold_seconds: Mapping[str, float] = MappingProxyType({}),
+        views: int = 1,
     ) -> None:
         self._codes_of, self._task, self._start, self._fold_seconds = codes_of, task, start, fold_seconds
+        self._views = views
         self._context, self._clock = context, clock
         self._refit_folds = context.n_refits * REFIT_FOLDS
         self._entries: list[_Entry] = []
@@ -248,7 +259,7 @@ class Tournament:
         place = entry.context.place(entry.candidate, self._start[entry.candidate.backbone]) / f"fold-{fold}"
         state = f"fold {fold + 1} of {self._task.n_folds}"
         self._show(entry, state)
-        result = _load_fold(place, entry.alphas)
+        result = _load_fold(place, entry.variants)
         if result is None:
             if not self._fits(entry, all_entries):
                 return False
@@ -310,11 +321,13 @@ class Tournament:
             context=dataclasses.replace(entry.context, listener=progress),
             checkpoint=place / "checkpoint",
             enough_time=enough_time,
+            views=entry.views,
         )
         curve = results[0].curve
         # a fold that went on after a kill took as long as if it had run at once
         seconds = (time.perf_counter() - begin) * len(curve) / max(progress.epochs, 1)
-        margins = {alpha: tuned.margins for alpha, tuned in zip(entry.alphas, results, strict=True)}
+        by_alpha = dict(zip(entry.alphas, results, strict=True))
+        margins = {(alpha, views): by_alpha[alpha].margins[views] for alpha, views in entry.variants}
         return FoldResult(margins, curve, seconds)
 
     def _show(self, entry: _Entry, state: str) -> None:
@@ -322,7 +335,7 @@ class Tournament:
         self._context.listener.candidates([self._standing(each) for each in self._entries])
 
     def _standing(self, entry: _Entry) -> Standing:
-        margins = self._margins(entry.folds, entry.alphas[0])
+        margins = self._margins(entry.folds, entry.variants[0])
         run = np.isin(self._task.folds, list(entry.folds))
         done = len(entry.folds)
         going = entry.ended not in ("eliminated", "diverged") and done > 0
@@ -334,39 +347,42 @@ class Tournament:
             entry.slowest_seconds * (self._task.n_folds - done) if going else None,
         )
 
-    def _margins(self, folds: Mapping[int, FoldResult], alpha: float) -> NDArray[np.float32]:
+    def _margins(self, folds: Mapping[int, FoldResult], variant: tuple[float, int]) -> NDArray[np.float32]:
         """(n, k) margins of the folds that were run; NaN in the others."""
         margins = np.full((len(self._task.y), self._task.n_classes), np.nan, np.float32)
         for fold, result in folds.items():
-            margins[self._task.folds == fold] = result.margins[alpha]
+            margins[self._task.folds == fold] = result.margins[variant]
         return margins
 
     def _loss(self, entry: _Entry) -> float:
-        """Loss of the metric on the folds that were run, at the better alpha."""
-        return min(self._loss_at(entry.folds, alpha) for alpha in entry.alphas)
+        """Loss of the metric on the folds that were run, at the better alpha, in one view."""
+        return min(self._loss_at(entry.folds, (alpha, 1)) for alpha in entry.alphas)
 
-    def _loss_at(self, folds: Mapping[int, FoldResult], alpha: float) -> float:
+    def _loss_at(self, folds: Mapping[int, FoldResult], variant: tuple[float, int]) -> float:
         run = np.isin(self._task.folds, list(folds))
-        y, values = self._task.y[run], self._margins(folds, alpha)[run].astype(np.float64)
+        y, values = self._task.y[run], self._margins(folds, variant)[run].astype(np.float64)
         return mean_loss(self._task.metric, y, softmax(values, fit_temperature(values, y)))
 
     def _entry(self, candidate: Candidate, context: FineTuneContext) -> _Entry:
-        return _Entry(candidate, context, (1.0,) if candidate.plan.kind == "scratch" else (1.0, WISE_FT_ALPHA))
+        cached = recipe_of(candidate).cached_augmentations
+        # of cached activations there are these views and no others
+        views = self._views if cached in (0, self._views) else 1
+        return _Entry(candidate, context, (1.0,) if candidate.plan.kind == "scratch" else (1.0, WISE_FT_ALPHA), views)
 
     def _trials(self, entry: _Entry) -> Iterator[Trial]:
         curves = [result.curve for result in entry.folds.values()]
         longest = min(map(len, curves))
         curve = np.mean([each[:longest] for each in curves], axis=0)
         run: Ints = np.flatnonzero(np.isin(self._task.folds, list(entry.folds)))
-        for alpha in entry.alphas:
-            margins = self._margins(entry.folds, alpha)
+        for alpha, views in entry.variants:
+            margins = self._margins(entry.folds, (alpha, views))
             temperature = fit_temperature(margins[run].astype(np.float64), self._task.y[run])
             rows = np.full_like(margins, np.nan)
             rows[run] = softmax(margins[run], temperature)
             plan = dataclasses.replace(recipe_of(entry.candidate), alpha=alpha)
             seeds = (entry.folds, *entry.repeats) if entry.repeats else ()
             yield Trial(
-                dataclasses.replace(entry.candidate, plan=plan),
+                dataclasses.replace(entry.candidate, plan=plan, views=views),
                 rows,
                 entry.spent_seconds,
                 {
@@ -376,7 +392,7 @@ class Tournament:
                 },
                 entry.ended,
                 tuple((float(training), float(validation)) for training, validation in curve),
-                tuple(self._loss_at(folds, alpha) for folds in seeds),
+                tuple(self._loss_at(folds, (alpha, views)) for folds in seeds),
             )
 
 
@@ -415,16 +431,20 @@ def _load_trial(place: Path, candidate: Candidate) -> Trial | None:
 def _save_fold(place: Path, result: FoldResult) -> None:
     """Write the result of a fold; with ``fold.json`` it is complete."""
     with whole_file(place / "margins.npz") as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{f"alpha {alpha:g}": rows for alpha, rows in result.margins.items()})
+        np.savez(file, allow_pickle=False, **{_name(*variant): rows for variant, rows in result.margins.items()})
     write_json(place / "fold.json", {"seconds": result.seconds, "curve": [list(point) for point in result.curve]})
 
 
-def _load_fold(place: Path, alphas: Sequence[float]) -> FoldResult | None:
+def _name(alpha: float, views: int) -> str:
+    return f"alpha {alpha:g}, views {views}"
+
+
+def _load_fold(place: Path, variants: Sequence[tuple[float, int]]) -> FoldResult | None:
     """Return what an earlier run of the same fold gave; None where there is none, or it is broken."""
     try:
         saved = json.loads((place / "fold.json").read_text(encoding="utf-8"))
         with (place / "margins.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            margins = {alpha: arrays[f"alpha {alpha:g}"] for alpha in alphas}
+            margins = {variant: arrays[_name(*variant)] for variant in variants}
         curve = tuple((float(training), float(validation)) for training, validation in saved["curve"])
         return FoldResult(margins, curve, float(saved["seconds"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):

@@ -52,7 +52,7 @@ def arrays(result: FineTuned) -> dict[str, np.ndarray]:
         **result.body,
         "weight": result.head[0],
         "bias": result.head[1],
-        "margins": result.margins,
+        "margins": result.margins[1],
         "curve": np.array(result.curve),
     }
 

@@ -37,11 +37,11 @@ def tuned(random_card: RandomCard, tmp_path: Path) -> Callable[..., FineTuned]:
     card = random_card("test_efficientnet")
     images = read_images(write_tiny_images(tmp_path / "images"))
 
-    def run(recipe: Recipe = RECIPE, *, seed: int = 0, **other: Any) -> FineTuned:
+    def run(recipe: Recipe = RECIPE, *, seed: int = 0, views: int = 1, **other: Any) -> FineTuned:
         width, k = card.taps[-1].channels, len(images.classes)
         head = np.zeros((k, width), np.float32), np.zeros(k, np.float32)
         rows, validation = np.arange(0, len(images), 2), np.arange(1, len(images), 2)
-        data = TrainingData(images, images.labels, rows, validation, None, None, None, seed)
+        data = TrainingData(images, images.labels, rows, validation, None, None, None, seed, views)
         arguments: dict[str, Any] = {
             "alphas": (1.0,), "checkpoint": None, "enough_time": lambda seconds: True, "listener": SILENT, **other
         }  # fmt: skip
@@ -118,7 +118,7 @@ def test_a_killed_training_goes_on_as_if_it_had_not_been(
     monkeypatch.setattr(loop, "_save_checkpoint", save)
     again = tuned(checkpoint=tmp_path / "checkpoint")
     assert again.curve == undisturbed.curve
-    np.testing.assert_array_equal(again.margins, undisturbed.margins)
+    np.testing.assert_array_equal(again.margins[1], undisturbed.margins[1])
     assert all(np.array_equal(undisturbed.body[name], again.body[name]) for name in again.body)
 
 
@@ -128,7 +128,7 @@ def test_a_truncated_checkpoint_is_ignored(tuned: Callable[..., FineTuned], tmp_
     path = tmp_path / "checkpoint" / file
     path.write_bytes(path.read_bytes()[:-40])
     again = tuned(checkpoint=tmp_path / "checkpoint")
-    np.testing.assert_array_equal(again.margins, undisturbed.margins)
+    np.testing.assert_array_equal(again.margins[1], undisturbed.margins[1])
 
 
 def test_alpha_interpolates_between_the_linear_model_and_the_tuned_one(tuned: Callable[..., Any]) -> None:
@@ -185,7 +185,7 @@ def test_a_batch_that_does_not_fit_is_taken_in_pieces(
         listener.say = said.append  # type: ignore[method-assign]
         pieces = tuned(listener=listener)
     assert said == ["a batch of 8 images does not fit into memory; its gradient is accumulated over 2 pieces"]
-    np.testing.assert_allclose(pieces.margins, expected.margins, rtol=0.02, atol=0.02)
+    np.testing.assert_allclose(pieces.margins[1], expected.margins[1], rtol=0.02, atol=0.02)
 
 
 def test_from_scratch_starts_from_random_weights(tuned: Callable[..., FineTuned]) -> None:
@@ -224,3 +224,10 @@ def test_one_schedule_spans_all_epochs(tuned: Callable[..., FineTuned], monkeypa
     monkeypatch.setattr(loop._Step, "__call__", noted)
     tuned()
     assert numbers == list(range(1, 3 * 4 + 1))  # 30 images in batches of 8
+
+
+def test_margins_over_views_are_the_mean_of_those_of_each_view(tuned: Callable[..., FineTuned]) -> None:
+    result = tuned(views=4)
+    assert set(result.margins) == {1, 4}
+    assert not np.allclose(result.margins[1], result.margins[4], atol=1e-3)
+    np.testing.assert_array_equal(result.margins[1], tuned().margins[1])

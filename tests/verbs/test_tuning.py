@@ -50,6 +50,8 @@ def test_every_candidate_is_in_the_record(tuned_run: Run) -> None:
     assert any(trial.candidate.views > 1 for trial in tuned_run.trials)
     assert {plan.freeze_to is None for plan in recipes} == {True, False}
     assert {plan.alpha for plan in recipes} == {0.5, 1.0}
+    full = [trial.candidate for trial in tuned_run.trials if trial.candidate.plan.kind == "full"]
+    assert {candidate.views for candidate in full} == {1, 8}
     assert len(tuned_run.verdict.rows) == len(tuned_run.trials)
     assert read_run(Path(tuned_run.folder)).verdict == tuned_run.verdict
 
@@ -76,11 +78,11 @@ def test_the_work_folder_of_a_completed_run_is_deleted(tuned_run: Run) -> None:
     assert not (Path(tuned_run.folder) / "work").exists()
 
 
+@pytest.mark.parametrize("views", [1, 8])
 def test_a_tuned_model_predicts_in_another_folder_what_was_tested(
-    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, object], tiny: Path, tmp_path: Path, views: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
-    monkeypatch.setattr(compete, "choose", _choose_tuned(compete.choose))
+    monkeypatch.setattr(compete, "choose", _choose_tuned(compete.choose, views))
     run = graftwork.train(tiny, output=tmp_path / "run", freeze_to="blocks.1", **{**settings, "lr": 3e-3})
     chosen = run.trials[run.verdict.chosen].candidate.plan
     assert isinstance(chosen, Recipe)
@@ -96,13 +98,17 @@ def test_a_tuned_model_predicts_in_another_folder_what_was_tested(
     np.testing.assert_allclose(again.probabilities(paths), run.test.probabilities, atol=2e-3)
 
 
-def _choose_tuned(choose):  # type: ignore[no-untyped-def]
-    """The real choice, but the tuned trial is taken."""
+def _choose_tuned(choose, views=1):  # type: ignore[no-untyped-def]
+    """The real choice, but the tuned trial of so many views is taken."""
     import dataclasses
 
     def chosen(trials, *rest, **named):  # type: ignore[no-untyped-def]
         verdict = choose(trials, *rest, **named)
-        completed = [j for j, t in enumerate(trials) if t.candidate.plan.kind != "linear" and t.ended == "completed"]
+        completed = [
+            j
+            for j, t in enumerate(trials)
+            if t.candidate.plan.kind != "linear" and t.ended == "completed" and t.candidate.views == views
+        ]
         return dataclasses.replace(verdict, chosen=completed[0])
 
     return chosen

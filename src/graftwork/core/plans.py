@@ -111,10 +111,15 @@ class Candidate:
     @property
     def label(self) -> str:
         """A line in a table."""
-        if isinstance(self.plan, Recipe):
-            return self.plan.label
         several = f", {self.views} views" if self.views > 1 else ""
+        if isinstance(self.plan, Recipe):
+            return f"{self.plan.label}{several}"
         return f"{self.layer}, {self.plan.loss}{several}"
+
+    @property
+    def views_before(self) -> int:
+        """Over how many views codes of the network are averaged before anything is trained."""
+        return 1 if isinstance(self.plan, Recipe) else self.views
 
 
 def linear_of(candidate: Candidate) -> Linear:
@@ -130,8 +135,8 @@ def recipe_of(candidate: Candidate) -> Recipe:
 
 
 def training_of(candidate: Candidate) -> Candidate:
-    """Return the training that a fine-tuning is interpolated from: one serves every alpha."""
-    return dataclasses.replace(candidate, plan=dataclasses.replace(recipe_of(candidate), alpha=1.0))
+    """Return the training behind a fine-tuning: one serves every alpha, and every number of views."""
+    return dataclasses.replace(candidate, views=1, plan=dataclasses.replace(recipe_of(candidate), alpha=1.0))
 
 
 def labels_of(candidates: Sequence[Candidate]) -> tuple[str, ...]:

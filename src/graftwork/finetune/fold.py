@@ -57,6 +57,7 @@ def tune_fold(
     context: FineTuneContext,
     checkpoint: Path,
     enough_time: Callable[[float], bool] = lambda seconds: True,
+    views: int = 1,
 ) -> tuple[FineTuned, ...]:
     """Fine-tune on all images but the validation images, from the linear model on the same images.
 
@@ -70,6 +71,8 @@ def tune_fold(
         The values of ``Recipe.alpha`` at which a result is wanted.
     checkpoint, enough_time
         As ``loop.train``.
+    views
+        Over how many views the margins of validation images are averaged in addition.
 
     Raises
     ------
@@ -98,6 +101,7 @@ def tune_fold(
         decoded=decoded,
         class_weights=None if weights is None else weights.astype(np.float32),
         seed=context.seed,
+        views=views,
     )
     return fine_tune(
         card,

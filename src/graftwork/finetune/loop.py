@@ -132,13 +132,16 @@ def train(
     return curve
 
 
-def margins(classifier: Classifier, source: Source, rows: Ints) -> NDArray[np.float32]:
-    """(len(rows), k) margins of images without augmentation."""
+def margins(classifier: Classifier, source: Source, rows: Ints, views: int = 1) -> NDArray[np.float32]:
+    """(len(rows), k) margins of images without augmentation, averaged over views."""
     classifier.eval()
     device = next(classifier.parameters()).device
+    total = np.zeros((len(rows), classifier.head.out_features), np.float32)
     with torch.inference_mode():
-        blocks = [classifier(inputs.to(device)).cpu().numpy() for inputs in source.stream(in_batches(rows), None)]
-    return np.concatenate(blocks) if blocks else np.zeros((0, classifier.head.out_features), np.float32)
+        for view in range(views if len(rows) else 0):
+            batches = source.stream(in_batches(rows), None, view)
+            total += np.concatenate([classifier(inputs.to(device)).cpu().numpy() for inputs in batches])
+    return total / np.float32(views)
 
 
 def in_batches(rows: Ints) -> list[Ints]:

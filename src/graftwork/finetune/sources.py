@@ -22,7 +22,7 @@ from graftwork.images.cached import CachedImages
 from graftwork.images.decoding import prefetched
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
-from graftwork.images.views import View, random_view
+from graftwork.images.views import View, random_view, views
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,13 +43,18 @@ class TrainingData:
     class_weights: NDArray[np.float32] | None
     """(k,) weights in the loss."""
     seed: int
+    views: int = 1
+    """Over how many views the margins of validation images are averaged in addition."""
 
 
 class Source(Protocol):
     """Gives the inputs of a network, batch by batch."""
 
-    def stream(self, batches: Sequence[Ints], epoch: int | None) -> Iterator[torch.Tensor]:
-        """Yield the inputs of each batch of images, augmented as in an epoch; None: as they are in use."""
+    def stream(self, batches: Sequence[Ints], epoch: int | None, view: int = 0) -> Iterator[torch.Tensor]:
+        """Yield the inputs of each batch of images, augmented as in an epoch; None: as they are in use, in a view.
+
+        View 0 is the plain one, the others are those of ``images.views``.
+        """
         ...
 
 
@@ -63,25 +68,27 @@ class Pixels:
         augment: Augment,
         seed: int,
         decoded: CachedImages | None = None,
+        n_views: int = 1,
     ) -> None:
+        self._views = views(n_views, seed=0)
         self._images, self._preprocess, self._decoded = images, preprocess, decoded
         self._augment, self._seed = augment, seed
 
-    def stream(self, batches: Sequence[Ints], epoch: int | None) -> Iterator[torch.Tensor]:
+    def stream(self, batches: Sequence[Ints], epoch: int | None, view: int = 0) -> Iterator[torch.Tensor]:
         """Yield batches in order, decoded ahead in threads."""
 
         def decode(image: int) -> NDArray[np.uint8]:
-            view = self._view(epoch, image)
+            seen = self._views[view] if epoch is None else self._augmented(epoch, image)
             if self._decoded is not None:
-                return self._decoded.pixels(image, view)
-            return pixels(self._images.read(image), self._preprocess, view, self._images.names[image])
+                return self._decoded.pixels(image, seen)
+            return pixels(self._images.read(image), self._preprocess, seen, self._images.names[image])
 
         decoded = prefetched(decode, (int(image) for batch in batches for image in batch))
         for batch in batches:
             yield torch.from_numpy(np.stack([next(decoded) for _ in batch]))
 
-    def _view(self, epoch: int | None, image: int) -> View | None:
-        if epoch is None or self._augment == "none":
+    def _augmented(self, epoch: int, image: int) -> View | None:
+        if self._augment == "none":
             return None
         return random_view(np.random.default_rng([self._seed, epoch, image]))
 
@@ -92,21 +99,21 @@ class CachedActivations:
     def __init__(self, codes: LayerCodes, layer: str, seed: int) -> None:
         self._codes, self._layer, self._seed = codes, layer, seed
 
-    def stream(self, batches: Sequence[Ints], epoch: int | None) -> Iterator[torch.Tensor]:
+    def stream(self, batches: Sequence[Ints], epoch: int | None, view: int = 0) -> Iterator[torch.Tensor]:
         """Yield batches in order, from the store's memory-mapped files."""
         count = len(self._codes.spaces)
         for batch in batches:
-            chosen = [0 if epoch is None else self._view(epoch, int(image), count) for image in batch]
+            chosen = [view if epoch is None else self._drawn(epoch, int(image), count) for image in batch]
             rows: NDArray[np.float32] | None = None
-            for view in set(chosen):
-                here = np.flatnonzero(np.array(chosen) == view)
+            for space in set(chosen):
+                here = np.flatnonzero(np.array(chosen) == space)
                 digests = [self._codes.digests[batch[i]] for i in here]
-                values = self._codes.spaces[view].gather(digests, self._layer)
+                values = self._codes.spaces[space].gather(digests, self._layer)
                 rows = np.empty((len(batch), values.shape[1]), np.float32) if rows is None else rows
                 rows[here] = values
             yield torch.from_numpy(rows)
 
-    def _view(self, epoch: int, image: int, count: int) -> int:
+    def _drawn(self, epoch: int, image: int, count: int) -> int:
         return int(np.random.default_rng([self._seed, epoch, image]).integers(count))
 
 
@@ -114,7 +121,7 @@ def source_of(recipe: Recipe, data: TrainingData, preprocess: Preprocess) -> Sou
     """Return where a recipe's batches come from: cached activations where there are any, else pixels."""
     if data.activations is not None and recipe.freeze_to is not None:
         return CachedActivations(data.activations, recipe.freeze_to, data.seed)
-    return Pixels(data.images, preprocess, recipe.augment, data.seed, data.decoded)
+    return Pixels(data.images, preprocess, recipe.augment, data.seed, data.decoded, data.views)
 
 
 def shuffled(rows: Ints, batch_size: int, seed: int, epoch: int, processes: int = 1) -> list[Ints]:

@@ -32,8 +32,8 @@ class FineTuned:
     head: LinearHead
     body: dict[str, NDArray[Any]]
     """Every tensor of the network by name, frozen ones too."""
-    margins: NDArray[np.float32]
-    """(number of validation images, k)."""
+    margins: dict[int, NDArray[np.float32]]
+    """(number of validation images, k) averaged over views, by their number: one, and ``TrainingData.views``."""
     curve: Curve
 
 
@@ -85,8 +85,8 @@ def fine_tune(
     for alpha in alphas:
         _interpolate(classifier, before, after, alpha)
         weight, bias = (p.detach().cpu().numpy().copy() for p in (classifier.head.weight, classifier.head.bias))
-        rows = margins(classifier, source, data.validation)
-        if not np.isfinite(rows).all():
+        rows = {views: margins(classifier, source, data.validation, views) for views in {1, data.views}}
+        if not all(np.isfinite(values).all() for values in rows.values()):
             raise TrainingError(f"margins must be finite, but some were NaN or infinite; lower --lr from {recipe.lr:g}")
         results.append(FineTuned((weight, bias), _body(card, model.network.network), rows, tuple(curve)))
     return tuple(results)

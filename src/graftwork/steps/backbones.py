@@ -113,12 +113,12 @@ class Backbones:
         return (*(note for card in self.cards for note in _card_findings(card)), *_store_findings(self._store))
 
     def of(self, candidate: Candidate) -> Backbone:
-        """Return the network of a candidate, with as many views as it averages."""
-        return self.by_name[candidate.backbone].with_views(candidate.views)
+        """Return the network of a candidate, with as many views as its codes are averaged over."""
+        return self.by_name[candidate.backbone].with_views(candidate.views_before)
 
     def codes(self, candidate: Candidate) -> LayerCodes:
-        """Return the codes under a candidate's head, of the images to develop on."""
-        key = candidate.backbone, candidate.views
+        """Return the codes that a candidate begins with, of the images to develop on."""
+        key = candidate.backbone, candidate.views_before
         if key not in self._codes:
             self._codes[key] = self._timed(self.of(candidate), self.develop)
         return self._codes[key]

@@ -101,14 +101,22 @@ def compete(
     options: FineTuneOptions,
     context: FineTuneContext,
     clock: Clock,
+    *,
+    to_extract: int,
 ) -> SearchResult:
     """Try fine-tunings and codes of several views in addition to the linear trials, and choose among all.
 
     The linear trials are taken as they are. Where the time limit allows some folds only, the candidates are compared on
     the images of these folds, and of the linear trials only the chosen one competes.
+
+    Parameters
+    ----------
+    to_extract
+        Number of images that the final model will predict: in several views, if it averages them.
     """
     views = _once(context.folder / "views.json", int, lambda: _views_within_time(result, task, backbones, clock))
     trials = [*result.trials, *_several_views(views, result, task, backbones)]
+    reserve_extraction(clock, backbones, (views - 1) * to_extract)
     planned = [
         dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
         for c in candidates_to_tune(options, backbones.cards, len(task.y))
@@ -123,6 +131,7 @@ def compete(
         context=context,
         clock=clock,
         fold_seconds=entered.fold_seconds,
+        views=views,
     )
     tuned = tournament.run(
         entered.now, at_the_end=entered.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats

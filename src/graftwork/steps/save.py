@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import digest_of
@@ -59,7 +58,7 @@ class Outcome:
     network: Backbone
     """That of the fitted classifier."""
     codes: LayerCodes
-    """Of the develop images, by that network."""
+    """Of the develop images, by that network; of one view where it was tuned."""
     score: TestScore | None
     projection: Projection | None
     findings: tuple[Finding, ...]
@@ -174,10 +173,8 @@ def _looked_at(
 def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:
     fitted, taps = outcome.fitted, outcome.result.chosen.candidate.taps
     belongs = "this model"
-    develop_codes = outcome.codes.of(taps)
     if run.settings["final"] == "all":
         fitted = _fit_on_everything(outcome)
-        develop_codes = outcome.network.with_fitted(fitted).codes(outcome.split_images.develop).of(taps)
         belongs = "the model before it was fitted again on every image"
     tuned = outcome.result.chosen.candidate.plan.kind != "linear"
     shipped = outcome.network.with_fitted(fitted)
@@ -187,8 +184,8 @@ def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:
         body=None if run.settings["slim"] and not tuned else shipped.body(),  # tuned weights are nowhere else
         write_engine=shipped.write_engine(fitted.taps),
         # codes of images that the network was trained on are closer than those of new ones: no measure of distance
-        novelty=None if tuned else fit_novelty(develop_codes, outcome.task.folds, seed=outcome.task.seed),
-        samples=_samples(outcome.split_images, fitted, develop_codes),
+        novelty=None if tuned else fit_novelty(outcome.codes.of(taps), outcome.task.folds, seed=outcome.task.seed),
+        samples=_samples(outcome.split_images, fitted, shipped),
         readme=model_card(run),
         about={
             "trained_on": run.settings["final"],
@@ -223,12 +220,12 @@ def _test_in_manifest(test: TestScore, belongs: str) -> dict[str, Any]:
     }
 
 
-def _samples(split_images: SplitImages, fitted: Fitted, codes: NDArray[np.floating]) -> list[Sample]:
+def _samples(split_images: SplitImages, fitted: Fitted, network: Backbone) -> list[Sample]:
     """Return the first develop image of a few classes."""
-    rows = probabilities(fitted, codes)
     first = [int(np.flatnonzero(split_images.y == c)[0]) for c in np.unique(split_images.y)[:SAMPLES]]
-    images = split_images.develop
-    return [Sample(images.names[i], images.read(i), rows[i]) for i in first]
+    images = split_images.develop.take(first)
+    rows = probabilities(fitted, network.codes(images).of([tap.name for tap in fitted.taps]))
+    return [Sample(name, images.read(i), rows[i]) for i, name in enumerate(images.names)]
 
 
 def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None:

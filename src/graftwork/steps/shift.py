@@ -146,7 +146,7 @@ def choose_for_target(
 
 
 def _finalists(result: SearchResult) -> list[int]:
-    """Positions of the best linear trial, and of the best completed fine-tuning at every alpha."""
+    """Positions of the best linear trial, and of the best completed fine-tuning at every alpha, in as many views."""
 
     def deficit(position: int) -> float:
         return result.verdict.rows[position].deficit
@@ -154,7 +154,7 @@ def _finalists(result: SearchResult) -> list[int]:
     candidates = {position: trial.candidate for position, trial in enumerate(result.trials)}
     linear = min((p for p, candidate in candidates.items() if candidate.plan.kind == "linear"), key=deficit)
     tuned = {
-        p: training_of(candidate)
+        p: (training_of(candidate), candidate.views)
         for p, candidate in candidates.items()
         if candidate.plan.kind != "linear" and result.trials[p].ended == "completed"
     }

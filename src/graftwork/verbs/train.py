@@ -221,8 +221,9 @@ def train(  # noqa: PLR0915  # the whole story on one page
             listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
         elif strategy == "auto":
             with stages.stage("fine-tuning"):
-                reserve_extraction(clock, backbones, len(images.images) + (target.n_extractions if target else 0))
-                result = compete(result, task, backbones, tuning, context, clock)
+                to_extract = len(images.split.test) + (target.n_extractions if target else 0)
+                reserve_extraction(clock, backbones, len(images.develop) + to_extract)
+                result = compete(result, task, backbones, tuning, context, clock, to_extract=to_extract)
         shift = None
         if target is not None:
             with stages.stage("target domain"):
@@ -237,7 +238,8 @@ def train(  # noqa: PLR0915  # the whole story on one page
             else:
                 score = score_held_out(fitted, network, images, task)
         with stages.stage("projection"):
-            codes = network.codes(images.develop, listener)
+            # of a network that was tuned, codes of one view are enough to look at
+            codes = network.with_views(chosen.candidate.views_before).codes(images.develop, listener)
             projection = project_codes(codes.of(chosen.candidate.taps), images.split.develop, seed=seed)
         with stages.stage("save"):
             outcome = Outcome(
