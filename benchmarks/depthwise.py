@@ -107,7 +107,7 @@ def network_row(card: BackboneCard, threads: int, rounds: int) -> dict[str, Any]
         noted = sorted(depthwise_layers(functools.partial(forward, plain)), key=lambda layer: layer.name)
         rows = [layer_row(layer, rounds) for layer in noted]
         engines[f"{precision}, {PLAIN}"] = plain
-        paths = {row["layer"]: chosen_paths(row) for row in rows}
+        paths = {row["layer"]: chosen for row in rows if (chosen := chosen_paths(row)) != GradientPaths()}
         engines[f"{precision}, {FASTER}"] = dataclasses.replace(plain, gradients=paths)
         layers += rows
     engines["chosen"] = training_engine(card)
