@@ -1,13 +1,13 @@
 #!/bin/sh
-# Of a folder with one class named "train", "dev" or "dog-test", `datasets` reads that class alone, and calls it a split.
+# Of a folder with a class named "train", "dev" or "dog-test", `datasets` reads that class alone, and calls it a split.
 #
 # Versions: datasets 5.2.0, pillow 13.0.0; Linux x86-64, Python 3.11.
 # Class folders of images next to each other, as the documentation of "imagefolder" draws them. Guess: folders that are
 # not named exactly train, validation or test are classes, or the names of all folders must be splits for any to be one.
-# Seen: one folder is enough whose name holds such a word (or dev, eval, valid, testing...) alone or set off by a hyphen, an
+# Seen: one folder is enough whose name holds such a word (or dev, eval, valid...) alone or set off by a hyphen, an
 # underscore, a space or the like. The images of all other folders are left out, with no warning, and so are the labels
 # when one class remains:
-#   bus, car, train -> a split "train" of the trains alone, no labels      (the classes of COCO and CIFAR-100 hold "train")
+#   bus, car, train -> a split "train" of the trains alone, no labels     (COCO and CIFAR-100 have a class "train")
 #   cat, dog-test   -> a split "test" of the dogs alone                    (dev and prod, valid and invalid: the same)
 #   bus, car, tram  -> one split with three classes
 #   road, test-track, train-station -> splits "train" and "test" with two classes; road is gone
@@ -17,7 +17,8 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 python3 -m venv "$place/venv"
 "$place/venv/bin/pip" install --quiet datasets==5.2.0 pillow==13.0.0
-HF_HOME="$place/cache" HF_HUB_OFFLINE=1 HF_DATASETS_DISABLE_PROGRESS_BARS=1 "$place/venv/bin/python" - "$place" <<'PYTHON'
+export HF_HOME="$place/cache" HF_HUB_OFFLINE=1 HF_DATASETS_DISABLE_PROGRESS_BARS=1
+"$place/venv/bin/python" - "$place" <<'PYTHON'
 import pathlib
 import sys
 

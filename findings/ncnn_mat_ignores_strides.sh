@@ -1,12 +1,12 @@
 #!/bin/sh
-# ncnn.Mat takes the memory of a numpy array in its order, whatever the array's strides: a transposed image is scrambled.
+# ncnn.Mat takes a numpy array's memory as it lies, whatever the array's strides: a transposed image is scrambled.
 #
 # Versions: ncnn 1.0.20261020, numpy 2.4.6; Linux x86-64, Python 3.11.
 # The usual preparation ends with pixels.transpose(2, 0, 1), a view of (h, w, 3) as (3, h, w). Guess: ncnn copies it in
-# the order of its axes, as torch, onnxruntime and OpenVINO do, or refuses it. Seen: the shape is (3, h, w) and the values
-# are those of (h, w, 3) read in that order: each "plane" is a third of the rows with the three colours in turn. The same
-# holds for a crop (a slice of rows and columns): the values run over the edge of the crop. No error, no warning;
-# numpy.ascontiguousarray helps. The script fails if that changes.
+# the order of its axes, as torch, onnxruntime and OpenVINO do, or refuses it. Seen: the shape is (3, h, w) and the
+# values are those of (h, w, 3) read in that order: each "plane" is a third of the rows with the three colours in turn.
+# The same holds for a crop (a slice of rows and columns): the values run over the edge of the crop. No error, no
+# warning; numpy.ascontiguousarray helps. The script fails if that changes.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT

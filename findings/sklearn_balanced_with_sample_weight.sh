@@ -3,8 +3,8 @@
 #
 # Versions: scikit-learn 1.9.1, numpy 2.4.6; Linux x86-64, Python 3.11.
 # Every docstring gives one formula, n_samples / (n_classes * np.bincount(y)), and LogisticRegression's adds that these
-# weights "will be multiplied with sample_weight". Guess: so do all. Seen, with 100 rows of class 0 that weigh 9 each and
-# 300 rows of class 1 that weigh 1:
+# weights "will be multiplied with sample_weight". Guess: so do all. Seen, with 100 rows of class 0 that weigh 9 each
+# and 300 rows of class 1 that weigh 1:
 #   LogisticRegression, LinearSVC, RandomForestClassifier, ExtraTreesClassifier: counts are of weights (900 and 300), so
 #     multiplying a whole class's sample weights changes nothing: it is taken back
 #   RidgeClassifier, SGDClassifier, SVC, DecisionTreeClassifier, HistGradientBoostingClassifier: counts are of rows (100
