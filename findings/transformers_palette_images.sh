@@ -2,18 +2,16 @@
 # transformers' image processors of DINOv3 and EfficientNet take the indices of a palette for brightness.
 #
 # Versions: transformers 5.24.0, torch 2.13.0, torchvision 0.28.0, pillow 13.0.0, numpy 2.4.6; Linux x86-64, Python
-# 3.11.
-# One picture in several modes of Pillow, as PNG and GIF files give them (P has 256 colours, "1" is black and white,
-# I;16 is grey of 16 bits). Guess: a processor gives about the same for all, or refuses. Seen, as correlation with what
-# picture.convert("RGB") gives:
+# 3.11. One picture in several modes of Pillow, as PNG and GIF files give them (P has 256 colours, "1" is black and
+# white, I;16 is grey of 16 bits). Guess: a processor gives about the same for all, or refuses. Seen, as correlation
+# with what picture.convert("RGB") gives:
 #                                    P       1      I;16
 #   SiglipImageProcessor             1.0     1.0    all white (Pillow clips at 255)
 #   ViTImageProcessor                refuses all three, and grey (L) too
 #   DINOv3ViTImageProcessor          -0.42   0.15   values up to 1,069 standard deviations
 #   EfficientNetImageProcessor       -0.53   0.12   values up to 959
 # The last two neither convert nor refuse: an index of a palette becomes grey in three equal channels, white of mode "1"
-# is 1 of 255, and 65,535 is divided by 255. No warning; features of a folder that mixes PNGs of both kinds separate the
-# modes. The script fails if that changes.
+# is 1 of 255, and 65,535 is divided by 255. No warning. The script fails if that changes.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
