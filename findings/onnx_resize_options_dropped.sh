@@ -74,8 +74,10 @@ for mode, (resampling, attributes) in kinds.items():
     right = np.asarray(Image.fromarray(noise).resize((48, 32), resampling))
     for name, run in engines.items():
         plain, smooth = (
-            run(resize_model([1, 1, 96, 128], [1, 1, 32, 48], mode=mode, antialias=antialias, **attributes),
-                noise[None, None])[0, 0]
+            run(
+                resize_model([1, 1, 96, 128], [1, 1, 32, 48], mode=mode, antialias=antialias, **attributes),
+                noise[None, None],
+            )[0, 0]
             for antialias in (0, 1)
         )
         off = np.abs(smooth - right).mean()

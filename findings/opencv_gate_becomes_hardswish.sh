@@ -10,7 +10,8 @@
 # ends with logits of the right shape and wrong values. No error, no warning. With alpha 0.2 (ONNX's default), with beta
 # not written, or with Sigmoid, all is right. So timm's mobilenetv3_small_050 from torch.onnx.export of torch 2.13
 # (random weights, 20 images) gets the network's own top class in 1 of 20 images in OpenCV; exported with dynamo=False,
-# which does not write beta, in 20. The script fails if that changes.
+# which does not write beta, in 20. The fusion of Mish, by its tanh of Softplus, does not look either. The script fails
+# if that changes.
 set -eu
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
@@ -34,7 +35,7 @@ def gated_model(gate, classify):
     nodes = [
         helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
         helper.make_node("Conv", ["mean", "mixing"], ["q"]),
-        gate,
+        *gate,
         helper.make_node("Mul", ["x", "gate"], ["gated"]),
     ]
     constants = [helper.make_tensor("mixing", TensorProto.FLOAT, mixing.shape, mixing.ravel())]
@@ -60,14 +61,20 @@ def opencv(model, engine):
 
 
 q = np.einsum("oi,nihw->nohw", mixing[..., 0, 0], x.mean(axis=(2, 3), keepdims=True))
-hard_swish = q * np.clip(q / 6 + 0.5, 0, 1)
 gates = {
-    "HardSigmoid, alpha 1/6": (helper.make_node("HardSigmoid", ["q"], ["gate"], alpha=1 / 6, beta=0.5), False),
-    "HardSigmoid, beta not written": (helper.make_node("HardSigmoid", ["q"], ["gate"], alpha=1 / 6), True),
-    "HardSigmoid, alpha 0.2": (helper.make_node("HardSigmoid", ["q"], ["gate"], alpha=0.2, beta=0.5), True),
-    "Sigmoid": (helper.make_node("Sigmoid", ["q"], ["gate"]), True),
+    "HardSigmoid, alpha 1/6": (
+        [helper.make_node("HardSigmoid", ["q"], ["gate"], alpha=1 / 6, beta=0.5)],
+        q * np.clip(q / 6 + 0.5, 0, 1),
+    ),
+    "tanh of Softplus": (
+        [helper.make_node("Softplus", ["q"], ["softplus"]), helper.make_node("Tanh", ["softplus"], ["gate"])],
+        q * np.tanh(np.log1p(np.exp(q))),
+    ),
+    "HardSigmoid, beta not written": ([helper.make_node("HardSigmoid", ["q"], ["gate"], alpha=1 / 6)], None),
+    "HardSigmoid, alpha 0.2": ([helper.make_node("HardSigmoid", ["q"], ["gate"], alpha=0.2, beta=0.5)], None),
+    "Sigmoid": ([helper.make_node("Sigmoid", ["q"], ["gate"])], None),
 }
-for name, (gate, expected) in gates.items():
+for name, (gate, fused) in gates.items():
     for classify in (False, True):
         model = gated_model(gate, classify)
         right = onnxruntime.InferenceSession(model).run(None, {"x": x})[0]
@@ -77,7 +84,7 @@ for name, (gate, expected) in gates.items():
             print(f"{name}: {right.shape} in onnxruntime, {y.shape} in OpenCV, {'right' if same else 'wrong'}")
             if classify:
                 print("   ", right.ravel().round(2), y.ravel().round(2))
-            elif not same:
-                assert np.allclose(y, hard_swish, atol=1e-4), "OpenCV behaves differently now"
-            assert same == expected, "OpenCV behaves differently now"
+            elif fused is not None:
+                assert np.allclose(y, fused, atol=1e-4), "OpenCV behaves differently now"
+            assert same == (fused is None), "OpenCV behaves differently now"
 PYTHON

@@ -42,9 +42,7 @@ rows_counted = (
 )
 for estimator in weights_counted + rows_counted:
     estimator.set_params(class_weight="balanced")
-    before, after = (
-        np.mean(estimator.fit(X, y, sample_weight=weight).predict(X) == 0) for weight in (even, uneven)
-    )
+    before, after = (np.mean(estimator.fit(X, y, sample_weight=weight).predict(X) == 0) for weight in (even, uneven))
     print(f"{type(estimator).__name__}: {before:.0%} of the rows are class 0, {after:.0%} when its rows weigh 9")
     taken_back = abs(after - before) < 0.02
     assert taken_back == (estimator in weights_counted), "scikit-learn behaves differently now"
