@@ -78,7 +78,7 @@ def test_the_fastest_that_agrees_is_taken_and_recorded(
     assert choice.images == len(PIXELS)
     fakes["exact"].seconds, fakes["quick"].seconds = 0.0, 0.1
     assert choose_engine(card, lambda: PIXELS) == choice  # measured once
-    monkeypatch.setattr(engines, "_machine", lambda: "another machine")
+    monkeypatch.setattr(engines, "machine_name", lambda: "another machine")
     assert choose_engine(card, lambda: PIXELS).name == "exact"
 
 
