@@ -1,6 +1,6 @@
 """How many images a second a whole network trains on, in an older checkout and in this one.
 
-    python benchmarks/training.py OLD [--networks …] [--px 96,224] [--threads 0] [--rounds 3] [--work FOLDER]
+    python benchmarks/training.py OLD [--networks …] [--px 96,224] [--threads 0] [--rounds 3] [--again]
 
 Real JPEG files of 768 x 512, full fine-tuning as the tournament runs it (``tune_fold``), epochs after the first. Each
 side is a process of its own with ``PYTHONPATH=CHECKOUT/src``; sides take turns, and the median counts. torch's own

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -20,13 +18,13 @@ from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.plans import Candidate, labels_of, linear_of, recipe_of
 from graftwork.core.recipes import WISE_FT_ALPHA
 from graftwork.core.schedule import REFIT_FOLDS
-from graftwork.core.trials import Baseline, Curve, Ended, Standing, Task, Trial
+from graftwork.core.trials import Baseline, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError
-from graftwork.files import whole_file, write_json
 from graftwork.finetune.fold import FineTuneContext, cached_inputs, tune_fold
 from graftwork.linear.cross_validate import cross_validate
 from graftwork.linear.temperature import fit_temperature
 from graftwork.listener import SILENT, Listener
+from graftwork.workfolder import FoldResult, load_fold, load_trial, save_fold, save_trial
 
 SURVIVORS = 0.5
 """Share of the fine-tunings that go on after the first fold (successive halving; Jamieson and Talwalkar 2016)."""
@@ -53,7 +51,7 @@ def run_trials(
     gathered: tuple[tuple[object, ...], Floats] | None = None
     for number, candidate in enumerate(candidates, 1):
         place = None if folder is None else folder / f"{candidate.key}.npz"
-        saved = None if place is None else _load_trial(place, candidate)
+        saved = None if place is None else load_trial(place, candidate)
         if saved is not None:
             yield saved
             listener.progress(number, len(candidates))
@@ -76,7 +74,7 @@ def run_trials(
         details = {"C": float(result.C), "temperature": float(result.temperature)}
         trial = Trial(candidate, result.probabilities, time.perf_counter() - begin, details)
         if place is not None:
-            _save_trial(place, trial)
+            save_trial(place, trial)
         yield trial
         listener.progress(number, len(candidates))
 
@@ -96,16 +94,6 @@ def run_baselines(features: Mapping[str, Floats], task: Task) -> tuple[Baseline,
         )
         rows.append(Baseline(name, result.probabilities))
     return tuple(rows)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FoldResult:
-    """What one fold of a fine-tuning gave."""
-
-    margins: Mapping[tuple[float, int], NDArray[np.float32]]
-    """(m, k) of the fold's validation images, by ``Recipe.alpha`` and the number of views that are averaged."""
-    curve: Curve
-    seconds: float
 
 
 @dataclasses.dataclass(eq=False)
@@ -259,7 +247,7 @@ class Tournament:
         place = entry.context.place(entry.candidate, self._start[entry.candidate.backbone]) / f"fold-{fold}"
         state = f"fold {fold + 1} of {self._task.n_folds}"
         self._show(entry, state)
-        result = _load_fold(place, entry.variants)
+        result = load_fold(place, entry.variants)
         if result is None:
             if not self._fits(entry, all_entries):
                 return False
@@ -269,7 +257,7 @@ class Tournament:
             result = self._tuned(entry, fold, place, state, all_entries)
             if result is None:
                 return False
-            _save_fold(place, result)
+            save_fold(place, result)
         entry.folds[fold] = result
         entry.slowest_seconds = max(entry.slowest_seconds, result.seconds)
         entry.spent_seconds += result.seconds
@@ -410,42 +398,3 @@ class _EpochProgress(Listener):
 
     def say(self, text: str) -> None:
         self._tournament._context.listener.say(text)
-
-
-def _save_trial(place: Path, trial: Trial) -> None:
-    with whole_file(place) as part, part.open("wb") as file:
-        values = {"probabilities": trial.probabilities, "seconds": trial.fit_seconds, **trial.details}
-        np.savez(file, allow_pickle=False, **{name: np.asarray(value) for name, value in values.items()})
-
-
-def _load_trial(place: Path, candidate: Candidate) -> Trial | None:
-    """Return the trial that a stopped run saved; None where there is none, or it is broken."""
-    try:
-        with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            details = {name: float(arrays[name]) for name in ("C", "temperature")}
-            return Trial(candidate, arrays["probabilities"], float(arrays["seconds"]), details)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _save_fold(place: Path, result: FoldResult) -> None:
-    """Write the result of a fold; with ``fold.json`` it is complete."""
-    with whole_file(place / "margins.npz") as part, part.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{_name(*variant): rows for variant, rows in result.margins.items()})
-    write_json(place / "fold.json", {"seconds": result.seconds, "curve": [list(point) for point in result.curve]})
-
-
-def _name(alpha: float, views: int) -> str:
-    return f"alpha {alpha:g}, views {views}"
-
-
-def _load_fold(place: Path, variants: Sequence[tuple[float, int]]) -> FoldResult | None:
-    """Return what an earlier run of the same fold gave; None where there is none, or it is broken."""
-    try:
-        saved = json.loads((place / "fold.json").read_text(encoding="utf-8"))
-        with (place / "margins.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            margins = {variant: arrays[_name(*variant)] for variant in variants}
-        curve = tuple((float(training), float(validation)) for training, validation in saved["curve"])
-        return FoldResult(margins, curve, float(saved["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None
