@@ -1,4 +1,4 @@
-"""A convolution and the batch norm behind it as one convolution, while both are trained: exact, and a third faster.
+"""A convolution and the batch norm behind it as one convolution, while both are trained: exact, and faster.
 
 A batch norm that keeps its statistics is a scale and a shift of each channel. They go into the weights of the
 convolution in front, anew in each step, so that the gradients of weight, scale and shift are what they were, and
@@ -112,7 +112,6 @@ def _can_be_folded(norm: nn.Module) -> bool:
 def _draw_statistics(network: nn.Module) -> None:
     """Give every batch norm random statistics, so that none of them is the identity by chance."""
     generator = torch.Generator().manual_seed(0)
-
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d) and _can_be_folded(norm):
             for values in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
