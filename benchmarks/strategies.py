@@ -35,7 +35,8 @@ from graftwork.core.plans import Candidate, Recipe, linear_candidates, recipe_of
 from graftwork.core.recipes import WISE_FT_ALPHA, fine_tuning_candidates
 from graftwork.core.splits import deal, make_split
 from graftwork.core.trials import Task
-from graftwork.finetune.fold import FineTuneContext, tune_fold
+from graftwork.finetune.context import FineTuneContext
+from graftwork.finetune.fold import tune_fold
 from graftwork.finetune.tune import FineTuned
 from graftwork.fit import fit
 from graftwork.listener import SILENT

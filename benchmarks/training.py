@@ -47,7 +47,8 @@ if threads:
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Recipe
 from graftwork.core.trials import Task
-from graftwork.finetune.fold import FineTuneContext, tune_fold
+from graftwork.finetune.context import FineTuneContext
+from graftwork.finetune.fold import tune_fold
 from graftwork.images.read import read_images
 from graftwork.listener import Listener
 from graftwork.steps.backbones import open_backbone

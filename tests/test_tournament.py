@@ -17,7 +17,7 @@ from graftwork.clock import Clock
 from graftwork.core.plans import Candidate, Recipe
 from graftwork.core.trials import Task, Trial
 from graftwork.errors import TrainingError
-from graftwork.finetune.fold import FineTuneContext
+from graftwork.finetune.context import FineTuneContext
 from graftwork.finetune.loop import OutOfTimeError
 from graftwork.listener import Listener
 from graftwork.tournament import Tournament
@@ -75,8 +75,8 @@ def candidate(name: str, *, epochs: int = 4, start: str = "pretrained") -> Candi
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeFolds:
     folds = FakeFolds({"worst": 9, "best": 1, "third": 6, "second": 3})
-    monkeypatch.setattr(tournament, "tune_fold", folds)
-    monkeypatch.setattr(tournament, "cached_inputs", lambda *_: (None, None))
+    monkeypatch.setattr("graftwork.finetune.fold.tune_fold", folds)
+    monkeypatch.setattr("graftwork.finetune.fold.cached_inputs", lambda *_: (None, None))
     return folds
 
 
@@ -298,7 +298,7 @@ class Busy:
 def test_a_fold_whose_first_steps_were_slow_by_chance_is_begun_again(
     tmp_path: Path, fake: FakeFolds, four, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tournament, "tune_fold", Busy(fake, times))
+    monkeypatch.setattr("graftwork.finetune.fold.tune_fold", Busy(fake, times))
     trials = opened(tmp_path, limit_seconds=100).run(four[:2])
     assert ended(trials) == {"best": "completed", "worst": "eliminated"}
 
@@ -306,7 +306,7 @@ def test_a_fold_whose_first_steps_were_slow_by_chance_is_begun_again(
 def test_where_the_machine_stays_too_slow_a_fold_is_begun_a_few_times_and_no_more(
     tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tournament, "tune_fold", Busy(fake, 1000))
+    monkeypatch.setattr("graftwork.finetune.fold.tune_fold", Busy(fake, 1000))
     assert opened(tmp_path, limit_seconds=100).run(four[:1]) == []
     assert len(fake.calls) <= 3 * tournament.ATTEMPTS
 

@@ -18,7 +18,7 @@ from graftwork.files import sha256_of, whole_file
 from graftwork.linear.cross_validate import refit
 
 if TYPE_CHECKING:
-    from graftwork.finetune.fold import FineTuneContext
+    from graftwork.finetune.context import FineTuneContext
     from graftwork.finetune.tune import FineTuned
 
 

@@ -20,7 +20,7 @@ from graftwork.core.recipes import WISE_FT_ALPHA
 from graftwork.core.schedule import REFIT_FOLDS
 from graftwork.core.trials import Baseline, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError
-from graftwork.finetune.fold import FineTuneContext, cached_inputs, tune_fold
+from graftwork.finetune.context import FineTuneContext
 from graftwork.linear.cross_validate import cross_validate
 from graftwork.linear.temperature import fit_temperature
 from graftwork.listener import SILENT, Listener
@@ -251,6 +251,8 @@ class Tournament:
         if result is None:
             if not self._fits(entry, all_entries):
                 return False
+            from graftwork.finetune.fold import cached_inputs
+
             begin = time.perf_counter()
             cached_inputs(recipe_of(entry.candidate), self._codes_of(entry.candidate).extraction, entry.context)
             entry.spent_seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
@@ -292,6 +294,8 @@ class Tournament:
 
     def _trained(self, entry: _Entry, fold: int, place: Path, state: str) -> FoldResult:
         """Train on one fold; raises OutOfTimeError where its pace is too slow for the time left, and TrainingError."""
+        from graftwork.finetune.fold import tune_fold
+
         begin = time.perf_counter()
         progress = _EpochProgress(self, entry, state)
 

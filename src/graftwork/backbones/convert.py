@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,8 +53,3 @@ def to_graph(network: CodesNetwork, input_px: int, batch: int = BATCH) -> Any:
 def _trace(network: CodesNetwork, example: torch.Tensor) -> torch.jit.ScriptModule:
     traced: torch.jit.ScriptModule = torch.jit.trace(network, example, check_trace=False, strict=False)  # type: ignore[no-untyped-call]
     return traced
-
-
-def save_graph(graph: Any, path: Path) -> None:
-    """Write a graph as ``path`` (.xml) and its weights next to it (.bin), in float32."""
-    import_openvino().save_model(graph, str(path), compress_to_fp16=False)

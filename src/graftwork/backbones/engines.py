@@ -12,9 +12,8 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.batches import Codes, gathered
-from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Precision, has_bf16
+from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Precision, has_bf16, write_graph, write_part
 from graftwork.backbones.openvino_import import core
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.errors import BackboneError
@@ -124,8 +123,8 @@ def open_saved_engine(folder: Path, name: str) -> Engine | None:
     return OpenVINOEngine.from_file(folder / GRAPH_FILE, precision=precision)
 
 
-def save_graph_of(card: BackboneCard, folder: Path) -> None:
-    """Write the network up to the layers in ``card.taps`` into a folder, for ``OpenVINOEngine.from_file``.
+def save_graph_of(card: BackboneCard, layers: Sequence[str], folder: Path) -> None:
+    """Write the network up to some of the layers in ``card.taps`` into a folder, for ``OpenVINOEngine.from_file``.
 
     Raises
     ------
@@ -133,8 +132,7 @@ def save_graph_of(card: BackboneCard, folder: Path) -> None:
         When the network cannot be loaded or converted.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for file in _graph(card).iterdir():
-        shutil.copyfile(file, folder / file.name)
+    write_part(_graph(card) / GRAPH_FILE, layers, folder / GRAPH_FILE)
 
 
 def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[str, NDArray[np.floating]]) -> float:
@@ -234,14 +232,14 @@ def _graph(card: BackboneCard) -> Path:
     """The folder of a network's graph in the cache, made when it is not there."""
     folder = cache_folder("engines") / digest_of(_identity(card))
     if not (folder / GRAPH_FILE).is_file():
-        from graftwork.backbones.convert import save_graph, to_graph
+        from graftwork.backbones.convert import to_graph
         from graftwork.backbones.graph import codes_network
         from graftwork.backbones.load import load
 
         network = codes_network(load(card), card)
         graph = to_graph(network, card.preprocess.input_px)
         with whole_folder(folder) as part:
-            save_graph(graph, part / GRAPH_FILE)
+            write_graph(graph, part / GRAPH_FILE)
     return folder
 
 

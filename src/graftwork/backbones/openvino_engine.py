@@ -6,7 +6,7 @@ import json
 import os
 import weakref
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,6 +102,22 @@ class OpenVINOEngine:
         }
         idle.append(request)
         return codes
+
+
+def write_graph(graph: Any, path: Path) -> None:
+    """Write a graph as ``path`` (.xml) and its weights next to it (.bin), in float32."""
+    import_openvino().save_model(graph, str(path), compress_to_fp16=False)
+
+
+def write_part(graph_file: Path, names: Sequence[str], path: Path) -> None:
+    """Write the part of a graph that some of its layers need."""
+    graph = core().read_model(graph_file)
+    output_of = dict(zip(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)), graph.get_results(), strict=True))
+    part = import_openvino().Model(
+        [output_of[name] for name in names], graph.get_parameters(), graph.get_friendly_name()
+    )
+    part.set_rt_info(json.dumps(list(names)), NAMES_KEY)
+    write_graph(part, path)
 
 
 class _Threads:

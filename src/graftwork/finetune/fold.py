@@ -12,38 +12,14 @@ from graftwork.codes.extract import LayerCodes
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.core.arrays import Ints
 from graftwork.core.facts import digest_of
-from graftwork.core.plans import Candidate, Recipe, training_of
+from graftwork.core.plans import Recipe
 from graftwork.core.trials import Task
+from graftwork.finetune.context import FineTuneContext
 from graftwork.finetune.cut import activations_card, cut_of
 from graftwork.finetune.sources import TrainingData
 from graftwork.finetune.tune import FineTuned, fine_tune
 from graftwork.images.cached import CachedImages, cached_images
-from graftwork.images.imageset import ImageSet
 from graftwork.linear.cross_validate import refit
-from graftwork.listener import Listener
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FineTuneContext:
-    """What every fine-tuning of a run needs in addition to codes and labels."""
-
-    images: ImageSet
-    """Those to develop on."""
-    extract: Callable[[ImageSet, ExtractionSettings], LayerCodes]
-    """Gives the codes, or activations, of images; computed where the store lacks them."""
-    folder: Path
-    """Where checkpoints and fine-tuned weights are written."""
-    store_mb: float
-    """Disk space that the cached activations of one cut may take; above it every epoch runs the whole network. Decoded
-    images may take as much; above it every epoch decodes them."""
-    seed: int
-    n_refits: int
-    """How often the chosen candidate is fitted at the end: on the develop part, and perhaps on every image."""
-    listener: Listener
-
-    def place(self, candidate: Candidate, C: float) -> Path:
-        """Return the folder of a fine-tuning that begins with the linear model of ``C``."""
-        return self.folder / f"{training_of(candidate).key}-C{C:g}"
 
 
 def tune_fold(

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.backbones.cards import with_input, with_layers, with_pooling
+from graftwork.backbones.cards import with_input, with_pooling
 from graftwork.backbones.catalogue import auto_card, find_card
 from graftwork.backbones.engines import Engine, EngineChoice, choose_engine, open_engine, save_graph_of
+from graftwork.backbones.tensors import tensors_of
 from graftwork.codes.extract import LayerCodes, extract
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Store
@@ -71,17 +72,15 @@ class Backbone:
             return self
         return self.with_extraction(ExtractionSettings(fitted.card, fitted.engine, fitted.views, fitted.code_dtype))
 
-    def body(self) -> dict[str, NDArray[Any]]:
+    def body(self) -> Mapping[str, NDArray[Any]]:
         """Return the network's own tensors by name."""
-        from graftwork.backbones.load import load
-
-        return {name: tensor.numpy() for name, tensor in load(self.card).state_dict().items()}
+        return tensors_of(self.card)
 
     def write_engine(self, taps: Sequence[Tap]) -> Callable[[Path], None] | None:
         """Return what writes the network up to these layers into a model folder; None without OpenVINO."""
         if not self.extraction.engine.startswith("openvino"):
             return None
-        return functools.partial(save_graph_of, with_layers(self.card, [tap.name for tap in taps]))
+        return functools.partial(save_graph_of, self.card, [tap.name for tap in taps])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -21,8 +21,7 @@ from graftwork.core.result_findings import diverged_finding, untried_finding
 from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
-from graftwork.finetune.engine import training_engine
-from graftwork.finetune.fold import FineTuneContext, within_disk
+from graftwork.finetune.context import FineTuneContext
 from graftwork.steps.backbones import Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
@@ -76,8 +75,7 @@ def fine_tune_context(
     cuts = sum(candidate.plan.kind == "partial" for candidate in candidates)
     # everything that a fold depends on apart from the candidate, its C and its random draws
     cards = [[dataclasses.asdict(b.card), b.extraction.engine] for b in backbones.by_name.values()]
-    tuned = backbones.cards if options.strategy == "auto" else ()
-    engines = [dataclasses.asdict(training_engine(card)) for card in tuned]
+    engines = _training_engines(backbones) if options.strategy == "auto" else []
     digests = [str(digest) for digest in split_images.develop.digests]
     depends_on = [
         metadata.version("graftwork"), split_images.split.digest, digests, task.y.tolist(), task.balanced, cards,
@@ -92,6 +90,12 @@ def fine_tune_context(
         n_refits=n_refits,
         listener=backbones.listener,
     )
+
+
+def _training_engines(backbones: Backbones) -> list[dict[str, Any]]:
+    from graftwork.finetune.engine import training_engine
+
+    return [dataclasses.asdict(training_engine(card)) for card in backbones.cards]
 
 
 def compete(
@@ -114,6 +118,8 @@ def compete(
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
+    from graftwork.finetune.fold import within_disk
+
     views = _once(context.folder / "views.json", int, lambda: _views_within_time(result, task, backbones, clock))
     trials = [*result.trials, *_several_views(views, result, task, backbones)]
     reserve_extraction(clock, backbones, (views - 1) * to_extract)

@@ -23,7 +23,7 @@ from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
 from graftwork.core.result_findings import TestedRun, advised_settings, repeated_look_finding, result_findings
 from graftwork.core.trials import Task
 from graftwork.files import whole_folder, write_text
-from graftwork.finetune.fold import FineTuneContext
+from graftwork.finetune.context import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.pixels import decode
 from graftwork.listener import Listener

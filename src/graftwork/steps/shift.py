@@ -23,7 +23,7 @@ from graftwork.core.scoring import score
 from graftwork.core.splits import deal
 from graftwork.core.trials import Task
 from graftwork.errors import DataError, UsageError
-from graftwork.finetune.fold import FineTuneContext
+from graftwork.finetune.context import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
 from graftwork.listener import SILENT, Listener
