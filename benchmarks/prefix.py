@@ -326,9 +326,9 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
     if at is None:
         return None
     card, images = at.backbone.card, at.checked.images
-    layer = cut_layers(card)[0]
+    layer = cut_layers(card)[0][0]
     cut = cut_of(card, layer)
-    plan = recipe(len(at.rows), layer)
+    plan = recipe(len(at.rows), layer, cached=True)
     _, result = on_last_layer(at)
     codes = at.backbone.codes(images).take(at.rows).of([card.taps[-1].name])
     C = result.chosen.details["C"]

@@ -105,7 +105,7 @@ def pixels_at(card: BackboneCard, px: int, images: ImageSet, plan: Recipe, seed:
 def run(at: Cell, schedule: Schedule, folder: Path) -> dict[str, tuple[np.ndarray, float]]:
     """Train; return whether each test image is classified correctly, and processor seconds, by the size tested at."""
     at = dataclasses.replace(at, backbone=at_px(at.backbone, schedule.sizes_px[-1]))
-    plan = dataclasses.replace(recipe(len(at.rows), schedule.freeze_to), cached_augmentations=0)
+    plan = recipe(len(at.rows), schedule.freeze_to)
     used = np.sort(np.concatenate([at.rows, at.test]))
     images = at.checked.images.take(used)
     rows, test = np.flatnonzero(np.isin(used, at.rows)), np.flatnonzero(np.isin(used, at.test))

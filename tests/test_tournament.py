@@ -99,7 +99,7 @@ def opened(folder: Path, *, limit_seconds: float = math.inf, listener: Listener 
     )
     clock = Clock(limit_seconds, folder / "clock.json")
     clock.reserve_seconds = 0
-    return Tournament(lambda each: codes, TASK, start={"net": 1.0}, context=context, clock=clock)  # type: ignore[arg-type, return-value]
+    return Tournament(lambda each: codes, TASK, start=lambda candidate: 1.0, context=context, clock=clock)  # type: ignore[arg-type, return-value]
 
 
 def ended(trials: list[Trial]) -> dict[str, str]:

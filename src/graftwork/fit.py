@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def fit(trial: Trial, codes: LayerCodes, task: Task, context: FineTuneContext | None = None) -> Fitted:
     """Fit a trial's candidate again on all images of the task, with what its cross-validation has fixed.
 
+    Where the time did not allow that, the model of one of its folds is used as it is.
+
     Parameters
     ----------
     codes
@@ -73,16 +75,16 @@ def _fit_tuned(trial: Trial, plan: Recipe, codes: LayerCodes, task: Task, contex
     from graftwork.finetune.fold import tune_fold
 
     candidate, extraction, C = trial.candidate, codes.extraction, trial.details["C"]
-    training = dataclasses.replace(plan, alpha=1.0, patience=None, stop_at=round(trial.details["epochs"]))
+    fold = trial.details.get("fold")
+    if fold is None:
+        training = dataclasses.replace(plan, alpha=1.0, patience=None, stop_at=round(trial.details["epochs"]))
+        left_out, checkpoint = np.zeros(0, np.int64), context.place(candidate, C) / "fit"
+    else:  # goes on from its last epoch: there is nothing left to train
+        training = dataclasses.replace(plan, alpha=1.0)
+        left_out = np.flatnonzero(task.folds == fold)
+        checkpoint = context.fold_place(candidate, C, round(fold)) / "checkpoint"
     (tuned,) = tune_fold(
-        training,
-        C,
-        codes,
-        task,
-        np.zeros(0, np.int64),
-        alphas=(plan.alpha,),
-        context=context,
-        checkpoint=context.place(candidate, C) / "fit",
+        training, C, codes, task, left_out, alphas=(plan.alpha,), context=context, checkpoint=checkpoint
     )
     card = _tuned_card(extraction.card, tuned, context.folder / f"{candidate.key}.safetensors")
     head = Head(*tuned.head, task.classes, trial.details["temperature"])

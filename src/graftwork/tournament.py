@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -133,11 +133,13 @@ class Tournament:
     Parameters
     ----------
     start
-        C of the linear model that the fine-tunings of a network begin with, by the network's name.
+        Gives C of the linear model that a fine-tuning begins with.
     fold_seconds
         What a fold of a candidate is forecast to take, by its key; one without a forecast is tried at any time.
     views
         Over how many views each fine-tuned network is averaged in addition.
+    refit
+        Whether time for the refit of the slowest is put aside.
     """
 
     def __init__(
@@ -145,16 +147,17 @@ class Tournament:
         codes_of: CodesOf,
         task: Task,
         *,
-        start: Mapping[str, float],
+        start: Callable[[Candidate], float],
         context: FineTuneContext,
         clock: Clock,
         fold_seconds: Mapping[str, float] = MappingProxyType({}),
         views: int = 1,
+        refit: bool = True,
     ) -> None:
         self._codes_of, self._task, self._start, self._fold_seconds = codes_of, task, start, fold_seconds
         self._views = views
         self._context, self._clock = context, clock
-        self._refit_folds = context.n_refits * REFIT_FOLDS
+        self._refit_folds = context.n_refits * REFIT_FOLDS if refit else 0.0
         self._entries: list[_Entry] = []
         self._labels: dict[str, str] = {}
 
@@ -185,7 +188,8 @@ class Tournament:
         self._catch_up([entry for entry in self._entries if not entry.folds and entry.ended == "interrupted"])
         for repeat in range(1, repeats):
             self._repeat([entry for entry in self._entries if entry.ended == "completed"], repeat)
-        return [trial for entry in self._entries if entry.folds for trial in self._trials(entry)]
+        left = self._clock.left()
+        return [trial for entry in self._entries if entry.folds for trial in self._trials(entry, left)]
 
     @property
     def diverged(self) -> tuple[Candidate, ...]:
@@ -244,16 +248,16 @@ class Tournament:
 
     def _run_fold(self, entry: _Entry, fold: int, all_entries: Sequence[_Entry]) -> bool:
         """Run one fold; False where the time does not allow it or the training diverged."""
-        place = entry.context.place(entry.candidate, self._start[entry.candidate.backbone]) / f"fold-{fold}"
         state = f"fold {fold + 1} of {self._task.n_folds}"
         self._show(entry, state)
+        begin = time.perf_counter()
+        place = entry.context.fold_place(entry.candidate, self._start(entry.candidate), fold)
         result = load_fold(place, entry.variants)
         if result is None:
             if not self._fits(entry, all_entries):
                 return False
             from graftwork.finetune.fold import cached_inputs
 
-            begin = time.perf_counter()
             cached_inputs(recipe_of(entry.candidate), self._codes_of(entry.candidate).extraction, entry.context)
             entry.spent_seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
             result = self._tuned(entry, fold, place, state, all_entries)
@@ -305,7 +309,7 @@ class Tournament:
 
         results = tune_fold(
             recipe_of(entry.candidate),
-            self._start[entry.candidate.backbone],
+            self._start(entry.candidate),
             self._codes_of(entry.candidate),
             self._task,
             np.flatnonzero(self._task.folds == fold),
@@ -361,7 +365,10 @@ class Tournament:
         views = self._views if cached in (0, self._views) else 1
         return _Entry(candidate, context, (1.0,) if candidate.plan.kind == "scratch" else (1.0, WISE_FT_ALPHA), views)
 
-    def _trials(self, entry: _Entry) -> Iterator[Trial]:
+    def _trials(self, entry: _Entry, seconds_left: float) -> Iterator[Trial]:
+        """Yield a trial at each alpha and number of views; without time for a refit, the first fold's model is used."""
+        refit = self._context.n_refits > 1 or REFIT_FOLDS * entry.slowest_seconds <= seconds_left
+        details = {"C": self._start(entry.candidate)} | ({} if refit else {"fold": float(min(entry.folds))})
         curves = [result.curve for result in entry.folds.values()]
         longest = min(map(len, curves))
         curve = np.mean([each[:longest] for each in curves], axis=0)
@@ -377,11 +384,8 @@ class Tournament:
                 dataclasses.replace(entry.candidate, plan=plan, views=views),
                 rows,
                 entry.spent_seconds,
-                {
-                    "C": self._start[entry.candidate.backbone],
-                    "temperature": float(temperature),
-                    "epochs": float(np.median([len(each) for each in curves])),
-                },
+                details
+                | {"temperature": float(temperature), "epochs": float(np.median([len(each) for each in curves]))},
                 entry.ended,
                 tuple((float(training), float(validation)) for training, validation in curve),
                 tuple(self._loss_at(folds, (alpha, views)) for folds in seeds),

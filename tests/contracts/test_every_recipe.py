@@ -40,7 +40,7 @@ def run(request: pytest.FixtureRequest, folder: Path) -> Run:
     images = read_images(write_tiny_images(folder / "images"))
     layer = card.taps[1].name
     plans = {
-        "partial": recipe(len(images) // 2, layer),
+        "partial": recipe(len(images) // 2, layer, cached=True),
         "full": recipe(len(images) // 2),
         "scratch": recipe(len(images) // 2, scratch=True),
     }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
 from graftwork.core.options import FineTuneOptions
-from graftwork.core.recipes import fine_tuning_candidates, layer_to_freeze, recipe
+from graftwork.core.recipes import fine_tuning_candidates, layer_to_freeze, recipe, smaller_px
 from graftwork.errors import BackboneError, UsageError
 
 DEPTHS = {"stem": 0.1, "layer1": 0.3, "layer2": 0.55, "layer3": 0.9, "pooled": 1.0}
@@ -60,6 +62,25 @@ def test_freezing_nothing_says_what_to_do(freeze_to: str) -> None:
 def test_candidates_are_cut_where_the_user_says() -> None:
     (candidate,) = fine_tuning_candidates(CARD, 100, FineTuneOptions(freeze_to="60%"))
     assert candidate.layer == "layer2"
+
+
+def test_cuts_are_cached_and_the_lowest_stages_alone_are_not() -> None:
+    plans = [candidate.plan for candidate in fine_tuning_candidates(CARD, 100, FineTuneOptions(), smaller=160)]
+    assert [(plan.freeze_to, plan.cached_augmentations, plan.input_px) for plan in plans] == [  # type: ignore[union-attr]
+        ("layer2", 8, None), ("layer1", 0, None), (None, 0, None), ("layer1", 0, 160),
+    ]  # fmt: skip
+    assert [candidate.input_px for candidate in fine_tuning_candidates(CARD, 9, FineTuneOptions(), smaller=160)] == [
+        224, 224, 224, 160,
+    ]  # fmt: skip
+    last = dataclasses.replace(CARD, taps=CARD.taps[-1:])  # of a network whose only layer is its last
+    assert [candidate.layer for candidate in fine_tuning_candidates(last, 100, FineTuneOptions())] == ["the input"]
+
+
+@pytest.mark.parametrize(
+    ("input_px", "smaller"), [(224, 160), (240, 160), (518, 384), (128, 96), (96, None), (64, None)]
+)
+def test_a_smaller_input_is_a_multiple_of_32_and_not_tiny(input_px: int, smaller: int | None) -> None:
+    assert smaller_px(input_px) == smaller
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from graftwork.core.plans import Linear, Recipe
 from graftwork.core.record import Run
 from graftwork.errors import BackboneError, Interrupted, UsageError
 from graftwork.finetune import loop
+from graftwork.model.folder import read_model
 from graftwork.reporting.page import render
 from graftwork.runfolder import read_run
 from graftwork.steps import compete
@@ -181,6 +182,54 @@ def test_what_the_limit_does_not_allow_is_said_before_it_is_spent_with_the_minut
     assert said.endswith("not tried; a longer --time-limit tries more")
 
 
+def test_without_time_for_a_refit_the_model_of_the_fold_that_judged_it_is_the_model(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "left", lambda self: 1e3)  # of which the refit, 1.35 folds, would take more
+    monkeypatch.setattr(compete, "REFIT_FOLDS", 1e9)
+    monkeypatch.setattr("graftwork.tournament.REFIT_FOLDS", 1e9)
+    monkeypatch.setattr(compete, "costs_of", lambda candidates, cards: [c.plan.kind == "linear" for c in candidates])
+    arguments = {**settings, "time_limit": "1h", "tolerance": 100, "freeze_to": "blocks.1"}
+    run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
+    chosen = run.trials[run.verdict.chosen]
+    assert chosen.candidate.plan.kind == "partial"
+    (said,) = [finding for finding in run.findings if finding.code == "G313"]
+    assert chosen.candidate.label in said.because
+    judged = np.flatnonzero(np.array(run.images.folds)[run.develop] == chosen.details["fold"])
+    names = [str(tiny / run.images.names[run.develop[i]]) for i in judged]
+    predicted = graftwork.load(run.folder).probabilities(names)
+    assert np.abs(predicted - chosen.probabilities[judged]).max() < 2e-2
+
+
+def test_a_smaller_input_is_a_candidate_that_can_be_chosen_saved_and_used(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = compete.candidates_to_tune
+    monkeypatch.setattr(
+        compete,
+        "candidates_to_tune",
+        lambda *given, **options: tuple(c for c in planned(*given, **options) if c.smaller_px),
+    )
+    backbone = write_tiny_backbone(tmp_path / "backbone", architecture="test_efficientnet", input_px=128)
+    arguments = {**QUICK, "backbone": str(backbone), "tolerance": 0, "lr": 3e-3}
+    run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
+    chosen = run.trials[run.verdict.chosen].candidate
+    assert (chosen.input_px, run.cards[0].preprocess.input_px) == (96, 128)
+    assert "at 96 px" in chosen.label
+    assert "at 96 px" in render(run, None)
+    assert read_model(Path(run.folder) / "model").fitted.card.preprocess.input_px == 96
+    (prediction,) = graftwork.predict(run.folder, next((tiny / "ant").iterdir()))
+    assert prediction.label in run.classes
+
+
+def test_an_input_that_the_user_gave_is_the_only_one(tiny: Path, tmp_path: Path) -> None:
+    backbone = write_tiny_backbone(tmp_path / "backbone", architecture="test_efficientnet", input_px=128)
+    run = graftwork.train(
+        tiny, output=tmp_path / "again", input_px=128, **{**QUICK, "epochs": 1, "backbone": str(backbone)}
+    )
+    assert {trial.candidate.input_px for trial in run.trials} == {128}
+
+
 def test_a_limit_below_everything_yields_the_linear_model(
     settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +243,7 @@ def test_a_limit_below_everything_yields_the_linear_model(
     )
     assert tells in listener.said
     (said,) = [finding for finding in run.findings if finding.code == "G309"]
-    assert said.count == 3
+    assert said.count == 4
     assert "all layers tuned" in said.because
 
 
@@ -205,7 +254,7 @@ def test_a_loss_that_explodes_leaves_the_others(
     assert run.trials[run.verdict.chosen].ended == "completed"
     assert any("the loss must be finite" in line for line in listener.said)
     (said,) = [finding for finding in run.findings if finding.code == "G310"]
-    assert said.count == 3
+    assert said.count == 4
     assert "all layers tuned" in said.because
     assert not [finding for finding in run.findings if finding.code == "G309"]
 
@@ -229,14 +278,15 @@ def test_a_fold_is_saved_under_all_that_it_depends_on(
     from graftwork.core.options import FineTuneOptions, JudgingOptions
     from graftwork.finetune.depthwise import GradientPaths
     from graftwork.finetune.engine import TrainingEngine
-    from graftwork.steps import compete
     from graftwork.steps.compete import fine_tune_context
 
     split_images, backbones = split_and_opened(settings, tiny)
 
     def folder(split_images=split_images, backbones=backbones, weight="none"):  # type: ignore[no-untyped-def]
         task = split_images.task(JudgingOptions(class_weight=weight))
-        return fine_tune_context(split_images, task, backbones, FineTuneOptions(), tmp_path, n_refits=1).folder
+        return fine_tune_context(
+            split_images, task, backbones, FineTuneOptions(), tmp_path, any_input=False, n_refits=1
+        ).folder
 
     images = split_images.images
     swapped = images.labels.copy()
@@ -251,7 +301,7 @@ def test_a_fold_is_saved_under_all_that_it_depends_on(
     folders = [folder(), folder(other), folder(backbones=again), folder(weight="balanced")]
     for precision in ("float32", "bfloat16"):
         engine = TrainingEngine(precision, {"another layer": GradientPaths()})  # type: ignore[arg-type]
-        monkeypatch.setattr(compete, "training_engine", lambda card, engine=engine: engine)
+        monkeypatch.setattr("graftwork.finetune.engine.training_engine", lambda card, engine=engine: engine)
         folders.append(folder())
     assert len(set(folders)) == len(folders) == 6
 
@@ -279,7 +329,7 @@ def test_the_epochs_of_early_stopping_are_those_of_the_fit_on_all_images(
     run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
     tuned = [trial for trial in run.trials if trial.candidate.plan.kind != "linear"]
     assert {(trial.details["epochs"], len(trial.curve)) for trial in tuned} == {(2.0, 2)}
-    (plan,) = plans
+    plan = plans[-1]
     assert (plan.patience, plan.stop_at, plan.epochs) == (None, 2, 4)
 
 

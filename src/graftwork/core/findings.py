@@ -113,6 +113,7 @@ KINDS = (
     Kind("G310", "warning", "fine-tunings that diverged"),
     Kind("G311", "warning", "images of the target domain have no labels"),
     Kind("G312", "note", "these test images have been looked at before, by runs that are not compared"),
+    Kind("G313", "note", "the model was not fitted again on all images"),
     Kind("G401", "note", "batch norm without statistics of its own"),
     Kind("G402", "warning", "cached codes were damaged"),
 )

@@ -54,6 +54,8 @@ class Recipe:
     cached_augmentations: int = 0
     """Number of augmented views of each image whose activations at the frozen layer are computed once and cached;
     0 runs the whole network in every epoch."""
+    input_px: int | None = None
+    """Side of the images that it is trained on and used with; None: the network's own input."""
     start: Literal["pretrained", "random"] = "pretrained"
     alpha: float = 1.0
     """The weights used are ``(1 - alpha) * start + alpha * fine-tuned``, those of the head included (WiSE-FT, Wortsman
@@ -77,6 +79,7 @@ class Recipe:
         if self.start == "random":
             return "from scratch"
         words = "all layers tuned" if self.freeze_to is None else f"tuned above {self.freeze_to}"
+        words = words if self.input_px is None else f"{words} at {self.input_px} px"
         return words if self.alpha == 1 else f"{words}, WiSE-FT alpha {self.alpha:g}"
 
 
@@ -115,6 +118,11 @@ class Candidate:
         if isinstance(self.plan, Recipe):
             return f"{self.plan.label}{several}"
         return f"{self.layer}, {self.plan.loss}{several}"
+
+    @property
+    def smaller_px(self) -> int | None:
+        """Side of its images where that is not the network's own input."""
+        return self.plan.input_px if isinstance(self.plan, Recipe) else None
 
     @property
     def views_before(self) -> int:
@@ -162,8 +170,10 @@ def cost_to_use(candidate: Candidate, cards: Sequence[BackboneCard]) -> float:
     this task alone.
     """
     depth = 1.0 if candidate.plan.kind == "linear" else frozen_depth(candidate, cards)
-    gmacs = next((card.gmacs for card in cards if card.name == candidate.backbone), None) or 1.0
-    return gmacs * candidate.views * (2 - (0.0 if math.isnan(depth) else depth))
+    card = next((card for card in cards if card.name == candidate.backbone), None)
+    gmacs = (card and card.gmacs) or 1.0
+    smaller = (candidate.smaller_px / card.preprocess.input_px) ** 2 if card and candidate.smaller_px else 1.0
+    return gmacs * smaller * candidate.views * (2 - (0.0 if math.isnan(depth) else depth))
 
 
 def linear_candidates(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 
@@ -12,10 +13,16 @@ from graftwork.core.plans import Candidate, Recipe
 from graftwork.errors import BackboneError, UsageError, did_you_mean
 
 CUTS = (2 / 3, 1 / 2)
-"""Depths near which a network is cut, where only the layers above are trained."""
+"""Depths near which a network is cut, where only the layers above are trained, on cached activations."""
+LOWEST = 0.2
+"""Depth near which the lowest stages end. Frozen, they save a third of the seconds of all layers at 224 px, since their
+maps are the largest, and cost no accuracy (``benchmarks/schedules.py``). Activations there are too large to cache."""
 WISE_FT_ALPHA = 0.5
 """Where the weights are interpolated between the linear model and the fine-tuned network, in addition to 1."""
 CACHED_AUGMENTATIONS = 8
+SMALLER = 5 / 7
+"""A smaller input, as a share of the network's own: half of the seconds."""
+SMALLEST_PX = 96
 SCRATCH_IMAGES = 20_000
 """From this number of images on, random weights are tried unasked."""
 _EPOCHS = 270.0
@@ -33,8 +40,20 @@ def epochs_for(images: int) -> int:
     return int(min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_EPOCHS / math.sqrt(max(images, 1))))))
 
 
+def smaller_px(input_px: int) -> int | None:
+    """Return the smaller input that is tried besides a network's own: 160 for 224 px; None where that is small."""
+    smaller = 32 * round(SMALLER * input_px / 32)
+    return smaller if SMALLEST_PX <= smaller < input_px else None
+
+
 def recipe(
-    images: int, freeze_to: str | None = None, *, scratch: bool = False, batch_size: int | None = None
+    images: int,
+    freeze_to: str | None = None,
+    *,
+    scratch: bool = False,
+    batch_size: int | None = None,
+    input_px: int | None = None,
+    cached: bool = False,
 ) -> Recipe:
     """Return how to fine-tune on this number of images: first the head, then the layers above the cut (Kumar et al.
     2022).
@@ -46,14 +65,19 @@ def recipe(
     ----------
     batch_size
         Images per step; None takes an eighth of the images, between 8 and 32. The learning rate follows it.
+    input_px
+        A smaller input than the network's own.
+    cached
+        Whether activations at the frozen layer are cached.
     """
     epochs = epochs_for(images)
     batch = batch_size or min(_FULL_BATCH, max(8, images // _BATCHES_PER_EPOCH))
     if scratch:
         return Recipe(None, _SCRATCH_TIMES * epochs, batch, lr=2e-3, layer_decay=1.0, start="random")
     lr = _LR * min(1, batch / _FULL_BATCH)
-    cached = CACHED_AUGMENTATIONS if freeze_to is not None else 0
-    return Recipe(freeze_to, epochs, batch, lr, cached_augmentations=cached)
+    return Recipe(
+        freeze_to, epochs, batch, lr, cached_augmentations=CACHED_AUGMENTATIONS if cached else 0, input_px=input_px
+    )
 
 
 def layer_to_freeze(card: BackboneCard, layer: str) -> str:
@@ -95,29 +119,46 @@ def layer_to_freeze(card: BackboneCard, layer: str) -> str:
     return names[count - 1]
 
 
-def cut_layers(card: BackboneCard) -> tuple[str, ...]:
-    """Return the layers above which a network is tuned by default, the highest first: those nearest to ``CUTS``."""
+def cut_layers(card: BackboneCard) -> tuple[tuple[str, ...], str | None]:
+    """Return the layers above which a network is tuned by default: those nearest to ``CUTS``, and to ``LOWEST``.
+
+    None where the network has no layer so low that it is not one of the others.
+    """
     inner = [tap for tap in card.taps if tap.depth < 1]
-    near = [min(inner, key=lambda tap: abs(tap.depth - cut)).name for cut in CUTS] if inner else []
-    return tuple(dict.fromkeys(near))
+    if not inner:
+        return (), None
+    *cuts, lowest = [min(inner, key=lambda tap: abs(tap.depth - cut)).name for cut in (*CUTS, LOWEST)]
+    return tuple(dict.fromkeys(cuts)), lowest if lowest not in cuts else None
 
 
-def fine_tuning_candidates(card: BackboneCard, images: int, options: FineTuneOptions) -> tuple[Candidate, ...]:
+def fine_tuning_candidates(
+    card: BackboneCard, images: int, options: FineTuneOptions, *, smaller: int | None = None
+) -> tuple[Candidate, ...]:
     """Return the fine-tunings worth trying on this number of images, the user's values in place of the recipe's.
+
+    Parameters
+    ----------
+    smaller
+        Side of a smaller input in pixels that is worth trying; None: none is.
 
     Raises
     ------
     BackboneError, UsageError
         As ``layer_to_freeze``.
     """
-    cuts: list[str | None] = [*cut_layers(card), None]
+    of = functools.partial(recipe, images, batch_size=options.batch_size)
     if options.freeze_to is not None:
-        cuts = [layer_to_freeze(card, options.freeze_to)]
-    plans = [recipe(images, cut, batch_size=options.batch_size) for cut in cuts]
+        plans = [of(layer_to_freeze(card, options.freeze_to), cached=True)]
+    else:
+        cuts, lowest = cut_layers(card)
+        plans = [of(cut, cached=True) for cut in cuts]
+        plans += [of(layer) for layer in dict.fromkeys((lowest, None))]
+        plans += [of(lowest, input_px=smaller)] if smaller is not None else []
     if options.scratch or images >= SCRATCH_IMAGES:
         plans.append(recipe(images, None, scratch=True, batch_size=options.batch_size))
     plans = [dataclasses.replace(plan, **options.recipe_values) for plan in plans]  # type: ignore[arg-type]
     if options.augment == "none":  # then an image looks the same in every epoch
         plans = [dataclasses.replace(plan, cached_augmentations=min(plan.cached_augmentations, 1)) for plan in plans]
     last = card.taps[-1]
-    return tuple(Candidate(card.name, (last.name,), plan, input_px=card.preprocess.input_px) for plan in plans)
+    own = card.preprocess.input_px
+    return tuple(Candidate(card.name, (last.name,), plan, input_px=plan.input_px or own) for plan in plans)

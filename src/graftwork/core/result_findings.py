@@ -56,6 +56,7 @@ def result_findings(verdict: Verdict, trials: Sequence[Trial], *, images: int, h
         _earlier_layer(verdict, trials),
         _small_test(images, how_tested),
         _seeds(verdict, trials),
+        _not_fitted_again(trials[verdict.chosen]),
     )
     return tuple(finding for finding in judged if finding is not None)
 
@@ -162,6 +163,17 @@ def diverged_finding(candidates: Sequence[Candidate]) -> Finding:
     """G310: fine-tunings whose loss became NaN or infinite."""
     because = f"the loss of {', '.join(labels_of(candidates))} became NaN or infinite"
     return finding("G310", because, do="give a lower --lr", count=len(candidates))
+
+
+def _not_fitted_again(chosen: Trial) -> Finding | None:
+    """G313: the time limit came before the chosen fine-tuning could be fitted on all develop images."""
+    if "fold" not in chosen.details:
+        return None
+    because = (
+        f"the time limit left no time to fit {chosen.candidate.label} again on all images to develop on; the model of "
+        "the fold that it was validated on is used, which was trained on fewer"
+    )
+    return finding("G313", because, do="give a longer --time-limit")
 
 
 def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:

@@ -20,6 +20,8 @@ _FEWEST_EPOCHS = 4
 EXPECTED_POINTS = {"partial": 2.2, "full": 3.3, "scratch": -15.0}
 """Gain over the best linear model by kind of fine-tuning, the mean over sizes of nine sets
 (``benchmarks/strategies.py``; 2.0 to 2.6 and 2.9 to 3.5 with any one set left out). It only orders what is tried."""
+SMALLER_POINTS = -0.5
+"""What a smaller input adds to that: 0.5 points at three fifths of the seconds (``benchmarks/schedules.py``)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,20 +35,30 @@ class Forecast:
 
     def once(self, plan: Recipe) -> float:
         """Before the first fold."""
-        return self.view_seconds * plan.cached_augmentations
+        begun_with = plan.input_px is not None  # the linear model on codes of this input, which nothing else needs
+        return self.view_seconds * (plan.cached_augmentations + begun_with)
 
     def fold(self, plan: Recipe) -> float:
         """One fold, without what is done once."""
         return self.epoch_seconds * plan.epochs
 
 
+@dataclasses.dataclass(frozen=True)
+class Entered:
+    """The fine-tunings whose first folds fit into the time, in the order in which they are tried."""
+
+    candidates: tuple[Candidate, ...]
+    refit: bool = True
+    """Whether there is time to fit the chosen one again on all images; else the model of its first fold is used."""
+
+
 def worth_trying(
     candidates: Sequence[Candidate], forecasts: Mapping[str, Forecast], seconds: float, *, refit: float, folds: int = 1
-) -> tuple[Candidate, ...]:
+) -> Entered:
     """Return the fine-tunings whose first folds fit into the time, by expected gain per second.
 
     Each takes from what those before it leave, and the longest of them must be fitted again on all images. Where not
-    even one fits, the first that can goes with fewer epochs.
+    even one fits, one is tried without the refit; where that does not fit either, with fewer epochs.
 
     Parameters
     ----------
@@ -62,7 +74,7 @@ def worth_trying(
         forecast, plan = forecasts[candidate.key], recipe_of(candidate)
         return forecast.once(plan) + folds * forecast.fold(plan)
 
-    order = sorted(candidates, key=lambda c: -EXPECTED_POINTS[c.plan.kind] / max(takes(c), 1e-9))
+    order = sorted(candidates, key=lambda c: -expected_points(recipe_of(c)) / max(takes(c), 1e-9))
     entered: list[Candidate] = []
     spent, longest = 0.0, 0.0
     for candidate in order:
@@ -70,8 +82,20 @@ def worth_trying(
         if spent + takes(candidate) + refit * max(longest, fold) <= seconds:
             entered.append(candidate)
             spent, longest = spent + takes(candidate), max(longest, fold)
-    shorter = (_shortened(candidate, forecasts[candidate.key], seconds, folds + refit) for candidate in order)
-    return tuple(entered) or tuple(filter(None, shorter))[:1]
+    if entered:
+        return Entered(tuple(entered))
+    alone = [_shortened(candidate, forecasts[candidate.key], seconds, folds) for candidate in order]
+    whole = [short for short, candidate in zip(alone, order, strict=True) if short == candidate]
+    return Entered(tuple(filter(None, [*whole, *alone]))[:1], refit=False)
+
+
+def expected_points(plan: Recipe) -> float:
+    """Return what a fine-tuning is expected to gain over the best linear model, in points.
+
+    With the lowest stages alone frozen, where nothing is cached, it gains as much as in all layers.
+    """
+    kind = "full" if plan.kind == "partial" and not plan.cached_augmentations else plan.kind
+    return EXPECTED_POINTS[kind] + (SMALLER_POINTS if plan.input_px is not None else 0.0)
 
 
 def seconds_needed(candidate: Candidate, forecast: Forecast, *, refit: float, folds: int = 1) -> float:

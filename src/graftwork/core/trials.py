@@ -91,7 +91,7 @@ class Trial:
     fit_seconds: float
     details: dict[str, float]
     """What was chosen inside: ``C`` and ``temperature`` of a linear plan; ``C``, ``temperature`` and ``epochs`` of a
-    recipe."""
+    recipe, and ``fold`` where the time does not allow to fit it again: the model of that fold is used."""
     ended: Ended = "completed"
     curve: Curve = ()
     """The mean of the folds."""

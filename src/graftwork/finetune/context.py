@@ -30,7 +30,13 @@ class FineTuneContext:
     n_refits: int
     """How often the chosen candidate is fitted at the end: on the develop part, and perhaps on every image."""
     listener: Listener
+    candidates: tuple[Candidate, ...] = ()
+    """The fine-tunings of every network that may be tried."""
 
     def place(self, candidate: Candidate, C: float) -> Path:
         """Return the folder of a fine-tuning that begins with the linear model of ``C``."""
         return self.folder / f"{training_of(candidate).key}-C{C:g}"
+
+    def fold_place(self, candidate: Candidate, C: float, fold: int) -> Path:
+        """Return the folder of one of its folds; ``checkpoint`` in it holds the weights after the last epoch."""
+        return self.place(candidate, C) / f"fold-{fold}"

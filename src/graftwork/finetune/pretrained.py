@@ -10,6 +10,7 @@ from torch import nn
 from graftwork.backbones.graph import CodesNetwork
 from graftwork.backbones.load import batchnorm_statistics, load
 from graftwork.core.facts import BackboneCard, digest_of
+from graftwork.errors import BackboneError
 from graftwork.finetune.cut import last_layer_network
 from graftwork.finetune.folding import Pairs, pairs_to_fold
 from graftwork.finetune.learning_rates import stages
@@ -30,7 +31,7 @@ class Loaded:
 
 
 def pretrained(card: BackboneCard) -> Loaded:
-    """Return the network of a card with its weights; the last two are kept.
+    """Return the network of a card with its weights; the last few are kept.
 
     Raises
     ------
@@ -38,6 +39,15 @@ def pretrained(card: BackboneCard) -> Loaded:
         When the network cannot be loaded.
     """
     return _pretrained(_ByDigest(card))
+
+
+def takes_its_input(card: BackboneCard) -> bool:
+    """Whether a network runs on images of its card's size, which may not be what it was made for."""
+    try:
+        pretrained(card)
+    except (BackboneError, RuntimeError, AssertionError):  # the last two are what networks raise themselves
+        return False
+    return True
 
 
 def looked_through(network: nn.Module, card: BackboneCard) -> Loaded:
@@ -65,6 +75,6 @@ class _ByDigest:
         return hash(self._digest)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=4)
 def _pretrained(key: _ByDigest) -> Loaded:
     return looked_through(load(key.card), key.card)

@@ -49,6 +49,11 @@ class Backbone:
         return self.extraction.card
 
     @property
+    def named_input(self) -> tuple[str, int]:
+        """What its speed depends on."""
+        return self.card.name, self.card.preprocess.input_px
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """Findings about it, and about the cached codes that were asked for so far."""
         return (*_card_findings(self.card), *_store_findings(self.store))
@@ -60,6 +65,12 @@ class Backbone:
     def with_views(self, views: int) -> Backbone:
         """Return the same network with codes averaged over this number of views."""
         return self.with_extraction(dataclasses.replace(self.extraction, views=views))
+
+    def with_input(self, input_px: int | None) -> Backbone:
+        """Return the same network with images of another size; None leaves its own."""
+        if input_px is None:
+            return self
+        return self.with_extraction(dataclasses.replace(self.extraction, card=with_input(self.card, input_px=input_px)))
 
     def with_extraction(self, extraction: ExtractionSettings) -> Backbone:
         """Return a network, perhaps another one, with other extraction settings, on the same store."""
@@ -91,10 +102,10 @@ class Backbones:
     """By the names of their cards, in the order in which the user gave them."""
     develop: ImageSet
     listener: Listener
-    _codes: dict[tuple[str, int], LayerCodes] = dataclasses.field(default_factory=dict)
-    """By card and number of views."""
-    _seconds_per_image: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Decoding included, of each network when it last extracted codes here."""
+    _codes: dict[tuple[str, int, int | None], LayerCodes] = dataclasses.field(default_factory=dict)
+    """By card, number of views and smaller input."""
+    _seconds_per_image: dict[tuple[str, int], float] = dataclasses.field(default_factory=dict)
+    """Decoding included, of each network and input when it last extracted codes here."""
 
     @property
     def cards(self) -> tuple[BackboneCard, ...]:
@@ -112,12 +123,12 @@ class Backbones:
         return (*(note for card in self.cards for note in _card_findings(card)), *_store_findings(self._store))
 
     def of(self, candidate: Candidate) -> Backbone:
-        """Return the network of a candidate, with as many views as its codes are averaged over."""
-        return self.by_name[candidate.backbone].with_views(candidate.views_before)
+        """Return the network of a candidate, with its input, and as many views as its codes are averaged over."""
+        return self.by_name[candidate.backbone].with_input(candidate.smaller_px).with_views(candidate.views_before)
 
     def codes(self, candidate: Candidate) -> LayerCodes:
         """Return the codes that a candidate begins with, of the images to develop on."""
-        key = candidate.backbone, candidate.views_before
+        key = candidate.backbone, candidate.views_before, candidate.smaller_px
         if key not in self._codes:
             self._codes[key] = self._timed(self.of(candidate), self.develop)
         return self._codes[key]
@@ -131,17 +142,18 @@ class Backbones:
         """Return the codes of any images with any extraction settings."""
         return next(iter(self.by_name.values())).with_extraction(extraction).codes(images, self.listener)
 
-    def forecast_seconds(self, name: str, images: int) -> float:
+    def forecast_seconds(self, name: str, images: int, input_px: int | None = None) -> float:
         """Return the seconds that it takes to extract codes of this number of images in one view.
 
         As long as it took in this run, per image. Where all codes were cached, some images are extracted again for it:
         what the machine did on another day says little.
         """
-        if name not in self._seconds_per_image:
+        backbone = self.by_name[name].with_input(input_px)
+        if backbone.named_input not in self._seconds_per_image:
             with tempfile.TemporaryDirectory() as folder:
-                throwaway = dataclasses.replace(self.by_name[name], store=Store(Path(folder)))
+                throwaway = dataclasses.replace(backbone, store=Store(Path(folder)))
                 self._timed(throwaway, self.develop.take(_spread(len(self.develop))))
-        return images * self._seconds_per_image[name]
+        return images * self._seconds_per_image[backbone.named_input]
 
     @property
     def _store(self) -> Store:
@@ -152,7 +164,7 @@ class Backbones:
         stopwatch = _Stopwatch(self.listener)
         codes = backbone.codes(images, stopwatch)
         if stopwatch.seconds_per_image is not None:
-            self._seconds_per_image[backbone.card.name] = stopwatch.seconds_per_image
+            self._seconds_per_image[backbone.named_input] = stopwatch.seconds_per_image
         return codes
 
 

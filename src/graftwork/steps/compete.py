@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,17 +13,17 @@ import cattrs
 
 from graftwork.clock import Clock
 from graftwork.core.choose import choose
-from graftwork.core.facts import BackboneCard, digest_of
+from graftwork.core.facts import digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.options import FineTuneOptions
 from graftwork.core.plans import Candidate, Linear, recipe_of, training_of
-from graftwork.core.recipes import fine_tuning_candidates
+from graftwork.core.recipes import fine_tuning_candidates, smaller_px
 from graftwork.core.result_findings import diverged_finding, untried_finding
 from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.context import FineTuneContext
-from graftwork.steps.backbones import Backbones
+from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
 from graftwork.tournament import Tournament, run_trials
@@ -39,15 +40,36 @@ ACTIVATIONS_SHARE = 0.5
 """Share of the store's budget that the activations of all cuts may take."""
 
 
-def candidates_to_tune(options: FineTuneOptions, cards: Sequence[BackboneCard], images: int) -> tuple[Candidate, ...]:
+def candidates_to_tune(
+    options: FineTuneOptions, backbones: Backbones, images: int, *, any_input: bool
+) -> tuple[Candidate, ...]:
     """Return the fine-tunings of every network on this number of images.
+
+    Parameters
+    ----------
+    any_input
+        Whether a smaller input is tried where a network takes it.
 
     Raises
     ------
     BackboneError, UsageError
         As ``core.recipes.fine_tuning_candidates``.
     """
-    return tuple(candidate for card in cards for candidate in fine_tuning_candidates(card, images, options))
+    return tuple(
+        candidate
+        for backbone in backbones.by_name.values()
+        for candidate in fine_tuning_candidates(
+            backbone.card, images, options, smaller=_smaller_input(backbone) if any_input else None
+        )
+    )
+
+
+def _smaller_input(backbone: Backbone) -> int | None:
+    """Return a smaller input that a network takes; None where there is none."""
+    from graftwork.finetune.pretrained import takes_its_input
+
+    smaller = smaller_px(backbone.card.preprocess.input_px)
+    return smaller if smaller is not None and takes_its_input(backbone.with_input(smaller).card) else None
 
 
 def fine_tune_context(
@@ -57,12 +79,15 @@ def fine_tune_context(
     options: FineTuneOptions,
     folder: Path,
     *,
+    any_input: bool,
     n_refits: int,
 ) -> FineTuneContext:
     """Return what fine-tunings of the develop images need; options that cannot be met fail now, not after the search.
 
     Parameters
     ----------
+    any_input
+        As ``candidates_to_tune``.
     n_refits
         How often the chosen candidate is fitted at the end.
 
@@ -71,17 +96,19 @@ def fine_tune_context(
     BackboneError, UsageError
         As ``candidates_to_tune``; as ``finetune.engine.training_engine``.
     """
-    candidates = candidates_to_tune(options, backbones.cards, len(task.y))
+    tune = options.strategy == "auto"
+    candidates = candidates_to_tune(options, backbones, len(task.y), any_input=any_input and tune)
     cuts = sum(candidate.plan.kind == "partial" for candidate in candidates)
     # everything that a fold depends on apart from the candidate, its C and its random draws
     cards = [[dataclasses.asdict(b.card), b.extraction.engine] for b in backbones.by_name.values()]
-    engines = _training_engines(backbones) if options.strategy == "auto" else []
+    engines = _training_engines(candidates, backbones) if tune else []
     digests = [str(digest) for digest in split_images.develop.digests]
     depends_on = [
         metadata.version("graftwork"), split_images.split.digest, digests, task.y.tolist(), task.balanced, cards,
         engines,
     ]  # fmt: skip
     return FineTuneContext(
+        candidates=candidates,
         images=split_images.develop,
         extract=backbones.extract,
         folder=folder / WORK / digest_of(depends_on),
@@ -92,10 +119,11 @@ def fine_tune_context(
     )
 
 
-def _training_engines(backbones: Backbones) -> list[dict[str, Any]]:
+def _training_engines(candidates: Sequence[Candidate], backbones: Backbones) -> list[dict[str, Any]]:
     from graftwork.finetune.engine import training_engine
 
-    return [dataclasses.asdict(training_engine(card)) for card in backbones.cards]
+    cards = {backbones.of(candidate).named_input: backbones.of(candidate).card for candidate in candidates}
+    return [dataclasses.asdict(training_engine(card)) for card in cards.values()]
 
 
 def compete(
@@ -125,7 +153,7 @@ def compete(
     reserve_extraction(clock, backbones, (views - 1) * to_extract)
     planned = [
         dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
-        for c in candidates_to_tune(options, backbones.cards, len(task.y))
+        for c in context.candidates
     ]
     entered = _once(
         context.folder / "decided.json", _Entered, lambda: _within_time(planned, task, backbones, context, clock)
@@ -133,11 +161,12 @@ def compete(
     tournament = Tournament(
         backbones.codes,
         task,
-        start={card.name: _start(result, card, task, backbones) for card in backbones.cards},
+        start=functools.cache(lambda candidate: _start(candidate, result, task, backbones)),
         context=context,
         clock=clock,
         fold_seconds=entered.fold_seconds,
         views=views,
+        refit=entered.refit,
     )
     tuned = tournament.run(
         entered.now, at_the_end=entered.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats
@@ -185,6 +214,8 @@ class _Entered:
     """If the others leave time."""
     fold_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     """What a fold of each is forecast to take, by its key."""
+    refit: bool = True
+    """Whether there is time to fit the chosen one again on all images."""
 
 
 def _within_time(
@@ -203,12 +234,13 @@ def _within_time(
             break
         step_seconds = seconds_per_image(backbones.of(candidate).card, recipe_of(candidate), task.n_classes)
         forecasts[candidate.key] = Forecast(
-            view_seconds=backbones.forecast_seconds(candidate.backbone, n),
+            view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
             epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
         )
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
     refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
-    entered = worth_trying(timed, forecasts, clock.left(), refit=refit, folds=folds)
+    entering = worth_trying(timed, forecasts, clock.left(), refit=refit, folds=folds)
+    entered = entering.candidates
     minutes = {c.label: seconds_needed(c, forecasts[c.key], refit=refit, folds=folds) / 60 for c in timed}
     shortened = {_without_length(candidate) for candidate in entered}
     later = tuple(candidate for candidate in candidates if _without_length(candidate) not in shortened)
@@ -230,7 +262,7 @@ def _within_time(
     for candidate in entered:  # perhaps with fewer epochs than were planned
         whole = next(c for c in timed if _without_length(c) == _without_length(candidate))
         fold_seconds[candidate.key] = forecasts[whole.key].fold(recipe_of(candidate))
-    return _Entered(entered, later, fold_seconds)
+    return _Entered(entered, later, fold_seconds, entering.refit)
 
 
 def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
@@ -250,12 +282,13 @@ def _without_length(candidate: Candidate) -> Candidate:
     )
 
 
-def _start(result: SearchResult, card: BackboneCard, task: Task, backbones: Backbones) -> float:
-    """Return C of the softmax on a network's standardised last layer, with which its fine-tunings begin."""
-    last = Candidate(card.name, (card.taps[-1].name,), Linear("softmax", "standard"), input_px=card.preprocess.input_px)
-    last = dataclasses.replace(last, pool=result.chosen.candidate.pool)
+def _start(candidate: Candidate, result: SearchResult, task: Task, backbones: Backbones) -> float:
+    """Return C of the softmax on the standardised last layer, with which a fine-tuning begins."""
+    last = dataclasses.replace(
+        candidate, plan=Linear("softmax", "standard"), pool=result.chosen.candidate.pool, views=1
+    )
     tried = (trial for trial in result.trials if trial.candidate == last)
-    trial = next(tried, None) or next(run_trials([last], backbones.codes, task))
+    trial = next(tried, None) or next(run_trials([last], lambda _: backbones.codes(candidate), task))
     return trial.details["C"]
 
 

@@ -207,7 +207,9 @@ def train(  # noqa: PLR0915  # the whole story on one page
         with stages.stage("backbone"):
             backbones = open_backbones(extraction, images.develop, images.intensity_range, listener)
             candidates = candidates_for(backbones.cards, extraction, judging)
-            context = fine_tune_context(images, task, backbones, tuning, folder, n_refits=2 if final == "all" else 1)
+            context = fine_tune_context(
+                images, task, backbones, tuning, folder, any_input=input_px is None, n_refits=2 if final == "all" else 1
+            )
         with stages.stage("codes"):
             backbones.extract_for(candidates)
         with stages.stage("candidates"):
