@@ -13,17 +13,19 @@ from graftwork.core.arrays import Floats, Ints
 from graftwork.core.facts import Dtype
 from graftwork.images.decoding import prefetched
 from graftwork.images.imageset import ImageSet
-from graftwork.images.pixels import pixels
+from graftwork.images.pixels import prepared, seen
 from graftwork.images.views import View
 
 Block = Mapping[str, NDArray[np.float32]]
-"""Codes (b, d) of some images by layer."""
+"""Codes (b, d) of some images, or of views of them, by layer."""
 
 
 def compute(
-    images: ImageSet, rows: Ints, extraction: ExtractionSettings, view: View | None, engine: Engine
+    images: ImageSet, rows: Ints, extraction: ExtractionSettings, views: Sequence[View | None], engine: Engine
 ) -> Iterator[Block]:
     """Yield the codes of some images in order, block by block, while the next images are decoded in threads.
+
+    Each image is decoded once, and all views of it come before the next image; a block may end between them.
 
     Raises
     ------
@@ -32,16 +34,16 @@ def compute(
     """
 
     def decode(row: int) -> NDArray[np.uint8]:
-        return pixels(images.read(row), extraction.card.preprocess, view, images.names[row])[None]
+        picture = seen(images.read(row), extraction.card.preprocess, images.names[row])
+        return np.stack([prepared(picture, extraction.card.preprocess, view) for view in views])
 
     return engine.stream(prefetched(decode, (int(row) for row in rows)))
 
 
-def rounded(blocks: Sequence[NDArray[np.float32]], dtype: Dtype) -> Floats:
-    """Concatenate blocks (b, d) in a precision; a code beyond the largest number of half precision becomes that."""
-    joined = np.concatenate(blocks)
+def rounded(codes: NDArray[np.float32], dtype: Dtype) -> Floats:
+    """Return codes (b, d) in a precision; one beyond the largest number of half precision becomes that."""
     limit = np.finfo(dtype).max
-    return np.clip(joined, -limit, limit).astype(dtype)
+    return np.clip(codes, -limit, limit).astype(dtype)
 
 
 def averaged(views: Sequence[Floats]) -> Floats:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +13,18 @@ from graftwork.backbones.engines import Engine
 from graftwork.codes.compute import Block, averaged, compute, rounded
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Codes, Space, Store
-from graftwork.core.arrays import Ints
+from graftwork.core.arrays import Floats, Ints
 from graftwork.core.plans import Candidate
 from graftwork.images.imageset import ImageSet
-from graftwork.images.views import View, views
+from graftwork.images.views import views
 from graftwork.listener import SILENT, Listener
 
 SHARD_MB = 32.0
 """Codes are written in shards of about this size: what a kill can lose, and what extraction holds in memory."""
 SHARD_IMAGES = 4096
 """Maximum number of images in a shard."""
+HELD_SHARDS = 4
+"""Views whose whole shards are held in memory at once; with more, shards are smaller."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,52 +88,70 @@ def extract(
     total = sum(map(len, missing))
     made: Engine | None = None
     done = 0
-    for view, space, rows in zip(kinds, spaces, missing, strict=True):
-        if not len(rows):
-            continue
+    for rows, lacking in _by_rows(missing):
         made = made or engine()
-        for written in _fill(space, images, rows, extraction, view, made):
-            done += written
+        fill = _Fill([spaces[i] for i in lacking], images, rows, extraction)
+        for height in fill.run(compute(images, rows, extraction, [kinds[i] for i in lacking], made)):
+            done += height
             listener.progress(done, total)
     if total:
         store.enforce_budget()
     return LayerCodes(extraction, tuple(spaces), tuple(digests))
 
 
-def _fill(
-    space: Space,
-    images: ImageSet,
-    rows: NDArray[np.intp],
-    extraction: ExtractionSettings,
-    view: View | None,
-    engine: Engine,
-) -> Iterator[int]:
-    """Compute the codes of ``rows`` and write them shard by shard; yield the images done at each step."""
-    held: list[Block] = []
-    begin = 0
-    limit = _shard_images(extraction)
-
-    def write() -> int:
-        end = begin + sum(map(_height, held))
-        digests = [images.digests[i] for i in rows[begin:end]]
-        space.append(digests, {layer: rounded([block[layer] for block in held], extraction.dtype) for layer in held[0]})
-        return end
-
-    try:
-        for block in compute(images, rows, extraction, view, engine):
-            held.append(block)
-            if sum(map(_height, held)) >= limit:
-                begin = write()
-                held = []
-            yield _height(block)
-    finally:
-        # what was computed before a failure or Ctrl-C is stored
-        if held:
-            write()
+def _by_rows(missing: Sequence[NDArray[np.intp]]) -> list[tuple[NDArray[np.intp], list[int]]]:
+    """Group views that lack the same images: (rows, positions of the views), so that each image is decoded once."""
+    groups: dict[bytes, tuple[NDArray[np.intp], list[int]]] = {}
+    for position, rows in enumerate(missing):
+        if len(rows):
+            groups.setdefault(rows.tobytes(), (rows, []))[1].append(position)
+    return list(groups.values())
 
 
-def _height(block: Block) -> int:
-    return len(next(iter(block.values())))
+class _Fill:
+    """Writes the codes of images to the spaces of their views, shard by shard."""
+
+    def __init__(
+        self, spaces: Sequence[Space], images: ImageSet, rows: NDArray[np.intp], extraction: ExtractionSettings
+    ) -> None:
+        self._spaces, self._images, self._rows, self._dtype = spaces, images, rows, extraction.dtype
+        self._shard = max(1, _shard_images(extraction) // math.ceil(len(spaces) / HELD_SHARDS))
+        self._held: dict[str, list[Floats]] = {tap.name: [] for tap in extraction.card.taps}
+        """By layer, the codes that are not written yet: every view of an image, then those of the next image."""
+        self._heights = 0
+        """Number of codes held."""
+        self._written = 0
+        """Number of images written."""
+
+    def run(self, blocks: Iterable[Block]) -> Iterator[int]:
+        """Take blocks as ``compute`` yields them, and yield the height of each; what ends early is written too."""
+        try:
+            for block in blocks:
+                for layer, codes in block.items():
+                    self._held[layer].append(rounded(codes, self._dtype))
+                height = len(next(iter(block.values())))
+                self._heights += height
+                if self._heights >= self._shard * len(self._spaces):
+                    self._write()
+                yield height
+        finally:
+            self._write()
+
+    def _write(self) -> None:
+        """Write the images of which all views are there."""
+        views = len(self._spaces)
+        count = self._heights // views
+        if not count:
+            return
+        rows = self._rows[self._written : self._written + count]
+        digests = [self._images.digests[i] for i in rows]
+        joined = {layer: np.concatenate(held) for layer, held in self._held.items()}
+        for view, space in enumerate(self._spaces):
+            codes = {layer: values[view : count * views : views] for layer, values in joined.items()}
+            space.append(digests, {layer: np.ascontiguousarray(values) for layer, values in codes.items()})
+        self._held = {layer: [values[count * views :]] for layer, values in joined.items()}
+        self._written += count
+        self._heights -= count * views
 
 
 def _shard_images(extraction: ExtractionSettings) -> int:
