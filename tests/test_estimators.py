@@ -195,13 +195,13 @@ def test_cross_validation_decodes_every_image_once_and_does_not_read_it_in_every
     def counted(name, function):
         return lambda *arguments: (count.update([name]), function(*arguments))[1]
 
-    for module, name in ((sources, "_file_bytes"), (compute, "pixels")):
+    for module, name in ((sources, "_file_bytes"), (compute, "seen")):
         monkeypatch.setattr(module, name, counted(name, getattr(module, name)))
     paths = sorted(write_tiny_images(tmp_path / "images", per_class=20, seed=77).rglob("*.png"))
     classes = [path.parent.name for path in paths]
     pipeline = make_pipeline(CodesTransformer(**SMALL), LogisticRegression(max_iter=500))
     cross_val_score(pipeline, paths, classes, cv=3)
-    assert count["pixels"] == 60
+    assert count["seen"] == 60
     count.clear()
     cross_val_score(pipeline, paths, classes, cv=3)
     assert count == {}

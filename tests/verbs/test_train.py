@@ -317,7 +317,7 @@ def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_pa
 
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(extract, "SHARD_IMAGES", 8)
-    real, count = compute.pixels, [0]
+    real, count = compute.seen, [0]
 
     def killed(*arguments):
         count[0] += 1
@@ -325,7 +325,7 @@ def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_pa
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(compute, "pixels", killed)
+    monkeypatch.setattr(compute, "seen", killed)
     with pytest.raises(KeyboardInterrupt):
         train(tiny, output=tmp_path / "killed", **small)
     count[0] = -1000

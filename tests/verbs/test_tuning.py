@@ -172,7 +172,7 @@ def test_what_the_limit_does_not_allow_is_said_before_it_is_spent_with_the_minut
 ) -> None:
     from graftwork.finetune import forecast
 
-    monkeypatch.setattr(forecast, "seconds_per_image", lambda *given: 100.0)
+    monkeypatch.setattr(forecast, "seconds_per_image_of", lambda trainings, *given: [100.0] * len(trainings))
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "10m"})
     assert all(trial.candidate.plan.kind == "linear" for trial in run.trials)
     (said,) = [line for line in listener.said if "too few for" in line]
@@ -368,14 +368,14 @@ def test_past_extraction_forecasts_further_extraction(
     from graftwork.codes import compute
     from graftwork.core.plans import linear_candidates
 
-    pixels, seconds = compute.pixels, 0.02
+    prepared, seconds = compute.prepared, 0.02
     slowly = 0.5 * seconds / (os.cpu_count() or 1)
     _, backbones = split_and_opened(settings, tiny)
     ((name, backbone),) = backbones.by_name.items()
     candidate = linear_candidates(backbone.extraction.card)[0]
     backbones.codes(candidate)
     assert backbones.forecast_seconds(name, 1000) < 1000 * slowly
-    monkeypatch.setattr(compute, "pixels", lambda *given: (time.sleep(seconds), pixels(*given))[1])
+    monkeypatch.setattr(compute, "prepared", lambda *given: (time.sleep(seconds), prepared(*given))[1])
     backbones.codes(dataclasses.replace(candidate, views=5))
     assert backbones.forecast_seconds(name, 1000) > 1000 * slowly
     _, again = split_and_opened(settings, tiny)

@@ -83,7 +83,7 @@ def training_engine(card: BackboneCard) -> TrainingEngine:
         When the network has to be measured and cannot be loaded.
     """
     device = accelerated().device
-    machine = _machine(device)
+    machine = machine_of(device)
     key = digest_of([_VERSION, card.architecture, card.model_args, card.preprocess.input_px, machine])
     path = cache_folder("engines") / f"training-{key}.json"
     known = read_cached(path, TrainingEngineChoice)
@@ -144,7 +144,7 @@ def _precisions(device: torch.device) -> tuple[Precision, ...]:
     return ("float32", "bfloat16") if both else ("float32",)
 
 
-def _machine(device: torch.device) -> str:
+def machine_of(device: torch.device) -> str:
     """All that the choice depends on besides the network."""
     name = torch.cuda.get_device_name() if device.type == "cuda" else machine_name()
     flags = f"{torch.backends.cpu.get_cpu_capability()}, {' and '.join(_precisions(device))}"

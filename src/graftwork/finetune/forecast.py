@@ -1,23 +1,78 @@
-"""How long a fine-tuning will take on this machine: a few steps on random inputs, before it begins."""
+"""How long a fine-tuning will take on this machine: a few steps on random inputs, before it begins.
+
+Measured once per machine and recorded, as engines are; how fast the machine is today, one of them tells.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from graftwork.core.facts import BackboneCard
+from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Recipe
+from graftwork.files import cache_folder, read_cached, write_json
 from graftwork.finetune.cut import cut_of
-from graftwork.finetune.engine import accelerated
+from graftwork.finetune.engine import accelerated, machine_of, training_engine
 from graftwork.finetune.folding import fold
 from graftwork.finetune.network import trainable
 
+_VERSION = 1
 STEPS = 4
 """The first is not counted: it allocates memory. Of the others the fastest counts: what delays a step now may be gone
 when the training runs, which is asked again then."""
+
+
+def seconds_per_image_of(
+    trainings: Sequence[tuple[BackboneCard, Recipe]], n_classes: int, time_is_left: Callable[[], bool]
+) -> list[float | None]:
+    """Return the seconds of one training step per image, for each training; None where no time is left to measure it.
+
+    Those that are recorded are taken to be as much slower or faster today as the shortest of them.
+
+    Raises
+    ------
+    BackboneError
+        As ``seconds_per_image``.
+    """
+    paths = [_record_of(card, recipe) for card, recipe in trainings]
+    seconds: list[float | None] = [None] * len(trainings)
+    for i, path in enumerate(paths):
+        record = read_cached(path, _Pace)
+        seconds[i] = None if record is None else record.seconds_per_image
+    recorded = {i: each for i, each in enumerate(seconds) if each is not None}
+    if recorded and time_is_left():
+        shortest = min(recorded, key=lambda i: recorded[i] * trainings[i][1].batch_size)
+        today = seconds_per_image(*trainings[shortest], n_classes) / recorded[shortest]
+        seconds = [None if each is None else each * today for each in seconds]
+    for i, path in enumerate(paths):
+        if seconds[i] is None and time_is_left():
+            measured = seconds_per_image(*trainings[i], n_classes)
+            write_json(path, dataclasses.asdict(_Pace(measured)))
+            seconds[i] = measured
+    return seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pace:
+    """How fast a training was when it was measured."""
+
+    seconds_per_image: float
+
+
+def _record_of(card: BackboneCard, recipe: Recipe) -> Path:
+    cached = recipe.cached_augmentations > 0
+    engine = dataclasses.asdict(training_engine(card))
+    depends_on = [
+        _VERSION, card.architecture, card.model_args, card.preprocess.input_px, recipe.freeze_to, cached,
+        recipe.batch_size, recipe.start, engine, machine_of(accelerated().device), torch.get_num_threads(),
+    ]  # fmt: skip
+    return cache_folder("engines") / f"steps-{digest_of(depends_on)}.json"
 
 
 def seconds_per_image(card: BackboneCard, recipe: Recipe, n_classes: int) -> float:

@@ -224,19 +224,20 @@ def _within_time(
     """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left."""
     if not clock.runs_out:
         return _Entered(tuple(candidates))
-    from graftwork.finetune.forecast import seconds_per_image
+    from graftwork.finetune.forecast import seconds_per_image_of
 
     forecasts = {}
     n = len(task.y)
     images_per_fold = n * (1 - 1 / task.n_folds)
-    for candidate in candidates:
-        if clock.left() <= 0:  # a slow machine has no time for the steps that show how slow it is
-            break
-        step_seconds = seconds_per_image(backbones.of(candidate).card, recipe_of(candidate), task.n_classes)
-        forecasts[candidate.key] = Forecast(
-            view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
-            epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
-        )
+    trainings = [(backbones.of(candidate).card, recipe_of(candidate)) for candidate in candidates]
+    # a slow machine has no time for the steps that show how slow it is
+    seconds = seconds_per_image_of(trainings, task.n_classes, lambda: clock.left() > 0)
+    for candidate, step_seconds in zip(candidates, seconds, strict=True):
+        if step_seconds is not None:
+            forecasts[candidate.key] = Forecast(
+                view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
+                epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
+            )
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
     refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
     entering = worth_trying(timed, forecasts, clock.left(), refit=refit, folds=folds)
