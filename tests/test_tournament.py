@@ -85,7 +85,9 @@ def four(fake: FakeFolds) -> list[Candidate]:
     return [candidate(name) for name in fake.misses]
 
 
-def opened(folder: Path, *, limit_seconds: float = math.inf, listener: Listener | None = None) -> Tournament:
+def opened(
+    folder: Path, *, limit_seconds: float = math.inf, listener: Listener | None = None, n_refits: int = 0
+) -> Tournament:
     """A tournament, or one that goes on, in a folder."""
     codes = SimpleNamespace(extraction=None)
     context = FineTuneContext(
@@ -94,7 +96,7 @@ def opened(folder: Path, *, limit_seconds: float = math.inf, listener: Listener 
         folder=folder,
         store_mb=0,
         seed=0,
-        n_refits=0,
+        n_refits=n_refits,
         listener=listener or Heard(),
     )
     clock = Clock(limit_seconds, folder / "clock.json")
@@ -326,3 +328,24 @@ def test_a_fold_that_is_forecast_to_take_longer_than_what_is_left_is_not_begun(
     late._fold_seconds = {four[3].key: 1000.0}
     assert ended(late.run(four[1:2], at_the_end=four[3:])) == {"best": "completed"}
     assert {name for name, _ in fake.calls} == {"best"}
+
+
+@pytest.mark.parametrize(("n_refits", "tried"), [(1, {"best": "completed"}), (2, {})])
+def test_where_no_refit_fits_one_fold_is_run_without_unless_the_model_must_be_fitted_again(
+    tmp_path: Path, fake: FakeFolds, four, n_refits: int, tried: dict[str, str]
+) -> None:
+    short = opened(tmp_path, limit_seconds=100, n_refits=n_refits)
+    short._fold_seconds = {four[1].key: 60.0, four[3].key: 1000.0}
+    trials = short.run(four[1:2], at_the_end=four[3:])
+    assert ended(trials) == tried
+    assert not [trial for trial in trials if "fold" in trial.details]  # it was faster than forecast: a refit fits
+
+
+def test_without_time_for_its_refit_a_trial_names_the_fold_whose_model_is_used(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tournament, "REFIT_FOLDS", 1e9)
+    short = opened(tmp_path, limit_seconds=100, n_refits=1)
+    short._refit_folds = 0.0
+    trials = short.run(four[1:2])
+    assert {trial.details["fold"] for trial in trials} == {0.0}

@@ -185,7 +185,10 @@ class Tournament:
         self._entries = [self._entry(candidate, self._context) for candidate in every]
         self._labels = dict(zip((c.key for c in every), labels_of(every), strict=True))
         self._compete(self._entries[: len(candidates)], exhaustive)
-        self._catch_up([entry for entry in self._entries if not entry.folds and entry.ended == "interrupted"])
+        self._catch_up()
+        if self._context.n_refits == 1 and not any(entry.folds for entry in self._entries):
+            self._refit_folds = 0.0  # one fold, whose model is used then, tells more than none
+            self._catch_up()
         for repeat in range(1, repeats):
             self._repeat([entry for entry in self._entries if entry.ended == "completed"], repeat)
         left = self._clock.left()
@@ -217,10 +220,10 @@ class Tournament:
                 return
             running = [entry for entry in running if entry.ended == "completed"]
 
-    def _catch_up(self, entries: Sequence[_Entry]) -> None:
-        """Run entries that have not begun on every fold that the others have completed, where that leaves time."""
+    def _catch_up(self) -> None:
+        """Run entries without a fold on every fold that the others have completed, where that leaves time."""
         done = {fold for entry in self._entries if entry.ended == "completed" for fold in entry.folds}
-        for entry in entries:
+        for entry in [entry for entry in self._entries if not entry.folds and entry.ended == "interrupted"]:
             if all(self._run_fold(entry, fold, self._entries) for fold in sorted(done) or [0]):
                 entry.ended = "completed"
 
