@@ -38,14 +38,14 @@ def one_set(name: str, sizes: list[str], seeds: list[int]) -> list[dict[str, obj
         at = strategies.cell(name, strategies.DEFAULT, size, seed)
         if at is None:
             continue
-        rows, result = strategies.linear(at, linear_candidates(at.backbone.card))
+        tested, result = strategies.linear(at, linear_candidates(at.backbone.card))
         cells.append(
             {
                 "set": name,
                 "size": size,
                 "seed": seed,
                 "images": len(at.rows),
-                "right": at.right(rows).astype(int).tolist(),
+                "right": at.right(tested()).astype(int).tolist(),
                 "chosen": result.chosen.candidate.label,
                 "svm": linear_of(result.chosen.candidate).loss == "svm",
                 "rows": {

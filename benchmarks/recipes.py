@@ -114,7 +114,7 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
         if name not in only:
             continue
         begin = time.perf_counter()
-        (tuned,) = fine_tuned(at, plan, C)
+        (tuned,), _ = fine_tuned(at, plan, C)
         details = {"seconds": round(time.perf_counter() - begin, 1), "epochs": len(tuned.curve)}
         yield name, at.right(tuned.margins[1]), details
     for name, lr in LOW_RANK.items():

@@ -1,34 +1,39 @@
 """Which strategy wins where: sets x sizes x strategies x seeds, tested on all images that were not trained on.
 
-    python benchmarks/strategies.py --linear-again      # linear strategies of the recorded cells, with today's code
     python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 0,1,2] [--backbones …] [--scratch]
 
 Strategies: a linear model on the last layer; on the best layer by cross-validation on the training images; the same on
-codes averaged over 8 views; fine-tuned above the highest cut that graftwork tries by default and fine-tuned in all
-layers, each with and without WiSE-FT (alpha 0.5); with ``--scratch`` also the same network from random weights, for four
-times as many epochs. Recipes are graftwork's; ``recipes.py`` tries others.
+codes averaged over 8 views; fine-tuned above the highest cut that graftwork tries by default, above the lowest stages,
+in all layers, and above the lowest stages at a smaller input; each of these with WiSE-FT (alpha 0.5) and averaged over 8
+views too; with ``--scratch`` also the same network from random weights, for four times as many epochs. Recipes are
+graftwork's; ``recipes.py`` and ``schedules.py`` try others.
 
-Cells are computed in order of priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and
-is not computed again. Images of one group (patient, smear, drawing) and near-duplicates are never on both sides.
+``seconds`` begin with an empty cache: decoding and extraction of the images to train on are counted, tests are not. One
+thread computes, so that a process on each core measures what one process alone would. Cells are computed in order of
+priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and is not computed again. Images
+of one group (patient, smear, drawing) and near-duplicates are never on both sides.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import itertools
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import GROUPS, SHARED, path_of
 from machine import describe
 
+from graftwork.codes.store import Store
 from graftwork.core.fitted import probabilities
 from graftwork.core.options import DataOptions, ExtractionOptions, FineTuneOptions
 from graftwork.core.plans import Candidate, Recipe, linear_candidates, recipe_of
@@ -36,10 +41,10 @@ from graftwork.core.recipes import WISE_FT_ALPHA, fine_tuning_candidates
 from graftwork.core.splits import deal, make_split
 from graftwork.core.trials import Task
 from graftwork.finetune.context import FineTuneContext
-from graftwork.finetune.fold import tune_fold
+from graftwork.finetune.fold import cached_inputs, tune_fold
 from graftwork.finetune.tune import FineTuned
 from graftwork.fit import fit
-from graftwork.listener import SILENT
+from graftwork.listener import Listener
 from graftwork.steps.backbones import Backbone, open_backbone
 from graftwork.steps.prepare import CheckedImages, check_images
 from graftwork.steps.search import SearchResult, search
@@ -50,7 +55,8 @@ DEFAULT = "efficientnet_lite0"
 BACKBONES = {DEFAULT: 96, "mobilenetv2_100": 96}
 """Input in pixels."""
 VIEWS = 8
-FEWEST_TESTED = 100
+SMALLER_PX = 64
+FEWEST_TESTED, MOST_TESTED = 100, 600
 STORE_MB = 10_000
 
 
@@ -105,22 +111,43 @@ def cell(name: str, backbone: str, size: str, seed: int) -> Cell | None:
         order = np.random.default_rng([seed, 1]).permutation(rows)
         rows = np.sort(np.concatenate([order[y[order] == c][: int(size)] for c in np.unique(y)]))
     test = np.flatnonzero(~np.isin(groups, groups[rows]))
+    test = np.sort(np.random.default_rng([seed, 2]).permutation(test)[:MOST_TESTED])
     return Cell(checked, backbone_for(name, backbone), rows, test, seed) if len(test) >= FEWEST_TESTED else None
 
 
-def linear(at: Cell, candidates: tuple[Candidate, ...], views: int = 1) -> tuple[np.ndarray, SearchResult]:
-    """Choose a linear model and fit it; return its probabilities (n_test, k), and the search that chose it."""
-    codes, task = at.backbone.with_views(views).codes(at.checked.images), at.task
-    result = search(candidates, lambda _: codes.take(at.rows), task, costs=[1.0] * len(candidates), features={})
-    fitted = fit(result.chosen, codes.take(at.rows), task)
-    return probabilities(fitted, codes.take(at.test).of(result.chosen.candidate.taps)), result
+@contextlib.contextmanager
+def empty_store(at: Cell) -> Iterator[Cell]:
+    """Give the cell with a cache that holds no codes."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield dataclasses.replace(at, backbone=dataclasses.replace(at.backbone, store=Store(Path(folder))))
 
 
-def fine_tuned(at: Cell, recipe: Recipe, C: float, alphas: Sequence[float] = (1.0,)) -> tuple[FineTuned, ...]:
-    """Fine-tune from the linear model of ``C``; one result per alpha, with margins (n_test, k)."""
+def linear(
+    at: Cell, candidates: tuple[Candidate, ...], views: int = 1
+) -> tuple[Callable[[], np.ndarray], SearchResult]:
+    """Choose a linear model and fit it; return what gives its probabilities (n_test, k), and the search."""
+    backbone, task, images = at.backbone.with_views(views), at.task, at.checked.images
+    codes = backbone.codes(images.take(at.rows))
+    result = search(candidates, lambda _: codes, task, costs=[1.0] * len(candidates), features={})
+    fitted = fit(result.chosen, codes, task)
+
+    def tested() -> np.ndarray:
+        return probabilities(fitted, backbone.codes(images.take(at.test)).of(result.chosen.candidate.taps))
+
+    return tested, result
+
+
+def fine_tuned(
+    at: Cell, recipe: Recipe, C: float, alphas: Sequence[float] = (1.0,), views: int = 1
+) -> tuple[tuple[FineTuned, ...], float]:
+    """Fine-tune from the linear model of ``C``; return one result per alpha, and the seconds without any test.
+
+    A result has margins (n_test, k) by number of views.
+    """
     used = np.sort(np.concatenate([at.rows, at.test]))
     images = at.checked.images.take(used)
     task = Task(at.y[used], at.checked.groups[used], np.zeros(len(used), int), images.classes, seed=at.seed)
+    backbone = at.backbone.with_input(recipe.input_px)
     with tempfile.TemporaryDirectory() as folder:
         context = FineTuneContext(
             images=images,
@@ -129,68 +156,78 @@ def fine_tuned(at: Cell, recipe: Recipe, C: float, alphas: Sequence[float] = (1.
             store_mb=STORE_MB,
             seed=at.seed,
             n_refits=1,
-            listener=SILENT,
+            listener=Epochs(),
         )
-        return tune_fold(
-            recipe, C, at.backbone.codes(images), task, np.flatnonzero(np.isin(used, at.test)), alphas=alphas,
-            context=context, checkpoint=Path(folder) / "checkpoint",
+        codes = backbone.codes(images)
+        begin = time.perf_counter()
+        cached_inputs(recipe, codes.extraction, context)  # of the images to test on, too
+        seconds = (time.perf_counter() - begin) * len(at.rows) / len(used)
+        begin = time.perf_counter()
+        results = tune_fold(
+            recipe, C, codes, task, np.flatnonzero(np.isin(used, at.test)), alphas=alphas,
+            context=context, checkpoint=Path(folder) / "checkpoint", views=views,
         )  # fmt: skip
+        return results, seconds + context.listener.end - begin
+
+
+class Epochs(Listener):
+    """Knows when the last epoch ended."""
+
+    end = 0.0
+
+    def progress(self, done: int, total: int) -> None:
+        self.end = time.perf_counter()
 
 
 Row = tuple[str, np.ndarray, float, dict[str, Any]]
 """Strategy, whether each test image is classified correctly, seconds, and what was chosen."""
 
 
-def on_last_layer(at: Cell) -> tuple[np.ndarray, SearchResult]:
+def on_last_layer(at: Cell) -> tuple[Callable[[], np.ndarray], SearchResult]:
     card = at.backbone.card
     return linear(at, linear_candidates(card, layers=(card.taps[-1].name,), losses=("softmax",)))
 
 
 def linear_rows(at: Cell) -> Iterator[Row]:
     card = at.backbone.card
-    begin = time.perf_counter()
-    last, _ = on_last_layer(at)
-    yield "linear, last layer", at.right(last), time.perf_counter() - begin, {}
-    begin = time.perf_counter()
-    best, result = linear(at, linear_candidates(card))
-    chosen = result.chosen.candidate
-    yield "linear, best layer", at.right(best), time.perf_counter() - begin, {"layer": chosen.label}
-    begin = time.perf_counter()
-    averaged, _ = linear(at, (dataclasses.replace(chosen, views=VIEWS),), VIEWS)
-    yield f"linear, {VIEWS} views", at.right(averaged), time.perf_counter() - begin, {"layer": chosen.label}
+    with empty_store(at) as empty:
+        begin = time.perf_counter()
+        tested, _ = on_last_layer(empty)
+        seconds = time.perf_counter() - begin
+        yield "linear, last layer", at.right(tested()), seconds, {}
+    with empty_store(at) as empty:
+        begin = time.perf_counter()
+        tested, result = linear(empty, linear_candidates(card))
+        seconds = time.perf_counter() - begin
+        chosen = result.chosen.candidate
+        yield "linear, best layer", at.right(tested()), seconds, {"layer": chosen.label}
+        begin = time.perf_counter()  # after the plain view, as in a run
+        tested, _ = linear(empty, (dataclasses.replace(chosen, views=VIEWS),), VIEWS)
+        seconds += time.perf_counter() - begin
+        yield f"linear, {VIEWS} views", at.right(tested()), seconds, {"layer": chosen.label}
 
 
 def fine_tuned_rows(at: Cell, scratch: bool) -> Iterator[Row]:
     card = at.backbone.card
-    _, result = on_last_layer(at)
-    highest, *_, full = fine_tuning_candidates(card, len(at.rows), FineTuneOptions())
-    *_, random = fine_tuning_candidates(card, len(at.rows), FineTuneOptions(scratch=True))
-    for candidate in (highest, full, random) if scratch else (highest, full):
+    options = FineTuneOptions(scratch=scratch)
+    for candidate in fine_tuning_candidates(card, len(at.rows), options, smaller=SMALLER_PX):
         recipe = recipe_of(candidate)
         alphas = (1.0,) if candidate.plan.kind == "scratch" else (1.0, WISE_FT_ALPHA)
-        begin = time.perf_counter()
-        results = fine_tuned(at, recipe, result.chosen.details["C"], alphas)
-        seconds = time.perf_counter() - begin
+        with empty_store(dataclasses.replace(at, backbone=at.backbone.with_input(recipe.input_px))) as empty:
+            begin = time.perf_counter()
+            _, result = on_last_layer(empty)
+            seconds = time.perf_counter() - begin
+            results, training = fine_tuned(empty, recipe, result.chosen.details["C"], alphas, VIEWS)
+            seconds += training
         for alpha, tuned in zip(alphas, results, strict=True):
             label = dataclasses.replace(recipe, alpha=alpha).label
-            yield label, at.right(tuned.margins[1]), seconds, {"epochs": recipe.epochs}
+            for views, margins in tuned.margins.items():
+                several = f", {views} views" if views > 1 else ""
+                yield f"{label}{several}", at.right(margins), seconds, {"epochs": recipe.epochs}
 
 
 def as_stored(right: np.ndarray, seconds: float, details: dict[str, Any]) -> dict[str, Any]:
     return {"percent": round(100 * float(right.mean()), 2), "seconds": round(seconds, 1), **details}
-
-
-def linear_again() -> None:
-    """Compute the linear strategies of every recorded cell again."""
-    lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
-    for line in lines:
-        at = cell(line["set"], line["backbone"], line["size"], line["seed"])
-        assert at is not None
-        for strategy, right, seconds, details in linear_rows(at):
-            line["strategies"][strategy] = as_stored(right, seconds, details)
-            line["right"][strategy] = "".join(map(str, right.astype(int)))
-            print(line["set"], line["backbone"], line["size"], strategy, line["strategies"][strategy], flush=True)
-    RESULTS.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def main() -> None:
@@ -200,12 +237,11 @@ def main() -> None:
     parser.add_argument("--sizes", default="20,all,5")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--scratch", action="store_true")
-    parser.add_argument("--linear-again", action="store_true")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    if options.linear_again:
-        linear_again()
-        return
-    done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    torch.set_num_threads(1)
+    results: Path = options.results
+    done = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     keys = {(row["set"], row["backbone"], row["size"], row["seed"]) for row in done}
     for seed, backbone, size, name in itertools.product(
         map(int, options.seeds.split(",")),
@@ -226,7 +262,7 @@ def main() -> None:
             "train": len(at.rows), "test": len(at.test), "strategies": strategies,
             "right": {key: "".join(map(str, right.astype(int))) for key, right in right_of.items()}, "machine": describe(),
         }  # fmt: skip
-        with RESULTS.open("a") as file:
+        with results.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
 

@@ -230,6 +230,21 @@ def test_an_input_that_the_user_gave_is_the_only_one(tiny: Path, tmp_path: Path)
     assert {trial.candidate.input_px for trial in run.trials} == {128}
 
 
+def test_nested_cross_validation_says_what_it_would_cost_to_nest_a_fine_tuning(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.finetune import forecast
+
+    monkeypatch.setattr(forecast, "seconds_per_image_of", lambda trainings, *given: [1.0] * len(trainings))
+    run = graftwork.train(tiny, output=tmp_path / "run", test="cv", listener=listener, **settings)
+    assert {trial.candidate.plan.kind for trial in run.trials} == {"linear"}
+    (said,) = [line for line in listener.said if "nested cross-validation" in line]
+    minutes = re.search(r"with the cheapest of them it would take (\d+) minutes here; use another --test", said)
+    assert minutes
+    # 60 images, 3 folds, 2 epochs of 40 images at 1.2 seconds: one fold, the refit; in every fold and once more
+    assert abs(int(minutes[1]) - 4 * (1 + 1.35) * 2 * 40 * 1.2 / 60) <= 1
+
+
 def test_a_limit_below_everything_yields_the_linear_model(
     settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -224,20 +224,7 @@ def _within_time(
     """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left."""
     if not clock.runs_out:
         return _Entered(tuple(candidates))
-    from graftwork.finetune.forecast import seconds_per_image_of
-
-    forecasts = {}
-    n = len(task.y)
-    images_per_fold = n * (1 - 1 / task.n_folds)
-    trainings = [(backbones.of(candidate).card, recipe_of(candidate)) for candidate in candidates]
-    # a slow machine has no time for the steps that show how slow it is
-    seconds = seconds_per_image_of(trainings, task.n_classes, lambda: clock.left() > 0)
-    for candidate, step_seconds in zip(candidates, seconds, strict=True):
-        if step_seconds is not None:
-            forecasts[candidate.key] = Forecast(
-                view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
-                epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
-            )
+    forecasts, n = _forecasts(candidates, task, backbones, clock), len(task.y)
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
     refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
     entering = worth_trying(timed, forecasts, clock.left(), refit=refit, folds=folds)
@@ -264,6 +251,47 @@ def _within_time(
         whole = next(c for c in timed if _without_length(c) == _without_length(candidate))
         fold_seconds[candidate.key] = forecasts[whole.key].fold(recipe_of(candidate))
     return _Entered(entered, later, fold_seconds, entering.refit)
+
+
+def _forecasts(candidates: Sequence[Candidate], task: Task, backbones: Backbones, clock: Clock) -> dict[str, Forecast]:
+    """Forecast fine-tunings on this machine, by their keys; those are left out that no time is left to measure."""
+    from graftwork.finetune.forecast import seconds_per_image_of
+
+    n = len(task.y)
+    images_per_fold = n * (1 - 1 / task.n_folds)
+    trainings = [(backbones.of(candidate).card, recipe_of(candidate)) for candidate in candidates]
+    # a slow machine has no time for the steps that show how slow it is
+    seconds = seconds_per_image_of(trainings, task.n_classes, lambda: clock.left() > 0)
+    return {
+        candidate.key: Forecast(
+            view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
+            epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
+        )
+        for candidate, step_seconds in zip(candidates, seconds, strict=True)
+        if step_seconds is not None
+    }
+
+
+def say_that_linear_candidates_alone_are_nested(
+    task: Task, backbones: Backbones, context: FineTuneContext, clock: Clock
+) -> None:
+    """Say that nested cross-validation leaves fine-tunings out, and what the cheapest of them would cost."""
+    forecasts, folds = _forecasts(context.candidates, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
+    each = [
+        seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
+        for candidate in context.candidates
+        if candidate.key in forecasts
+    ]
+    # once in every fold, and once for the model
+    cost = (
+        f"; with the cheapest of them it would take {(task.n_folds + 1) * min(each) / 60:.0f} minutes here"
+        if each
+        else ""
+    )
+    backbones.listener.say(
+        f"nested cross-validation tests linear candidates only, and fine-tunes nothing{cost}; use another --test to "
+        "fine-tune"
+    )
 
 
 def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:

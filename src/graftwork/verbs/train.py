@@ -26,7 +26,12 @@ from graftwork.fit import fit
 from graftwork.listener import Listener
 from graftwork.progress import Stages
 from graftwork.steps.backbones import open_backbones
-from graftwork.steps.compete import compete, fine_tune_context, reserve_extraction
+from graftwork.steps.compete import (
+    compete,
+    fine_tune_context,
+    reserve_extraction,
+    say_that_linear_candidates_alone_are_nested,
+)
 from graftwork.steps.output import CLOCK, claimed, run_name
 from graftwork.steps.prepare import prepare
 from graftwork.steps.projection import project_codes
@@ -220,7 +225,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
             )  # fmt: skip
             findings = score_with_series_grouped(result, backbones, images, task)
         if strategy == "auto" and test == "cv":
-            listener.say("nested cross-validation tests linear candidates only; use another --test to fine-tune")
+            say_that_linear_candidates_alone_are_nested(task, backbones, context, clock)
         elif strategy == "auto":
             with stages.stage("fine-tuning"):
                 to_extract = len(images.split.test) + (target.n_extractions if target else 0)
