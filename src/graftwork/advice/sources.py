@@ -1,0 +1,81 @@
+"""What the package brings for advice: the profile of the embedded default's source, the ladder, the coefficients."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from graftwork.advice.similarity import SourceProfile
+from graftwork.core.advice import Coefficients, Rung, Strategy
+from graftwork.files import whole_file
+
+GAUGE = "efficientnet_lite0"
+"""The network that measures similarity on every machine: it comes with the installation."""
+GAUGE_PX = 96
+GAUGE_IMAGES = 512
+"""Number of images that similarity is measured on at most."""
+_MEANS, _DEVIATIONS, _NEAREST, _FACTS = "mean of ", "deviation of ", "nearest", "facts"
+
+
+def save_profile(profile: SourceProfile, path: Path) -> None:
+    """Write a profile as safetensors in half precision, its numbers and words as JSON in the header."""
+    tensors = {_NEAREST: profile.nearest.astype(np.float16)}
+    for name in profile.means:
+        tensors[_MEANS + name] = profile.means[name].astype(np.float16)
+        tensors[_DEVIATIONS + name] = profile.deviations[name].astype(np.float16)
+    arrays = ("means", "deviations", "nearest")
+    facts = {
+        field.name: getattr(profile, field.name) for field in dataclasses.fields(profile) if field.name not in arrays
+    }
+    layers = list(profile.means)
+    with whole_file(path) as part:
+        save_file(tensors, part, metadata={_FACTS: json.dumps({**facts, "layers": layers})})
+
+
+def load_profile(path: Path) -> SourceProfile:
+    """Read a profile that ``save_profile`` wrote."""
+    with safe_open(path, "numpy") as file:
+        facts: dict[str, Any] = json.loads(file.metadata()[_FACTS])
+        layers = facts.pop("layers")
+        read = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118  # no mapping
+    return SourceProfile(
+        means={name: read[_MEANS + name] for name in layers},
+        deviations={name: read[_DEVIATIONS + name] for name in layers},
+        nearest=read[_NEAREST],
+        **facts,
+    )
+
+
+@functools.cache
+def gauge_profile() -> SourceProfile:
+    """Return the profile of the gauge's source."""
+    with importlib.resources.as_file(importlib.resources.files(__package__) / "efficientnet_lite0.safetensors") as path:
+        return load_profile(path)
+
+
+@functools.cache
+def ladder() -> tuple[Rung, ...]:
+    """Return the reference sets by rising distance from the source."""
+    rungs = [Rung(**rung) for rung in _table()["ladder"]]
+    return tuple(sorted(rungs, key=lambda rung: rung.entropy))
+
+
+@functools.cache
+def coefficients() -> dict[Strategy, Coefficients]:
+    """Return how the gain of each strategy is forecast."""
+    return {name: Coefficients(**values) for name, values in _table()["gains"].items()}
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    text = (importlib.resources.files(__package__) / "table.json").read_text(encoding="utf-8")
+    table: dict[str, Any] = json.loads(text)
+    return table
