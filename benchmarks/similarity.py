@@ -39,7 +39,7 @@ SOURCE = "the 1,000 photos, one of each class of ImageNet-1k"
 
 def changed(images: ImageSet, kind: str, folder: Path) -> ImageSet:
     """Write the images again, blurred, enlarged from a sixth of their size, or grey."""
-    for i, name in enumerate(images.names):
+    for i in range(len(images)):
         picture = Image.open(io.BytesIO(images.read(i))).convert("RGB")
         if kind == "blurred":
             picture = picture.filter(ImageFilter.GaussianBlur(min(picture.size) / 50))
@@ -74,6 +74,7 @@ def main() -> None:
     profile = profile_of(
         codes_of(backbone, photos), classifier, network=backbone.card.name,
         weights_sha256=backbone.card.weights_sha256 or "", input_px=GAUGE_PX, source=SOURCE,
+        digests=[str(digest) for digest in photos.digests],
     )  # fmt: skip
     if options.profile:
         save_profile(profile, options.profile)

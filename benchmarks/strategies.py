@@ -8,8 +8,8 @@ in all layers, and above the lowest stages at a smaller input; each of these wit
 views too; with ``--scratch`` also the same network from random weights, for four times as many epochs. Recipes are
 graftwork's; ``recipes.py`` and ``schedules.py`` try others.
 
-``seconds`` begin with an empty cache: decoding and extraction of the images to train on are counted, tests are not. One
-thread computes, so that a process on each core measures what one process alone would. Cells are computed in order of
+``seconds`` are those of the processor, from an empty cache: decoding and extraction of the images to train on are
+counted, tests are not. One thread computes, so that they are seconds of one core, whatever else runs. Cells are computed in order of
 priority; each is one line of ``benchmarks/results/strategies.jsonl`` once it is done, and is not computed again. Images
 of one group (patient, smear, drawing) and near-duplicates are never on both sides.
 """
@@ -159,10 +159,10 @@ def fine_tuned(
             listener=Epochs(),
         )
         codes = backbone.codes(images)
-        begin = time.perf_counter()
+        begin = time.process_time()
         cached_inputs(recipe, codes.extraction, context)  # of the images to test on, too
-        seconds = (time.perf_counter() - begin) * len(at.rows) / len(used)
-        begin = time.perf_counter()
+        seconds = (time.process_time() - begin) * len(at.rows) / len(used)
+        begin = time.process_time()
         results = tune_fold(
             recipe, C, codes, task, np.flatnonzero(np.isin(used, at.test)), alphas=alphas,
             context=context, checkpoint=Path(folder) / "checkpoint", views=views,
@@ -176,7 +176,7 @@ class Epochs(Listener):
     end = 0.0
 
     def progress(self, done: int, total: int) -> None:
-        self.end = time.perf_counter()
+        self.end = time.process_time()
 
 
 Row = tuple[str, np.ndarray, float, dict[str, Any]]
@@ -191,19 +191,19 @@ def on_last_layer(at: Cell) -> tuple[Callable[[], np.ndarray], SearchResult]:
 def linear_rows(at: Cell) -> Iterator[Row]:
     card = at.backbone.card
     with empty_store(at) as empty:
-        begin = time.perf_counter()
+        begin = time.process_time()
         tested, _ = on_last_layer(empty)
-        seconds = time.perf_counter() - begin
+        seconds = time.process_time() - begin
         yield "linear, last layer", at.right(tested()), seconds, {}
     with empty_store(at) as empty:
-        begin = time.perf_counter()
+        begin = time.process_time()
         tested, result = linear(empty, linear_candidates(card))
-        seconds = time.perf_counter() - begin
+        seconds = time.process_time() - begin
         chosen = result.chosen.candidate
         yield "linear, best layer", at.right(tested()), seconds, {"layer": chosen.label}
-        begin = time.perf_counter()  # after the plain view, as in a run
+        begin = time.process_time()  # after the plain view, as in a run
         tested, _ = linear(empty, (dataclasses.replace(chosen, views=VIEWS),), VIEWS)
-        seconds += time.perf_counter() - begin
+        seconds += time.process_time() - begin
         yield f"linear, {VIEWS} views", at.right(tested()), seconds, {"layer": chosen.label}
 
 
@@ -214,9 +214,9 @@ def fine_tuned_rows(at: Cell, scratch: bool) -> Iterator[Row]:
         recipe = recipe_of(candidate)
         alphas = (1.0,) if candidate.plan.kind == "scratch" else (1.0, WISE_FT_ALPHA)
         with empty_store(dataclasses.replace(at, backbone=at.backbone.with_input(recipe.input_px))) as empty:
-            begin = time.perf_counter()
+            begin = time.process_time()
             _, result = on_last_layer(empty)
-            seconds = time.perf_counter() - begin
+            seconds = time.process_time() - begin
             results, training = fine_tuned(empty, recipe, result.chosen.details["C"], alphas, VIEWS)
             seconds += training
         for alpha, tuned in zip(alphas, results, strict=True):

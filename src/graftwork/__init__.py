@@ -17,6 +17,7 @@ _HOMES = {
     "Listener": "graftwork.listener",
     "Model": "graftwork.model.predict",
     "TransferClassifier": "graftwork.estimators",
+    "advise": "graftwork.verbs.advise",
     "check": "graftwork.verbs.check",
     "compare": "graftwork.verbs.compare",
     "demo": "graftwork.verbs.demo",

@@ -6,7 +6,7 @@ The network's own classifier is the gauge: on images like its source it is sure 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from graftwork.core.advice import Similarity
 from graftwork.core.arrays import Ints
 
 Codes = NDArray[np.floating]
+DIGEST_LENGTH = 12
+"""Hexadecimal digits of a sha256 that tell the images of a source or a reference set from others."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,6 +58,8 @@ class SourceProfile:
     """(d,) standard deviation of the codes of each layer."""
     nearest: NDArray[np.float32]
     """(m, d) some codes of the last layer, of length 1."""
+    digests: tuple[str, ...] = ()
+    """Beginnings of the sha256 of its images."""
 
 
 def profile_of(
@@ -66,6 +70,7 @@ def profile_of(
     weights_sha256: str,
     input_px: int,
     source: str,
+    digests: Sequence[str] = (),
     kept: int = 256,
     seed: int = 0,
 ) -> SourceProfile:
@@ -92,6 +97,7 @@ def profile_of(
         means={name: values.astype(np.float32).mean(axis=0) for name, values in codes.items()},
         deviations={name: values.astype(np.float32).std(axis=0) for name, values in codes.items()},
         nearest=_of_length_1(last[drawn]),
+        digests=tuple(sorted(digest[:DIGEST_LENGTH] for digest in digests)),
     )
 
 

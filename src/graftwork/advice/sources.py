@@ -50,6 +50,7 @@ def load_profile(path: Path) -> SourceProfile:
         means={name: read[_MEANS + name] for name in layers},
         deviations={name: read[_DEVIATIONS + name] for name in layers},
         nearest=read[_NEAREST],
+        digests=tuple(facts.pop("digests")),
         **facts,
     )
 
@@ -64,7 +65,7 @@ def gauge_profile() -> SourceProfile:
 @functools.cache
 def ladder() -> tuple[Rung, ...]:
     """Return the reference sets by rising distance from the source."""
-    rungs = [Rung(**rung) for rung in _table()["ladder"]]
+    rungs = [Rung(rung["name"], rung["entropy"], tuple(rung["digests"])) for rung in _table()["ladder"]]
     return tuple(sorted(rungs, key=lambda rung: rung.entropy))
 
 

@@ -10,7 +10,7 @@ import click
 from graftwork.cli.lines import let_streams_take_any_name, message
 from graftwork.errors import GraftError, Interrupted, did_you_mean
 
-VERBS = ("train", "predict", "report", "evaluate", "check", "probe", "compare", "extract", "cache", "demo")
+VERBS = ("train", "predict", "report", "evaluate", "check", "advise", "probe", "compare", "extract", "cache", "demo")
 """In the order in which help lists them."""
 
 _SUMMARIES = {
@@ -19,6 +19,7 @@ _SUMMARIES = {
     "report": "Render a run's report again.",
     "evaluate": "Score a model on labelled images.",
     "check": "Find what is wrong with images before training.",
+    "advise": "When and how to transfer: the rule, and the evidence.",
     "probe": "Accuracy of every layer, on the develop part.",
     "compare": "Compare two or more runs, paired per image.",
     "extract": "Write CNN codes of any layers to a file.",

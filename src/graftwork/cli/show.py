@@ -98,7 +98,8 @@ def show_findings(console: Console, findings: Sequence[Finding]) -> None:
             print_plain(console, f"    -> {finding.do}")
 
 
-def _print_json(record: Any) -> None:
+def print_json(record: Any) -> None:
+    """Print a record as JSON for programs."""
     plain = cattrs.unstructure(record)
     print(json.dumps(plain, indent=1, ensure_ascii=must_escape(), default=_plain))
 
@@ -119,7 +120,7 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
 
         write_layer_plot(probe.verdict, probe.trials, probe.card, plot)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "backbone": probe.card.name,
                 "images": probe.images,
@@ -141,7 +142,7 @@ def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:
 def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     """Print each run's score, the paired differences, and the images that changed."""
     if as_json:
-        _print_json(comparison)
+        print_json(comparison)
         return
     console = Console()
     table = Table(title="on the test images that the runs share", title_justify="left")
@@ -178,7 +179,7 @@ def _share(share: Share) -> str:
 def show_evaluation(evaluation: Evaluation, *, at_least: float | None, as_json: bool) -> None:
     """Print the score on new images, and separately that on images that the model was trained on."""
     if as_json:
-        _print_json(evaluation)
+        print_json(evaluation)
         return
     console = Console()
     show_findings(console, [finding for finding in evaluation.findings if finding.severity != "note"])
@@ -208,7 +209,7 @@ def show_evaluation(evaluation: Evaluation, *, at_least: float | None, as_json: 
 def show_check(result: CheckResult, *, as_json: bool) -> None:
     """Print counts and findings."""
     if as_json:
-        _print_json(result)
+        print_json(result)
         return
     console = Console()
     without = "" if result.per_class else ", without labels"

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from graftwork.core.advice import Advice
 from graftwork.core.choose import Row, Verdict
-from graftwork.core.figures import figure, interval_in_words, points
+from graftwork.core.figures import counted, figure, interval_in_words, points
 from graftwork.core.findings import Finding, finding
 from graftwork.core.plans import Candidate, labels_of
 from graftwork.core.scoring import Score
@@ -174,6 +175,32 @@ def _not_fitted_again(chosen: Trial) -> Finding | None:
         "the fold that it was validated on is used, which was trained on fewer"
     )
     return finding("G313", because, do="give a longer --time-limit")
+
+
+def advice_findings(advice: Advice, known: int) -> tuple[Finding, ...]:
+    """G501: rule and measurements disagree. G502: images that the profile of the source was made of.
+
+    Parameters
+    ----------
+    known
+        Number of the images that are among those of the source's profile.
+    """
+    found = []
+    if not advice.agree:
+        rule, best = advice.rule, advice.recommended
+        found.append(
+            finding(
+                "G501",
+                f"the data are {advice.situation.in_words}, for which the rule of thumb is: {advice.situation.says} "
+                f"({rule.points:+.1f} points over the last layer); {best.strategy} is expected to gain "
+                f"{best.points - rule.points:.1f} points more",
+                do="`graft train` tries both, as far as its --time-limit allows",
+            )
+        )
+    if known:
+        because = f"{counted(known, 'image', 'is')} among those that describe the source of {advice.similarity.gauge}"
+        found.append(finding("G502", because, do="test on images that the network cannot have seen", count=known))
+    return tuple(found)
 
 
 def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:

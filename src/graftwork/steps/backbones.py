@@ -115,12 +115,12 @@ class Backbones:
     @property
     def budget_mb(self) -> float:
         """Disk space that the store of codes may take."""
-        return self._store.budget_mb
+        return self.store.budget_mb
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Findings about the networks, and about the cached codes."""
-        return (*(note for card in self.cards for note in _card_findings(card)), *_store_findings(self._store))
+        return (*(note for card in self.cards for note in _card_findings(card)), *_store_findings(self.store))
 
     def of(self, candidate: Candidate) -> Backbone:
         """Return the network of a candidate, with its input, and as many views as its codes are averaged over."""
@@ -156,7 +156,8 @@ class Backbones:
         return images * self._seconds_per_image[backbone.named_input]
 
     @property
-    def _store(self) -> Store:
+    def store(self) -> Store:
+        """Where codes are cached."""
         return next(iter(self.by_name.values())).store
 
     def _timed(self, backbone: Backbone, images: ImageSet) -> LayerCodes:

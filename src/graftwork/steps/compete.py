@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import cattrs
 
 from graftwork.clock import Clock
+from graftwork.core.advice import Strategy
 from graftwork.core.choose import choose
 from graftwork.core.facts import digest_of
 from graftwork.core.findings import Finding
@@ -23,6 +24,7 @@ from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, secon
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.context import FineTuneContext
+from graftwork.steps.advise import strategy_of
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
@@ -270,6 +272,23 @@ def _forecasts(candidates: Sequence[Candidate], task: Task, backbones: Backbones
         for candidate, step_seconds in zip(candidates, seconds, strict=True)
         if step_seconds is not None
     }
+
+
+def seconds_by_strategy(
+    candidates: Sequence[Candidate], task: Task, backbones: Backbones, clock: Clock
+) -> dict[Strategy, float]:
+    """Return what it takes on this machine to judge and to fit each strategy; of several candidates, the fastest."""
+    forecasts, folds = _forecasts(candidates, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
+    first = next(iter(backbones.by_name))
+    seconds: dict[Strategy, float] = {
+        "several views": (VIEWS - 1) * backbones.forecast_seconds(first, len(task.y)),
+    }
+    for candidate in candidates:
+        if candidate.key in forecasts:
+            needed = seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
+            strategy = strategy_of(candidate)
+            seconds[strategy] = min(needed, seconds.get(strategy, needed))
+    return seconds
 
 
 def say_that_linear_candidates_alone_are_nested(
