@@ -80,8 +80,8 @@ def main() -> None:
         save_profile(profile, options.profile)
 
     def measured(images: ImageSet) -> dict[str, object]:
-        found = similarity_of(codes_of(backbone, images), images.labels, classifier, profile, gauge=backbone.card.name)
-        return dataclasses.asdict(found)
+        result = similarity_of(codes_of(backbone, images), images.labels, classifier, profile, gauge=backbone.card.name)
+        return dataclasses.asdict(result)
 
     rows = {"photos": measured(sample(photos))}
     for name in SETS:

@@ -71,19 +71,19 @@ def profile_of(
     input_px: int,
     source: str,
     digests: Sequence[str] = (),
-    kept: int = 256,
+    references: int = 256,
     seed: int = 0,
 ) -> SourceProfile:
     """Describe the codes (n, d) of images of a network's source, by layer, the last layer last.
 
     Parameters
     ----------
-    kept
-        Number of images whose codes are kept: drawn at random, so that dense places stay dense.
+    references
+        Number of images whose codes are saved: drawn at random, so that dense places stay dense.
     """
     last = _last(codes)
     lengths = np.linalg.norm(last, axis=1)
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(last))[:kept])
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(last))[:references])
     entropy, energy, _ = _answers(last, classifier)
     return SourceProfile(
         network=network,

@@ -185,10 +185,10 @@ def advice_findings(advice: Advice, known: int) -> tuple[Finding, ...]:
     known
         Number of the images that are among those of the source's profile.
     """
-    found = []
+    findings = []
     if not advice.agree:
         rule, best = advice.rule, advice.recommended
-        found.append(
+        findings.append(
             finding(
                 "G501",
                 f"the data are {advice.situation.in_words}, for which the rule of thumb is: {advice.situation.says} "
@@ -199,8 +199,8 @@ def advice_findings(advice: Advice, known: int) -> tuple[Finding, ...]:
         )
     if known:
         because = f"{counted(known, 'image', 'is')} among those that describe the source of {advice.similarity.gauge}"
-        found.append(finding("G502", because, do="test on images that the network cannot have seen", count=known))
-    return tuple(found)
+        findings.append(finding("G502", because, do="test on images that the network cannot have seen", count=known))
+    return tuple(findings)
 
 
 def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:

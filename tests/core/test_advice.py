@@ -1,0 +1,134 @@
+"""The rule of thumb can be read aloud, and the forecast never promises more than there are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graftwork.core.advice import (
+    DIFFERENT_ENTROPY,
+    LARGE_PER_CLASS,
+    RULE,
+    SAYS,
+    Advice,
+    Coefficients,
+    Expectation,
+    Gain,
+    LearningCurve,
+    Place,
+    Rung,
+    Similarity,
+    Size,
+    expected_gain,
+    place_of,
+    situation_of,
+)
+
+LADDER = (Rung("pets", 0.5, ()), Rung("waste", 0.8, ()), Rung("steel", 4.2, ()))
+SIMILARITY = Similarity("net", 100, 1.0, 10.0, 0.7, 0.5, 1.0, {}, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("per_class", "entropy", "words"),
+    [
+        (5, 0.3, "small and similar"),
+        (1000, 0.3, "large and similar"),
+        (5, 4.0, "small and different"),
+        (1000, 4.0, "large and different"),
+        (LARGE_PER_CLASS - 1, 4.0, "small and different (size near the boundary)"),
+        (LARGE_PER_CLASS, DIFFERENT_ENTROPY, "large and different (size and similarity near the boundary)"),
+    ],
+)
+def test_each_situation_is_said_with_what_the_note_says_for_it(per_class: float, entropy: float, words: str) -> None:
+    situation = situation_of(per_class, entropy)
+    assert situation.in_words == words
+    assert situation.says == SAYS[situation.size, situation.similarity]
+
+
+def test_the_rule_is_that_of_the_note() -> None:
+    assert RULE["small", "similar"] == "last layer"
+    assert RULE["small", "different"] == "best layer"
+    assert RULE["large", "similar"] == RULE["large", "different"] == "all layers tuned"
+    assert "somewhere earlier" in SAYS["small", "different"]
+
+
+@given(st.floats(0.01, 7))
+def test_a_place_lies_between_its_rungs(entropy: float) -> None:
+    place = place_of(entropy, LADDER)
+    assert place.nearer is None or place.nearer.entropy <= entropy
+    assert place.farther is None or place.farther.entropy > entropy
+    assert place.nearer or place.farther
+
+
+def test_a_place_is_said_in_words_people_know() -> None:
+    assert place_of(1.0, LADDER).in_words == "farther from the source than waste, nearer than steel"
+    assert place_of(0.1, LADDER).in_words == "nearer to the source than pets"
+    assert place_of(6.0, LADDER).in_words == "farther from the source than steel"
+    assert place_of(1.0, ()) == Place(None, None)
+
+
+@given(st.floats(0, 1), st.floats(1, 1e5), st.floats(0, 7), st.lists(st.floats(-2, 2), min_size=4, max_size=4))
+def test_no_gain_is_larger_than_the_errors(
+    error: float, per_class: float, entropy: float, weights: list[float]
+) -> None:
+    gain = expected_gain(
+        Coefficients(*weights, half_width=3.0), error=error, effective_per_class=per_class, entropy=entropy
+    )
+    assert gain.low <= gain.points <= gain.high + 1e-9
+    assert gain.high <= 100 * error + 1e-9
+
+
+def test_twice_the_images_shrink_the_error_as_the_last_doubling_did() -> None:
+    doubled = LearningCurve(((50, 0.6), (100, 0.8), (200, 0.9))).doubled
+    assert doubled is not None
+    assert doubled.points == pytest.approx(5.0)
+    assert 0 <= doubled.low < doubled.points < doubled.high <= 10
+
+
+@pytest.mark.parametrize("points", [(), ((100, 0.9),), ((10, 0.5), (100, 0.9))])
+def test_without_a_doubling_nothing_is_forecast(points: tuple[tuple[int, float], ...]) -> None:
+    assert LearningCurve(points).doubled is None
+
+
+def test_a_curve_that_falls_forecasts_no_loss_and_one_without_errors_no_gain() -> None:
+    assert LearningCurve(((100, 0.9), (200, 0.8))).doubled == Gain(0.0, 0.0, 2.5)
+    perfect = LearningCurve(((100, 1.0), (200, 1.0))).doubled
+    assert perfect == Gain(0.0, 0.0, 0.0)
+
+
+def test_size_counts_groups_and_says_how_uneven_classes_are() -> None:
+    tracks = Size(3010, (2000, 1010), 301)
+    assert tracks.effective_per_class == 150.5
+    assert tracks.imbalance == pytest.approx(2000 / 1010)
+
+
+def advice(**points: float) -> Advice:
+    names = {"last": "last layer", "best": "best layer", "full": "all layers tuned"}
+    expectations = tuple(
+        Expectation(names[name], Gain(gain, gain - 1, gain + 1), seconds=60.0 * i)  # type: ignore[arg-type]
+        for i, (name, gain) in enumerate(points.items())
+    )
+    size = Size(60, (30, 30), 60)
+    return Advice(SIMILARITY, Place(None, None), size, LearningCurve(()), 0.2, situation_of(30, 1.0), expectations)
+
+
+def test_the_cheapest_that_is_within_a_point_of_the_best_is_recommended() -> None:
+    assert advice(last=0, best=4.5, full=5).recommended.strategy == "best layer"
+    assert advice(last=0, best=3.5, full=5).recommended.strategy == "all layers tuned"
+    assert advice(last=0, best=-3, full=0.5).recommended.strategy == "last layer"
+
+
+def test_rule_and_measurements_disagree_where_the_rule_costs_more_than_a_point() -> None:
+    assert advice(last=0, best=4.5, full=5).agree
+    assert not advice(last=0, best=3.5, full=5).agree
+
+
+def test_what_was_measured_counts_more_than_what_was_forecast() -> None:
+    forecast = advice(last=0, best=3.5, full=5)
+    last, best, full = forecast.expectations
+    measured = dataclasses.replace(forecast, expectations=(last, dataclasses.replace(best, measured=6.0), full))
+    assert measured.recommended.strategy == "best layer"
+    assert measured.agree
