@@ -29,12 +29,12 @@ HERE = Path(__file__).resolve().parents[1]
 BACKBONE = "efficientnet_lite0"
 MEASURED_ONCE = ("engines", "backbones")
 """Folders of the cache that are kept."""
-SCRIPT = """
+SCRIPT = f"""
 import json, sys, time
 import graftwork
 data, seed, limit, group_by, output = sys.argv[1:]
 begin = time.perf_counter()
-run = graftwork.train(data, backbone={backbone!r}, seed=int(seed), time_limit=limit, group_by=group_by or None, output=output)
+run = graftwork.train(data, backbone={BACKBONE!r}, seed=int(seed), time_limit=limit, group_by=group_by or None, output=output)
 seconds = time.perf_counter() - begin
 rows = [run.images.names[row] for row in run.test.rows]
 right = [int(p.argmax() == y) for p, y in zip(run.test.probabilities, run.test.y)]
@@ -44,7 +44,7 @@ tuned = sorted({{t.candidate.label: int(t.run.sum()) for t in run.trials if t.ca
 print(json.dumps({{"images": rows, "right": "".join(map(str, right)), "seconds": round(seconds, 1),
     "chosen": chosen.candidate.label, "kind": chosen.candidate.plan.kind, "refit": "fold" not in chosen.details,
     "images_tuned_ones_are_judged_on": dict(tuned)}}))
-""".format(backbone=BACKBONE)
+"""
 
 
 def run(checkout: Path, cache: Path, name: str, seed: int, limit: str) -> dict[str, Any]:

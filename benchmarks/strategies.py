@@ -209,8 +209,10 @@ def linear_rows(at: Cell) -> Iterator[Row]:
 
 def fine_tuned_rows(at: Cell, scratch: bool) -> Iterator[Row]:
     card = at.backbone.card
-    options = FineTuneOptions(scratch=scratch)
-    for candidate in fine_tuning_candidates(card, len(at.rows), options, smaller=SMALLER_PX):
+    candidates = fine_tuning_candidates(card, len(at.rows), FineTuneOptions(scratch=scratch), smaller=SMALLER_PX)
+    smaller = recipe_of(next(candidate for candidate in candidates if candidate.smaller_px))
+    above_lowest = dataclasses.replace(candidates[0], plan=dataclasses.replace(smaller, input_px=None))
+    for candidate in (*candidates, above_lowest):
         recipe = recipe_of(candidate)
         alphas = (1.0,) if candidate.plan.kind == "scratch" else (1.0, WISE_FT_ALPHA)
         with empty_store(dataclasses.replace(at, backbone=at.backbone.with_input(recipe.input_px))) as empty:

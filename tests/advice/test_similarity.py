@@ -48,15 +48,15 @@ def test_images_of_the_source_are_the_source() -> None:
     assert max(same.frechet.values()) == pytest.approx(0, abs=1e-6)
 
 
-def test_what_the_classifier_is_sure_of_is_similar() -> None:
-    sure = {"last": np.eye(8)[:4].repeat(10, axis=0) * 3}
-    unsure = {"last": np.full((40, 8), 0.5)}
+def test_what_the_classifier_is_confident_of_is_similar() -> None:
+    known = {"last": np.eye(8)[:4].repeat(10, axis=0) * 3}
+    strange = {"last": np.full((40, 8), 0.5)}
     y = np.arange(40) // 10
-    known, unknown = (similarity_of(codes, y, CLASSIFIER, None, gauge="net") for codes in (sure, unsure))
-    assert known.entropy < 0.1 < math.log(4) - 1e-6 < unknown.entropy
-    assert known.energy > unknown.energy
-    assert known.class_entropy == pytest.approx(0)  # the source's classes are the classes
-    assert unknown.class_entropy == pytest.approx(1)  # one answer for every image says nothing
+    near, far = (similarity_of(codes, y, CLASSIFIER, None, gauge="net") for codes in (known, strange))
+    assert near.entropy < 0.1 < math.log(4) - 1e-6 < far.entropy
+    assert near.energy > far.energy
+    assert near.class_entropy == pytest.approx(0)  # the source's classes are the classes
+    assert far.class_entropy == pytest.approx(1)  # one answer for every image says nothing
 
 
 def test_without_a_classifier_or_a_profile_a_measure_is_not_a_number() -> None:

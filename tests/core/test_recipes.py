@@ -72,6 +72,10 @@ def test_cuts_are_cached_and_the_lowest_stages_alone_are_not() -> None:
     assert [candidate.input_px for candidate in fine_tuning_candidates(CARD, 9, FineTuneOptions(), smaller=160)] == [
         224, 224, 224, 160,
     ]  # fmt: skip
+    small = dataclasses.replace(CARD, preprocess=Preprocess(input_px=96))  # where the lowest stages take no longer
+    assert [candidate.layer for candidate in fine_tuning_candidates(small, 9, FineTuneOptions())] == [
+        "layer2", "the input",
+    ]  # fmt: skip
     last = dataclasses.replace(CARD, taps=CARD.taps[-1:])  # of a network whose only layer is its last
     assert [candidate.layer for candidate in fine_tuning_candidates(last, 100, FineTuneOptions())] == ["the input"]
 

@@ -17,7 +17,7 @@ from graftwork.core.advice import Rung
 from graftwork.errors import GraftError
 from graftwork.images.read import read_images
 from graftwork.steps import advise as step
-from graftwork.testing import tiny_image, write_tiny_backbone, write_tiny_images
+from graftwork.testing import tiny_image, write_tiny_backbone
 from graftwork.verbs.advise import Advised
 
 pytestmark = pytest.mark.xdist_group("advise")

@@ -258,7 +258,7 @@ def test_a_limit_below_everything_yields_the_linear_model(
     )
     assert tells in listener.said
     (said,) = [finding for finding in run.findings if finding.code == "G309"]
-    assert said.count == 4
+    assert said.count == 3
     assert "all layers tuned" in said.because
 
 
@@ -269,7 +269,7 @@ def test_a_loss_that_explodes_leaves_the_others(
     assert run.trials[run.verdict.chosen].ended == "completed"
     assert any("the loss must be finite" in line for line in listener.said)
     (said,) = [finding for finding in run.findings if finding.code == "G310"]
-    assert said.count == 4
+    assert said.count == 3
     assert "all layers tuned" in said.because
     assert not [finding for finding in run.findings if finding.code == "G309"]
 
