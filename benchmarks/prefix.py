@@ -356,7 +356,7 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
                 in_float32(classifier.body.network, cut)  # type: ignore[arg-type]
             train(classifier, groups, source, training_data(images, at.y, at.rows, seed=seed), plan, checkpoint=None)
             seconds[how] = round(time.perf_counter() - begin, 1)
-            right[how] = at.right(margins(classifier, source, at.test))
+            right[how] = at.right(margins(classifier, source, at.test)[1])
     row = {
         "set": name,
         "backbone": BACKBONE,

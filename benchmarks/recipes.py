@@ -98,7 +98,7 @@ def low_rank(at: Cell, C: float, plan: Recipe) -> np.ndarray:
     )
     source = source_of(plan, data, card.preprocess)
     train(classifier, groups, source, data, plan, checkpoint=None)
-    return margins(classifier, source, at.test)
+    return margins(classifier, source, at.test)[1]
 
 
 def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, dict[str, Any]]]:

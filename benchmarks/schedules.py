@@ -123,7 +123,7 @@ def run(at: Cell, schedule: Schedule, folder: Path) -> dict[str, tuple[np.ndarra
     for px in schedule.tested_px:
         for views in (1, VIEWS) if schedule.views else (1,):
             begin = time.process_time()
-            scores = margins(model.classifier, source_at(px), test, views)
+            scores = margins(model.classifier, source_at(px), test, views)[views]
             label = f"tested at {px}" + (f", {views} views" if views > 1 else "")
             results[label] = at.right(scores), seconds, (time.process_time() - begin) / len(test)
     return results

@@ -4,8 +4,8 @@
 
 Strategies: a linear model on the last layer; on the best layer by cross-validation on the training images; the same on
 codes averaged over 8 views; fine-tuned above the highest cut that graftwork tries by default, above the lowest stages,
-in all layers, and above the lowest stages at a smaller input; each of these with WiSE-FT (alpha 0.5) and averaged over 8
-views too; with ``--scratch`` also the same network from random weights, for four times as many epochs. Recipes are
+in all layers, and above the lowest stages at a smaller input; each of these with WiSE-FT (alpha 0.5), or averaged over
+8 views, too; with ``--scratch`` also the same network from random weights, for four times as many epochs. Recipes are
 graftwork's; ``recipes.py`` and ``schedules.py`` try others.
 
 ``seconds`` are those of the processor, from an empty cache: decoding and extraction of the images to train on are
@@ -56,7 +56,7 @@ BACKBONES = {DEFAULT: 96, "mobilenetv2_100": 96}
 """Input in pixels."""
 VIEWS = 8
 SMALLER_PX = 64
-FEWEST_TESTED, MOST_TESTED = 100, 600
+FEWEST_TESTED, MOST_TESTED = 100, 400
 STORE_MB = 10_000
 
 
@@ -212,7 +212,8 @@ def fine_tuned_rows(at: Cell, scratch: bool) -> Iterator[Row]:
     candidates = fine_tuning_candidates(card, len(at.rows), FineTuneOptions(scratch=scratch), smaller=SMALLER_PX)
     smaller = recipe_of(next(candidate for candidate in candidates if candidate.smaller_px))
     above_lowest = dataclasses.replace(candidates[0], plan=dataclasses.replace(smaller, input_px=None))
-    for candidate in (*candidates, above_lowest):
+    highest, _, *others = candidates
+    for candidate in (highest, *others, above_lowest):
         recipe = recipe_of(candidate)
         alphas = (1.0,) if candidate.plan.kind == "scratch" else (1.0, WISE_FT_ALPHA)
         with empty_store(dataclasses.replace(at, backbone=at.backbone.with_input(recipe.input_px))) as empty:

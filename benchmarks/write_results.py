@@ -432,6 +432,108 @@ def training(data: Any) -> list[str]:
     return [*lines, "", *machines(list(data.values())), ""]
 
 
+def schedules() -> list[str]:
+    cells = read("schedules.jsonl")
+    if not cells:
+        return []
+    base = "224 px"
+    lines = [
+        "## Cheaper schedules of fine-tuning",
+        "",
+        "The embedded default at its own 224 px, 20 images a class, graftwork's recipe (`schedules.py`): points over all layers "
+        "trained and tested at 224 px, as the mean over cells, and seconds of the processor (training alone, one thread) "
+        "relative to it. *Above blocks.1*: the lowest stages are frozen.",
+        "",
+        "| schedule | tested | cells | points | seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(name for cell in cells for name in cell["schedules"]):
+        for tested in dict.fromkeys(how for cell in cells for how in cell["schedules"].get(name, {})):
+            pairs = [
+                (cell["schedules"][name][tested], cell["schedules"][base][f"tested at {base.removesuffix(' px')}"])
+                for cell in cells
+                if tested in cell["schedules"].get(name, {}) and base in cell["schedules"]
+            ]
+            points = statistics.mean(row["percent"] - own["percent"] for row, own in pairs)
+            ratio = statistics.mean(row["seconds"] / own["seconds"] for row, own in pairs)
+            lines.append(f"| {name} | {tested.removeprefix('tested ')} | {len(pairs)} | {points:+.1f} | {ratio:.2f} |")
+    sets = ", ".join(dict.fromkeys(cell["set"] for cell in cells))
+    return [*lines, "", f"Cells: {sets}, one seed each.", "", *machines(cells), ""]
+
+
+def equal_seconds() -> list[str]:
+    cells = read("equal_seconds.jsonl")
+    if not cells:
+        return []
+    lines = [
+        "## Before and after, in the same seconds",
+        "",
+        "Test accuracy of `graft train` with its default options on the embedded default at 224 px (`equal_seconds.py`): the "
+        "checkout before this work and a later one, in turn, the same split, engines measured before.",
+        "",
+        "| limit | set | seed | before | after | chosen before | chosen after | seconds after |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for cell in sorted(cells, key=lambda c: (c["limit_seconds"], c["set"], c["seed"])):
+        old, new = (100 * cell[side]["right"].count("1") / cell["test"] for side in ("old", "new"))
+        lines.append(
+            f"| {cell['limit_seconds']} s | {cell['set']} | {cell['seed']} | {old:.1f} | {new:.1f} | {cell['old']['chosen']} | "
+            f"{cell['new']['chosen']} | {cell['new']['seconds']:.0f} |"
+        )
+    for limit in sorted({cell["limit_seconds"] for cell in cells}):
+        gains: dict[str, list[float]] = {}
+        for cell in cells:
+            if cell["limit_seconds"] == limit:
+                right = {side: cell[side]["right"].count("1") for side in ("old", "new")}
+                gains.setdefault(cell["set"], []).append(100 * (right["new"] - right["old"]) / cell["test"])
+        means = [statistics.mean(points) for points in gains.values()]
+        lines += [
+            "",
+            f"At {limit} s: {statistics.mean(means):+.1f} points on the mean of {len(means)} sets, {interval(means)}.",
+        ]
+    return [*lines, "", *machines(cells), ""]
+
+
+def advice() -> list[str]:
+    data, similarity = read("advice.json"), read("similarity.json")
+    if data is None or similarity is None:
+        return []
+    lines = [
+        "## Advice",
+        "",
+        f"Forecast of what a strategy gains over the last layer, each data set left out in turn ({data['units']} units of set, "
+        "size and network, seeds averaged; `advice.py`): mean absolute error in points by images a class, that of the mean "
+        "gain in brackets; and half of the 80 % interval.",
+        "",
+        "| strategy | 5 | 20 | all | half of the interval |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in data["forecasts"].items():
+        error, plain = row["mean_absolute_error"], row["without_similarity"]
+        cells = " | ".join(f"{error[size]:.1f} ({plain[size]:.1f})" for size in ("5", "20", "all"))
+        lines.append(f"| {name} | {cells} | {row['half_width']:.1f} |")
+    lines += [
+        "",
+        "Rank correlation (Spearman, over units) of measures of similarity with the share of the last layer's errors that "
+        "fine-tuning all layers removed:",
+        "",
+        "| measure | 5 | 20 | all |",
+        "|---|---|---|---|",
+    ]
+    for name, row in data["rank_correlations"].items():
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(f'{row[size]:.2f}' for size in ('5', '20', 'all'))} |")
+    lines += [
+        "",
+        f"Mean entropy of the source classifier's answers, in nats ({similarity['gauge']} at {similarity['input_px']} px):",
+        "",
+        "| images | entropy |",
+        "|---|---|",
+    ]
+    for name, row in sorted(similarity["sets"].items(), key=lambda item: item[1]["entropy"]):
+        lines.append(f"| {name} | {row['entropy']:.2f} |")
+    return [*lines, "", machine(data["machine"]), ""]
+
+
 def commands(data: Any) -> list[str]:
     rows = [f"| {name} | {row['median_seconds']:.2f} |" for name, row in data["commands"].items()]
     return [
@@ -872,7 +974,7 @@ def main() -> None:
         check_sets(),
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
-        by_processor("training", training), by_processor("depthwise", depthwise), strategies(), selection(), recipes(),
+        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), selection(), recipes(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
     ]  # fmt: skip
     head = [

@@ -120,7 +120,7 @@ class _Entry:
     @property
     def variants(self) -> tuple[tuple[float, int], ...]:
         """Alpha and number of views of each candidate that one training serves."""
-        return tuple((alpha, views) for views in sorted({1, self.views}) for alpha in self.alphas)
+        return *((alpha, 1) for alpha in self.alphas), *(((1.0, self.views),) if self.views > 1 else ())
 
 
 class Tournament:

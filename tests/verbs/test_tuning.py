@@ -250,6 +250,7 @@ def test_a_limit_below_everything_yields_the_linear_model(
 ) -> None:
     from graftwork.finetune import forecast
 
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))  # of a machine on which nothing was measured before
     monkeypatch.setattr(forecast, "seconds_per_image", lambda *given: pytest.fail("no time is left to measure it"))
     run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "1s"})
     assert all(trial.candidate.plan.kind == "linear" for trial in run.trials)

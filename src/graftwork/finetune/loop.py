@@ -132,16 +132,19 @@ def train(
     return curve
 
 
-def margins(classifier: Classifier, source: Source, rows: Ints, views: int = 1) -> NDArray[np.float32]:
-    """(len(rows), k) margins of images without augmentation, averaged over views."""
+def margins(classifier: Classifier, source: Source, rows: Ints, views: int = 1) -> dict[int, NDArray[np.float32]]:
+    """(len(rows), k) margins of images without augmentation, by number of views: the plain one, and the mean of all."""
     classifier.eval()
     device = next(classifier.parameters()).device
     total = np.zeros((len(rows), classifier.head.out_features), np.float32)
+    by_views = {1: total, views: total}
     with torch.inference_mode():
         for view in range(views if len(rows) else 0):
             batches = source.stream(in_batches(rows), None, view)
-            total += np.concatenate([classifier(inputs.to(device)).cpu().numpy() for inputs in batches])
-    return total / np.float32(views)
+            total = total + np.concatenate([classifier(inputs.to(device)).cpu().numpy() for inputs in batches])
+            if view + 1 in by_views:
+                by_views[view + 1] = total / np.float32(view + 1)
+    return by_views
 
 
 def in_batches(rows: Ints) -> list[Ints]:
@@ -245,7 +248,7 @@ def _demand(accelerator: Accelerator, time_enough: bool) -> None:
 def _log_loss(classifier: Classifier, source: Source, rows: Ints, y: Ints) -> float:
     if not len(rows):
         return float("nan")
-    values = torch.from_numpy(margins(classifier, source, rows))
+    values = torch.from_numpy(margins(classifier, source, rows)[1])
     loss = float(nn.functional.cross_entropy(values, torch.from_numpy(np.asarray(y[rows], np.int64))))
     if not math.isfinite(loss):
         raise TrainingError(f"the loss on validation images must be finite, but was {loss}; give a lower --lr")

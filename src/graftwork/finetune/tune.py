@@ -33,7 +33,8 @@ class FineTuned:
     body: dict[str, NDArray[Any]]
     """Every tensor of the network by name, frozen ones too."""
     margins: dict[int, NDArray[np.float32]]
-    """(number of validation images, k) averaged over views, by their number: one, and ``TrainingData.views``."""
+    """(number of validation images, k) averaged over views, by their number: one, and ``TrainingData.views`` at alpha 1
+    (half of the cost of a fold's validation would be those of other alphas)."""
     curve: Curve
 
 
@@ -85,7 +86,7 @@ def fine_tune(
     for alpha in alphas:
         _interpolate(classifier, before, after, alpha)
         weight, bias = (p.detach().cpu().numpy().copy() for p in (classifier.head.weight, classifier.head.bias))
-        rows = {views: margins(classifier, source, data.validation, views) for views in {1, data.views}}
+        rows = margins(classifier, source, data.validation, data.views if alpha == 1 else 1)
         if not all(np.isfinite(values).all() for values in rows.values()):
             raise TrainingError(f"margins must be finite, but some were NaN or infinite; lower --lr from {recipe.lr:g}")
         results.append(FineTuned((weight, bias), _body(card, model.network.network), rows, tuple(curve)))

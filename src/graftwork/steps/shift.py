@@ -16,7 +16,7 @@ from graftwork.core.arrays import Ints
 from graftwork.core.choose import choose
 from graftwork.core.fitted import probabilities
 from graftwork.core.options import DATA_DEFAULTS, DataOptions, SplitOptions
-from graftwork.core.plans import training_of
+from graftwork.core.plans import recipe_of, training_of
 from graftwork.core.record import Shift
 from graftwork.core.result_findings import target_finding, unlabelled_target_finding
 from graftwork.core.scoring import score
@@ -146,7 +146,7 @@ def choose_for_target(
 
 
 def _finalists(result: SearchResult) -> list[int]:
-    """Positions of the best linear trial, and of the best completed fine-tuning at every alpha, in as many views."""
+    """Positions of the best linear trial, and of the best completed fine-tuning: as it is, and at other alphas."""
 
     def deficit(position: int) -> float:
         return result.verdict.rows[position].deficit
@@ -154,9 +154,14 @@ def _finalists(result: SearchResult) -> list[int]:
     candidates = {position: trial.candidate for position, trial in enumerate(result.trials)}
     linear = min((p for p, candidate in candidates.items() if candidate.plan.kind == "linear"), key=deficit)
     tuned = {
-        p: (training_of(candidate), candidate.views)
+        p: candidate
         for p, candidate in candidates.items()
         if candidate.plan.kind != "linear" and result.trials[p].ended == "completed"
     }
     best = min(tuned, key=deficit, default=None)
-    return [linear, *(p for p, training in tuned.items() if best is not None and training == tuned[best])]
+    if best is None:
+        return [linear]
+    # one number of views: of each network two would only compete with themselves
+    others = [p for p, candidate in tuned.items() if training_of(candidate) == training_of(tuned[best])]
+    alphas = {recipe_of(tuned[p]).alpha: p for p in others if p != best and tuned[p].plan != tuned[best].plan}
+    return [linear, best, *alphas.values()]
