@@ -98,7 +98,7 @@ def test_time_for_the_target_images_is_reserved(
 ) -> None:
     forecast_images: list[int] = []
 
-    def forecast(backbones: Backbones, backbone: str, images: int) -> float:
+    def forecast(backbones: Backbones, backbone: str, images: int, input_px: int | None = None) -> float:
         forecast_images.append(images)
         return 0.0
 
