@@ -55,13 +55,18 @@ class Advised(Shown):
     @property
     def lines(self) -> tuple[str, str, str]:
         """What the rule says, what the measurements say, and what it costs to be sure."""
-        advice = self.advice
-        best = advice.recommended
-        known = (
-            "measured" if best.measured is not None else f"80 % interval {best.gain.low:.1f} to {best.gain.high:.1f}"
-        )
-        says = f"{best.strategy}: {best.points:+.1f} points over a linear classifier on the last layer ({known})"
-        cost = "nothing: it is computed already" if not best.seconds else f"about {_minutes(best.seconds)} here"
+        advice, best = self.advice, self.advice.recommended
+        over = "over a linear classifier on the last layer"
+        if best.measured is not None:
+            says = f"{best.strategy} gains {best.measured:.1f} points {over}, in cross-validation here"
+        elif best.strategy == "last layer":
+            says = "nothing is expected to gain a point over a linear classifier on the last layer"
+        else:
+            low, high = (f"{end:.1f}".replace("-", "−") for end in (best.gain.low, best.gain.high))
+            says = (
+                f"{best.strategy} is expected to gain {best.points:.1f} points {over} (80 % interval {low} to {high})"
+            )
+        cost = f"about {_minutes(best.seconds)} here" if best.seconds else "nothing more than what is computed already"
         return f"{advice.situation.in_words}: {advice.situation.says}", says, f"{cost}: {self.command}"
 
     def _facts(self) -> tuple[Fact, ...]:
