@@ -1,12 +1,13 @@
 """What one change to the default recipe gains: all layers fine-tuned, the same images, one setting changed.
 
-    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 0,1,2] [--backbone …] [--only "lp-ft,lr 0.003"]
+    python benchmarks/recipes.py [--sets …] [--size 20] [--seeds 0,1,2] [--backbone …] [--only "lp-ft,lr 0.003"] [--results FILE]
 
 Cells are those of ``strategies.py``; each recipe is compared with the default one on the images that neither was
 trained on. ``CHANGES`` gives the recipe's constants other values. ``patience 5`` stops early by the images that it is
 tested on, its best case. ``low rank`` is LoRA (Hu et al. 2021) of rank 8 on pointwise convolutions and linear layers,
-written here with torch's parametrisations: PEFT cannot be imported without transformers. One line of data per cell and
-kind of processor in ``results/recipes.jsonl``; recipes that a line lacks are added to it. Recipes that never won were
+written here with torch's parametrisations: PEFT cannot be imported without transformers. ``in float32`` and ``in
+bfloat16`` train in that precision, whichever is faster (``results/precision.jsonl``). One line of data per cell and kind
+of processor in ``results/recipes.jsonl``; recipes that a line lacks are added to it. Recipes that never won were
 removed from graftwork (``norms``: only the parameters of normalisation layers are trained; ``ema``: an exponential
 moving average of the weights, decay 0.99; ``l2-sp``: an L2 penalty of 0.1 on the distance to the initial weights, Li et
 al. 2018; ``mixup``: mixup with alpha 0.2 or CutMix with alpha 1, one of them per batch); their lines stay. ``lr 0.001,
@@ -24,6 +25,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -35,8 +37,9 @@ from torch.nn.utils import parametrize
 from graftwork.backbones.load import load
 from graftwork.core.plans import Recipe
 from graftwork.core.recipes import recipe
+from graftwork.finetune import network
 from graftwork.finetune.cut import last_layer_network
-from graftwork.finetune.engine import training_engine
+from graftwork.finetune.engine import Precision, TrainingEngine, training_engine
 from graftwork.finetune.loop import margins, train
 from graftwork.finetune.network import Classifier
 from graftwork.finetune.sources import TrainingData, source_of
@@ -52,6 +55,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no smoothing": {"label_smoothing": 0.0},
 } | {f"lr {lr:g}": {"lr": lr} for lr in (3e-4, 5e-4, 1e-3, 3e-3)}
 SHORTER = {"half of the epochs": 1 / 2, "a third of the epochs": 1 / 3}
+PRECISIONS: dict[str, Precision] = {"in float32": "float32", "in bfloat16": "bfloat16"}
 RANK = 8
 LOW_RANK = {"low rank lr 0.001": 1e-3, "low rank lr 0.01": 1e-2}
 
@@ -107,14 +111,16 @@ def rows_of(at: Cell, only: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray, 
     C = result.chosen.details["C"]
     default = recipe(len(at.rows))
     plans = {name: dataclasses.replace(default, **changed) for name, changed in CHANGES.items()}
-    plans |= {
+    plans |= dict.fromkeys(PRECISIONS, default) | {
         name: dataclasses.replace(default, epochs=round(share * default.epochs)) for name, share in SHORTER.items()
     }
     for name, plan in plans.items():
         if name not in only:
             continue
         begin = time.perf_counter()
-        (tuned,), _ = fine_tuned(at, plan, C)
+        engine = TrainingEngine(PRECISIONS[name], {}) if name in PRECISIONS else training_engine(at.backbone.card)
+        with mock.patch.object(network, "training_engine", return_value=engine):
+            (tuned,), _ = fine_tuned(at, plan, C)
         details = {"seconds": round(time.perf_counter() - begin, 1), "epochs": len(tuned.curve)}
         yield name, at.right(tuned.margins[1]), details
     for name, lr in LOW_RANK.items():
@@ -133,12 +139,14 @@ def main() -> None:
     parser.add_argument("--size", default="20")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default=",".join(CHANGES), help="recipes to run")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    known = [*CHANGES, *SHORTER, *LOW_RANK]
+    known = [*CHANGES, *PRECISIONS, *SHORTER, *LOW_RANK]
     unknown = set(options.only.split(",")) - set(known)
     if unknown:
         parser.error(f"--only must be some of {', '.join(known)}, but has {', '.join(unknown)}")
-    lines = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    results: Path = options.results
+    lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
     line_of = {
         (line["set"], line["backbone"], line["size"], line["seed"], *line["machine"]["flags"]): line for line in lines
     }
@@ -157,7 +165,7 @@ def main() -> None:
             "set": name, "backbone": options.backbone, "input_px": BACKBONES[options.backbone], "size": options.size, "seed": seed,
             "train": len(at.rows), "test": len(at.test), **line, "machine": describe(),
         }  # fmt: skip
-        RESULTS.write_text("".join(json.dumps(each) + "\n" for each in line_of.values()))
+        results.write_text("".join(json.dumps(each) + "\n" for each in line_of.values()))
 
 
 if __name__ == "__main__":
