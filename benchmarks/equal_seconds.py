@@ -38,7 +38,6 @@ run = graftwork.train(data, backbone={BACKBONE!r}, seed=int(seed), time_limit=li
 seconds = time.perf_counter() - begin
 rows = [run.images.names[row] for row in run.test.rows]
 right = [int(p.argmax() == y) for p, y in zip(run.test.probabilities, run.test.y)]
-names = {{trial.candidate.key: trial.candidate.label for trial in run.trials}}
 chosen = run.trials[run.verdict.chosen]
 tuned = sorted({{t.candidate.label: int(t.run.sum()) for t in run.trials if t.candidate.plan.kind != "linear"}}.items())
 print(json.dumps({{"images": rows, "right": "".join(map(str, right)), "seconds": round(seconds, 1),

@@ -489,7 +489,7 @@ def equal_seconds() -> list[str]:
         means = [statistics.mean(points) for points in gains.values()]
         lines += [
             "",
-            f"At {limit} s: {statistics.mean(means):+.1f} points on the mean of {len(means)} sets, {interval(means)}.",
+            f"At {limit} s: {interval(means)} points on the mean of {len(means)} sets.",
         ]
     return [*lines, "", *machines(cells), ""]
 
