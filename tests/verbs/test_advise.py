@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,13 @@ def test_three_lines_are_always_said_and_what_disagrees_comes_first(advised: Adv
     assert any(finding.code == "G501" for finding in advised.findings) == (not advised.advice.agree)
 
 
+def test_where_nothing_gains_a_point_that_is_said(advised: Advised) -> None:
+    last = next(each for each in advised.advice.expectations if each.strategy == "last layer")
+    advice = dataclasses.replace(advised.advice, expectations=(last,))
+    _, measured, _ = dataclasses.replace(advised, advice=advice).lines
+    assert measured == "nothing is expected to gain more than a point over a linear classifier on the last layer"
+
+
 def test_one_screen_says_what_to_do_and_why(
     graft: Callable[..., object], tiny: Path, backbone: str, shared_cache: Path
 ) -> None:
@@ -86,8 +94,6 @@ def test_a_set_is_left_out_of_its_own_ladder(
 def test_images_that_describe_the_source_are_recognised(
     tiny: Path, backbone: str, monkeypatch: pytest.MonkeyPatch, shared_cache: Path
 ) -> None:
-    import dataclasses
-
     own = tuple(str(digest)[:DIGEST_LENGTH] for digest in read_images(tiny).digests)
     known = dataclasses.replace(sources.gauge_profile(), digests=own)
     monkeypatch.setattr(step, "gauge_profile", lambda: known)

@@ -128,8 +128,6 @@ def _measured(result: SearchResult, last: Trial, task: Task) -> dict[Strategy, f
     def accuracy(trial: Trial) -> float:
         return float((trial.probabilities.argmax(axis=1) == task.y).mean())
 
-    if not result.chosen.run.all():
-        return {}
     return {"best layer": 100 * (accuracy(result.chosen) - accuracy(last))}
 
 

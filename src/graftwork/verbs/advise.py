@@ -57,10 +57,10 @@ class Advised(Shown):
         """What the rule says, what the measurements say, and what it costs to be sure."""
         advice, best = self.advice, self.advice.recommended
         over = "over a linear classifier on the last layer"
-        if best.measured is not None:
+        if best.strategy == "last layer":
+            says = "nothing is expected to gain more than a point over a linear classifier on the last layer"
+        elif best.measured is not None:
             says = f"{best.strategy} gains {best.measured:.1f} points {over}, in cross-validation here"
-        elif best.strategy == "last layer":
-            says = "nothing is expected to gain a point over a linear classifier on the last layer"
         else:
             low, high = (f"{end:.1f}".replace("-", "−") for end in (best.gain.low, best.gain.high))
             says = (
