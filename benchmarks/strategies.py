@@ -1,4 +1,4 @@
-"""Which strategy wins where: sets x sizes x strategies x seeds, tested on all images that were not trained on.
+"""Which strategy wins where: sets x sizes x strategies x seeds, tested on up to 400 images not trained on.
 
     python benchmarks/strategies.py [--sets …] [--sizes all,20,5] [--seeds 0,1,2] [--backbones …] [--scratch]
 
