@@ -89,6 +89,5 @@ def test_the_ladder_rises_from_photographs_to_steel() -> None:
     entropies = [rung.entropy for rung in ladder()]
     assert entropies == sorted(entropies)
     assert len(ladder()) >= 8
-    assert all(rung.digests for rung in ladder())
     assert "photographs" in ladder()[0].name
     assert {"best layer", "several views", "all layers tuned"} <= coefficients().keys()

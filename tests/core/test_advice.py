@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,9 +23,12 @@ from graftwork.core.advice import (
     expected_gain,
     place_of,
     situation_of,
+    strategy_of,
 )
+from graftwork.core.facts import BackboneCard, Preprocess, Tap
+from graftwork.core.plans import Candidate, Linear, Recipe
 
-LADDER = (Rung("pets", 0.5, ()), Rung("waste", 0.8, ()), Rung("steel", 4.2, ()))
+LADDER = (Rung("pets", 0.5), Rung("waste", 0.8), Rung("steel", 4.2))
 SIMILARITY = Similarity("net", 100, 1.0, 10.0, 0.7, 0.5, 1.0, {}, 0.5)
 
 
@@ -112,7 +113,7 @@ def advice(**points: float) -> Advice:
         for i, (name, gain) in enumerate(points.items())
     )
     size = Size(60, (30, 30), 60)
-    return Advice(SIMILARITY, Place(None, None), size, LearningCurve(()), 0.2, situation_of(30, 1.0), expectations)
+    return Advice("net", SIMILARITY, LADDER, size, LearningCurve(()), 0.2, situation_of(30, 1.0), expectations)
 
 
 def test_the_cheapest_that_is_within_a_point_of_the_best_is_recommended() -> None:
@@ -128,7 +129,46 @@ def test_rule_and_measurements_disagree_where_the_rule_costs_more_than_a_point()
 
 def test_what_was_measured_counts_more_than_what_was_forecast() -> None:
     forecast = advice(last=0, best=3.5, full=5)
-    last, best, full = forecast.expectations
-    measured = dataclasses.replace(forecast, expectations=(last, dataclasses.replace(best, measured=6.0), full))
+    measured = forecast.with_measured({"best layer": 6.0})
+    assert [each.measured for each in measured.expectations] == [None, 6.0, None]
     assert measured.recommended.strategy == "best layer"
     assert measured.agree
+    assert measured.with_measured({"all layers tuned": 8.0}).recommended.strategy == "all layers tuned"
+
+
+def test_what_was_measured_is_said_as_such_and_what_is_forecast_with_its_interval() -> None:
+    over = "points over a linear classifier on the last layer"
+    forecast = advice(last=0, best=3.5, full=5)
+    assert forecast.measured_says == f"all layers tuned: expected to gain 5.0 {over} (80 % interval 4.0 to 6.0)"
+    measured = forecast.with_measured({"all layers tuned": 4.8})
+    assert measured.measured_says == f"all layers tuned: gains 4.8 {over}, in cross-validation here"
+    assert forecast.rule_says.startswith("small and different (similarity near the boundary): train a linear")
+    nothing = "nothing is expected to gain more than a point over a linear classifier on the last layer"
+    assert advice(last=0, best=-3, full=0.5).measured_says == nothing
+
+
+LAYERS = (*(Tap(f"stage.{i}", i / 5, 8) for i in range(1, 5)), Tap("top", 1, 8))
+CARD = BackboneCard("net", "timm", "net", "net", Preprocess(), LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "strategy"),
+    [
+        (Candidate("net", ("top",), Linear()), "last layer"),
+        (Candidate("net", ("top",), Linear("svm")), "last layer"),
+        (Candidate("net", ("stage.3",), Linear()), "best layer"),
+        (Candidate("net", ("stage.3", "top"), Linear()), "best layer"),
+        (Candidate("net", ("stage.3",), Linear(), views=8), "several views"),
+        (Candidate("net", ("top",), Recipe("stage.3", 5)), "tuned above a cut"),
+        (Candidate("net", ("top",), Recipe("stage.1", 5)), "tuned above the lowest"),
+        (Candidate("net", ("top",), Recipe(None, 5)), "all layers tuned"),
+        (Candidate("net", ("top",), Recipe("stage.1", 5, input_px=160)), "smaller input"),
+        (Candidate("net", ("top",), Recipe(None, 5, start="random")), "from scratch"),
+    ],
+)
+def test_every_candidate_belongs_to_a_strategy(candidate: Candidate, strategy: str) -> None:
+    assert strategy_of(candidate, CARD) == strategy
+
+
+def test_where_every_candidate_averages_views_that_is_no_strategy_of_its_own() -> None:
+    assert strategy_of(Candidate("net", ("stage.3",), Linear(), views=4), CARD, views=4) == "best layer"

@@ -20,6 +20,17 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
+from graftwork.advice.sources import coefficients, ladder
+from graftwork.core.advice import (
+    Advice,
+    Expectation,
+    Gain,
+    LearningCurve,
+    Similarity,
+    Size,
+    expected_gain,
+    situation_of,
+)
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, DatasetFacts, Metric, Preprocess, Tap
 from graftwork.core.findings import Finding
@@ -120,10 +131,12 @@ def example_run(
     trials: int | None = None,
     flip: int = 0,
     tuned: bool = False,
+    advised: bool = True,
 ) -> Run:
     """A whole run on n digits, everything in it fitted and judged for real; ``flip`` labels are given wrong.
 
-    ``tuned``: fine-tunings stand beside the linear candidates, with other real fits in their place.
+    ``tuned``: fine-tunings stand beside the linear candidates, with other real fits in their place. Without
+    ``advised``, an earlier version wrote the record.
     """
     k = len(classes)
     digits = load_digits()
@@ -186,8 +199,30 @@ def example_run(
         projection=Projection(
             "PCA", np.arange(n), PCA(2, random_state=0).fit_transform(codes["blocks.1"]).astype(np.float32)
         ),
+        advice=example_advice(truth, k, tuned=tuned) if advised else None,
         stage_seconds={"read and check images": 0.8, "codes": 2.9, "linear fits": 4.4, "refit": 0.3, "report": 0.9},
     )
+
+
+def example_advice(y: np.ndarray, k: int, *, tuned: bool) -> Advice:
+    """What graftwork says of digits: different from the source, with half of a curve where there are few of each."""
+    size = Size(len(y), tuple(np.bincount(y, minlength=k).tolist()), len(y))
+    points = ((len(y) // 5, 0.6), (2 * len(y) // 5, 0.7), (4 * len(y) // 5, 0.78))
+    expectations = [Expectation("last layer", Gain(0.0, 0.0, 0.0), 0.0, 0.0)] + [
+        Expectation(name, expected_gain(each, error=0.22, effective_per_class=size.effective_per_class, entropy=1.6))
+        for name, each in coefficients().items()
+    ]
+    advice = Advice(
+        "example:random-filters",
+        Similarity("package:efficientnet_lite0", len(y), 1.6, 11.0, 0.6, 0.5, 0.9, {"blocks.0": 0.4}, 0.5),
+        ladder(),
+        size,
+        LearningCurve(points if k <= 10 else points[-1:]),
+        0.22,
+        situation_of(size.effective_per_class, 1.6),
+        tuple(expectations),
+    )
+    return advice.with_measured({"best layer": 1.2, "all layers tuned": -0.4} if tuned else {"best layer": 1.2})
 
 
 def tuned_trials(

@@ -67,20 +67,20 @@ def test_every_chart_is_drawn_without_a_script_error(kind, browse, tmp_path):
     folder = write_thumbnails(images_to_show(run), run, tmp_path, kind.get("n", 120))
     dom, complaints = browse(render(run, folder))
     assert complaints == []
-    assert_drawn(dom, 5)
+    assert_drawn(dom, 7)
     assert "<title>digits-001" in dom
 
 
 def test_charts_are_repainted_in_the_dark(browse):
     dom, complaints = browse(render(example_run(n=240, tuned=True), None), "--force-dark-mode")
     assert complaints == []
-    assert_drawn(dom, 7)
+    assert_drawn(dom, 9)
 
 
 def test_fine_tunings_are_drawn_without_a_script_error(browse):
     dom, complaints = browse(render(example_run(n=240, tuned=True), None))
     assert complaints == []
-    assert_drawn(dom, 7)
+    assert_drawn(dom, 9)
 
 
 def test_a_foreign_script_is_refused_and_the_console_would_tell(browse):

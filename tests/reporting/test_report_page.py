@@ -28,6 +28,7 @@ KINDS = {
     "two classes": {"classes": ("even", "odd")},
     "200 classes": {"n": 800, "classes": CLASSES_200},
     "one trial": {"trials": 1},
+    "of an earlier version, without advice": {"advised": False},
     "nothing tested": {"tested": False},
     "log loss": {"metric": "log-loss"},
     "macro F1, nothing tested": {"metric": "macro-f1", "tested": False},
@@ -48,6 +49,12 @@ def bare(run):
     return render(run, None)
 
 
+def section(html, name):
+    """The text of a section."""
+    part = html.split(f'<section id="{name}"')[1].split("</section>")[0]
+    return re.sub(r"<[^>]*>", "", part)
+
+
 def data_values(html, section):
     """Numbers that the tables of a section sort by, a list a row."""
     part = html.split(f'<section id="{section}"')[1].split("</section>")[0]
@@ -56,11 +63,28 @@ def data_values(html, section):
 
 def test_every_kind_of_run_has_every_section_once(run):
     page = Page(bare(run))
+    assert page.ids().count("when") == (run.advice is not None)
     for name in ("trust", "data", "layers", "classes", "images", "projection", "calibration", "again"):
         assert page.ids().count(name) == 1
     assert len(page.ids()) == len(set(page.ids()))
     linked = {href[1:] for href in page.values("href")}
     assert linked <= set(page.ids())
+
+
+def test_the_rule_and_what_was_measured_stand_first_in_their_section():
+    run = example_run(n=240, tuned=True)
+    text = " ".join(section(bare(run), "when").split())
+    assert run.advice.rule_says in text
+    assert run.advice.measured_says in text
+    assert ("disagree" in text) != run.advice.agree
+    for said in ("+1.2", "−0.4", "not tried", "farther from the source than handwritten digits", "independent ones a class"):
+        assert said in text
+    first = text.index(run.advice.rule_says) < text.index(run.advice.measured_says)
+    assert first == run.advice.agree
+
+
+def test_too_few_images_for_a_curve_are_said_to_be():
+    assert "too few images to say what more would bring" in bare(example_run(n=800, classes=CLASSES_200))
 
 
 def test_nothing_in_the_page_asks_the_network(run):
@@ -265,6 +289,7 @@ def test_a_run_with_nothing_optional_renders():
         baselines=(),
         findings=(),
         projection=None,
+        advice=None,
         test=None,
         settings={"final": None},
         verdict=dataclasses.replace(run.verdict, baselines=(), images_to_settle=None),

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.resources
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,17 @@ def gauge_profile() -> SourceProfile:
         return load_profile(path)
 
 
-@functools.cache
-def ladder() -> tuple[Rung, ...]:
-    """Return the reference sets by rising distance from the source."""
-    rungs = [Rung(rung["name"], rung["entropy"], tuple(rung["digests"])) for rung in _table()["ladder"]]
+def ladder(without: Collection[str] = ()) -> tuple[Rung, ...]:
+    """Return the reference sets by rising distance from the source.
+
+    Parameters
+    ----------
+    without
+        Beginnings of the sha256 of images; sets that hold one of them are left out.
+    """
+    rungs = [
+        Rung(rung["name"], rung["entropy"]) for rung in _table()["ladder"] if set(rung["digests"]).isdisjoint(without)
+    ]
     return tuple(sorted(rungs, key=lambda rung: rung.entropy))
 
 

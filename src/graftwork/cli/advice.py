@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from graftwork.cli.show import print_json, print_plain, show_findings
-from graftwork.core.advice import DIFFERENT_ENTROPY, LARGE_PER_CLASS
+from graftwork.core.advice import DIFFERENT_ENTROPY, ENTROPIES, LARGE_PER_CLASS, SIZES
 from graftwork.core.figures import counted
 
 if TYPE_CHECKING:
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
 WIDTH = 41
 """Characters of an axis."""
-SIZES = (1.0, 10_000.0)
-"""Ends of the axis of size, in independent images a class."""
-ENTROPIES = (0.2, 6.9)
-"""Ends of the axis of similarity: from photographs of the source to any of its 1,000 classes."""
 
 
 def show_advice(advised: Advised, *, as_json: bool) -> None:

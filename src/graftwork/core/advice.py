@@ -12,6 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from graftwork.core.facts import BackboneCard
+from graftwork.core.plans import Candidate, Linear
+from graftwork.core.recipes import cut_layers
+
 
 @dataclasses.dataclass(frozen=True)
 class Similarity:
@@ -44,8 +48,6 @@ class Rung:
     name: str
     """As in ``farther than X``: ``waste on a white ground``."""
     entropy: float
-    digests: tuple[str, ...]
-    """Beginnings of the sha256 of some of its images, so that it is left out where they are under test."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +154,11 @@ none was measured here yet."""
 DIFFERENT_ENTROPY = 0.7
 """Mean entropy of the source classifier, in nats, from which images are called different: photos of pets and insects
 have 0.4 to 0.6, waste on a white ground 0.8 (embedded default at 96 px)."""
+SIZES = (1.0, 10_000.0)
+"""Ends of the axis of size where it is drawn, in independent images a class."""
+ENTROPIES = (0.2, 6.9)
+"""Ends of the axis of similarity where it is drawn, in nats: from photographs of the source to any of its 1,000
+classes."""
 NEAR_BOUNDARY = 1.5
 """Factor within which a size or an entropy is near its boundary."""
 SAYS: Mapping[tuple[HowMuch, HowSimilar], str] = {
@@ -204,6 +211,29 @@ Strategy = Literal[
     "last layer", "best layer", "several views", "tuned above a cut", "tuned above the lowest", "all layers tuned",
     "smaller input", "from scratch",
 ]  # fmt: skip
+
+
+def strategy_of(candidate: Candidate, card: BackboneCard, *, views: int = 1) -> Strategy:
+    """Return the strategy that a candidate on the network of a card belongs to.
+
+    Parameters
+    ----------
+    views
+        Number of views that every linear classifier of the search averages.
+    """
+    plan = candidate.plan
+    if isinstance(plan, Linear):
+        if candidate.views > views:
+            return "several views"
+        return "last layer" if candidate.taps == (card.taps[-1].name,) else "best layer"
+    if plan.kind == "scratch":
+        return "from scratch"
+    if plan.input_px is not None:
+        return "smaller input"
+    if plan.freeze_to is None:
+        return "all layers tuned"
+    _, lowest = cut_layers(card)
+    return "tuned above the lowest" if plan.freeze_to == lowest else "tuned above a cut"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,8 +300,11 @@ WORTH_POINTS = 1.0
 class Advice:
     """What was measured of the data, what the rule says, and what is expected of each strategy."""
 
+    backbone: str
+    """Name of the network that the expectations are about."""
     similarity: Similarity
-    place: Place
+    ladder: tuple[Rung, ...]
+    """Reference sets by rising distance from the source, without the one under test."""
     size: Size
     curve: LearningCurve
     error: float
@@ -279,6 +312,37 @@ class Advice:
     situation: Situation
     expectations: tuple[Expectation, ...]
     """By rising cost."""
+
+    def with_measured(self, points: Mapping[Strategy, float]) -> Advice:
+        """Return the advice with what strategies gained over the last layer in cross-validation."""
+        return dataclasses.replace(
+            self,
+            expectations=tuple(
+                dataclasses.replace(each, measured=points.get(each.strategy, each.measured))
+                for each in self.expectations
+            ),
+        )
+
+    @property
+    def place(self) -> Place:
+        """Where the images are on the ladder."""
+        return place_of(self.similarity.entropy, self.ladder)
+
+    @property
+    def rule_says(self) -> str:
+        """The situation, and what the rule of thumb says for it."""
+        return f"{self.situation.in_words}: {self.situation.says}"
+
+    @property
+    def measured_says(self) -> str:
+        """What the recommended strategy gains, as it was measured or is expected."""
+        best, over = self.recommended, "over a linear classifier on the last layer"
+        if best.strategy == "last layer":
+            return "nothing is expected to gain more than a point over a linear classifier on the last layer"
+        if best.measured is not None:
+            return f"{best.strategy}: gains {best.measured:.1f} points {over}, in cross-validation here"
+        low, high = (f"{end:.1f}".replace("-", "\N{MINUS SIGN}") for end in (best.gain.low, best.gain.high))
+        return f"{best.strategy}: expected to gain {best.points:.1f} points {over} (80 % interval {low} to {high})"
 
     @property
     def recommended(self) -> Expectation:

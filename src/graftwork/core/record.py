@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from graftwork.core.advice import Advice
 from graftwork.core.arrays import Ints
 from graftwork.core.choose import Verdict
 from graftwork.core.facts import BackboneCard, DatasetFacts
@@ -118,6 +119,8 @@ class Run(Shown):
     projection: Projection | None
     stage_seconds: dict[str, float]
     """Wall-clock seconds of each stage, in order."""
+    advice: Advice | None = None
+    """When and how to transfer to these images; None where an earlier version wrote the record."""
     shift: Shift | None = None
     schema_version: int = SCHEMA_VERSION
     folder: str = ""

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
+from graftwork.core.advice import WORTH_POINTS
 from graftwork.core.plans import Candidate, Recipe, recipe_of
 
 FEWEST_JUDGED = 20
@@ -16,12 +17,6 @@ SHORTEST = 0.5
 """Share of its epochs that a shortened fine-tuning keeps; half of them cost 1.1 points on the mean of seven sets and up
 to 4.5 (``benchmarks/recipes.py``), as much as fine-tuning gains over the best linear model."""
 _FEWEST_EPOCHS = 4
-
-EXPECTED_POINTS = {"partial": 2.2, "full": 3.3, "scratch": -15.0}
-"""Gain over the best linear model by kind of fine-tuning, the mean over sizes of nine sets
-(``benchmarks/strategies.py``; 2.0 to 2.6 and 2.9 to 3.5 with any one set left out). It only orders what is tried."""
-SMALLER_POINTS = -0.5
-"""What a smaller input adds to that: 0.5 points at three fifths of the seconds (``benchmarks/schedules.py``)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +48,27 @@ class Entered:
 
 
 def worth_trying(
-    candidates: Sequence[Candidate], forecasts: Mapping[str, Forecast], seconds: float, *, refit: float, folds: int = 1
+    candidates: Sequence[Candidate],
+    forecasts: Mapping[str, Forecast],
+    points: Mapping[str, float],
+    seconds: float,
+    *,
+    refit: float,
+    folds: int = 1,
 ) -> Entered:
     """Return the fine-tunings whose first folds fit into the time, by expected gain per second.
 
-    Each takes from what those before it leave, and the longest of them must be fitted again on all images. Where not
-    even one fits, one is tried without the refit; where that does not fit either, with fewer epochs.
+    The clock goes first to the one that would be advised: the fastest of those that fit and are expected to come
+    within ``WORTH_POINTS`` of the best that fits. Others take from what it leaves, and the longest of all must be
+    fitted again on all images. Where not even one fits, one is tried without the refit; where that does not fit
+    either, with fewer epochs.
 
     Parameters
     ----------
     forecasts
         Of each candidate by its key.
+    points
+        Expected gain over the best linear model by key; one without is tried after the others.
     refit
         Seconds of the refits, as a multiple of one fold.
     folds
@@ -74,28 +79,33 @@ def worth_trying(
         forecast, plan = forecasts[candidate.key], recipe_of(candidate)
         return forecast.once(plan) + folds * forecast.fold(plan)
 
-    order = sorted(candidates, key=lambda c: -expected_points(recipe_of(c)) / max(takes(c), 1e-9))
-    entered: list[Candidate] = []
-    spent, longest = 0.0, 0.0
-    for candidate in order:
-        fold = forecasts[candidate.key].fold(recipe_of(candidate))
-        if spent + takes(candidate) + refit * max(longest, fold) <= seconds:
-            entered.append(candidate)
-            spent, longest = spent + takes(candidate), max(longest, fold)
-    if entered:
-        return Entered(tuple(entered))
+    def fold(candidate: Candidate) -> float:
+        return forecasts[candidate.key].fold(recipe_of(candidate))
+
+    def gain(candidate: Candidate) -> float:
+        return points.get(candidate.key, -math.inf)
+
+    def per_second(candidate: Candidate) -> float:
+        expected = gain(candidate)
+        return (
+            expected / max(takes(candidate), 1e-9) if expected > 0 else expected
+        )  # a loss is none the better if it is slow
+
+    order = sorted(candidates, key=per_second, reverse=True)
+    fitting = [c for c in order if takes(c) + refit * fold(c) <= seconds]
+    if fitting:
+        best = max(map(gain, fitting))
+        first = min((c for c in fitting if gain(c) >= best - WORTH_POINTS), key=takes)
+        entered = [first]
+        spent, longest = takes(first), fold(first)
+        for candidate in (c for c in order if c is not first):
+            if spent + takes(candidate) + refit * max(longest, fold(candidate)) <= seconds:
+                entered.append(candidate)
+                spent, longest = spent + takes(candidate), max(longest, fold(candidate))
+        return Entered(tuple(sorted(entered, key=per_second, reverse=True)))
     alone = [_shortened(candidate, forecasts[candidate.key], seconds, folds) for candidate in order]
     whole = [short for short, candidate in zip(alone, order, strict=True) if short == candidate]
     return Entered(tuple(filter(None, [*whole, *alone]))[:1], refit=False)
-
-
-def expected_points(plan: Recipe) -> float:
-    """Return what a fine-tuning is expected to gain over the best linear model, in points.
-
-    With the lowest stages alone frozen, where nothing is cached, it gains as much as in all layers.
-    """
-    kind = "full" if plan.kind == "partial" and not plan.cached_augmentations else plan.kind
-    return EXPECTED_POINTS[kind] + (SMALLER_POINTS if plan.input_px is not None else 0.0)
 
 
 def seconds_needed(candidate: Candidate, forecast: Forecast, *, refit: float, folds: int = 1) -> float:

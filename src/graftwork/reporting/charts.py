@@ -32,8 +32,8 @@ COUNTED_CELLS = 20
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
-def _plain(**options: Any) -> figure:
-    """An empty figure in the page's colours, without a toolbar, so that scrolling the page scrolls the page."""
+def plain(**options: Any) -> figure:
+    """Return an empty figure in the page's colours, without a toolbar, so that scrolling the page scrolls the page."""
     plot = figure(
         tools="",
         toolbar_location=None,
@@ -57,7 +57,8 @@ def _plain(**options: Any) -> figure:
     return plot
 
 
-def _ticks(axis: Any, names: Mapping[float, str], length: int) -> None:
+def named_ticks(axis: Any, names: Mapping[float, str], length: int) -> None:
+    """Write names, shortened to ``length`` characters, at places of an axis."""
     axis.ticker = FixedTicker(ticks=list(names))
     axis.major_label_overrides = {at: PlainText(text=words.shortened(name, length)) for at, name in names.items()}
 
@@ -67,7 +68,7 @@ def layer_chart(verdict: Verdict, trials: Sequence[Trial]) -> UIElement:
     at, series = layer_axis(trials), linear_series(trials)
     left, right = -0.6, max(at.values()) + 0.6
     plot = _scores(verdict, [i for mine in series.values() for i in mine], left, right)
-    _ticks(plot.xaxis, {x: name for name, x in at.items()}, 20)
+    named_ticks(plot.xaxis, {x: name for name, x in at.items()}, 20)
     plot.xaxis.major_label_orientation = 0.7 if len(at) > 4 or max(map(len, at)) > 12 else 0.0
     for s, (mine, (token, marker)) in enumerate(zip(series.values(), SERIES, strict=False)):
         offset = 0.16 * (s - (len(series) - 1) / 2)
@@ -85,7 +86,7 @@ def cut_chart(verdict: Verdict, trials: Sequence[Trial], lines: Cuts) -> UIEleme
         d: f"{words.shortened(trials[i].candidate.layer, 16)}, {100 * d:.0f} %"
         for d, i in _spaced(tuned | every).items()
     }
-    _ticks(plot.xaxis, names, 24)
+    named_ticks(plot.xaxis, names, 24)
     plot.xaxis.major_label_orientation = 0.7
     for s, (points, (token, marker)) in enumerate(zip(lines.values(), SERIES, strict=False)):
         mine, x = [i for _, i in points], [d + 0.012 * (s - (len(lines) - 1) / 2) for d, _ in points]
@@ -112,7 +113,7 @@ def _spaced(at: Mapping[float, int]) -> dict[float, int]:
 
 def learning_chart(curves: Mapping[str, Trial]) -> UIElement:
     """Log loss on validation images after each epoch of each fine-tuning; the training loss is a thinner line."""
-    plot = _plain(height=340)
+    plot = plain(height=340)
     plot.xaxis.axis_label, plot.yaxis.axis_label = "epochs", "log loss, nats"
     plot.xaxis.ticker = BasicTicker(min_interval=1)
     plot.xgrid.grid_line_color = None
@@ -134,7 +135,7 @@ def _scores(verdict: Verdict, shown: Sequence[int], left: float, right: float) -
     """An empty chart of scores that holds these candidates, the baselines as lines across it."""
     scale = _scale(verdict)
     low, high = (scale * edge for edge in score_range(verdict, shown))
-    plot = _plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
+    plot = plain(height=380, x_range=Range1d(start=left, end=right), y_range=Range1d(start=low, end=high))
     plot.yaxis.axis_label = f"{words.METRIC_NAMES[verdict.metric]}, {unit(verdict.metric)} ({words.SELECTED})"
     plot.xgrid.grid_line_color = None
     for dash, row in zip(DASHES, verdict.baselines, strict=False):
@@ -205,7 +206,7 @@ def confusion_chart(run: Run) -> UIElement:
         }
     )
     edges = Range1d(start=-0.5, end=k - 0.5), Range1d(start=k - 0.5, end=-0.5)
-    plot = _plain(x_range=edges[0], y_range=edges[1], aspect_ratio=1, x_axis_location="above", min_border_right=12)
+    plot = plain(x_range=edges[0], y_range=edges[1], aspect_ratio=1, x_axis_location="above", min_border_right=12)
     plot.sizing_mode = "scale_width"
     plot.background_fill_color = light("field")
     plot.grid.grid_line_color = None
@@ -227,7 +228,7 @@ def confusion_chart(run: Run) -> UIElement:
     if k <= NAMED_TICKS:
         names = {float(c): name for c, name in enumerate(run.classes)}
         for axis in (plot.xaxis, plot.yaxis):
-            _ticks(axis, names, 14)
+            named_ticks(axis, names, 14)
             axis.major_label_text_font_size = "12px" if k <= 20 else "9px"
         plot.xaxis.major_label_orientation = 0.0 if k * max(map(len, run.classes)) < 40 else 0.9
     else:
@@ -259,7 +260,7 @@ def projection_chart(run: Run, projection: Projection, thumbnails: Mapping[int, 
         },
         name="projection",
     )
-    plot = _plain(height=560)
+    plot = plain(height=560)
     plot.axis.visible = False
     plot.grid.grid_line_color = None
     size = 9 if len(rows) <= 600 else 7
@@ -290,9 +291,7 @@ def calibration_chart(run: Run) -> UIElement:
     """Reliability with exact intervals above, the number of images in each bin below."""
     images = scored(run)
     after, before = calibration(images.y, images.probabilities), before_temperature(run)
-    plot = _plain(
-        height=340, x_range=Range1d(start=-2, end=103), y_range=Range1d(start=-4, end=104), min_border_left=56
-    )
+    plot = plain(height=340, x_range=Range1d(start=-2, end=103), y_range=Range1d(start=-4, end=104), min_border_left=56)
     plot.line([0, 100], [0, 100], line_color=light("muted"), line_dash="dashed")
     plot.yaxis.axis_label = "accuracy, %"
     if before is not None:
@@ -310,7 +309,7 @@ def calibration_chart(run: Run) -> UIElement:
     ]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     top = Range1d(start=0, end=1.1 * float(after.count.max()))
-    counts = _plain(height=130, x_range=plot.x_range, y_range=top, min_border_left=56)
+    counts = plain(height=130, x_range=plot.x_range, y_range=top, min_border_left=56)
     counts.yaxis.ticker = BasicTicker(desired_num_ticks=3)
     counts.vbar("x", 4, "count", source=source, fill_color=light("accent"), fill_alpha=0.55, line_color=None)
     counts.xaxis.axis_label, counts.yaxis.axis_label = "confidence, %", "images"
@@ -336,7 +335,7 @@ def seconds_chart(stage_seconds: Mapping[str, float]) -> UIElement:
     """Wall-clock seconds of each stage, the first on top."""
     names, seconds = list(stage_seconds), list(stage_seconds.values())
     places = list(range(len(names)))
-    plot = _plain(
+    plot = plain(
         height=46 + 34 * len(names),
         y_range=Range1d(start=len(names) - 0.5, end=-0.5),
         x_range=Range1d(start=0, end=max([*seconds, 1e-3]) * 1.18),
@@ -345,7 +344,7 @@ def seconds_chart(stage_seconds: Mapping[str, float]) -> UIElement:
     texts = [words.seconds(s) for s in seconds]
     plot.text(seconds, places, texts, x_offset=6, text_baseline="middle", text_font_size="12px", text_font=value(FONT),
               text_color=light("ink"))  # fmt: skip
-    _ticks(plot.yaxis, {float(i): name for i, name in enumerate(names)}, 26)
+    named_ticks(plot.yaxis, {float(i): name for i, name in enumerate(names)}, 26)
     plot.xaxis.axis_label = "seconds"
     plot.ygrid.grid_line_color = None
     return plot

@@ -12,7 +12,7 @@ from graftwork.core.metrics import Calibration, calibration, calibration_by_chan
 from graftwork.core.record import Run
 from graftwork.core.trials import Trial
 from graftwork.files import write_text
-from graftwork.reporting import evidence, tables, words
+from graftwork.reporting import advice, evidence, tables, words
 from graftwork.reporting.card import model_card
 from graftwork.reporting.document import document
 from graftwork.reporting.evidence import images_to_show
@@ -89,6 +89,11 @@ def _charts(run: Run, pictures: dict[int, str]) -> dict[str, UIElement]:
         "calibration": charts.calibration_chart(run),
         "seconds": charts.seconds_chart(run.stage_seconds),
     }
+    if run.advice is not None:
+        from graftwork.reporting import advice_charts
+
+        drawn["situation"] = advice_charts.situation_chart(run.advice)
+        drawn["curve"] = advice_charts.curve_chart(run.advice)
     if run.projection is not None:
         drawn["projection"] = charts.projection_chart(run, run.projection, pictures)
     return drawn
@@ -116,6 +121,7 @@ def _sections(run: Run) -> dict[str, Any]:
     return {
         **_layers(run.verdict, run.trials, run.cards),
         "headline": words.headline(run),
+        "advising": advice,
         "strips": tables.strips(run),
         "findings": [(f, evidence.example_rows(run, f)) for f in findings],
         "totals": tables.part_totals(run),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graftwork.advice.learning_curve import learning_curve
 from graftwork.advice.similarity import DIGEST_LENGTH, SourceClassifier, similarity_of
@@ -19,8 +21,8 @@ from graftwork.core.advice import (
     Size,
     Strategy,
     expected_gain,
-    place_of,
     situation_of,
+    strategy_of,
 )
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Candidate, Linear
@@ -42,7 +44,7 @@ def advise(
     develop: ImageSet,
     intensity_range: tuple[float, float] | None = None,
     *,
-    seconds: Mapping[Strategy, float],
+    seconds: Mapping[Strategy, float] = MappingProxyType({}),
 ) -> Advice:
     """Return what was measured of the images to develop on, and what follows from it.
 
@@ -53,33 +55,69 @@ def advise(
     seconds
         What judging and fitting a strategy takes on this machine, where that is known.
     """
-    last = last_layer_trial(result, task, backbones)
+    last = last_layer_trial(result, task, backbones, result.chosen.candidate.backbone)
     codes = backbones.codes(last.candidate).of(last.candidate.taps)
     similarity = measured_similarity(develop, backbones, intensity_range, seed=task.seed)
-    digests = {str(digest)[:DIGEST_LENGTH] for digest in develop.digests}
-    rungs = [rung for rung in ladder() if digests.isdisjoint(rung.digests)]
     size = Size(len(task.y), tuple(np.bincount(task.y, minlength=task.n_classes).tolist()), len(np.unique(task.groups)))
-    error = float((last.probabilities.argmax(axis=1) != task.y).mean())
-    expected = {
-        strategy: expected_gain(
-            each, error=error, effective_per_class=size.effective_per_class, entropy=similarity.entropy
-        )
-        for strategy, each in coefficients().items()
-    }
-    measured = _measured(result, last, task)
+    error = 1 - _accuracy(last, task)
     every = [
         Expectation("last layer", Gain(0.0, 0.0, 0.0), 0.0, 0.0),
-        *(Expectation(name, gain, measured.get(name), _seconds(name, seconds)) for name, gain in expected.items()),
+        *(
+            Expectation(name, gain, None, _seconds(name, seconds))
+            for name, gain in _gains(error, size.effective_per_class, similarity.entropy).items()
+        ),
     ]
-    return Advice(
+    advice = Advice(
+        backbone=last.candidate.backbone,
         similarity=similarity,
-        place=place_of(similarity.entropy, rungs),
+        ladder=ladder(without={str(digest)[:DIGEST_LENGTH] for digest in develop.digests}),
         size=size,
         curve=learning_curve(codes, task, last),
         error=error,
         situation=situation_of(size.effective_per_class, similarity.entropy),
         expectations=tuple(sorted(every, key=_cost)),
     )
+    return advice.with_measured({"best layer": 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))})
+
+
+def with_tried(advice: Advice, result: SearchResult, task: Task, backbones: Backbones) -> Advice:
+    """Return advice with what was gained by the strategies that a run has tried on the network that it is about.
+
+    Fine-tunings are measured as they are, at alpha 1 and on one view, as they are forecast; each on the images that it
+    was run on.
+    """
+    last = last_layer_trial(result, task, backbones, advice.backbone)
+    card = backbones.by_name[advice.backbone].card
+    measured: dict[Strategy, float] = {}
+    for trial in result.trials:
+        candidate = trial.candidate
+        strategy = strategy_of(candidate, card, views=last.candidate.views)
+        plain = isinstance(candidate.plan, Linear) or (candidate.views == 1 and candidate.plan.alpha == 1)
+        if candidate.backbone != advice.backbone or strategy in _NO_CODES or not plain:
+            continue
+        points = 100 * (_accuracy(trial, task, trial.run) - _accuracy(last, task, trial.run))
+        measured[strategy] = max(points, measured.get(strategy, points))
+    return advice.with_measured(measured)
+
+
+def expected_points(
+    candidates: Sequence[Candidate], advice: Advice, result: SearchResult, task: Task, backbones: Backbones
+) -> dict[str, float]:
+    """Return what fine-tunings are expected to gain over the chosen linear classifier, in points, by their keys.
+
+    A strategy that no reference set was measured with, such as random weights, has none.
+    """
+    points: dict[str, float] = {}
+    for name in dict.fromkeys(candidate.backbone for candidate in candidates):
+        last = last_layer_trial(result, task, backbones, name)
+        ahead = 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))
+        gains = _gains(1 - _accuracy(last, task), advice.size.effective_per_class, advice.similarity.entropy)
+        card = backbones.by_name[name].card
+        for candidate in candidates:
+            gain = gains.get(strategy_of(candidate, card))
+            if candidate.backbone == name and gain is not None:
+                points[candidate.key] = gain.points - ahead
+    return points
 
 
 def known_to_gauge(develop: ImageSet) -> int:
@@ -88,11 +126,11 @@ def known_to_gauge(develop: ImageSet) -> int:
     return sum(str(digest)[:DIGEST_LENGTH] in known for digest in develop.digests)
 
 
-def last_layer_trial(result: SearchResult, task: Task, backbones: Backbones) -> Trial:
-    """Return the trial of a softmax on the last layer of the network that the search chose; run where it was not."""
-    chosen = result.chosen.candidate
-    card = backbones.by_name[chosen.backbone].card
-    last = dataclasses.replace(chosen, taps=(card.taps[-1].name,), plan=Linear("softmax", "standard"))
+def last_layer_trial(result: SearchResult, task: Task, backbones: Backbones, name: str) -> Trial:
+    """Return the trial of a softmax on the last layer of a network; run where the search did not."""
+    card = backbones.by_name[name].card
+    first = next(trial.candidate for trial in result.trials if trial.candidate.backbone == name)
+    last = dataclasses.replace(first, taps=(card.taps[-1].name,), plan=Linear("softmax", "standard"))
     tried = (trial for trial in result.trials if trial.candidate == last)
     return next(tried, None) or next(run_trials([last], backbones.codes, task))
 
@@ -122,13 +160,18 @@ def measured_similarity(
     )
 
 
-def _measured(result: SearchResult, last: Trial, task: Task) -> dict[Strategy, float]:
-    """Return what strategies gained over the last layer that the search has tried, in points of accuracy."""
+def _accuracy(trial: Trial, task: Task, rows: NDArray[np.bool_] | slice = slice(None)) -> float:
+    """Share of images that a trial classified correctly out of fold."""
+    right = trial.probabilities.argmax(axis=1) == task.y
+    return float(right[rows].mean())
 
-    def accuracy(trial: Trial) -> float:
-        return float((trial.probabilities.argmax(axis=1) == task.y).mean())
 
-    return {"best layer": 100 * (accuracy(result.chosen) - accuracy(last))}
+def _gains(error: float, per_class: float, entropy: float) -> dict[Strategy, Gain]:
+    """What each strategy is expected to gain over the last layer, by rising cost."""
+    return {
+        name: expected_gain(each, error=error, effective_per_class=per_class, entropy=entropy)
+        for name, each in coefficients().items()
+    }
 
 
 def _seconds(strategy: Strategy, seconds: Mapping[Strategy, float]) -> float | None:
@@ -139,16 +182,3 @@ def _cost(expectation: Expectation) -> tuple[float, int]:
     """What a strategy is ordered by: its seconds here, and otherwise the order in which they usually rise."""
     usual = list(coefficients()).index(expectation.strategy) + 1 if expectation.strategy != "last layer" else 0
     return (0.0 if expectation.seconds is None else expectation.seconds, usual)
-
-
-def strategy_of(candidate: Candidate) -> Strategy:
-    """Return the strategy that a fine-tuning belongs to."""
-    plan = candidate.plan
-    assert not isinstance(plan, Linear)
-    if plan.kind == "scratch":
-        return "from scratch"
-    if plan.input_px is not None:
-        return "smaller input"
-    if plan.kind == "full":
-        return "all layers tuned"
-    return "tuned above a cut" if plan.cached_augmentations else "tuned above the lowest"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import cattrs
 
 from graftwork.clock import Clock
-from graftwork.core.advice import Strategy
+from graftwork.core.advice import Advice, Strategy, strategy_of
 from graftwork.core.choose import choose
 from graftwork.core.facts import digest_of
 from graftwork.core.findings import Finding
@@ -24,7 +24,7 @@ from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, secon
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.context import FineTuneContext
-from graftwork.steps.advise import strategy_of
+from graftwork.steps.advise import expected_points
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
@@ -136,6 +136,7 @@ def compete(
     context: FineTuneContext,
     clock: Clock,
     *,
+    advice: Advice,
     to_extract: int,
 ) -> SearchResult:
     """Try fine-tunings and codes of several views in addition to the linear trials, and choose among all.
@@ -145,6 +146,8 @@ def compete(
 
     Parameters
     ----------
+    advice
+        Which of them are expected to gain most on these images.
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
@@ -157,8 +160,11 @@ def compete(
         dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
         for c in context.candidates
     ]
+    points = expected_points(planned, advice, result, task, backbones)
     entered = _once(
-        context.folder / "decided.json", _Entered, lambda: _within_time(planned, task, backbones, context, clock)
+        context.folder / "decided.json",
+        _Entered,
+        lambda: _within_time(planned, points, task, backbones, context, clock),
     )
     tournament = Tournament(
         backbones.codes,
@@ -221,7 +227,12 @@ class _Entered:
 
 
 def _within_time(
-    candidates: Sequence[Candidate], task: Task, backbones: Backbones, context: FineTuneContext, clock: Clock
+    candidates: Sequence[Candidate],
+    points: Mapping[str, float],
+    task: Task,
+    backbones: Backbones,
+    context: FineTuneContext,
+    clock: Clock,
 ) -> _Entered:
     """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left."""
     if not clock.runs_out:
@@ -229,7 +240,7 @@ def _within_time(
     forecasts, n = _forecasts(candidates, task, backbones, clock), len(task.y)
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
     refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
-    entering = worth_trying(timed, forecasts, clock.left(), refit=refit, folds=folds)
+    entering = worth_trying(timed, forecasts, points, clock.left(), refit=refit, folds=folds)
     entered = entering.candidates
     minutes = {c.label: seconds_needed(c, forecasts[c.key], refit=refit, folds=folds) / 60 for c in timed}
     shortened = {_without_length(candidate) for candidate in entered}
@@ -286,7 +297,7 @@ def seconds_by_strategy(
     for candidate in candidates:
         if candidate.key in forecasts:
             needed = seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
-            strategy = strategy_of(candidate)
+            strategy = strategy_of(candidate, backbones.of(candidate).card)
             seconds[strategy] = min(needed, seconds.get(strategy, needed))
     return seconds
 

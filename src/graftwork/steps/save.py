@@ -16,11 +16,18 @@ from typing import Any
 import numpy as np
 
 from graftwork.codes.extract import LayerCodes
+from graftwork.core.advice import Advice
 from graftwork.core.facts import digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
-from graftwork.core.result_findings import TestedRun, advised_settings, repeated_look_finding, result_findings
+from graftwork.core.result_findings import (
+    TestedRun,
+    advice_findings,
+    advised_settings,
+    repeated_look_finding,
+    result_findings,
+)
 from graftwork.core.trials import Task
 from graftwork.files import whole_folder, write_text
 from graftwork.finetune.context import FineTuneContext
@@ -33,6 +40,7 @@ from graftwork.progress import Stages
 from graftwork.reporting.page import images_to_show, model_card, write_report
 from graftwork.runfolder import write_run
 from graftwork.steps import output
+from graftwork.steps.advise import known_to_gauge
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.compete import WORK
 from graftwork.steps.ledger import count_look
@@ -53,6 +61,7 @@ class Outcome:
     task: Task
     backbones: Backbones
     result: SearchResult
+    advice: Advice
     context: FineTuneContext
     fitted: Fitted
     network: Backbone
@@ -113,6 +122,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         *outcome.backbones.findings,
         *result_findings(result.verdict, result.trials, images=len(images), how_tested=how),
         *result.findings,
+        *advice_findings(outcome.advice, known_to_gauge(split_images.develop)),
         *outcome.findings,
     )
     test, look_findings = _looked_at(outcome, settings, findings, folder, stages.listener)
@@ -145,6 +155,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         test=test,
         projection=outcome.projection,
         stage_seconds=dict(stages.seconds),
+        advice=outcome.advice,
         shift=outcome.shift,
         folder=str(folder),
     )

@@ -55,19 +55,9 @@ class Advised(Shown):
     @property
     def lines(self) -> tuple[str, str, str]:
         """What the rule says, what the measurements say, and what it costs to be sure."""
-        advice, best = self.advice, self.advice.recommended
-        over = "over a linear classifier on the last layer"
-        if best.strategy == "last layer":
-            says = "nothing is expected to gain more than a point over a linear classifier on the last layer"
-        elif best.measured is not None:
-            says = f"{best.strategy} gains {best.measured:.1f} points {over}, in cross-validation here"
-        else:
-            low, high = (f"{end:.1f}".replace("-", "−") for end in (best.gain.low, best.gain.high))
-            says = (
-                f"{best.strategy} is expected to gain {best.points:.1f} points {over} (80 % interval {low} to {high})"
-            )
+        best = self.advice.recommended
         cost = f"about {_minutes(best.seconds)} here" if best.seconds else "nothing more than what is computed already"
-        return f"{advice.situation.in_words}: {advice.situation.says}", says, f"{cost}: {self.command}"
+        return self.advice.rule_says, self.advice.measured_says, f"{cost}: {self.command}"
 
     def _facts(self) -> tuple[Fact, ...]:
         rule, measured, cost = self.lines

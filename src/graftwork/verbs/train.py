@@ -25,6 +25,7 @@ from graftwork.core.record import Run
 from graftwork.fit import fit
 from graftwork.listener import Listener
 from graftwork.progress import Stages
+from graftwork.steps.advise import advise, with_tried
 from graftwork.steps.backbones import open_backbones
 from graftwork.steps.compete import (
     compete,
@@ -224,13 +225,16 @@ def train(  # noqa: PLR0915  # the whole story on one page
                 folder=context.folder / "linear", listener=listener,
             )  # fmt: skip
             findings = score_with_series_grouped(result, backbones, images, task)
+        with stages.stage("similarity"):
+            advice = advise(result, task, backbones, images.develop, images.intensity_range)
         if strategy == "auto" and test == "cv":
             say_that_linear_candidates_alone_are_nested(task, backbones, context, clock)
         elif strategy == "auto":
             with stages.stage("fine-tuning"):
                 to_extract = len(images.split.test) + (target.n_extractions if target else 0)
                 reserve_extraction(clock, backbones, len(images.develop) + to_extract)
-                result = compete(result, task, backbones, tuning, context, clock, to_extract=to_extract)
+                result = compete(result, task, backbones, tuning, context, clock, advice=advice, to_extract=to_extract)
+                advice = with_tried(advice, result, task, backbones)
         shift = None
         if target is not None:
             with stages.stage("target domain"):
@@ -250,6 +254,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
             projection = project_codes(codes.of(chosen.candidate.taps), images.split.develop, seed=seed)
         with stages.stage("save"):
             outcome = Outcome(
-                images, task, backbones, result, context, fitted, network, codes, score, projection, findings, shift
-            )
+                images, task, backbones, result, advice, context, fitted, network, codes, score, projection, findings,
+                shift,
+            )  # fmt: skip
             return save(outcome, folder, settings, stages=stages)
