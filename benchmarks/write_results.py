@@ -498,30 +498,75 @@ def advice() -> list[str]:
     data, similarity = read("advice.json"), read("similarity.json")
     if data is None or similarity is None:
         return []
+    sizes = ("5", "20", "all")
     lines = [
         "## Advice",
         "",
-        f"Forecast of what a strategy gains over the last layer, each data set left out in turn ({data['units']} units of set, "
-        "size and network, seeds averaged; `advice.py`): mean absolute error in points by images a class, that of the mean "
-        "gain in brackets; and half of the 80 % interval.",
+        f"From {data['cells']} cells of the table of strategies: {data['units']} units of set, size and network, seeds averaged. "
+        "What is said of a set was fitted without it (`advice.py`).",
         "",
-        "| strategy | 5 | 20 | all | half of the interval |",
+        "Forecast of what a strategy gains over the last layer: mean absolute error in points by images a class, that of the "
+        "mean gain in brackets; and the share of units inside the 80 % interval.",
+        "",
+        "| strategy | 5 | 20 | all | inside |",
         "|---|---|---|---|---|",
     ]
     for name, row in data["forecasts"].items():
-        error, plain = row["mean_absolute_error"], row["without_similarity"]
-        cells = " | ".join(f"{error[size]:.1f} ({plain[size]:.1f})" for size in ("5", "20", "all"))
-        lines.append(f"| {name} | {cells} | {row['half_width']:.1f} |")
+        error, plain = row["mean_absolute_error"], row["of_the_mean_gain"]
+        cells = " | ".join(f"{error[size]:.1f} ({plain[size]:.1f})" for size in sizes)
+        lines.append(f"| {name} | {cells} | {row['covered_percent']} % |")
     lines += [
         "",
-        "Rank correlation (Spearman, over units) of measures of similarity with the share of the last layer's errors that "
-        "fine-tuning all layers removed:",
+        "Following the advice before anything is tuned, and fixed rules: points lost beyond tuning all layers always (95 % "
+        "interval over sets; negative is better), units within a point of the best strategy, geometric mean of the seconds "
+        "relative to tuning all layers always.",
         "",
-        "| measure | 5 | 20 | all |",
-        "|---|---|---|---|",
+        f"| policy | {' | '.join(f'{size}: points | {size}: within | {size}: seconds' for size in sizes)} |",
+        f"|---|{'---|' * 9}",
+    ]
+    for name, by_size in data["policies"].items():
+        cells = [
+            f"{span(by_size[size]['beyond_all_tuned'])} | {by_size[size]['within_a_point_percent']} % | "
+            f"{by_size[size]['seconds_ratio']:.2f}"
+            for size in sizes
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    if data["wrong"]:
+        lines += ["", "Units in which the advice loses more than two points against the best strategy:", ""]
+        lines += [
+            f"- {row['set']}, {row['size']} a class, {row['network']}: {row['advised']} was advised, {row['best']} gained "
+            f"{row['points']} points more"
+            for row in data["wrong"]
+        ]
+    lines += [
+        "",
+        "The four situations of the CS231n note (boundaries: `core/advice.py`): points over the last layer, means of sets with "
+        "95 % intervals over sets.",
+        "",
+    ]
+    for name, row in data["quadrants"].items():
+        lines += [
+            f"**{name}** ({row['units']} units; {', '.join(row['sets'])}); the rule says: {row['rule']}",
+            "",
+            "| strategy | gain |",
+            "|---|---|",
+            *(f"| {strategy} | {span(gain)} |" for strategy, gain in row["gains"].items() if strategy != "last layer"),
+            "",
+        ]
+    lines += [
+        "Rank correlation (Spearman, over units) of measures of similarity with the share of the last layer's errors that "
+        "tuning all layers removes, and with the depth of the best layer; 95 % intervals by resampling sets:",
+        "",
+        f"| measure | {' | '.join(f'errors, {size}' for size in sizes)} | {' | '.join(f'depth, {size}' for size in sizes)} |",
+        f"|---|{'---|' * 6}",
     ]
     for name, row in data["rank_correlations"].items():
-        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(f'{row[size]:.2f}' for size in ('5', '20', 'all'))} |")
+        cells = [
+            f"{row[what][size]['rho']:.2f} ({row[what][size]['low']:.2f} to {row[what][size]['high']:.2f})"
+            for what in ("share_of_errors_removed", "depth")
+            for size in sizes
+        ]
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     lines += [
         "",
         f"Mean entropy of the source classifier's answers, in nats ({similarity['gauge']} at {similarity['input_px']} px):",
@@ -532,6 +577,14 @@ def advice() -> list[str]:
     for name, row in sorted(similarity["sets"].items(), key=lambda item: item[1]["entropy"]):
         lines.append(f"| {name} | {row['entropy']:.2f} |")
     return [*lines, "", machine(data["machine"]), ""]
+
+
+def span(row: dict[str, Any]) -> str:
+    """A mean with its interval over sets; where two sets or fewer have it, the mean alone."""
+    mean = f"{row['mean']:+.1f}".replace("-", "\N{MINUS SIGN}")
+    if row["sets"] < 3:
+        return f"{mean} ({row['sets']} sets)"
+    return f"{mean} ({row['low']:.1f} to {row['high']:.1f})".replace("-", "\N{MINUS SIGN}")
 
 
 def commands(data: Any) -> list[str]:

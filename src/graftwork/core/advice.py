@@ -296,6 +296,12 @@ WORTH_POINTS = 1.0
 """A strategy is recommended if none that costs less comes within this of what is expected of the best."""
 
 
+def recommended_of(expectations: Sequence[Expectation]) -> Expectation:
+    """Return the first, by rising cost, that is within ``WORTH_POINTS`` of the best."""
+    best = max(each.points for each in expectations)
+    return next(each for each in expectations if each.points >= best - WORTH_POINTS)
+
+
 @dataclasses.dataclass(frozen=True)
 class Advice:
     """What was measured of the data, what the rule says, and what is expected of each strategy."""
@@ -346,9 +352,8 @@ class Advice:
 
     @property
     def recommended(self) -> Expectation:
-        """The first, by rising cost, that is within ``WORTH_POINTS`` of the best."""
-        best = max(each.points for each in self.expectations)
-        return next(each for each in self.expectations if each.points >= best - WORTH_POINTS)
+        """What ``recommended_of`` recommends."""
+        return recommended_of(self.expectations)
 
     @property
     def rule(self) -> Expectation:
