@@ -77,7 +77,13 @@ def test_the_rule_and_what_was_measured_stand_first_in_their_section():
     assert run.advice.rule_says in text
     assert run.advice.measured_says in text
     assert ("disagree" in text) != run.advice.agree
-    for said in ("+1.2", "−0.4", "not tried", "farther from the source than handwritten digits", "independent ones a class"):
+    for said in (
+        "+1.2",
+        "−0.4",
+        "not tried",
+        "farther from the source than handwritten digits",
+        "independent ones a class",
+    ):
         assert said in text
     first = text.index(run.advice.rule_says) < text.index(run.advice.measured_says)
     assert first == run.advice.agree

@@ -82,6 +82,26 @@ def test_one_screen_says_what_to_do_and_why(
     assert record["advice"]["situation"]["size"] == "small"
 
 
+def test_several_networks_are_ranked_and_the_command_names_the_chosen_one(
+    graft: Callable[..., object], tiny: Path, backbone: str, tmp_path: Path, shared_cache: Path
+) -> None:
+    other = str(write_tiny_backbone(tmp_path, architecture="test_vit"))
+    advised = graftwork.advise(tiny, backbone=[backbone, other], folds=3, seed=2)
+    deficits = [network.row.deficit for network in advised.networks]
+    assert deficits == sorted(deficits)
+    assert {Path(network.card.weights).name for network in advised.networks} == {Path(backbone).name, Path(other).name}
+    assert advised.advice.backbone == advised.card.name
+    assert f"--backbone {advised.card.weights}" in advised.command
+    assert "--folds 3 --seed 2" in advised.command
+    typed = graft("advise", tiny, "--backbone", backbone, "--backbone", other, "--quiet")
+    assert "networks, out of fold" in typed.out
+
+
+def test_the_command_leaves_out_what_nobody_asked_for(advised: Advised, tiny: Path, backbone: str) -> None:
+    begin = f"graft train {tiny} --backbone {backbone}"
+    assert advised.command in (f"{begin} --strategy linear", *(f"{begin} --time-limit {n}m" for n in range(1, 10)))
+
+
 def test_a_set_is_left_out_of_its_own_ladder(
     tiny: Path, backbone: str, monkeypatch: pytest.MonkeyPatch, shared_cache: Path
 ) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from graftwork.cli.show import print_json, print_plain, show_findings
+from graftwork.cli.show import behind, print_json, print_plain, show_findings
 from graftwork.core.advice import DIFFERENT_ENTROPY, ENTROPIES, LARGE_PER_CLASS, SIZES
-from graftwork.core.figures import counted
+from graftwork.core.figures import counted, figure, interval
+from graftwork.core.shown import one_line
 
 if TYPE_CHECKING:
     from graftwork.verbs.advise import Advised
@@ -41,6 +43,8 @@ def show_advice(advised: Advised, *, as_json: bool) -> None:
     entropy = advice.similarity.entropy
     print_plain(console, f"{'similarity':<12}{_axis(entropy, DIFFERENT_ENTROPY, ENTROPIES)}  {advice.place.in_words}")
     print_plain(console, f"{'':<12}{'small, similar':<{WIDTH // 2}}{'large, different':>{WIDTH - WIDTH // 2}}")
+    if len(advised.networks) > 1:
+        console.print(_networks(advised))
     console.print(_table(advised))
     doubled = advice.curve.doubled
     if doubled is not None:
@@ -64,8 +68,29 @@ def _axis(value: float, boundary: float, ends: tuple[float, float]) -> str:
     return "".join(marks)
 
 
+def _networks(advised: Advised) -> Table:
+    """The networks that were compared, by their best linear classifiers."""
+    metric = advised.verdict.metric
+    table = Table(title="networks, out of fold (validation, selected)", title_justify="left")
+    table.add_column("network", overflow="fold")
+    for title in (metric, "95 % interval", "behind the best", "GMACs"):
+        table.add_column(title, justify="right")
+    for network in advised.networks:
+        row, gmacs = network.row, network.card.gmacs
+        table.add_row(
+            Text(one_line(network.card.name)),
+            figure(metric, row.score),
+            interval(metric, row.low, row.high),
+            behind(metric, row),
+            "" if gmacs is None else f"{gmacs:.2f}",
+            style="bold" if network.card.name == advised.card.name else None,
+        )
+    return table
+
+
 def _table(advised: Advised) -> Table:
-    table = Table(title="expected gain over a linear classifier on the last layer, in points", title_justify="left")
+    title = f"{advised.card.name}: expected gain over a linear classifier on its last layer, in points"
+    table = Table(title=one_line(title), title_justify="left")
     table.add_column("strategy")
     for title in ("expected", "80 % interval", "measured", "takes here"):
         table.add_column(title, justify="right")

@@ -13,7 +13,7 @@ from graftwork.core.options import JudgingOptions
 
 @click.command("advise", short_help="When and how to transfer: the rule, and the evidence.")
 @options.data_argument
-@options.backbone_option
+@options.backbones_option
 @options.extraction_options
 @options.of(JudgingOptions, "loss", "Logistic regression (softmax), a linear SVM, or both (auto).", default="softmax")
 @options.judging_options

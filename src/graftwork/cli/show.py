@@ -32,7 +32,7 @@ SHOWN = 3
 _COLOUR = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def _behind(metric: Metric, row: Row) -> str:
+def behind(metric: Metric, row: Row) -> str:
     """A deficit, and whether it is significant."""
     return f"{difference(metric, row.deficit)}{' (significant)' if row.beaten else ''}"
 
@@ -77,7 +77,7 @@ def _add(table: Table, metric: Metric, row: Row, mark: str, seconds: str) -> Non
         _name(row.label),
         figure(metric, row.score),
         interval(metric, row.low, row.high),
-        mark or _behind(metric, row),
+        mark or behind(metric, row),
         seconds,
         style="bold" if mark == "chosen" else None,
     )
@@ -155,7 +155,7 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
             _name(row.label),
             figure(comparison.metric, row.score),
             interval(comparison.metric, row.low, row.high),
-            _behind(comparison.metric, row),
+            behind(comparison.metric, row),
             interval(comparison.metric, row.deficit_low, row.deficit_high),
         )
     console.print(table)

@@ -256,3 +256,12 @@ def _images_to_settle(
     if not rivals or any(row.deficit <= 0 for row in rivals):
         return None
     return max(int(np.ceil(n * ((row.deficit_high - row.deficit) / row.deficit) ** 2)) for row in rivals)
+
+
+def best_of_each_network(verdict: Verdict, trials: Sequence[Trial]) -> list[int]:
+    """Return the position of the best candidate of each network, the best network first."""
+    best: dict[str, int] = {}
+    for j, trial in enumerate(trials):
+        name = trial.candidate.backbone
+        best[name] = min(best.get(name, j), j, key=lambda i: verdict.rows[i].deficit)
+    return sorted(best.values(), key=lambda j: verdict.rows[j].deficit)

@@ -131,7 +131,7 @@ class FineTuneOptions(Arguments):
 Options = DataOptions | SplitOptions | ExtractionOptions | JudgingOptions | FineTuneOptions
 
 
-def settings_of(data: str | Path, *options: Options, **further: str | bool | None) -> dict[str, Any]:
+def settings_of(data: str | Path, *options: Options, **further: Any) -> dict[str, Any]:
     """Return everything that a user decided, by the names of the verb's arguments, as JSON holds it."""
     settings: dict[str, Any] = {"data": str(data)}
     for record in options:

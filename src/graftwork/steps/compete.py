@@ -286,13 +286,16 @@ def _forecasts(candidates: Sequence[Candidate], task: Task, backbones: Backbones
 
 
 def seconds_by_strategy(
-    candidates: Sequence[Candidate], task: Task, backbones: Backbones, clock: Clock
+    name: str, candidates: Sequence[Candidate], task: Task, backbones: Backbones, clock: Clock
 ) -> dict[Strategy, float]:
-    """Return what it takes on this machine to judge and to fit each strategy; of several candidates, the fastest."""
+    """Return what it takes on this machine to judge and to fit each strategy on one of the networks.
+
+    Of several candidates of a strategy, the fastest counts.
+    """
+    candidates = [candidate for candidate in candidates if candidate.backbone == name]
     forecasts, folds = _forecasts(candidates, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
-    first = next(iter(backbones.by_name))
     seconds: dict[Strategy, float] = {
-        "several views": (VIEWS - 1) * backbones.forecast_seconds(first, len(task.y)),
+        "several views": (VIEWS - 1) * backbones.forecast_seconds(name, len(task.y)),
     }
     for candidate in candidates:
         if candidate.key in forecasts:

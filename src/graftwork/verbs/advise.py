@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from graftwork.clock import Clock
 from graftwork.core.advice import Advice
-from graftwork.core.choose import Verdict
+from graftwork.core.choose import Row, Verdict, best_of_each_network
 from graftwork.core.facts import Aspect, BackboneCard, Intensity, Metric, Pool, Relu
 from graftwork.core.figures import counted
 from graftwork.core.findings import Finding, findings_in_short
 from graftwork.core.options import (
+    AUTO,
     DataOptions,
     ExtractionOptions,
     FineTuneOptions,
     JudgingOptions,
     SplitOptions,
     as_text,
+    names_of,
+    settings_of,
 )
 from graftwork.core.plans import Loss, Normalise
 from graftwork.core.result_findings import advice_findings, result_findings
@@ -32,6 +35,7 @@ from graftwork.steps.advise import advise as advice_of
 from graftwork.steps.advise import known_to_gauge
 from graftwork.steps.backbones import open_backbones
 from graftwork.steps.compete import candidates_to_tune, seconds_by_strategy
+from graftwork.steps.output import command
 from graftwork.steps.prepare import prepare
 from graftwork.steps.search import candidates_for, costs_of, search
 
@@ -39,11 +43,23 @@ MARGIN = 1.5
 """Time limit that is proposed, as a multiple of what the recommended strategy takes: others are tried, too."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network that was compared, by its best linear classifier."""
+
+    card: BackboneCard
+    row: Row
+    """Of its best layer."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Advised(Shown):
     """What the rule of thumb says for some images, what was measured, and what it costs to be sure."""
 
     card: BackboneCard
+    """Of the network that the advice is about: that of the chosen linear classifier."""
+    networks: tuple[Network, ...]
+    """Every network that was compared, the best first."""
     advice: Advice
     verdict: Verdict
     """Of the linear classifiers on every layer."""
@@ -73,7 +89,7 @@ class Advised(Shown):
 def advise(
     data: str | Path,
     *,
-    backbone: str | Path = "auto",
+    backbone: str | Path | Sequence[str | Path] = ("auto",),
     aspect: Aspect | None = None,
     input_px: int | None = None,
     intensity: Intensity = "dataset",
@@ -100,6 +116,9 @@ def advise(
     of thumb is that of the CS231n note on transfer learning; the forecast of what each strategy gains is fitted to
     reference sets (``benchmarks/advice.py``).
 
+    Several networks are ranked by their best linear classifier in cross-validation; the advice is about the chosen
+    one: the cheapest that is not significantly worse than the best.
+
     Parameters are those of ``train``.
 
     Raises
@@ -118,7 +137,7 @@ def advise(
     )
     split = SplitOptions(test=as_text(test), folds=folds, seed=seed, split_from=as_text(split_from))
     extraction = ExtractionOptions(
-        backbone=(as_text(backbone),), aspect=aspect, input_px=input_px, intensity=intensity,
+        backbone=names_of(backbone), aspect=aspect, input_px=input_px, intensity=intensity,
         pool=pool, relu=relu, views=views,
     )  # fmt: skip
     judging = JudgingOptions(loss=loss, normalise=normalise, metric=metric, class_weight=class_weight)
@@ -138,11 +157,18 @@ def advise(
         )
     with stages.stage("seconds"), tempfile.TemporaryDirectory() as folder:
         tuned = candidates_to_tune(FineTuneOptions(), backbones, len(task.y), any_input=input_px is None)
-        seconds = seconds_by_strategy(tuned, task, backbones, Clock(math.inf, Path(folder) / "clock.json"))
+        chosen = result.chosen.candidate.backbone
+        seconds = seconds_by_strategy(chosen, tuned, task, backbones, Clock(math.inf, Path(folder) / "clock.json"))
     with stages.stage("similarity"):
         advice = advice_of(result, task, backbones, images.develop, images.intensity_range, seconds=seconds)
+    best = best_of_each_network(result.verdict, result.trials)
+    given = dict(zip(backbones.by_name, names_of(backbone), strict=True))[chosen]
+    settings = settings_of(data, data_options, split, extraction, judging, backbone=(given,), loss=AUTO)
     return Advised(
-        card=backbones.cards[0],
+        card=backbones.by_name[chosen].card,
+        networks=tuple(
+            Network(backbones.by_name[result.trials[j].candidate.backbone].card, result.verdict.rows[j]) for j in best
+        ),
         advice=advice,
         verdict=result.verdict,
         findings=(
@@ -151,18 +177,17 @@ def advise(
             *backbones.findings,
             *result_findings(result.verdict, result.trials, images=len(images.images), how_tested="none"),
         ),
-        command=_command(data, advice),
+        command=_command(settings, advice),
         stage_seconds=stages.seconds,
     )
 
 
-def _command(data: str | Path, advice: Advice) -> str:
+def _command(settings: dict[str, Any], advice: Advice) -> str:
     """Return the training that settles what the advice forecasts."""
-    begin = f"graft train {shlex.quote(str(data))}"
     seconds = advice.recommended.seconds
     if not seconds:
-        return f"{begin} --strategy linear"
-    return f"{begin} --time-limit {max(1, math.ceil(MARGIN * seconds / 60))}m"
+        return command("train", settings | {"strategy": "linear"})
+    return command("train", settings | {"time_limit": f"{max(1, math.ceil(MARGIN * seconds / 60))}m"})
 
 
 def _minutes(seconds: float) -> str:
