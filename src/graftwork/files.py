@@ -60,7 +60,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     StorageError
         When the folder cannot be written to, or the disk is full. What was there before is still there.
     """
-    with _storage_errors(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent)
         os.close(handle)
@@ -76,7 +76,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder next to ``path`` to fill; at the end of the block it replaces ``path``."""
-    with _storage_errors(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent))
         old = part.with_suffix(".old")
@@ -160,7 +160,8 @@ def _umask() -> int:
 
 
 @contextlib.contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
+    """Raise StorageError, in one line that names ``path``, for every OSError of the block."""
     try:
         yield
     except StorageError:

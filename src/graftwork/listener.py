@@ -25,7 +25,7 @@ class Listener:
         """The stage is over, or has failed."""
 
     def progress(self, done: int, total: int) -> None:
-        """Some of the stage is done: images, candidates or epochs."""
+        """Some of the stage is done: images, candidates, epochs, or megabytes (10^6 bytes) of a download."""
 
     def candidates(self, standings: Sequence[Standing]) -> None:
         """Where every candidate of the tournament stands now, in the order in which to show them."""
