@@ -22,6 +22,7 @@ class Hub:
     status: int = 200
     refused: dict[str, int] = field(default_factory=dict)
     """Other status by path."""
+    commit: str = COMMIT
     drops: bool = False
     """Whether the connection is lost as soon as a file's bytes would come."""
 
@@ -51,7 +52,7 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Hub]:
                 self.send_header("X-Error-Code", "RepoNotFound")
             self.send_header("Content-Length", str(len(content)))
             self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", hub.commit)
             self.end_headers()
             if body and hub.drops and not missing:
                 self.close_connection = True

@@ -296,7 +296,7 @@ def _fill(source: Source, partial: _Partial, size_bytes: int, listener: Listener
 
 def _append(source: Source, partial: _Partial, size_bytes: int, listener: Listener, patience: Patience) -> int:
     """Append what one answer gives, and return at which byte it began."""
-    tell = _megabytes(listener, size_bytes)
+    tell = megabytes(listener, size_bytes)
     parts = _paced(source, partial.size_bytes(), partial.version(), patience)
     with contextlib.closing(parts):
         beginning = next(parts)
@@ -331,7 +331,7 @@ def _append(source: Source, partial: _Partial, size_bytes: int, listener: Listen
     return beginning.begins_at
 
 
-def _megabytes(listener: Listener, size_bytes: int) -> Callable[[int], None]:
+def megabytes(listener: Listener, size_bytes: int) -> Callable[[int], None]:
     """Return what tells of progress, once for each megabyte."""
     total = max(1, math.ceil(size_bytes / 1e6))
     last = -1

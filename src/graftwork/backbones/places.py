@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shutil
 import stat
@@ -23,6 +22,7 @@ from graftwork.backbones.download import (
     checked_sha256,
     download,
     is_there,
+    megabytes,
     read_small,
     wrong_sha256,
 )
@@ -417,7 +417,7 @@ def _counting(listener: Listener, most_bytes: int, what: str) -> type[Any]:
     """Return what a hub's client takes for a bar: it tells a listener, and ends what is larger than announced."""
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # exported, unmarked
 
-    total_megabytes = max(1, math.ceil(most_bytes / 1e6))
+    tell = megabytes(listener, most_bytes)
 
     class Counting(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -430,6 +430,6 @@ def _counting(listener: Listener, most_bytes: int, what: str) -> type[Any]:
             self._bytes += int(n or 0)
             if self._bytes > most_bytes:
                 raise _too_large(what, most_bytes)
-            listener.progress(min(self._bytes // 1_000_000, total_megabytes), total_megabytes)
+            tell(self._bytes)
 
     return Counting

@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from graftwork.backbones.download import PATIENCE, Beginning, MayPass, Patience
 from graftwork.backbones.fetch import Unavailable
+from graftwork.core.shown import one_line
 from graftwork.errors import BackboneError
 
 MOST_REDIRECTS = 10
@@ -117,7 +118,7 @@ def _lost(error: Exception, host: str | None) -> Exception:
 
 def _require_good(answer: http.client.HTTPResponse, what: str, *, ranged: bool) -> None:
     """Raise unless an answer has the file, or the request for a range can be made again without one."""
-    status, said = answer.status, f"{answer.status} {answer.reason}".strip()[:80]
+    status, said = answer.status, one_line(f"{answer.status} {answer.reason}".strip()[:80])
     if status == 200 or (ranged and status in (206, 416)):
         coding = answer.headers.get("Content-Encoding", "identity").lower()
         if coding != "identity":
@@ -126,13 +127,13 @@ def _require_good(answer: http.client.HTTPResponse, what: str, *, ranged: bool) 
             )
     elif status in _PASSING or status >= 500:
         after = _seconds_to_wait(answer.headers.get("Retry-After"))
-        raise MayPass(f"the server answers {said!r}", answered=True, after_seconds=after)
+        raise MayPass(f"the server answers {said}", answered=True, after_seconds=after)
     elif status in _MISSING:
         raise Unavailable(f"{what} must be there, but the server has no such file ({said}); check the address")
     elif status in _REFUSED:
         raise Unavailable(f"{what} must be open to everybody, but the server refuses it ({said}); ask who publishes it")
     else:
-        raise Unavailable(f"{what} must be sent, but the server answers {said!r}; check the address")
+        raise Unavailable(f"{what} must be sent, but the server answers {said}; check the address")
 
 
 def _next_address(url: str, location: str | None, what: str) -> str:
@@ -194,7 +195,7 @@ def _seconds_to_wait(text: str | None) -> float | None:
 
 
 def _short(error: BaseException) -> str:
-    return ((str(error).strip() or type(error).__name__).splitlines()[0])[:120]
+    return one_line((str(error).strip() or type(error).__name__).splitlines()[0][:120])
 
 
 class _Http(urllib.request.AbstractHTTPHandler):
