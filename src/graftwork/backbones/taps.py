@@ -166,7 +166,8 @@ class _Watcher:
         self.leaves: dict[str, _ModuleOutput] = {}
         self.final: _ModuleOutput | None = None
         self._network = network
-        self._trunk_names = {name for name, _ in _trunk(network)}
+        trunk = getattr(network, "trunk", None)  # networks of Caffe know it, since they are a list of layers
+        self._trunk_names = set(trunk) if isinstance(trunk, tuple) else {name for name, _ in _trunk(network)}
         self._classifier = classifier_name(network)
         self._convolutions = 0
 
