@@ -126,9 +126,11 @@ def transposed_product_is_the_product(tmp_path: Path) -> None:
 def test_branches(tmp_path: Path, name: str) -> None:
     convolution = CONV + "kernel_size: 3 pad: 1 }"
     text = net(
-        layer("a", "Convolution", convolution), layer("b", "Convolution", convolution), layer("r", "ReLU", "", "b", "b"),
+        layer("a", "Convolution", convolution),
+        layer("b", "Convolution", convolution),
+        layer("r", "ReLU", "", "b", "b"),
         BRANCHES[name],
-    )  # fmt: skip
+    )
     error, blob = compared(text, tmp_path)
     assert error < CLOSE, blob
 
