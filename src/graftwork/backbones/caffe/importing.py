@@ -101,7 +101,7 @@ def read_caffe(
         notes = (*notes, f"left out, since the output does not need it: {', '.join(structure.left_out)}")
     imagenet = structure.outputs == _IMAGENET_CLASSES
     card = BackboneCard(
-        name=f"caffe:{name or readme.name or net.name or prototxt.stem}",
+        name=f"caffe:{_printable(name or readme.name or net.name) or prototxt.stem}",
         source="file",
         architecture=ARCHITECTURE,
         weights=str(weights),
@@ -184,6 +184,10 @@ def require_sha1(path: Path, sha1: str) -> None:
         raise BackboneError(
             f"{path} must have sha1 {sha1}, as the {README} next to it says, but has {found}; fetch it again"
         )
+
+
+def _printable(name: str) -> str:
+    return "".join(letter for letter in name if letter.isprintable())[:100]
 
 
 def _front_matter(text: str) -> Mapping[str, str]:

@@ -213,4 +213,5 @@ def _character(match: re.Match[bytes]) -> bytes:
 def _quoted(token: _Token) -> str:
     if token.kind == "end":
         return "the end of the text"
-    return f"`{token.text if len(token.text) <= 40 else token.text[:37] + '...'}`"
+    text = "".join(letter if letter.isprintable() else "?" for letter in token.text)
+    return f"`{text if len(text) <= 40 else text[:37] + '...'}`"

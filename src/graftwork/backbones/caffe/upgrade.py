@@ -55,6 +55,8 @@ _V0_PARAMS: dict[str, tuple[str, dict[str, str]]] = {
 """Where the parameters of the first form are now."""
 DATA_TYPES = {"Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "AnnotatedData"}
 _PADDING = "padding"
+_LONGEST = 200
+"""Of a name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,11 +139,21 @@ def _layer(raw: Message, where: str) -> Layer:
         number = int(kind) if str(kind).isdigit() else -1
         kind = V1_TYPES[number] if 0 <= number < len(V1_TYPES) else _V1_NAMES.get(str(kind), str(kind))
     tops, bottoms = tuple(raw.all("top")), tuple(raw.all("bottom"))
-    if not kind or "" in (*tops, *bottoms):
-        raise BackboneError(f"{place}: a layer must have a type and names for its blobs, but lacks one; add it")
     # the second form's parameters are a part of the third's
     message = dataclasses.replace(raw, kind="LayerParameter")
-    return Layer(str(raw.one("name")), str(kind), bottoms, tops, message, place)
+    return _named(Layer(str(raw.one("name")), str(kind), bottoms, tops, message, place))
+
+
+def _named(layer: Layer) -> Layer:
+    """The layer, once its names can be shown and told apart."""
+    if not layer.type or "" in (*layer.tops, *layer.bottoms):
+        raise BackboneError(f"{layer.where}: a layer must have a type and names for its blobs, but lacks one; add it")
+    names = (layer.name, layer.type, *layer.tops, *layer.bottoms)
+    if any(len(name) > _LONGEST or not name.isprintable() for name in names):
+        raise BackboneError(
+            f"{layer.where}: names must be printable and have at most {_LONGEST} characters, but one does not; change it"
+        )
+    return layer
 
 
 def _layer_of_v0(raw: Message, place: str) -> Layer:
@@ -155,7 +167,7 @@ def _layer_of_v0(raw: Message, place: str) -> Layer:
     elif kind == _PADDING:
         values[_PADDING] = (old.one("pad"),)
     message = Message("LayerParameter", values, raw.line)
-    return Layer(old.one("name"), kind, tuple(raw.all("bottom")), tuple(raw.all("top")), message, place)
+    return _named(Layer(old.one("name"), kind, tuple(raw.all("bottom")), tuple(raw.all("top")), message, place))
 
 
 def _without_padding_layers(layers: Sequence[Layer]) -> Iterator[Layer]:

@@ -39,7 +39,7 @@ def read_arrays(path: Path) -> Arrays:
         name = inner.one("name") or layer.one("name")
         blobs = layer.all("blobs") or inner.all("blobs")
         # of two layers of one name, the first one counts
-        arrays.setdefault(name, [array_of(blob, f"{path}: layer {name}") for blob in blobs])
+        arrays.setdefault(name, [array_of(blob, f"{path}: layer {name[:60]!r}") for blob in blobs])
     if not any(arrays.values()):
         raise BackboneError(
             f"{path} must be a caffemodel with weights, but has none; fetch it again, or check that it is no mean file "
@@ -152,7 +152,9 @@ def _taken(
     given = arrays.get(name, ())
     if not given:
         known = [layer for layer, blobs in arrays.items() if blobs]
-        shown = ", ".join(known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
+        shown = ", ".join(layer[:60] for layer in known[:_SHOWN] if layer.isprintable()) + (
+            ", ..." if len(known) > _SHOWN else ""
+        )
         raise BackboneError(
             f"{where} must have weights for the layer {name} ({step.layer.where}), but has none; it has some for "
             f"{shown}: check that caffemodel and prototxt are of one network"

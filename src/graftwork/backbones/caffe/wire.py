@@ -106,8 +106,7 @@ class _Reader:
             raise self._broken(begin, "a number is not whole")
         most = (end - begin) // step
         table = self._bytes[begin : begin + most * step].reshape(most, step)
-        different = (table[:, :tag] != table[0, :tag]).any(axis=1)
-        count = int(different.argmax()) if different.any() else most
+        count = _rows_alike(table[:, :tag])
         numbers = np.ndarray((count,), dtype, self._data, begin + tag, (step,))
         return [numbers], begin + count * step
 
@@ -146,6 +145,18 @@ class _Reader:
             f"{self._where} must be a whole file of Caffe, but at byte {at} {why}; fetch it again, or check which of "
             "the files is the network's"
         )
+
+
+def _rows_alike(table: NDArray[np.uint8]) -> int:
+    """The number of rows from the first on that equal it; time is spent on those alone."""
+    count, size = 0, 64
+    while count < len(table):
+        different = (table[count : count + size] != table[0]).any(axis=1)
+        if different.any():
+            return count + int(different.argmax())
+        count += len(different)
+        size *= 2
+    return count
 
 
 def _signed(value: int) -> int:
