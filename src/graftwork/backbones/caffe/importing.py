@@ -175,14 +175,14 @@ def require_sha1(path: Path, sha1: str) -> None:
     """Raise BackboneError unless a file has this sha1, 40 hexadecimal digits."""
     try:
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha1").hexdigest()
+            digest = hashlib.file_digest(file, "sha1").hexdigest()
     except OSError as error:
         raise BackboneError(
             f"{path} must be a file that can be read, but: {error.strerror or error}; check the path"
         ) from error
-    if found != sha1:
+    if digest != sha1:
         raise BackboneError(
-            f"{path} must have sha1 {sha1}, as the {README} next to it says, but has {found}; fetch it again"
+            f"{path} must have sha1 {sha1}, as the {README} next to it says, but has {digest}; fetch it again"
         )
 
 

@@ -46,7 +46,7 @@ def module_of(operation: Operation, *, in_place: bool) -> nn.Module:
         case Pooling():
             return _pooling(operation)
         case LocalNorm():
-            return WithinChannelNorm(operation) if operation.within else AcrossChannelsNorm(operation)
+            return _local_norm(operation)
         case BatchNorm():
             kind = nn.BatchNorm2d if operation.planes else nn.BatchNorm1d
             return kind(operation.channels, operation.eps, affine=bool(operation.scale))
@@ -72,6 +72,10 @@ def _without_weights(operation: Concat | Eltwise | Power | Dropout | Plain) -> n
             return nn.Dropout(ratio)
         case Plain(kind):
             return _PLAIN[kind]()
+
+
+def _local_norm(norm: LocalNorm) -> nn.Module:
+    return WithinChannelNorm(norm) if norm.within else nn.LocalResponseNorm(norm.size, norm.alpha, norm.beta, norm.k)
 
 
 def _pooling(pooling: Pooling) -> nn.Module:
@@ -129,22 +133,6 @@ def _edges(pooling: Pooling, sides: Pair) -> tuple[int, int, int, int]:
         )
     ]
     return pooling.pad[1], behind[1], pooling.pad[0], behind[0]
-
-
-class AcrossChannelsNorm(nn.Module):
-    """Local response normalisation across neighbouring channels."""
-
-    def __init__(self, norm: LocalNorm) -> None:
-        super().__init__()
-        self._norm = norm
-
-    def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        """The same shape: (n, c, h, w)."""
-        norm = self._norm
-        # one channel of c rows: its windows are those across channels
-        squares = planes.square().flatten(2).unsqueeze(1)
-        means = functional.avg_pool2d(squares, (norm.size, 1), 1, (norm.size // 2, 0))
-        return planes * (norm.k + norm.alpha * means.squeeze(1).reshape(planes.shape)).pow(-norm.beta)
 
 
 class WithinChannelNorm(nn.Module):

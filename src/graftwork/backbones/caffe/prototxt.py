@@ -131,8 +131,8 @@ class _Parser:
         value = _converted(token.text, minus, field)
         if value is None:
             choices = f", one of {', '.join(field.choices)}" if field.choices else ""
-            found = "-" * minus + token.text
-            raise self._broken(token.line, f"`{name.text}` must be a {field.kind}{choices}, but is {found}")
+            value_text = "-" * minus + token.text
+            raise self._broken(token.line, f"`{name.text}` must be a {field.kind}{choices}, but is {value_text}")
         return value
 
     def _take(self, symbol: str) -> bool:

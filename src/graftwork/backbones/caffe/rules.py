@@ -56,17 +56,17 @@ def planned(layer: Layer, inputs: Sequence[Shape]) -> Planned:
             f"{', '.join(sorted(_PLANS))}; convert the network elsewhere, to a checkpoint of PyTorch for example"
         )
     if not inputs or (len(inputs) > 1 and layer.type not in ("Concat", "Eltwise")):
-        wanted = "two or more bottoms" if layer.type == "Eltwise" else "one bottom"
-        raise refused(layer, f"must have {wanted}", f"has {len(inputs)}")
+        needed = "two or more bottoms" if layer.type == "Eltwise" else "one bottom"
+        raise refused(layer, f"must have {needed}", f"has {len(inputs)}")
     operation, shape = plan(layer, inputs)
     if math.prod(shape) > MOST_VALUES:
         raise refused(layer, f"must give at most {MOST_VALUES:,} values an image", f"gives {math.prod(shape):,}")
     return operation, shape
 
 
-def refused(layer: Layer, must: str, found: str) -> BackboneError:
-    """Return the error about a layer: what must hold, and what was found."""
-    return BackboneError(f"{layer.place} {must}, but {found}; correct the prototxt, or get the original one")
+def refused(layer: Layer, must: str, instead: str) -> BackboneError:
+    """Return the error about a layer: what must hold, and what holds instead."""
+    return BackboneError(f"{layer.place} {must}, but {instead}; correct the prototxt, or get the original one")
 
 
 def _convolution(layer: Layer, inputs: Sequence[Shape]) -> Planned:
@@ -147,8 +147,8 @@ def _batch_norm(layer: Layer, inputs: Sequence[Shape]) -> Planned:
 def _scale(layer: Layer, inputs: Sequence[Shape]) -> Planned:
     given = layer.parameters.message("scale_param")
     if given.one("axis") not in (1, -len(inputs[0])) or given.one("num_axes") != 1:
-        found = f"has axis {given.one('axis')} and num_axes {given.one('num_axes')}"
-        raise refused(layer, "must have one factor for each channel (axis 1, num_axes 1)", found)
+        actual = f"has axis {given.one('axis')} and num_axes {given.one('num_axes')}"
+        raise refused(layer, "must have one factor for each channel (axis 1, num_axes 1)", actual)
     return Scale(inputs[0][0], bool(given.one("bias_term"))), inputs[0]
 
 
@@ -246,8 +246,8 @@ def _pair(layer: Layer, given: Message, name: str, single: str, default: int | N
     values = values or (default,)
     least = 0 if name == "pad" else 1
     if len(values) > 2 or any(v is None or not least <= v <= _LARGEST for v in values):
-        found = " and ".join(str(v) for v in values[:3])
-        raise refused(layer, f"must have one or two {name} of {least} to {_LARGEST}", f"has {found}")
+        actual = " and ".join(str(v) for v in values[:3])
+        raise refused(layer, f"must have one or two {name} of {least} to {_LARGEST}", f"has {actual}")
     return int(values[0]), int(values[-1])
 
 

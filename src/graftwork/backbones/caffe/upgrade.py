@@ -151,7 +151,7 @@ def _named(layer: Layer) -> Layer:
     names = (layer.name, layer.type, *layer.tops, *layer.bottoms)
     if any(len(name) > _LONGEST or not name.isprintable() for name in names):
         raise BackboneError(
-            f"{layer.where}: names must be printable and have at most {_LONGEST} characters, but one does not; change it"
+            f"{layer.where}: names must be printable, with at most {_LONGEST} characters, but one has not; change it"
         )
     return layer
 
