@@ -82,10 +82,10 @@ class _ImageEstimator(BaseEstimator):  # type: ignore[misc]
             views=self.views,
         )
 
-    def _open(self, images: ImageSet, options: ExtractionOptions) -> Backbone:
+    def _open(self, images: ImageSet, options: ExtractionOptions, layers: str) -> Backbone:
         """Open the network; images of more than 8 bits a channel have the range of those that it is fitted on."""
         limits = intensity_range(measure_images(images)) if options.intensity == "dataset" else None
-        return open_backbone(options.backbone[0], options, images, intensity_range=limits)
+        return open_backbone(options.backbone[0], options, images, layers=layers, intensity_range=limits)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -154,7 +154,7 @@ class CodesTransformer(TransformerMixin, _ImageEstimator):  # type: ignore[misc]
         """
         options, layers = self._extraction(), argument("layers", self.layers, Layers)
         images = self._images_to_fit(X)
-        self.backbone_ = self._open(images, options)
+        self.backbone_ = self._open(images, options, layers)
         self.layers_ = layer_names(self.backbone_.card, layers)
         self.n_features_in_ = _n_features(X)
         return self
@@ -266,7 +266,7 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
         self.classes_, indices = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_[0]}")
-        self.backbone_ = self._open(images, options)
+        self.backbone_ = self._open(images, options, judging.layer)
         codes = self.backbone_.codes(images)
         task = self._task(indices, split, judging)
         candidates = candidates_for([self.backbone_.card], options, judging)

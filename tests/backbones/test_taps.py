@@ -111,3 +111,19 @@ def test_prefix_tokens_are_no_part_of_a_mean() -> None:
     assert torch.equal(pooled(tokens, "tokens", "average", prefix_tokens=1), tokens[:, 1:].mean(1))
     assert torch.equal(pooled(tokens, "tokens", "max", prefix_tokens=2), tokens[:, 2:].amax(1))
     assert torch.equal(pooled(tokens, "tokens", "token", prefix_tokens=1), tokens[:, 0])
+
+
+def test_any_module_is_a_layer_where_it_is_named() -> None:
+    network = network_of("resnet18")
+    own = [point.tap for point in find_points(network, 64)]
+    points = find_points(network, 64, ["layer2.0.act1", "layer2", "fc", "nothing"])
+    extra = [point.tap for point in points if point.tap.extra]
+    assert [tap.name for tap in extra] == ["layer2.0.act1", "fc"]
+    assert [point.tap for point in points if not point.tap.extra] == own
+    assert (extra[0].channels, extra[0].relu) == (128, True)
+    assert points[-1].tap == own[-1]
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    codes = CodesNetwork(network, points, Preprocess(), logits=True)
+    with torch.inference_mode():
+        by_name = dict(zip(codes.names, codes(pixels), strict=True))
+    torch.testing.assert_close(by_name["fc"], by_name["logits"])

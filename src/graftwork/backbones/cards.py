@@ -50,9 +50,13 @@ def layer_names(card: BackboneCard, layers: str) -> tuple[str, ...]:
     BackboneError
         When the card has no such layer.
     """
-    if layers not in (AUTO, "all"):
-        card = with_layers(card, [name.strip() for name in layers.split(",")])
-    return tuple(tap.name for tap in card.taps)
+    names = named_layers(layers)
+    return tuple(tap.name for tap in (with_layers(card, names) if names else card).taps)
+
+
+def named_layers(layers: str) -> tuple[str, ...]:
+    """Return the names in ``layers``; none where it is ``auto`` or ``all``."""
+    return () if layers in (AUTO, "all") else tuple(name.strip() for name in layers.split(","))
 
 
 def with_pooling(card: BackboneCard, *, pool: Pool = "average", relu: Relu = "auto") -> BackboneCard:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from graftwork.backbones.cards import LAST
+from graftwork.backbones.graph import watched_px
 from graftwork.backbones.load import batchnorm_statistics, load
-from graftwork.backbones.taps import find_points, one_thread
+from graftwork.backbones.taps import POOLED, find_points, one_thread
 from graftwork.core.facts import BackboneCard
 
 
@@ -31,6 +34,26 @@ def described(card: BackboneCard) -> BackboneCard:
         gmacs=round(_flops(network, px) / 2e9, 3),
         batchnorm_statistics=card.batchnorm_statistics if statistics == "unknown" else statistics,
     )
+
+
+def with_extra_layers(card: BackboneCard, names: Sequence[str]) -> BackboneCard:
+    """Return the card with layers besides its own: modules by their dotted paths, as ``named_modules`` has them.
+
+    Names of no module, and modules that give no code, are left out: ``cards.with_layers`` refuses them.
+
+    Raises
+    ------
+    BackboneError
+        As ``load``.
+    """
+    own = {tap.name for tap in card.taps}
+    missing = [name for name in names if name not in (LAST, POOLED) and name not in own]
+    if not missing:
+        return card
+    network = load(card)
+    extra = [p.tap for p in find_points(network, watched_px(network, card), missing) if p.tap.name in missing]
+    *inner, last = card.taps
+    return dataclasses.replace(card, taps=(*sorted([*inner, *extra], key=lambda tap: tap.depth), last))
 
 
 def _flops(network: nn.Module, px: int) -> int:

@@ -89,7 +89,8 @@ def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = Fals
     BackboneError
         When the network has no such layer, or cannot be read before its ReLU.
     """
-    known = {point.tap.name: point for point in find_points(network, watched_px(network, card))}
+    also = [tap.name for tap in card.taps if tap.extra]
+    known = {point.tap.name: point for point in find_points(network, watched_px(network, card), also)}
     chosen = []
     for tap in card.taps:
         if tap.name not in known:

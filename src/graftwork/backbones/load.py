@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from graftwork.backbones.caffe.names import ARCHITECTURE
+from graftwork.backbones.caffe.network import empty_network, random_network
 from graftwork.backbones.embedded import renamed
 from graftwork.backbones.processes import let_torch_answer
 from graftwork.backbones.torchvision_import import make_torchvision_importable
@@ -143,8 +145,17 @@ def _torchvision_trained(card: BackboneCard, path: Path) -> nn.Module:
     return network
 
 
+def _caffe_trained(card: BackboneCard, path: Path) -> nn.Module:
+    network = empty_network(card)
+    _fill(network, _read(path, card), card, assign=True)
+    return network
+
+
 _TIMM = _Builder(_timm, _timm_trained)
-_BUILDERS = {"torchvision": _Builder(_torchvision, _torchvision_trained)}
+_BUILDERS = {
+    "torchvision": _Builder(_torchvision, _torchvision_trained),
+    ARCHITECTURE: _Builder(random_network, _caffe_trained),
+}
 
 
 def _read(path: Path, card: BackboneCard) -> Tensors:
@@ -161,9 +172,10 @@ def _read(path: Path, card: BackboneCard) -> Tensors:
     return tensors
 
 
-def _fill(network: nn.Module, tensors: Tensors, card: BackboneCard) -> None:
+def _fill(network: nn.Module, tensors: Tensors, card: BackboneCard, *, assign: bool = False) -> None:
+    """Set every tensor of a network; with ``assign``, those of one that has no memory for its own."""
     try:
-        network.load_state_dict(tensors, strict=True)
+        network.load_state_dict(tensors, strict=True, assign=assign)
     except RuntimeError as error:
         raise _unfit(card, error) from error
 

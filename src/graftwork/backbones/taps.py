@@ -89,17 +89,21 @@ class _Pass:
     leaves: dict[str, _ModuleOutput]
     final: _ModuleOutput
     """The input of the network's own classifier."""
+    named: tuple[_ModuleOutput, ...]
+    """Of the modules that the caller names."""
 
 
-def find_points(network: nn.Module, input_px: int) -> tuple[Point, ...]:
+def find_points(network: nn.Module, input_px: int, also: Sequence[str] = ()) -> tuple[Point, ...]:
     """Return the layers of a network in eval mode, by rising depth; the last is the input of its own classifier.
 
     Parameters
     ----------
     input_px
         Side of the input of the forward pass; its stages must differ in shape there.
+    also
+        Dotted paths of modules whose output is a layer too, wherever they are; what gives no code is left out.
     """
-    forward_pass = _run_watched(network, input_px)
+    forward_pass = _run_watched(network, input_px, also)
     ends = [end for end in _stage_ends(forward_pass) if not _is_stem(end, forward_pass)]
     names = _names(network, forward_pass, ends)
     last = next((end for end in reversed(ends) if _same_code(end, forward_pass.final)), None)
@@ -111,7 +115,15 @@ def find_points(network: nn.Module, input_px: int) -> tuple[Point, ...]:
     else:
         as_is = last.layout == "vector" and last.operation is forward_pass.final.operation
         final = _point(network, forward_pass, last, last.name if as_is else POOLED)
-    return (*_spread(points, _MOST_TAPS - 1), final)
+    points = [*_spread(points, _MOST_TAPS - 1), final]
+    known = {point.tap.name for point in points}
+    extra = [_extra(network, forward_pass, entry) for entry in forward_pass.named if entry.name not in known]
+    return (*sorted([*points[:-1], *extra], key=lambda point: point.tap.depth), final)
+
+
+def _extra(network: nn.Module, forward_pass: _Pass, entry: _ModuleOutput) -> Point:
+    point = _point(network, forward_pass, entry, entry.name)
+    return dataclasses.replace(point, tap=dataclasses.replace(point.tap, depth=min(point.tap.depth, 1.0), extra=True))
 
 
 @contextlib.contextmanager
@@ -161,12 +173,15 @@ def classifier_name(network: nn.Module) -> str | None:
 class _Watcher:
     """Notes what the modules of a network give while it runs once."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, also: Sequence[str]) -> None:
+        self.named: dict[str, _ModuleOutput] = {}
+        self._also = frozenset(also)
         self.trunk: dict[str, _ModuleOutput] = {}
         self.leaves: dict[str, _ModuleOutput] = {}
         self.final: _ModuleOutput | None = None
         self._network = network
-        self._trunk_names = {name for name, _ in _trunk(network)}
+        trunk = getattr(network, "trunk", None)  # networks of Caffe know it, since they are a list of layers
+        self._trunk_names = set(trunk) if isinstance(trunk, tuple) else {name for name, _ in _trunk(network)}
         self._classifier = classifier_name(network)
         self._convolutions = 0
 
@@ -199,13 +214,15 @@ class _Watcher:
         if next(module.children(), None) is None:
             self.leaves.pop(name, None)  # a ReLU that serves several places is listed where it ran last
             self.leaves[name] = entry
+        if name in self._also:
+            self.named[name] = entry
         if name in self._trunk_names and self.final is None:
             self.trunk.pop(name, None)
             self.trunk[name] = entry
 
 
-def _run_watched(network: nn.Module, input_px: int) -> _Pass:
-    watcher = _Watcher(network)
+def _run_watched(network: nn.Module, input_px: int, also: Sequence[str]) -> _Pass:
+    watcher = _Watcher(network, also)
     handles = watcher.listen()
     try:
         with torch.inference_mode(False), torch.enable_grad(), one_thread():
@@ -224,7 +241,7 @@ def _run_watched(network: nn.Module, input_px: int) -> _Pass:
         raise BackboneError(
             f"the network must give one code an image, but gives {type(output).__name__}; choose another"
         )
-    return _Pass(tuple(watcher.trunk.values()), watcher.leaves, final)
+    return _Pass(tuple(watcher.trunk.values()), watcher.leaves, final, tuple(watcher.named.values()))
 
 
 def _trunk(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:

@@ -62,6 +62,8 @@ class Tap:
     pool: Literal["average", "max", "token", "none"] = "average"
     relu: bool = False
     """True where the network thresholds this point in training, so that no code is negative."""
+    extra: bool = False
+    """True where a user named it and the network's own list has it not: codes, but no place to cut the network."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,12 +98,13 @@ def layer_to_freeze(card: BackboneCard, layer: str) -> str:
     UsageError
         When nothing would be frozen, or everything.
     """
-    names = [tap.name for tap in card.taps]
+    taps = [tap for tap in card.taps if not tap.extra]
+    names = [tap.name for tap in taps]
     number = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", layer)
     if layer in names:
         count = names.index(layer) + 1
     elif number and number[2]:
-        count = sum(tap.depth <= float(number[1]) / 100 for tap in card.taps)
+        count = sum(tap.depth <= float(number[1]) / 100 for tap in taps)
     elif layer.isdecimal():
         count = int(layer)
     else:
@@ -113,10 +114,10 @@ def layer_to_freeze(card: BackboneCard, layer: str) -> str:
         )
     if not count:
         raise UsageError(f"--freeze-to {layer} freezes no layer of {card.name}; leave it out to tune them all")
-    if count >= len(names) or card.taps[count - 1].depth >= 1:
+    if count >= len(names) or taps[count - 1].depth >= 1:
         raise UsageError(
             f"--freeze-to {layer} leaves no layer of {card.name} to tune; use --strategy linear, which trains a linear "
-            f"classifier alone, or freeze up to one of {', '.join(tap.name for tap in card.taps if tap.depth < 1)}"
+            f"classifier alone, or freeze up to one of {', '.join(tap.name for tap in taps if tap.depth < 1)}"
         )
     return names[count - 1]
 
@@ -126,7 +127,7 @@ def cut_layers(card: BackboneCard) -> tuple[tuple[str, ...], str | None]:
 
     None where the network has no layer so low that it is not one of the others.
     """
-    inner = [tap for tap in card.taps if tap.depth < 1]
+    inner = [tap for tap in card.taps if tap.depth < 1 and not tap.extra]
     if not inner:
         return (), None
     *cuts, lowest = [min(inner, key=lambda tap: abs(tap.depth - cut)).name for cut in (*CUTS, LOWEST)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.backbones.cards import with_input, with_pooling
+from graftwork.backbones.cards import named_layers, with_input, with_pooling
 from graftwork.backbones.catalogue import auto_card, find_card
 from graftwork.backbones.engines import Engine, EngineChoice, choose_engine, open_engine, save_graph_of
 from graftwork.backbones.tensors import tensors_of
@@ -196,6 +196,8 @@ def open_backbones(
     develop: ImageSet,
     intensity_range: tuple[float, float] | None = None,
     listener: Listener = SILENT,
+    *,
+    layers: str = AUTO,
 ) -> Backbones:
     """Open the networks that a user asks for, all with the same extraction options.
 
@@ -205,6 +207,8 @@ def open_backbones(
         The images to develop on: engines are measured on some of them.
     intensity_range
         Of their images of more than 8 bits per channel.
+    layers
+        Those that the user names, which a network may not have in its own list.
 
     Raises
     ------
@@ -217,7 +221,7 @@ def open_backbones(
     store = Store()  # one, so that extracting with one network never drops the codes of another
     for name in options.backbone:
         backbone = open_backbone(
-            name, options, develop, store=store, intensity_range=intensity_range, listener=listener
+            name, options, develop, layers=layers, store=store, intensity_range=intensity_range, listener=listener
         )
         if backbone.card.name in by_name:
             raise UsageError(f"each --backbone must be another network, but {name} is given twice; leave one out")
@@ -230,6 +234,7 @@ def open_backbone(
     options: ExtractionOptions,
     images: ImageSet,
     *,
+    layers: str = AUTO,
     dtype: Dtype = "float16",
     store: Store | None = None,
     intensity_range: tuple[float, float] | None = None,
@@ -239,6 +244,8 @@ def open_backbone(
 
     Parameters
     ----------
+    layers
+        Those that the user names, which the network may not have in its own list.
     dtype
         Precision of the codes on disk.
     store
@@ -255,6 +262,10 @@ def open_backbone(
     if why:
         listener.say(why)
     card = with_input(card, input_px=options.input_px, aspect=options.aspect, intensity=options.intensity)
+    if names := named_layers(layers):
+        from graftwork.backbones.describe import with_extra_layers  # needs torch
+
+        card = with_extra_layers(card, names)
     card = with_pooling(card, pool=options.pool, relu=options.relu)
     card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, intensity_range=intensity_range))
     choice = choose_engine(card, functools.partial(_sample, images, card))

@@ -106,6 +106,7 @@ def extract(
             options.backbone[0],
             options,
             checked.images,
+            layers=layers,
             dtype=dtype,
             intensity_range=checked.intensity_range,
             listener=stages.listener,

@@ -211,7 +211,9 @@ def train(  # noqa: PLR0915  # the whole story on one page
             target = load_target(shifted, images, split, data_options, listener=listener)
             task = images.task(judging)
         with stages.stage("backbone"):
-            backbones = open_backbones(extraction, images.develop, images.intensity_range, listener)
+            backbones = open_backbones(
+                extraction, images.develop, images.intensity_range, listener, layers=judging.layer
+            )
             candidates = candidates_for(backbones.cards, extraction, judging)
             context = fine_tune_context(
                 images, task, backbones, tuning, folder, any_input=input_px is None, n_refits=2 if final == "all" else 1
