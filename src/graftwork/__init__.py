@@ -34,6 +34,8 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "zoo":
+        return importlib.import_module("graftwork.zoo")
     if name not in _HOMES:
         raise AttributeError(f"module 'graftwork' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -10,10 +10,12 @@ import sys
 import pytest
 
 import graftwork
+from graftwork import zoo
 from graftwork.cli.main import _SUMMARIES, VERBS
 from graftwork.verbs.predict import stream
 
-NOT_A_FUNCTION = {"cache"}
+NOT_A_FUNCTION = {"cache", "zoo"}
+"""`zoo` is a group of them."""
 SHOWN_ONLY = {
     "listener",
     "as_json",
@@ -35,6 +37,17 @@ def test_the_command_takes_what_the_function_takes(verb):
     function = inspect.signature(getattr(graftwork, verb)).parameters
     options = {parameter.name for parameter in command.params} - SHOWN_ONLY
     assert options == set(function) - {"listener", "on_error"}
+
+
+@pytest.mark.parametrize("verb", zoo.__all__)
+def test_every_function_of_the_zoo_is_a_command_that_takes_the_same(verb):
+    command = importlib.import_module("graftwork.cli.zoo").command.commands[verb.rstrip("_")]
+    function = inspect.signature(getattr(zoo, verb)).parameters
+    options = {parameter.name for parameter in command.params} - {"as_json", "listener"}
+    assert options == set(function) - {"listener", "seed"}
+    for option in command.params:
+        if option.name in function and option.default is not None:
+            assert str(option.default) in (str(function[option.name].default), "Sentinel.UNSET"), option.name
 
 
 @pytest.mark.parametrize("verb", ["train", "probe", "extract", "predict"])

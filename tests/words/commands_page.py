@@ -25,16 +25,23 @@ def page() -> str:
     for verb in VERBS:
         command = graft.get_command(context, verb)
         assert command is not None
-        own = click.Context(command, info_name=verb, parent=context, max_content_width=WIDTH, terminal_width=WIDTH)
-        lines += [
-            f"## graft {verb}",
-            "",
-            "```",
-            *(line.rstrip() for line in command.get_help(own).splitlines()),
-            "```",
-            "",
-        ]
+        lines += _part(command, verb, context, "##")
     return "\n".join(lines)
+
+
+def _part(command: click.Command, name: str, above: click.Context, heading: str) -> list[str]:
+    """The help of a verb, and that of each command in it."""
+    own = click.Context(command, info_name=name, parent=above, max_content_width=WIDTH, terminal_width=WIDTH)
+    lines = [
+        f"{heading} {own.command_path}",
+        "",
+        "```",
+        *(line.rstrip() for line in command.get_help(own).splitlines()),
+        "```",
+        "",
+    ]
+    inside = command.commands.items() if isinstance(command, click.Group) else ()
+    return [*lines, *(line for part, each in inside for line in _part(each, part, own, f"{heading}#"))]
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def timm_card(name: str, *, also: Sequence[str], data_terms: Mapping[str, str]) 
             f"{', '.join(others) or 'other architectures'}, or give a file"
         )
     full = f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)
-    trained_on = next((data for tag, data in _TRAINED_ON.items() if re.search(tag, config.tag or "")), "unknown")
+    trained_on = _trained_on(config.tag)
     return BackboneCard(
         name=f"timm:{full}",
         source="timm",
@@ -100,6 +101,70 @@ def torchvision_card(name: str) -> BackboneCard:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class RegistryNetwork:
+    """A pretrained network of timm's or torchvision's registry, with what that states."""
+
+    name: str
+    architecture: str
+    licence: str
+    trained_on: str
+    input_px: int
+    params_millions: float | None = None
+    gmacs: float | None = None
+    size_mb: float | None = None
+    top1: float | None = None
+    """On ImageNet-1k, 0 to 1."""
+
+
+def timm_networks(matching: str = "*") -> Iterator[RegistryNetwork]:
+    """Every pretrained network of timm's registry whose name matches, by name; timm states no accuracy."""
+    make_torchvision_importable()
+    import timm
+
+    for name in timm.list_pretrained(matching):
+        config = timm.get_pretrained_cfg(name)
+        if config is not None and config.hf_hub_id:
+            yield RegistryNetwork(
+                name,
+                name.partition(".")[0],
+                config.license or "unknown",
+                _trained_on(config.tag),
+                config.input_size[-1],
+            )
+
+
+def timm_parameters(architecture: str) -> float:
+    """Millions of parameters of an architecture of timm, which is built without values."""
+    make_torchvision_importable()
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        network = timm.create_model(architecture)
+    return round(sum(p.numel() for p in network.parameters()) / 1e6, 3)
+
+
+def torchvision_networks() -> Iterator[RegistryNetwork]:
+    """Every set of weights for classification of torchvision's registry."""
+    make_torchvision_importable()
+    import torchvision
+
+    for architecture in torchvision.models.list_models(module=torchvision.models):
+        for weights in torchvision.models.get_model_weights(architecture):
+            meta, card = weights.meta, torchvision_card(f"{architecture}.{weights.name}")
+            accuracy = next((each["acc@1"] for each in meta.get("_metrics", {}).values() if "acc@1" in each), None)
+            yield RegistryNetwork(
+                f"{architecture}.{weights.name}", architecture, card.licence, card.trained_on, card.preprocess.input_px,
+                params_millions=round(meta["num_params"] / 1e6, 3), gmacs=meta.get("_ops"),
+                size_mb=meta.get("_file_size"), top1=None if accuracy is None else round(accuracy / 100, 4),
+            )  # fmt: skip
+
+
+def _trained_on(tag: str | None) -> str:
+    return next((data for part, data in _TRAINED_ON.items() if re.search(part, tag or "")), "unknown")
+
+
 def card_of_file_name(path: Path) -> BackboneCard:
     """Return the card of a file of weights without a JSON of facts, whose name begins with an architecture of timm.
 
@@ -111,22 +176,49 @@ def card_of_file_name(path: Path) -> BackboneCard:
     make_torchvision_importable()
     import timm
 
-    name = path.name.removesuffix(path.suffix)
-    architecture = name.partition(".")[0]
+    architecture = path.name.removesuffix(path.suffix).partition(".")[0]
     if not timm.is_model(architecture):
         raise BackboneError(
             f"{path} must have a name that begins with its architecture, but timm has no {architecture}; add "
             f'{path.with_suffix(".json").name} next to it: {{"architecture": "resnet50", "input": {{"size": 224, '
             '"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}}'
         )
-    known = timm.get_pretrained_cfg(name if timm.is_model_pretrained(name) else architecture)
-    return BackboneCard(
-        name=f"file:{path.name}",
-        source="file",
-        architecture=architecture,
-        weights=str(path),
-        preprocess=_timm_preprocess(known) if known is not None else Preprocess(),
-    )
+    return bare_card(None, path)
+
+
+def bare_card(architecture: str | None, path: Path) -> BackboneCard:
+    """Return the card of a file of weights of an architecture, with the preprocessing that it usually has.
+
+    Parameters
+    ----------
+    architecture
+        Name of timm's, with or without its tag, or ``torchvision:NAME``; None: the name of the file begins with it.
+
+    Raises
+    ------
+    BackboneError
+        When timm or torchvision know none of that name.
+    """
+    make_torchvision_importable()
+    import timm
+
+    stem = path.name.removesuffix(path.suffix)
+    name = architecture or (stem if timm.is_model(stem.partition(".")[0]) else "")
+    if not name:
+        raise BackboneError(
+            f"{path} must have an `--architecture` or a name that begins with one, but timm has no "
+            f"{stem.partition('.')[0]}{did_you_mean(stem.partition('.')[0], timm.list_models())}; give it"
+        )
+    of_file = {"name": f"file:{path.name}", "source": "file", "weights": str(path)}
+    if name.startswith(TORCHVISION):
+        known = torchvision_card(name.removeprefix(TORCHVISION))
+        return BackboneCard(architecture=known.architecture, preprocess=known.preprocess, **of_file)  # type: ignore[arg-type]
+    plain = name.partition(".")[0]
+    if not timm.is_model(plain):
+        raise BackboneError(_unknown(name, [*timm.list_models(), *timm.list_pretrained()]))
+    known = timm.get_pretrained_cfg(name if timm.is_model_pretrained(name) else plain)
+    preprocess = _timm_preprocess(known) if known is not None else Preprocess()
+    return BackboneCard(architecture=plain, preprocess=preprocess, **of_file)  # type: ignore[arg-type]
 
 
 def _timm_preprocess(config: Any) -> Preprocess:

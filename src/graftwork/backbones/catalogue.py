@@ -18,6 +18,7 @@ from typing import Any
 from graftwork.backbones.cardfile import card_of
 from graftwork.backbones.fetch import Unavailable, Unreachable, cached_hub_file
 from graftwork.backbones.weights import PICKLES, require_safetensors, weights_file
+from graftwork.backbones.zoo_folder import CARD, card_in, zoo_card, zoo_names
 from graftwork.core.facts import BackboneCard, BatchnormStatistics, Tap, digest_of
 from graftwork.core.options import AUTO
 from graftwork.errors import BackboneError
@@ -46,8 +47,8 @@ def find_card(name_or_path: str) -> BackboneCard:
     Parameters
     ----------
     name_or_path
-        ``auto``, ``efficientnet_lite0`` (also 1 and 2), a ``.safetensors`` file, ``timm:NAME`` or a bare name of
-        timm's, ``torchvision:NAME``.
+        ``auto``, ``efficientnet_lite0`` (also 1 and 2), a name of the user's zoo, a ``.safetensors`` file, a folder
+        with a card, ``timm:NAME`` or a bare name of timm's, ``torchvision:NAME``.
 
     Raises
     ------
@@ -55,6 +56,17 @@ def find_card(name_or_path: str) -> BackboneCard:
         When no such network is known (near names are listed), or its weights cannot be found, fetched or trusted.
     """
     return auto_card()[0] if name_or_path == AUTO else _complete(_card(name_or_path))
+
+
+def stated_card(name_or_path: str) -> BackboneCard:
+    """Return the card of a network with what is known without its weights; nothing is fetched.
+
+    Raises
+    ------
+    BackboneError
+        When no such network is known; near names are listed.
+    """
+    return embedded()[0] if name_or_path == AUTO else _card(name_or_path)
 
 
 def auto_card() -> tuple[BackboneCard, str]:
@@ -106,7 +118,13 @@ def _card(name_or_path: str) -> BackboneCard:
             return _embedded_card(name)
         case "file":
             return _file_card(Path(name))
+        case "zoo":
+            return zoo_card(name)
+    if name_or_path in zoo_names():
+        return zoo_card(name_or_path)
     path = Path(name_or_path)
+    if (path / CARD).is_file():
+        return card_in(path, f"file:{path.name}")
     if path.suffix.lower() in {".safetensors", *PICKLES} or path.is_file():
         return _file_card(path)
     if name_or_path in _embedded_names():
@@ -119,17 +137,28 @@ def _complete(card: BackboneCard) -> BackboneCard:
     checksum = card.weights_sha256
     path = weights_file(card)
     card = dataclasses.replace(card, weights_sha256=checksum or sha256_of(path))
-    key = digest_of([_DESCRIPTION_VERSION, dataclasses.asdict(card)])
-    cached = cache_folder("backbones") / f"{key}.json"
-    names = [field.name for field in dataclasses.fields(_Description)]
-    known = read_cached(cached, _Description)
+    known = described_before(card)
     if known is not None:
-        return dataclasses.replace(card, **{name: getattr(known, name) for name in names})
+        return known
     from graftwork.backbones.describe import described
 
-    card = described(card)
-    write_json(cached, {name: dataclasses.asdict(card)[name] for name in names})
-    return card
+    complete = described(card)
+    names = [field.name for field in dataclasses.fields(_Description)]
+    write_json(_description_file(card), {name: dataclasses.asdict(complete)[name] for name in names})
+    return complete
+
+
+def described_before(card: BackboneCard) -> BackboneCard | None:
+    """Return the card of a network with its layers and size, without torch; None where it was not used here before."""
+    known = read_cached(_description_file(card), _Description)
+    if known is None:
+        return None
+    return dataclasses.replace(card, **{field.name: getattr(known, field.name) for field in dataclasses.fields(known)})
+
+
+def _description_file(card: BackboneCard) -> Path:
+    """Where the fields of a card that need the network are cached."""
+    return cache_folder("backbones") / f"{digest_of([_DESCRIPTION_VERSION, dataclasses.asdict(card)])}.json"
 
 
 @functools.cache

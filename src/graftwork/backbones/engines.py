@@ -79,17 +79,23 @@ def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -
     BackboneError
         When the network cannot be loaded, or cannot take this input.
     """
-    machine = machine_name()
-    key = digest_of([_identity(card), machine])
-    cached = cache_folder("engines") / f"{key}.json"
-    known = read_cached(cached, EngineChoice)
+    known = chosen_before(card)
     if known is not None:
         return known
     sample = _distinct(pixels())[:_SAMPLE]
-    choice = _measured(card, sample, machine)
+    choice = _measured(card, sample, machine_name())
     if len(sample) >= _ENOUGH:
-        write_json(cached, dataclasses.asdict(choice))
+        write_json(_choice_file(card), dataclasses.asdict(choice))
     return choice
+
+
+def chosen_before(card: BackboneCard) -> EngineChoice | None:
+    """Return the engine that was chosen for a network on this machine; None where none was."""
+    return read_cached(_choice_file(card), EngineChoice)
+
+
+def _choice_file(card: BackboneCard) -> Path:
+    return cache_folder("engines") / f"{digest_of([_identity(card), machine_name()])}.json"
 
 
 def open_engine(card: BackboneCard, name: str) -> Engine:

@@ -60,6 +60,19 @@ def untrained(card: BackboneCard, seed: int) -> nn.Module:
     return network.eval()
 
 
+def empty(card: BackboneCard) -> nn.Module:
+    """Return the architecture of a card with tensors that have names and shapes, but no values.
+
+    Raises
+    ------
+    BackboneError
+        When the architecture cannot be made.
+    """
+    make_torchvision_importable()
+    with torch.device("meta"):
+        return _builder(card).untrained(card)
+
+
 def batchnorm_statistics(network: nn.Module) -> Literal["none", "identity", "unknown"]:
     """Return whether a network has batch norm, and whether its statistics are real.
 

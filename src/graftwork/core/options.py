@@ -33,6 +33,8 @@ InputPx = Annotated[int, Range(16)]
 Layers = Annotated[str, 'auto, all, last or names in one text, such as "blocks.3,blocks.4"']
 Part = Literal["develop", "all"]
 """Which images: those of the develop part, or all."""
+SortBy = Literal["name", "size", "operations", "speed", "input", "licence", "family", "accuracy"]
+"""What comes first in a list of networks."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

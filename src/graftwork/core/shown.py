@@ -52,6 +52,11 @@ class Shown:
         return f'<div><strong>{type(self).__name__}</strong> {title}<div style="{_GRID}">{cells}</div></div>'
 
 
+def facts_of(record: Shown) -> Sequence[Fact]:
+    """Return what matters about a record, in order."""
+    return record._facts()
+
+
 def one_line(text: str) -> str:
     """Return text for people with escapes in place of characters that break the line or control the terminal."""
     return _BREAKING.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

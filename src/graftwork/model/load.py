@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from graftwork.backbones.engines import REFERENCE, Engine, open_engine, open_saved_engine
+from graftwork.core.facts import BackboneCard
 from graftwork.errors import ModelError
 from graftwork.files import sha256_of
 from graftwork.model.folder import MANIFEST, ModelFolder, read_model
@@ -72,14 +73,17 @@ def _engine(path: Path, contents: ModelFolder) -> Engine:
     saved = open_saved_engine(path / "engine", contents.fitted.engine)
     if saved is not None:
         return saved
-    body = path / "body.safetensors"
-    card = contents.fitted.card
-    if body.is_file():
-        card = dataclasses.replace(
-            card, source="file", weights=str(body), weights_sha256=contents.manifest["sha256"]["body.safetensors"]
-        )
-    card = dataclasses.replace(card, taps=contents.fitted.taps)
+    card = dataclasses.replace(body_card(path, contents), taps=contents.fitted.taps)
     return open_engine(card, REFERENCE)
+
+
+def body_card(path: Path, contents: ModelFolder) -> BackboneCard:
+    """Return the card of a model's network with the weights in its folder, or those that it began with (``slim``)."""
+    body = path / "body.safetensors"
+    if not body.is_file():
+        return contents.fitted.card
+    checksum = contents.manifest["sha256"]["body.safetensors"]
+    return dataclasses.replace(contents.fitted.card, source="file", weights=str(body), weights_sha256=checksum)
 
 
 def _check_samples(path: Path, model: Model, contents: ModelFolder) -> None:
