@@ -1,4 +1,4 @@
-"""A web server of this machine's own that misbehaves on request, and remembers what it was asked and what it sent."""
+"""A web server of this machine's own that misbehaves on request, and remembers the requests and what it sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Site:
     chunked: bool = False
     """Whether sizes are not announced."""
     stops: list[int] = field(default_factory=list)
-    """After so many bytes of a body the connection is closed: one entry for each coming answer."""
+    """The number of bytes of a body after which the connection is closed, for each coming answer."""
     statuses: list[int] = field(default_factory=list)
     """Another status for each coming answer."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -37,63 +37,64 @@ class Site:
     sent_bytes: int = 0
 
 
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    site: Site
+
+    def do_GET(self) -> None:
+        self.site.requests.append((self.path, self.headers["Range"], self.headers["If-Range"]))
+        status = self.site.statuses.pop(0) if self.site.statuses else 200
+        content = self.site.files.get(self.path)
+        if self.path in self.site.redirects:
+            self._say(302, {"Location": self.site.redirects[self.path], "Content-Length": "0"})
+        elif status != 200 or content is None:
+            self._say(status if status != 200 else 404, {"Content-Length": "0"})
+        else:
+            self._send(content)
+
+    def _send(self, content: bytes) -> None:
+        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        headers = {"ETag": etag} if self.site.etags else {}
+        if self.site.dates:
+            headers["Last-Modified"] = "Wed, 21 Oct 2015 07:28:00 GMT"
+        begin, status = 0, 200
+        wish = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        same = self.headers["If-Range"] in (None, *headers.values())
+        if self.site.ranges and wish and same:
+            begin, status = int(wish[1]), 206
+            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+        if begin >= len(content) > 0:
+            self._say(416, {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"})
+            return
+        body = content[begin:]
+        stop = self.site.stops.pop(0) if self.site.stops else len(body)
+        sizes = {"Transfer-Encoding": "chunked"} if self.site.chunked else {"Content-Length": str(len(body))}
+        self._say(status, {**headers, **sizes})
+        self.site.sent_bytes += len(body[:stop])
+        if self.site.chunked:
+            for part in filter(None, (body[:stop], self.site.surplus)):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            if stop >= len(body):
+                self.wfile.write(b"0\r\n\r\n")
+        else:
+            self.wfile.write(body[:stop])
+        self.close_connection = True
+
+    def _say(self, status: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, **self.site.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Keep quiet."""
+
+
 @contextlib.contextmanager
-def site(files: Mapping[str, bytes], **behaviour: object) -> Iterator[Site]:
+def site(files: Mapping[str, bytes]) -> Iterator[Site]:
     """Serve files on a free port of the loopback device."""
-    here = Site(files, **behaviour)  # type: ignore[arg-type]
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            here.requests.append((self.path, self.headers["Range"], self.headers["If-Range"]))
-            status = here.statuses.pop(0) if here.statuses else 200
-            content = here.files.get(self.path)
-            if self.path in here.redirects:
-                self._say(302, {"Location": here.redirects[self.path], "Content-Length": "0"})
-            elif status != 200 or content is None:
-                self._say(status if status != 200 else 404, {"Content-Length": "0"})
-            else:
-                self._send(content)
-
-        def _send(self, content: bytes) -> None:
-            etag = f'"{hashlib.md5(content).hexdigest()}"'
-            headers = {"ETag": etag} if here.etags else {}
-            if here.dates:
-                headers["Last-Modified"] = "Wed, 21 Oct 2015 07:28:00 GMT"
-            begin, status = 0, 200
-            asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
-            same = self.headers["If-Range"] in (None, *headers.values())
-            if here.ranges and asked and same:
-                begin, status = int(asked[1]), 206
-                headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-            if begin >= len(content) > 0:
-                self._say(416, {"Content-Range": f"bytes */{len(content)}", "Content-Length": "0"})
-                return
-            body = content[begin:]
-            stop = here.stops.pop(0) if here.stops else len(body)
-            sizes = {"Transfer-Encoding": "chunked"} if here.chunked else {"Content-Length": str(len(body))}
-            self._say(status, {**headers, **sizes})
-            here.sent_bytes += len(body[:stop])
-            if here.chunked:
-                for part in filter(None, (body[:stop], here.surplus)):
-                    self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-                if stop >= len(body):
-                    self.wfile.write(b"0\r\n\r\n")
-            else:
-                self.wfile.write(body[:stop])
-            self.close_connection = True
-
-        def _say(self, status: int, headers: Mapping[str, str]) -> None:
-            self.send_response(status)
-            for name, value in {**headers, **here.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            """Keep quiet."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    here = Site(files)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": here}))
     with _running(server):
         here.url = f"http://127.0.0.1:{server.server_port}"
         yield here

@@ -46,7 +46,7 @@ _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _LOCAL_BUCKETS = ("memory",)
 _BLOCK_BYTES = 1 << 20
 _VERSIONS = ("ETag", "etag", "md5Hash", "crc32c", "LastModified", "last_modified", "updated", "mtime", "created")
-"""What file systems of fsspec say that changes with a file, the surest first."""
+"""What file systems of fsspec say that changes with a file, the strongest first."""
 
 
 class Place(Protocol):

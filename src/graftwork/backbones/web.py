@@ -1,4 +1,4 @@
-"""One file of a web server, from any byte on; at most so many redirects, and never from https to http."""
+"""One file of a web server, from any byte on; redirects have an end, and never lead from https to http."""
 
 from __future__ import annotations
 
