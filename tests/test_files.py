@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from graftwork import files
-from graftwork.files import sha256_of, write_json
+from graftwork.files import sha256_of, whole_folder, write_json
 
 
 def test_a_path_that_is_no_text_is_written_and_read_back(tmp_path):
@@ -16,6 +16,16 @@ def test_a_path_that_is_no_text_is_written_and_read_back(tmp_path):
     text = (tmp_path / "settings.json").read_text(encoding="utf-8")
     assert json.loads(text) == settings
     assert "猫" in text  # what is text stays readable
+
+
+def test_in_a_whole_folder_every_file_may_be_read_as_a_new_file_may(tmp_path):
+    (tmp_path / "plain").touch()
+    with whole_folder(tmp_path / "folder") as part:
+        (part / "inside").mkdir(mode=0o700)
+        (part / "inside" / "private").touch(mode=0o600)
+    mode = (tmp_path / "folder" / "inside" / "private").stat().st_mode
+    assert mode == (tmp_path / "plain").stat().st_mode
+    assert (tmp_path / "folder" / "inside").stat().st_mode & 0o055 == (tmp_path / "folder").stat().st_mode & 0o055
 
 
 @pytest.fixture

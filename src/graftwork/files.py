@@ -82,6 +82,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
         old = part.with_suffix(".old")
         try:
             yield part
+            for inside in part.rglob("*"):  # safetensors writes files that nobody else may read, such as a web server
+                os.chmod(inside, (0o777 if inside.is_dir() else 0o666) & ~_umask())
             os.chmod(part, 0o777 & ~_umask())
             if path.exists():
                 os.replace(path, old)

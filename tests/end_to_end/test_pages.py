@@ -19,9 +19,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "README.md": ["runs/photos-001/report.html", "codes.parquet"],
     "docs/questions.md": ["runs/photos-001/model"],
+    "docs/zoo.md": ["published/zoo.json", "home/zoo/mine/model.json", "home/zoo/insects/model.safetensors"],
     "docs/tutorial.md": ["runs/photos-002/report.html", "predictions.csv", "runs/from-python/model"],
 }
 """Pages whose commands run, and what they leave."""
+
+
+A_CHECKPOINT = (
+    "from graftwork.backbones.torchvision_import import make_torchvision_importable as make; make()\n"
+    "import torch, torchvision; torch.save({'state_dict': torchvision.models.resnet18().state_dict()}, 'net.pth')"
+)
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -34,6 +41,8 @@ def run_page(page: str, python: Path, folder: Path) -> None:
     """Run every block with the graft that lies beside ``python``, on tiny images in ``photos`` and ``new``."""
     write_tiny_images(folder / "photos", per_class=15, size_px=48)
     write_tiny_images(folder / "new", per_class=4, size_px=48, seed=1)
+    if "net.pth" in (ROOT / page).read_text(encoding="utf-8"):
+        subprocess.run([str(python), "-c", A_CHECKPOINT], cwd=folder, check=True)
     environment = {
         **os.environ,
         "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]),
@@ -68,7 +77,8 @@ def test_a_page_names_verbs_and_options_that_there_are(page):
 
 def options_of(verb: str) -> set[str]:
     command = importlib.import_module(f"graftwork.cli.{verb}").command
-    return {name for parameter in command.params for name in parameter.opts}
+    every = [command, *getattr(command, "commands", {}).values()]
+    return {name for each in every for parameter in each.params for name in parameter.opts}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -211,8 +211,8 @@ def bare_card(architecture: str | None, path: Path) -> BackboneCard:
         )
     of_file = {"name": f"file:{path.name}", "source": "file", "weights": str(path)}
     if name.startswith(TORCHVISION):
-        known = torchvision_card(name.removeprefix(TORCHVISION))
-        return BackboneCard(architecture=known.architecture, preprocess=known.preprocess, **of_file)  # type: ignore[arg-type]
+        named = torchvision_card(name.removeprefix(TORCHVISION))
+        return BackboneCard(architecture=named.architecture, preprocess=named.preprocess, **of_file)  # type: ignore[arg-type]
     plain = name.partition(".")[0]
     if not timm.is_model(plain):
         raise BackboneError(_unknown(name, [*timm.list_models(), *timm.list_pretrained()]))

@@ -104,7 +104,7 @@ def show_record(record: Shown, *, as_json: bool) -> None:
         return
     console = Console()
     for fact in facts_of(record):
-        print_plain(console, f"{fact.label + ':':<21}{fact.text}" if fact.label else fact.text)
+        print_plain(console, f"{fact.label + ':':<22}{fact.text}" if fact.label else fact.text)
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:
