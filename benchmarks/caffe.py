@@ -1,6 +1,6 @@
 """Networks of Caffe against OpenCV's reader at every blob, pooling over a whole grid, and speed beside torchvision's.
 
-    python benchmarks/caffe.py [--rounds 15] [--only networks,grid,speed]
+    python benchmarks/caffe.py [--rounds 15] [--only networks,grid,speed,train]
 
 ``networks``: SqueezeNet with its own weights; AlexNet, CaffeNet and GoogLeNet from their ``deploy.prototxt`` with seeded
 random weights (He et al. 2015). Largest error of any blob over its largest value; blobs that are written in place are
@@ -12,7 +12,8 @@ refused by name. For each kernel, stride and pad: the sizes at which torch's own
 whether torch refuses.
 
 ``speed``: SqueezeNet from Caffe and torchvision's ``squeezenet1_0`` with the same weights, uint8 pixels to logits, in the
-same engine, in turns; medians, and the median of the rounds' own ratios. Writes ``benchmarks/results/caffe.json``.
+same engine, in turns; medians, and the median of the rounds' own ratios. ``train``: the test accuracy of a linear
+classifier on SqueezeNet's codes. Writes ``benchmarks/results/caffe.json``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Any
 import machine
 import numpy as np
 import torch
-from datasets import SHARED
+from datasets import SHARED, path_of
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "backbones"))  # the reference, and the writer of caffemodels
@@ -47,7 +48,7 @@ from caffe_reference import (  # noqa: E402
 )
 from caffe_writer import caffemodel, random_arrays, structure_of_text  # noqa: E402
 
-from graftwork.backbones.caffe.importing import read_caffe  # noqa: E402
+from graftwork.backbones.caffe.importing import read_caffe, save_imported  # noqa: E402
 from graftwork.backbones.caffe.weights import tensors_of  # noqa: E402
 from graftwork.backbones.convert import to_graph  # noqa: E402
 from graftwork.backbones.graph import CodesNetwork  # noqa: E402
@@ -188,14 +189,35 @@ def speed(rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
+def train_hymenoptera() -> dict[str, Any]:
+    import tempfile
+
+    from graftwork import train
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "squeezenet.safetensors"
+        save_imported(read_caffe(SHARED / "weights" / "caffe-squeezenet"), path)
+        run = train(path_of("hymenoptera"), output=Path(folder) / "run", backbone=str(path), strategy="linear")
+    assert run.test is not None
+    score = run.test.score
+    row = {"data": "hymenoptera", "test_accuracy": score.value, "interval": [score.low, score.high]}
+    print(row, flush=True)
+    return row
+
+
 def main() -> None:
     import cv2
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="networks,grid,speed")
+    parser.add_argument("--only", default="networks,grid,speed,train")
     options = parser.parse_args()
-    parts: dict[str, Callable[[], Any]] = {"networks": networks, "grid": grid, "speed": lambda: speed(options.rounds)}
+    parts: dict[str, Callable[[], Any]] = {
+        "networks": networks,
+        "grid": grid,
+        "speed": lambda: speed(options.rounds),
+        "train": train_hymenoptera,
+    }
     data = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in options.only.split(","):
         data[part] = parts[part]()

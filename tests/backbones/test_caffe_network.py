@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,19 @@ def test_pooling_over_a_grid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["MAX", "AVE"])
+def test_more_padding_than_torch_takes(method: str) -> None:
+    pytest.importorskip("cv2", reason="needs opencv-python-headless 4, the last with a reader of Caffe")
+    cases = [(k, p, s, px) for k in (4, 5, 6) for p in range(3, k) for s in (1, 2, 3, 4) for px in range(6, 12)]
+    for kernel, pad, stride, px in cases:
+        parameters = f"pooling_param {{ pool: {method} kernel_size: {kernel} stride: {stride} pad: {pad} }}"
+        text = net(layer("p", "Pooling", parameters), px=px)
+        structure, inputs = structure_of_text(text), planes(px)
+        reference = reference_blobs(text, NO_WEIGHTS, {"p": "p"}, inputs)
+        error, _ = worst_error(our_blobs(network_with(structure, {}), structure, inputs), reference)
+        assert error < CLOSE, (kernel, pad, stride, px)
+
+
+@pytest.mark.parametrize("method", ["MAX", "AVE"])
 def test_a_window_larger_than_the_image_is_the_image(method: str) -> None:
     """Caffe takes it where rounding up leaves one window; OpenCV 4.14 does not."""
     text = net(layer("p", "Pooling", f"pooling_param {{ pool: {method} kernel_size: 13 stride: 3 }}"))
@@ -254,7 +268,21 @@ def test_no_blob_takes_the_name_of_something_else() -> None:
     assert network_with(structure, {})(torch.ones(1, 3, 12, 12)).shape == (1, 3, 12, 12)
 
 
-def test_memory_is_given_back_and_nothing_that_others_read_is_overwritten() -> None:
+def test_blobs_that_nothing_reads_any_more_are_given_back() -> None:
+    names = ["a", "b", "c", "d"]
+    chain = [layer(name, "TanH", "", before) for before, name in itertools.pairwise(["data", *names])]
+    network = network_with(structure_of_text(net(*chain)), {})
+    made: list[weakref.ref[torch.Tensor]] = []
+    for name in names:
+        network.get_submodule(name).register_forward_hook(lambda _, __, output: made.append(weakref.ref(output)))
+    alive: list[int] = []
+    network.get_submodule("d").register_forward_pre_hook(lambda _, __: alive.append(sum(r() is not None for r in made)))
+    with torch.inference_mode():
+        network(torch.zeros(1, 3, 12, 12))
+    assert alive == [1]
+
+
+def test_nothing_that_others_read_is_overwritten() -> None:
     text = net(
         layer("a", "Split", "", "data"), layer("r", "ReLU", "", "a", "a"), layer("j", "Concat", "", "a data"),
     )  # fmt: skip

@@ -59,6 +59,16 @@ def test_freezing_nothing_says_what_to_do(freeze_to: str) -> None:
         layer_to_freeze(CARD, freeze_to)
 
 
+def test_no_network_is_cut_at_a_layer_that_was_only_named_for_its_codes() -> None:
+    named = Tap("layer2.0.act1", 0.5, 8, extra=True)
+    card = dataclasses.replace(CARD, taps=(*CARD.taps[:2], named, *CARD.taps[2:]))
+    own, with_it = (fine_tuning_candidates(each, 100, FineTuneOptions()) for each in (CARD, card))
+    assert [candidate.layer for candidate in own] == [candidate.layer for candidate in with_it]
+    assert layer_to_freeze(card, "3") == "layer2"
+    with pytest.raises(BackboneError, match="to be frozen up to it"):
+        layer_to_freeze(card, "layer2.0.act1")
+
+
 def test_candidates_are_cut_where_the_user_says() -> None:
     (candidate,) = fine_tuning_candidates(CARD, 100, FineTuneOptions(freeze_to="60%"))
     assert candidate.layer == "layer2"
