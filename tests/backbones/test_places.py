@@ -105,8 +105,11 @@ def test_a_folder_is_a_place_and_what_comes_from_it_is_no_link(tmp_path: Path) -
 
 def test_what_is_there_already_is_not_fetched_again(web: Site, tmp_path: Path) -> None:
     fetch(f"{web.url}/zoo", tmp_path)
-    fetch(f"{web.url}/zoo", tmp_path, sha256=SHA256.upper())
+    to = fetch(f"{web.url}/zoo", tmp_path, sha256=SHA256.upper())
     assert len(web.requests) == 1
+    to.rename(tmp_path / "elsewhere")
+    to.symlink_to(tmp_path / "elsewhere")  # a link is not the file itself: it may lead elsewhere tomorrow
+    assert not fetch(f"{web.url}/zoo", tmp_path).is_symlink()
 
 
 def test_another_file_in_the_place_is_replaced_only_at_the_end(web: Site, tmp_path: Path) -> None:
@@ -191,7 +194,9 @@ def test_a_killed_process_leaves_what_arrived(tmp_path: Path) -> None:
 
     def talk(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: %d\r\n\r\n' % len(CONTENT))
-        connection.sendall(CONTENT[:half])
+        connection.sendall(CONTENT[: half - 100])
+        time.sleep(0.2)
+        connection.sendall(CONTENT[half - 100 : half])  # few bytes, which a buffer would hold back
         arrived.set()
         over.wait(20)
 
