@@ -23,7 +23,7 @@ from website import Site, folder_server, site, sockets
 
 from graftwork.backbones.download import Patience
 from graftwork.backbones.fetch import Unavailable, Unreachable
-from graftwork.backbones.places import open_place, safe_path
+from graftwork.backbones.places import _counting, open_place, safe_path
 from graftwork.errors import BackboneError, StorageError
 from graftwork.listener import SILENT, Listener
 
@@ -981,6 +981,8 @@ def test_a_hubs_file_that_is_larger_than_announced_is_not_read(hub: Hub, tmp_pat
     one_line_of(raised)
     with pytest.raises(BackboneError, match="must have at most 1 bytes"):
         open_place(f"hf-hub:{REPOSITORY}").read("index.json", 1)
+    with pytest.raises(BackboneError, match="must have at most 10 bytes"):
+        _counting(SILENT, 10, "a file")(total=11)  # known from its size, before the first byte
 
 
 def test_a_hub_tells_progress_to_the_listener_alone(

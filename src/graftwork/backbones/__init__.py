@@ -2,6 +2,7 @@
 
 Read ``catalogue`` (a name or a path becomes a card), ``weights`` (where its weights are; checked before use), ``load``
 (a card becomes a network), ``taps`` and ``graph`` (its layers), then ``engines`` (which engine is fastest here) with
-``torch_engine`` and ``openvino_engine``. A new backbone is one table in ``cards.toml`` and no code. What must hold:
+``torch_engine`` and ``openvino_engine``. Networks that others published come through ``places``, large
+files through ``download``. A new backbone is one table in ``cards.toml`` and no code. What must hold:
 every engine gives the reference's codes (``tests/laws/test_engines.py``), and no tensor is left unset in silence.
 """
