@@ -18,7 +18,7 @@ from graftwork.errors import StorageError
 
 CACHE_VARIABLE = "GRAFTWORK_CACHE"
 HOME_VARIABLE = "GRAFTWORK_HOME"
-CacheKind = Literal["backbones", "codes", "engines", "measurements"]
+CacheKind = Literal["backbones", "codes", "downloads", "engines", "measurements"]
 CACHE_KINDS: tuple[CacheKind, ...] = get_args(CacheKind)
 """The folders of the cache, all of which can be computed again; anything else there is not graftwork's."""
 SETTLED_SECONDS = 2.0

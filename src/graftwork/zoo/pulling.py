@@ -13,7 +13,7 @@ from graftwork.backbones.zoo_folder import CARD, PROFILE, WEIGHTS, ZOO, card_in,
 from graftwork.core.facts import BackboneCard
 from graftwork.core.shown import Fact, Shown
 from graftwork.errors import BackboneError, UsageError
-from graftwork.files import whole_folder
+from graftwork.files import cache_folder, whole_folder
 from graftwork.listener import Listener
 from graftwork.progress import Stages
 from graftwork.zoo.entries import require_free
@@ -123,7 +123,7 @@ def verify(name: str) -> Pulled:
 def _fetch(opened: Place, path: str, target: Path, file: File, listener: Listener) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     opened.fetch(
-        path, target, sha256=file.sha256, size_bytes=file.size_bytes, partials=zoo_folder() / ".downloads",
+        path, target, sha256=file.sha256, size_bytes=file.size_bytes, partials=cache_folder("downloads"),
         listener=listener,
     )  # fmt: skip
 
