@@ -58,8 +58,9 @@ def tune_fold(
     card = codes.extraction.card
     rows = np.setdiff1d(np.arange(len(task.y)), validation)
     part = task.take(rows)
+    inputs = codes.take(rows).of([card.taps[-1].name]).astype(np.float32)
     head = refit(
-        codes.take(rows).of([card.taps[-1].name]),
+        inputs,
         part.y,
         n_classes=task.n_classes,
         loss="softmax",
@@ -76,6 +77,7 @@ def tune_fold(
         activations=activations,
         decoded=decoded,
         class_weights=None if weights is None else weights.astype(np.float32),
+        code_rms=float(np.sqrt(np.square(inputs).mean())),
         seed=context.seed,
         views=views,
     )

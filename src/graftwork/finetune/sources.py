@@ -45,6 +45,8 @@ class TrainingData:
     seed: int
     views: int = 1
     """Over how many views the margins of validation images are averaged in addition."""
+    code_rms: float = 1.0
+    """Root mean square of the last layer's codes of the images to train on."""
 
 
 class Source(Protocol):

@@ -73,7 +73,7 @@ def fine_tune(
     before = _weights(classifier)
     curve = train(
         classifier,
-        parameter_groups(classifier.body, classifier.head, model.stages, recipe),
+        parameter_groups(classifier.body, classifier.head, model.stages, recipe, code_rms=data.code_rms),
         source,
         data,
         recipe,
