@@ -43,10 +43,9 @@ STRATEGIES = {
     "best layer": "linear, best layer",
     "several views": "linear, 8 views",
     "tuned above a cut": "tuned above blocks.4",
-    "tuned above the lowest": "tuned above blocks.1",
     "all layers tuned": "all layers tuned",
-    "smaller input": "tuned above blocks.1 at 64 px",
 }
+"""Those whose forecast is fitted; others follow one of them (``core.advice.OVER_ALL_LAYERS``)."""
 MEASURES = ("entropy", "energy", "confidence", "nearest", "norm", "class_entropy", "frechet")
 SIZES = ("5", "20", "all")
 LADDER = {

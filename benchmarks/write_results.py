@@ -579,6 +579,73 @@ def advice() -> list[str]:
     return [*lines, "", machine(data["machine"]), ""]
 
 
+def networks() -> list[str]:
+    data = read("networks.json")
+    if data is None:
+        return []
+    sets = max(row["sets"] for row in data["orders"].values())
+    lines = [
+        "## Which network",
+        "",
+        f"Ten networks on {sets} sets, trained on 20 images a class ({data['lines']} measurements; `networks.py`). Regret: points "
+        "of test accuracy (of the linear classifier on the layer that cross-validation chooses) lost against the best network; "
+        "weighted tau between the order and the truth; means of sets with 95 % intervals. *Probe and …*: weights of the two chosen "
+        "with each set left out in turn.",
+        "",
+        "| order by | regret | weighted tau |",
+        "|---|---|---|",
+    ]
+    for name, row in sorted(data["orders"].items(), key=lambda item: item[1]["regret"]["mean"]):
+        regret, tau = row["regret"], row["tau"]
+        cells = f"{regret['mean']:.1f} ({regret['low']:.1f} to {regret['high']:.1f})".replace("-", "\N{MINUS SIGN}")
+        lines.append(f"| {name} | {cells} | {tau['mean']:.2f} ({tau['low']:.2f} to {tau['high']:.2f}) |")
+    return [*lines, "", machine(data["machine"]), ""]
+
+
+def caffe() -> list[str]:
+    data = read("caffe.json")
+    if data is None:
+        return []
+    grid, train = data["grid"], data["train"]
+    lines = [
+        "## Networks of Caffe",
+        "",
+        f"Against OpenCV {data['opencv']}'s reader, largest error over largest value of a blob (at most {data['limit']:g}; "
+        "`caffe.py`; weights but SqueezeNet's are random):",
+        "",
+        "| network | blobs | worst |",
+        "|---|---|---|",
+        *(f"| {row['network']} | {row['blobs']} | {row['worst_error']:.1e} |" for row in data["networks"]),
+        "",
+        f"Small layers, one by one: pooling {grid['pooling']['compared']:,} compared, "
+        f"{grid['pooling']['refused: pad that is smaller']:,} refused by name for a pad not below the kernel and "
+        f"{grid['pooling']['refused: window is empty']:,} for an empty window; local response normalisation "
+        f"{grid['lrn']['compared']:,} compared, {grid['lrn']['refused: odd local_size']:,} of even size refused. Worst errors: "
+        + ", ".join(f"{name} {error:.0e}" for name, error in grid["worst_error"].items())
+        + ".",
+        "",
+        "Where torch's own `ceil_mode` would not do:",
+        "",
+        "| kernel | stride | pad | torch |",
+        "|---|---|---|---|",
+    ]
+    for row in grid["torch_ceil_mode_differs"]:
+        at = row["other_windows_at_px"]
+        what = "refuses" if row["torch_refuses"] else f"another number of windows at {len(at)} sizes of 5 to 64 px"
+        lines.append(f"| {row['kernel']} | {row['stride']} | {row['pad']} | {what} |")
+    rates = ", ".join(f"{row['engine']} {row['ratio']:.2f}" for row in data["speed"])
+    low, high = train["interval"]
+    return [
+        *lines,
+        "",
+        f"Speed of SqueezeNet relative to torchvision's own, same weights: {rates}. A linear classifier on its codes, "
+        f"{train['data']}: {100 * train['test_accuracy']:.1f} % ({100 * low:.1f} to {100 * high:.1f}).",
+        "",
+        machine(data["machine"]),
+        "",
+    ]
+
+
 def span(row: dict[str, Any]) -> str:
     """A mean with its interval over sets; where two sets or fewer have it, the mean alone."""
     mean = f"{row['mean']:+.1f}".replace("-", "\N{MINUS SIGN}")
@@ -1050,7 +1117,7 @@ def main() -> None:
         check_sets(),
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
-        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), selection(), recipes(), precision(),
+        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), networks(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
     ]  # fmt: skip
     head = [

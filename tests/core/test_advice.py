@@ -21,6 +21,7 @@ from graftwork.core.advice import (
     Similarity,
     Size,
     expected_gain,
+    expected_gains,
     place_of,
     situation_of,
     strategy_of,
@@ -80,6 +81,16 @@ def test_no_gain_is_larger_than_the_errors(
     )
     assert gain.low <= gain.points <= gain.high + 1e-9
     assert gain.high <= 100 * error + 1e-9
+
+
+def test_strategies_without_a_fit_of_their_own_follow_all_layers() -> None:
+    fitted = {"best layer": Coefficients(0.1, 0, 0, 0, 1.0), "all layers tuned": Coefficients(0.4, 0, 0, 0, 2.0)}
+    gains = expected_gains(fitted, error=0.2, effective_per_class=20, entropy=1.0)  # type: ignore[arg-type]
+    assert list(gains) == ["best layer", "smaller input", "tuned above the lowest", "all layers tuned"]
+    assert gains["all layers tuned"] == Gain(8.0, 6.0, 10.0)
+    assert gains["tuned above the lowest"] == Gain(8.0, 6.0, 10.0)
+    assert gains["smaller input"] == Gain(7.5, 5.5, 9.5)
+    assert all(gain.high <= 20 for gain in gains.values())
 
 
 def test_twice_the_images_shrink_the_error_as_the_last_doubling_did() -> None:

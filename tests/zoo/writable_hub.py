@@ -103,8 +103,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._say({"commitUrl": f"{self.hub.url}/{repository}/commit/{COMMIT}", "commitOid": COMMIT, "hookOutput": ""})
 
     def _file(self, *, body: bool) -> None:
-        repository, found, rest = self.path[1:].partition("/resolve/")
-        content = self.hub.repositories.get(repository, {}).get(rest.partition("/")[2]) if found else b"{}"
+        repository, resolved, rest = self.path[1:].partition("/resolve/")
+        content = self.hub.repositories.get(repository, {}).get(rest.partition("/")[2]) if resolved else b"{}"
         self.send_response(404 if content is None else 200)
         if content is None:
             self.send_header("X-Error-Code", "EntryNotFound")

@@ -14,11 +14,11 @@ from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import ModuleCall, module_calls
 
-
 USUAL_RMS = 2.0
 """Root mean square of the codes up to which a network has the recipe's learning rate. It is 0.6 to 1.7 where batch norm
-or layer norm keep activations in bounds, and 8 to 17 in SqueezeNets, which have neither: there the recipe's own rate lost
-16 and 18 points against the linear model (ants and bees, 128 px, four epochs), a rate lower by this factor 2 and 4."""
+or layer norm keep activations in bounds, and 8 to 17 in SqueezeNets, which have neither: there the recipe's own rate
+lost 16 and 18 points against the linear model (ants and bees, 128 px, four epochs), a rate lower by this factor 2 and
+4."""
 
 
 def stages(body: CodesNetwork, card: BackboneCard) -> dict[str, int]:

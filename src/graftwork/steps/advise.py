@@ -20,7 +20,7 @@ from graftwork.core.advice import (
     Similarity,
     Size,
     Strategy,
-    expected_gain,
+    expected_gains,
     situation_of,
     strategy_of,
 )
@@ -64,7 +64,12 @@ def advise(
         Expectation("last layer", Gain(0.0, 0.0, 0.0), 0.0, 0.0),
         *(
             Expectation(name, gain, None, _seconds(name, seconds))
-            for name, gain in _gains(error, size.effective_per_class, similarity.entropy).items()
+            for name, gain in expected_gains(
+                coefficients(),
+                error=error,
+                effective_per_class=size.effective_per_class,
+                entropy=similarity.entropy,
+            ).items()
         ),
     ]
     advice = Advice(
@@ -75,7 +80,7 @@ def advise(
         curve=learning_curve(codes, task, last),
         error=error,
         situation=situation_of(size.effective_per_class, similarity.entropy),
-        expectations=tuple(sorted(every, key=_cost)),
+        expectations=tuple(sorted(every, key=lambda each: each.seconds or 0.0)),  # stable: they come by usual cost
     )
     return advice.with_measured({"best layer": 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))})
 
@@ -111,7 +116,12 @@ def expected_points(
     for name in dict.fromkeys(candidate.backbone for candidate in candidates):
         last = last_layer_trial(result, task, backbones, name)
         ahead = 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))
-        gains = _gains(1 - _accuracy(last, task), advice.size.effective_per_class, advice.similarity.entropy)
+        gains = expected_gains(
+            coefficients(),
+            error=1 - _accuracy(last, task),
+            effective_per_class=advice.size.effective_per_class,
+            entropy=advice.similarity.entropy,
+        )
         card = backbones.by_name[name].card
         for candidate in candidates:
             gain = gains.get(strategy_of(candidate, card))
@@ -166,19 +176,5 @@ def _accuracy(trial: Trial, task: Task, rows: NDArray[np.bool_] | slice = slice(
     return float(right[rows].mean())
 
 
-def _gains(error: float, per_class: float, entropy: float) -> dict[Strategy, Gain]:
-    """What each strategy is expected to gain over the last layer, by rising cost."""
-    return {
-        name: expected_gain(each, error=error, effective_per_class=per_class, entropy=entropy)
-        for name, each in coefficients().items()
-    }
-
-
 def _seconds(strategy: Strategy, seconds: Mapping[Strategy, float]) -> float | None:
     return 0.0 if strategy in _NO_CODES else seconds.get(strategy)
-
-
-def _cost(expectation: Expectation) -> tuple[float, int]:
-    """What a strategy is ordered by: its seconds here, and otherwise the order in which they usually rise."""
-    usual = list(coefficients()).index(expectation.strategy) + 1 if expectation.strategy != "last layer" else 0
-    return (0.0 if expectation.seconds is None else expectation.seconds, usual)
