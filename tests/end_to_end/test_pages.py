@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "README.md": ["runs/photos-001/report.html", "codes.parquet"],
     "docs/questions.md": ["runs/photos-001/model"],
+    "docs/when-and-how.md": ["runs/photos-001/report.html"],
     "docs/zoo.md": ["published/zoo.json", "home/zoo/mine/model.json", "home/zoo/insects/model.safetensors"],
     "docs/tutorial.md": ["runs/photos-002/report.html", "predictions.csv", "runs/from-python/model"],
 }
