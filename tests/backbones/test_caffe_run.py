@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from caffe_writer import caffemodel, random_arrays
 
-from graftwork import extract, load
+import graftwork
+from graftwork import extract, load, zoo
 from graftwork.backbones.caffe.importing import read_caffe, save_imported
 from graftwork.backbones.catalogue import find_card
 from graftwork.testing import write_tiny_images
@@ -80,3 +81,24 @@ def test_train_and_predict(
     if "linear" in words:
         assert [tap.name for tap in model.fitted.taps] == ["fire/b"]
     assert model.predict([photos / "ant" / "ant-000.png"])
+
+
+@pytest.mark.slow
+def test_alexnet_goes_through_import_probe_train_and_predict(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With random weights: 4096 codes after ReLU at fc7, as the CS231n note has them."""
+    monkeypatch.setenv("GRAFTWORK_HOME", str(tmp_path / "home"))
+    source = shared / "weights" / "caffe-alexnet" / "deploy.prototxt"
+    (tmp_path / "deploy.prototxt").write_bytes(source.read_bytes())
+    (tmp_path / "alexnet.caffemodel").write_bytes(caffemodel(random_arrays(source.read_text())))
+    imported = zoo.import_(tmp_path / "deploy.prototxt", name="alexnet")
+    assert {"fc7"} <= {tap.name for tap in imported.card.taps}
+    photos = write_tiny_images(tmp_path / "photos", per_class=8)
+    assert graftwork.probe(photos, backbone="alexnet", folds=2).card.name == "zoo:alexnet"
+    run = graftwork.train(photos, output=tmp_path / "run", backbone="alexnet", layer="fc7", strategy="linear", folds=2)
+    model = load(run.folder)
+    (tap,) = model.fitted.taps
+    assert (tap.name, tap.channels, tap.relu) == ("fc7", 4096, True)
+    assert {trial.candidate.plan.loss for trial in run.trials} == {"softmax", "svm"}
+    assert len(graftwork.predict(run.folder, sorted(photos.rglob("*.png"))[:2])) == 2

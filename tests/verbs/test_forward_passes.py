@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 import graftwork
+from graftwork.advice.sources import GAUGE
+from graftwork.core.facts import BackboneCard
 from graftwork.steps import backbones
 from graftwork.testing import tiny_image
 
@@ -36,14 +38,16 @@ class Counted:
 
 @pytest.fixture
 def passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Number of images that each opened engine was given; the cache is empty."""
+    """Number of images that each opened engine was given, but that of the gauge; the cache is empty."""
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
     given: list[int] = []
     open_engine = backbones.open_engine
 
-    def counted(*arguments: object) -> Counted:
+    def counted(card: BackboneCard, name: str) -> object:
+        if card.name == f"package:{GAUGE}":  # similarity is measured with it, on some of the images, once too
+            return open_engine(card, name)
         given.append(0)
-        return Counted(open_engine(*arguments), given)
+        return Counted(open_engine(card, name), given)
 
     monkeypatch.setattr(backbones, "open_engine", counted)
     return given

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 import pytest
 import retired
-from retired import RETIRED, files, page, prose, report, search, stored
+from retired import RETIRED, ROOT, files, page, prose, report, search, stored
 
 AREAS = {
     "src": ["src"],
     "tests": ["tests"],
-    "benchmarks": ["benchmarks"],
+    "benchmarks": [f"benchmarks/{path.name}" for path in (ROOT / "benchmarks").iterdir() if path.is_file()],
     "documents": ["docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"],
 }
 NAMES = [word for word in RETIRED.identifiers if not word.startswith(("-", "."))]

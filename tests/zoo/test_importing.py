@@ -11,9 +11,10 @@ import pytest
 import graftwork
 from graftwork import zoo
 from graftwork.backbones.catalogue import find_card
-from graftwork.backbones.zoo_folder import CARD, WEIGHTS, zoo_folder
+from graftwork.backbones.checkpoint import read_checkpoint
+from graftwork.backbones.zoo_folder import CARD, WEIGHTS, zoo_card, zoo_folder
 from graftwork.core.licences import permission
-from graftwork.errors import BackboneError, UsageError
+from graftwork.errors import BackboneError, GraftError, UsageError
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 pytestmark = pytest.mark.xdist_group("zoo")
@@ -110,6 +111,48 @@ def test_a_damaged_card_is_listed_with_its_problem_and_named_where_it_is_used(tm
         find_card("mine")
 
 
+def test_mutated_cards_and_weights_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    import numpy as np
+
+    zoo.import_(checkpoint(tmp_path / "net.pth"), name="mine", architecture="test_resnet")
+    folder = zoo_folder() / "mine"
+    card, weights = (folder / CARD).read_bytes(), (folder / WEIGHTS).read_bytes()
+    pickled = (tmp_path / "net.pth").read_bytes()
+    rng = np.random.default_rng(0)
+
+    def mutated(data: bytes, within: int) -> bytes:
+        changed = bytearray(data)
+        for at in rng.integers(within, size=int(rng.integers(1, 4))):
+            changed[at] = int(rng.integers(256))
+        return bytes(changed[: int(rng.integers(within // 2, within))]) if rng.random() < 0.3 else bytes(changed)
+
+    refused = 0
+    for number in range(180):
+        kind = number % 3
+        (folder / CARD).write_bytes(mutated(card, len(card)) if kind == 0 else card)
+        (tmp_path / "test_resnet.safetensors").write_bytes(mutated(weights, 3000) if kind == 1 else weights)
+        (tmp_path / "mutated.pth").write_bytes(mutated(pickled, len(pickled)) if kind == 2 else pickled)
+        for read in (
+            lambda: zoo_card("mine"),
+            lambda: read_checkpoint(tmp_path / "test_resnet.safetensors"),
+            lambda: read_checkpoint(tmp_path / "mutated.pth", "test_resnet"),
+        )[kind : kind + 1]:
+            said = refusal(read)
+            assert "\n" not in said
+            refused += bool(said)
+    assert refused > 60
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "net.pth", "test_resnet.safetensors", "mutated.pth"}
+
+
+def refusal(read: Callable[[], object]) -> str:
+    """Why something is refused; empty where it is read. Any other error fails the test."""
+    try:
+        read()
+    except GraftError as error:
+        return str(error)
+    return ""
+
+
 def test_near_names_are_proposed(tmp_path: Path) -> None:
     zoo.import_(checkpoint(tmp_path / "net.pth"), name="butterflies", architecture="test_resnet")
     with pytest.raises(BackboneError, match="did you mean butterflies"):
@@ -120,8 +163,10 @@ def test_lists_are_sorted_and_filtered_and_local_ones_import_no_torch(tmp_path: 
     import subprocess
     import sys
 
-    names = [row.name for row in zoo.list(sort="size")]
-    assert names[:3] == ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+    rows = zoo.list(sort="size")
+    known = [row.size_mb or 0.0 for row in rows]
+    assert known == sorted(known)
+    assert {"efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"} <= {row.name for row in rows}
     assert [row.name for row in zoo.list(matching="*lite1")] == ["efficientnet_lite1"]
     assert zoo.list(licence="gpl") == ()
     code = (

@@ -47,7 +47,7 @@ def with_extra_layers(card: BackboneCard, names: Sequence[str]) -> BackboneCard:
         As ``load``.
     """
     own = {tap.name for tap in card.taps}
-    missing = [name for name in names if name not in (LAST, POOLED) and name not in own]
+    missing = [name for name in names if name and name not in (LAST, POOLED) and name not in own]
     if not missing:
         return card
     network = load(card)

@@ -14,6 +14,7 @@ from graftwork.advice.similarity import DIGEST_LENGTH, SourceClassifier, similar
 from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, GAUGE_PX, coefficients, gauge_profile, ladder
 from graftwork.backbones.tensors import tensors_of
 from graftwork.core.advice import (
+    OVER_ALL_LAYERS,
     Advice,
     Expectation,
     Gain,
@@ -44,6 +45,7 @@ def advise(
     develop: ImageSet,
     intensity_range: tuple[float, float] | None = None,
     *,
+    candidates: Sequence[Candidate],
     seconds: Mapping[Strategy, float] = MappingProxyType({}),
 ) -> Advice:
     """Return what was measured of the images to develop on, and what follows from it.
@@ -52,6 +54,9 @@ def advise(
     ----------
     intensity_range
         Of images of more than 8 bits per channel.
+    candidates
+        The fine-tunings that would be tried: a smaller input and frozen lowest stages are forecast where one of them
+        has it.
     seconds
         What judging and fitting a strategy takes on this machine, where that is known.
     """
@@ -60,6 +65,8 @@ def advise(
     similarity = measured_similarity(develop, backbones, intensity_range, seed=task.seed)
     size = Size(len(task.y), tuple(np.bincount(task.y, minlength=task.n_classes).tolist()), len(np.unique(task.groups)))
     error = 1 - _accuracy(last, task)
+    card = backbones.by_name[last.candidate.backbone].card
+    tried = {strategy_of(each, card) for each in candidates if each.backbone == last.candidate.backbone}
     every = [
         Expectation("last layer", Gain(0.0, 0.0, 0.0), 0.0, 0.0),
         *(
@@ -70,6 +77,7 @@ def advise(
                 effective_per_class=size.effective_per_class,
                 entropy=similarity.entropy,
             ).items()
+            if name in tried or name not in OVER_ALL_LAYERS
         ),
     ]
     advice = Advice(
@@ -80,7 +88,8 @@ def advise(
         curve=learning_curve(codes, task, last),
         error=error,
         situation=situation_of(size.effective_per_class, similarity.entropy),
-        expectations=tuple(sorted(every, key=lambda each: each.seconds or 0.0)),  # stable: they come by usual cost
+        # stable, so that those without seconds stay in the order of their usual cost
+        expectations=tuple(sorted(every, key=lambda each: each.seconds or 0.0)),
     )
     return advice.with_measured({"best layer": 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))})
 

@@ -160,7 +160,9 @@ def advise(
         chosen = result.chosen.candidate.backbone
         seconds = seconds_by_strategy(chosen, tuned, task, backbones, Clock(math.inf, Path(folder) / "clock.json"))
     with stages.stage("similarity"):
-        advice = advice_of(result, task, backbones, images.develop, images.intensity_range, seconds=seconds)
+        advice = advice_of(
+            result, task, backbones, images.develop, images.intensity_range, candidates=tuned, seconds=seconds
+        )
     best = best_of_each_network(result.verdict, result.trials)
     given = dict(zip(backbones.by_name, names_of(backbone), strict=True))[chosen]
     settings = settings_of(data, data_options, split, extraction, judging, backbone=(given,), loss=AUTO)

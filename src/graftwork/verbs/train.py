@@ -228,7 +228,9 @@ def train(  # noqa: PLR0915  # the whole story on one page
             )  # fmt: skip
             findings = score_with_series_grouped(result, backbones, images, task)
         with stages.stage("similarity"):
-            advice = advise(result, task, backbones, images.develop, images.intensity_range)
+            advice = advise(
+                result, task, backbones, images.develop, images.intensity_range, candidates=context.candidates
+            )
         if strategy == "auto" and test == "cv":
             say_that_linear_candidates_alone_are_nested(task, backbones, context, clock)
         elif strategy == "auto":

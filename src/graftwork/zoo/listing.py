@@ -253,7 +253,7 @@ def _large_first(value: float | None) -> tuple[bool, float]:
 
 _ORDERS: Mapping[str, Callable[[Listed], Any]] = {
     "name": lambda row: row.name,
-    "size": lambda row: (_small_first(row.params_millions or row.size_mb), row.name),
+    "size": lambda row: (_small_first(row.size_mb or row.params_millions), row.name),
     "operations": lambda row: (_small_first(row.gmacs), row.name),
     "speed": lambda row: (_large_first(row.images_per_second), row.name),
     "input": lambda row: (_small_first(row.input_px), row.name),
