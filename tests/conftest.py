@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +46,21 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Give each test process one home for what cannot be computed again, not that of the user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAFTWORK_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_similarity() -> Iterator[None]:
+    """Give every training of the tests one similarity; tests/verbs/test_advise.py and other processes measure it."""
+    from graftwork.core.advice import Similarity
+    from graftwork.steps import advise
+
+    @functools.wraps(advise.measured_similarity)
+    def known(*given: object, **named: object) -> Similarity:
+        return Similarity("package:efficientnet_lite0", 48, 1.5, 12.0, 0.6, 0.5, 0.9, {"pooled": 0.3}, 0.5)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(advise, "measured_similarity", known)
         yield
 
 

@@ -28,6 +28,7 @@ from graftwork.core.advice import (
 )
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
 from graftwork.core.plans import Candidate, Linear, Recipe
+from graftwork.core.result_findings import advice_findings
 
 LADDER = (Rung("pets", 0.5), Rung("waste", 0.8), Rung("steel", 4.2))
 SIMILARITY = Similarity("net", 100, 1.0, 10.0, 0.7, 0.5, 1.0, {}, 0.5)
@@ -183,3 +184,15 @@ def test_every_candidate_belongs_to_a_strategy(candidate: Candidate, strategy: s
 
 def test_where_every_candidate_averages_views_that_is_no_strategy_of_its_own() -> None:
     assert strategy_of(Candidate("net", ("stage.3",), Linear(), views=4), CARD, views=4) == "best layer"
+
+
+def test_a_disagreement_says_whether_the_gain_was_measured_or_is_expected() -> None:
+    forecast = advice(last=0, best=3.5, full=5)
+    (said,) = advice_findings(forecast, 0)
+    assert said.code == "G501"
+    assert "all layers tuned is expected to gain 1.5 points more" in said.because
+    assert said.do
+    (said,) = advice_findings(forecast.with_measured({"best layer": 3.0, "all layers tuned": 6.0}), 0)
+    assert "all layers tuned gained 3.0 points more" in said.because
+    assert not said.do
+    assert advice_findings(advice(last=0, best=4.5, full=5), 0) == ()

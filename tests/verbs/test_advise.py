@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from graftwork.advice.similarity import DIGEST_LENGTH
 from graftwork.core.advice import Rung
 from graftwork.errors import GraftError
 from graftwork.images.read import read_images
+from graftwork.runfolder import read_run
 from graftwork.steps import advise as step
 from graftwork.testing import tiny_image, write_tiny_backbone
 from graftwork.verbs.advise import Advised
@@ -30,6 +31,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from graftwork.finetune import forecast
 
     monkeypatch.setattr(forecast, "seconds_per_image_of", lambda trainings, *given: [0.01] * len(trainings))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def measured(quick_similarity: None) -> Iterator[None]:
+    """Similarity is measured here, as it is for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "measured_similarity", step.measured_similarity.__wrapped__)  # type: ignore[attr-defined]
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +61,19 @@ def test_every_strategy_has_a_forecast_a_cost_and_one_is_recommended(advised: Ad
     assert advised.command.startswith("graft train ")
     assert 0 <= advised.advice.error <= 1
     assert advised.advice.curve.points
+
+
+def test_a_training_has_the_advice_of_the_same_images_in_its_record(
+    advised: Advised, tiny: Path, backbone: str, tmp_path: Path, shared_cache: Path
+) -> None:
+    run = graftwork.train(tiny, output=tmp_path / "run", backbone=backbone, strategy="linear", loss="softmax")
+    assert run.advice is not None
+    assert run.advice.similarity == advised.advice.similarity
+    assert run.advice.size == advised.advice.size
+    assert run.advice.curve == advised.advice.curve
+    assert run.advice.situation == advised.advice.situation
+    assert read_run(tmp_path / "run").advice == run.advice
+    assert run.advice.rule_says in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_three_lines_are_always_said_and_what_disagrees_comes_first(advised: Advised) -> None:

@@ -331,7 +331,7 @@ def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_pa
     count[0] = -1000
     again = train(tiny, output=tmp_path / "killed", **small)
     decoded = count[0] + 1000
-    assert decoded <= 60  # of 108, those of the gauge included: what was computed before is cached
+    assert decoded < 60  # what was computed before is cached
     for a, b in zip(again.trials, run.trials, strict=True):
         assert np.array_equal(a.probabilities, b.probabilities)
 

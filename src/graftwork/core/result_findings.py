@@ -188,13 +188,14 @@ def advice_findings(advice: Advice, known: int) -> tuple[Finding, ...]:
     findings = []
     if not advice.agree:
         rule, best = advice.rule, advice.recommended
+        gain = "gained" if best.measured is not None else "is expected to gain"
         findings.append(
             finding(
                 "G501",
                 f"the data are {advice.situation.in_words}, for which the rule of thumb is: {advice.situation.says} "
-                f"({rule.points:+.1f} points over the last layer); {best.strategy} is expected to gain "
+                f"({rule.points:+.1f} points over the last layer); {best.strategy} {gain} "
                 f"{best.points - rule.points:.1f} points more",
-                do="`graft train` tries both, as far as its --time-limit allows",
+                do="" if best.measured is not None else "`graft train` tries both, as far as its --time-limit allows",
             )
         )
     if known:
