@@ -48,7 +48,7 @@ from caffe_reference import (  # noqa: E402
 )
 from caffe_writer import caffemodel, random_arrays, structure_of_text  # noqa: E402
 
-from graftwork.backbones.caffe.importing import read_caffe, save_imported  # noqa: E402
+from graftwork.backbones.caffe.importing import read_caffe  # noqa: E402
 from graftwork.backbones.caffe.weights import tensors_of  # noqa: E402
 from graftwork.backbones.convert import to_graph  # noqa: E402
 from graftwork.backbones.graph import CodesNetwork  # noqa: E402
@@ -57,6 +57,7 @@ from graftwork.backbones.torch_engine import TorchEngine  # noqa: E402
 from graftwork.backbones.torchvision_import import make_torchvision_importable  # noqa: E402
 from graftwork.core.facts import Preprocess  # noqa: E402
 from graftwork.errors import BackboneError  # noqa: E402
+from graftwork.zoo.entries import add_network  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "caffe.json"
 LIMIT = 1e-4
@@ -195,8 +196,9 @@ def train_hymenoptera() -> dict[str, Any]:
     from graftwork import train
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "squeezenet.safetensors"
-        save_imported(read_caffe(SHARED / "weights" / "caffe-squeezenet"), path)
+        imported = read_caffe(SHARED / "weights" / "caffe-squeezenet")
+        path = Path(folder) / "squeezenet"
+        add_network(path, imported.card, imported.tensors)
         run = train(path_of("hymenoptera"), output=Path(folder) / "run", backbone=str(path), strategy="linear")
     assert run.test is not None
     score = run.test.score

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -62,6 +63,26 @@ def quick_similarity() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(advise, "measured_similarity", known)
         yield
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Any]:
+    """Serve S3 on loopback for this process; a file system of s3fs that writes to it."""
+    server_module = pytest.importorskip("moto.server", reason="needs moto[s3] and flask: a server that speaks S3")
+    s3fs = pytest.importorskip("s3fs", reason="needs s3fs, which reads and writes s3://")
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "x")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield s3fs.S3FileSystem()
+        s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
 
 
 class Typed(NamedTuple):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from graftwork.backbones.caffe.importing import Imported
 from graftwork.backbones.caffe.names import blob_names
 from graftwork.backbones.caffe.network import CaffeNetwork
 from graftwork.backbones.caffe.structure import Structure
 from graftwork.backbones.caffe.weights import Tensors
+from graftwork.backbones.zoo_folder import card_in
+from graftwork.core.facts import BackboneCard
+from graftwork.zoo.entries import add_network
 
 Blobs = dict[str, NDArray[np.float32]]
 NO_WEIGHTS = b"\n\x01t"
@@ -82,3 +87,9 @@ def worst_error(ours: Blobs, reference: Blobs) -> tuple[float, str]:
         errors[name] = float(np.abs(mine - values).max() / max(np.abs(values).max(), 1e-12))
     worst = max(errors, key=errors.__getitem__)
     return errors[worst], worst
+
+
+def added(imported: Imported, folder: Path) -> BackboneCard:
+    """Write a network into a folder, as into the user's zoo, and return its card there."""
+    add_network(folder, imported.card, imported.tensors)
+    return card_in(folder, f"file:{folder.name}")

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from caffe_reference import added
 from caffe_writer import caffemodel, random_arrays, structure_of_text
 
-from graftwork.backbones.caffe.importing import Imported, read_caffe, read_readme, save_imported
+from graftwork.backbones.caffe.importing import Imported, read_caffe, read_readme
 from graftwork.backbones.load import load, untrained
 from graftwork.core.facts import BackboneCard, Preprocess
 from graftwork.errors import BackboneError, GraftError
@@ -65,7 +66,7 @@ def test_a_zoo_folder_becomes_a_card_and_tensors(tmp_path: Path) -> None:
     sha1 = hashlib.sha1((zoo / "small.caffemodel").read_bytes()).hexdigest()
     (zoo / "readme.md").write_text(README.format(sha1=sha1))
     imported = read_caffe(zoo, mean=(1, 2, 3))
-    card = save_imported(imported, tmp_path / "small.safetensors")
+    card = added(imported, tmp_path / "small")
     assert imported.card.name == "caffe:Small network"
     assert card.licence == "BSD-2-Clause"
     assert card.preprocess == Preprocess(
@@ -314,7 +315,7 @@ def test_mutated_files_are_networks_or_one_line(tmp_path: Path) -> None:
         begin = time.process_time()
         try:
             imported: Imported = read_caffe(folder)
-            card = save_imported(imported, folder / "out.safetensors")
+            card = added(imported, folder / "out")
             load(card)
             networks += 1
         except GraftError as error:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from caffe_reference import added
 from caffe_writer import caffemodel, random_arrays
 
 import graftwork
 from graftwork import extract, load, zoo
-from graftwork.backbones.caffe.importing import read_caffe, save_imported
+from graftwork.backbones.caffe.importing import read_caffe
 from graftwork.backbones.catalogue import find_card
 from graftwork.testing import write_tiny_images
 
@@ -48,8 +50,8 @@ TEXT = (
 def imported(tmp_path: Path) -> Path:
     (tmp_path / "deploy.prototxt").write_text(TEXT)
     (tmp_path / "tiny.caffemodel").write_bytes(caffemodel(random_arrays(TEXT)))
-    path = tmp_path / "tiny.safetensors"
-    save_imported(read_caffe(tmp_path, mean=(104, 117, 123)), path)
+    path = tmp_path / "tiny"
+    added(read_caffe(tmp_path, mean=(104, 117, 123)), path)
     return path
 
 
@@ -76,7 +78,7 @@ def test_train_and_predict(
     photos = write_tiny_images(tmp_path / "photos", per_class=12)
     done = graft("train", photos, "--backbone", imported, "-o", tmp_path / "run", *words)
     assert done.code == 0, done.err  # type: ignore[attr-defined]
-    imported.unlink()
+    shutil.rmtree(imported)
     model = load(tmp_path / "run")
     if "linear" in words:
         assert [tap.name for tap in model.fitted.taps] == ["fire/b"]

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub import Hub, serving
@@ -801,58 +802,40 @@ def test_a_file_system_that_hangs_is_given_up(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A server that speaks S3, with a bucket."""
-    server_module = pytest.importorskip("moto.server", reason="needs moto[s3] and flask: a server that speaks S3")
-    s3fs = pytest.importorskip("s3fs", reason="needs s3fs, which reads s3://")
-    import logging
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "x")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "y")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        system = s3fs.S3FileSystem()
-        system.mkdir("bucket")
-        system.pipe("bucket/zoo/net/model.safetensors", CONTENT)
-        system.pipe("bucket/zoo/index.json", b"{}")
-        yield "s3://bucket/zoo"
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+def bucket(s3: Any) -> str:
+    s3.mkdir("bucket")
+    s3.pipe("bucket/zoo/net/model.safetensors", CONTENT)
+    s3.pipe("bucket/zoo/index.json", b"{}")
+    return "s3://bucket/zoo"
 
 
-def test_a_bucket_is_a_place(s3: str, tmp_path: Path) -> None:
-    assert open_place(s3).read("index.json", 2) == b"{}"
-    assert fetch(s3, tmp_path).read_bytes() == CONTENT
+def test_a_bucket_is_a_place(bucket: str, tmp_path: Path) -> None:
+    assert open_place(bucket).read("index.json", 2) == b"{}"
+    assert fetch(bucket, tmp_path).read_bytes() == CONTENT
     with pytest.raises(BackboneError, match="must have at most 1 bytes"):
-        open_place(s3).read("index.json", 1)
-    for address in (s3, "s3://no-such-bucket"):
+        open_place(bucket).read("index.json", 1)
+    for address in (bucket, "s3://no-such-bucket"):
         with pytest.raises(Unavailable, match="must be there, but there is no such file") as raised:
             open_place(address).read("none.json", 10)
         one_line_of(raised)
     with pytest.raises(BackboneError, match="must have sha256"):
-        fetch(s3, tmp_path / "2", sha256="0" * 64)
+        fetch(bucket, tmp_path / "2", sha256="0" * 64)
     assert partials(tmp_path / "2") == []
 
 
-def test_a_bucket_is_read_as_it_is_now(s3: str) -> None:
+def test_a_bucket_is_read_as_it_is_now(bucket: str) -> None:
     import s3fs
 
     system = s3fs.S3FileSystem()
     system.pipe("bucket/zoo/changing.json", b"[1]")
     system.ls("bucket/zoo")
-    assert open_place(s3).read("changing.json", 10) == b"[1]"
+    assert open_place(bucket).read("changing.json", 10) == b"[1]"
     s3fs.S3FileSystem(skip_instance_cache=True).pipe("bucket/zoo/changing.json", b"[1, 2]")
-    assert open_place(s3).read("changing.json", 10) == b"[1, 2]"
+    assert open_place(bucket).read("changing.json", 10) == b"[1, 2]"
 
 
 def test_a_download_from_a_bucket_goes_on_unless_the_file_has_changed(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import s3fs
 
@@ -871,8 +854,8 @@ def test_a_download_from_a_bucket_goes_on_unless_the_file_has_changed(
 
     monkeypatch.setattr(s3fs.S3File, "_fetch_range", fetch_range)
     with pytest.raises(Unreachable, match=r"the connection was lost \(lost\)"):
-        fetch(s3, tmp_path, patience=ONCE)
-    assert fetch(s3, tmp_path).read_bytes() == CONTENT
+        fetch(bucket, tmp_path, patience=ONCE)
+    assert fetch(bucket, tmp_path).read_bytes() == CONTENT
     assert ranges == [0, 50_000, 100_000, 100_000, 150_000, 200_000, 250_000]
 
     ranges.clear()
@@ -884,7 +867,7 @@ def test_a_download_from_a_bucket_goes_on_unless_the_file_has_changed(
     assert ranges[3] == 0
 
 
-def test_a_bucket_without_credentials_says_how_to_give_them(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_without_credentials_says_how_to_give_them(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -893,7 +876,7 @@ def test_a_bucket_without_credentials_says_how_to_give_them(s3: str, monkeypatch
     s3fs.S3FileSystem.clear_instance_cache()
     try:
         with pytest.raises(Unavailable, match=r"must be open to you, but: .* or set FSSPEC_S3_ANON=true") as raised:
-            open_place(s3).read("index.json", 10)
+            open_place(bucket).read("index.json", 10)
         one_line_of(raised)
     finally:
         s3fs.S3FileSystem.clear_instance_cache()

@@ -86,8 +86,8 @@ def options_of(verb: str) -> set[str]:
     return {name for each in every for parameter in each.params for name in parameter.opts}
 
 
-LONG = {"docs/zoo.md"}
-"""Pages whose commands have tests of their own, so that they run with the slow tests."""
+LONG = {"docs/tutorial.md", "docs/when-and-how.md", "docs/zoo.md"}
+"""Pages whose commands take long together; other tests hold what they do."""
 
 
 @pytest.mark.parametrize(

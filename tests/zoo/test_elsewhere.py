@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from writable_hub import WritableHub, writable_hub
@@ -65,24 +65,9 @@ def test_a_hub_that_refuses_is_one_line_and_nothing_is_in_the_zoo(hub: WritableH
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """A server that speaks S3, with a bucket."""
-    server_module = pytest.importorskip("moto.server", reason="needs moto[s3] and flask: a server that speaks S3")
-    s3fs = pytest.importorskip("s3fs", reason="needs s3fs, which reads and writes s3://")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "x")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "y")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("networks")
-        yield "s3://networks/zoo"
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+def bucket(s3: Any) -> str:
+    s3.mkdir("networks")
+    return "s3://networks/zoo"
 
 
 def test_a_bucket_is_a_zoo(bucket: str, backbone: Path) -> None:

@@ -8,17 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.numpy import save_file
-
 from graftwork.backbones.caffe.mean import Mean, read_mean
 from graftwork.backbones.caffe.names import ARCHITECTURE, PROTOTXT
 from graftwork.backbones.caffe.structure import Structure, structured
 from graftwork.backbones.caffe.upgrade import Net, read_net
 from graftwork.backbones.caffe.weights import Tensors, read_arrays, read_bytes, tensors_of
-from graftwork.backbones.cardfile import mapping_of
 from graftwork.core.facts import BackboneCard, Preprocess
 from graftwork.errors import BackboneError
-from graftwork.files import sha256_of, whole_file, write_json
 
 README = "readme.md"
 DEPLOY = "deploy.prototxt"
@@ -48,7 +44,7 @@ class Imported:
     """A network of Caffe as one of graftwork's."""
 
     card: BackboneCard
-    """Complete but for its layers; its weights are where ``save_imported`` puts them."""
+    """Complete but for its layers and the place of its weights."""
     tensors: Tensors
     """Views of the caffemodel's bytes."""
     structure: Structure
@@ -111,24 +107,6 @@ def read_caffe(
         trained_on=pretraining_data or ("ImageNet-1k" if imagenet else "unknown"),
     )
     return Imported(card, tensors, structure, notes)
-
-
-def save_imported(imported: Imported, path: Path) -> BackboneCard:
-    """Write the weights as ``path`` (.safetensors) and the card as the JSON next to it; return the card.
-
-    Raises
-    ------
-    StorageError
-        When the folder cannot be written to; nothing is written half.
-    """
-    with whole_file(path) as part:
-        save_file(dict(imported.tensors), part)
-    card = dataclasses.replace(
-        imported.card, name=f"file:{path.name}", weights=str(path), weights_sha256=sha256_of(path)
-    )
-    facts = {key: value for key, value in mapping_of(card).items() if key not in ("name", "source", "weights")}
-    write_json(path.with_suffix(".json"), {"title": imported.card.name, **facts})
-    return card
 
 
 def preprocess(input_px: int, mean: Mean, scale: float) -> Preprocess:
