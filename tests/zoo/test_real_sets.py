@@ -65,29 +65,27 @@ def test_what_was_trained_on_one_set_is_a_backbone_for_another(
         "--directory",
         str(tmp_path / "published"),
     ]
+    environment = {
+        **os.environ, "GRAFTWORK_HOME": str(tmp_path / "clean home"), "GRAFTWORK_CACHE": str(tmp_path / "clean cache"),
+    }  # fmt: skip
+    cats = part_of(shared, "dogcat", tmp_path / "cats")
+
+    def graft(*words: str) -> str:
+        typed = [sys.executable, "-m", "graftwork.cli", *words]
+        done = subprocess.run(typed, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        address = re.search(r"http://\S+?(?=/ )", server.stdout.readline())
-        assert address is not None
-        environment = {
-            **os.environ,
-            "GRAFTWORK_HOME": str(tmp_path / "clean home"),
-            "GRAFTWORK_CACHE": str(tmp_path / "clean cache"),
-        }
-        cats = part_of(shared, "dogcat", tmp_path / "cats")
-
-        def graft(*words: str) -> str:
-            typed = [sys.executable, "-m", "graftwork.cli", *words]
-            done = subprocess.run(typed, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            return done.stdout
-
         try:
+            assert server.stdout is not None
+            address = re.search(r"http://[\d.:]+", server.stdout.readline())
+            assert address is not None
             assert "insects" in graft("zoo", "list", "--from", address[0])
             graft("zoo", "pull", "insects", "--from", address[0])
         finally:
             server.terminate()
-        assert "Apache-2.0" in graft("zoo", "verify", "insects")
-        said = graft("train", str(cats), "--backbone", "insects", "--strategy", "linear", "-o", "of-cats", "--quiet")
-        assert "accuracy" in said
+    assert "Apache-2.0" in graft("zoo", "verify", "insects")
+    said = graft("train", str(cats), "--backbone", "insects", "--strategy", "linear", "-o", "of-cats", "--quiet")
+    assert "accuracy" in said
     assert graftwork.load(tmp_path / "of-cats").classes
