@@ -21,7 +21,7 @@ from graftwork.core.record import Run
 from graftwork.errors import BackboneError, GraftError, UsageError
 from graftwork.steps import compete
 from graftwork.testing import write_tiny_backbone, write_tiny_images
-from graftwork.zoo.published import INDEX, parsed
+from graftwork.zoo.published import INDEX, merged, parsed
 
 pytestmark = pytest.mark.xdist_group("zoo")
 
@@ -215,6 +215,45 @@ def test_weights_that_may_not_be_passed_on_are_referred_to(tmp_path: Path, monke
     facts = json.loads((tmp_path / "published" / "referred" / CARD).read_text())
     assert (facts["source"], facts["weights"]) == ("timm", "timm/some_network")
     assert facts["sha256"] == embedded.weights_sha256
+
+
+def test_a_linear_run_on_weights_that_may_not_be_passed_on_refers_to_where_they_came_from(
+    linear: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.zoo import publishing
+
+    card = dataclasses.replace(linear.card, source="timm", weights="timm/some_network", licence="proprietary")
+    read = publishing.read_run
+    monkeypatch.setattr(publishing, "read_run", lambda folder: dataclasses.replace(read(folder), cards=(card,)))
+    assert set(zoo.publish(linear.folder, tmp_path / "published", name="referred").files) == {"README.md", CARD}
+    facts = json.loads((tmp_path / "published" / "referred" / CARD).read_text())
+    assert (facts["source"], facts["weights"]) == ("timm", "timm/some_network")
+    assert facts["sha256"] == linear.card.weights_sha256
+
+
+def test_codes_that_are_pooled_otherwise_leave_the_networks_own_classifier(
+    photos: Path, backbone: Path, tmp_path: Path
+) -> None:
+    run = graftwork.train(
+        photos, output=tmp_path / "run", backbone=backbone, strategy="linear", layer="last", pool="max", folds=2
+    )
+    zoo.publish(run.folder, tmp_path / "published", name="mine")
+    assert json.loads((tmp_path / "published" / "mine" / "config.json").read_text())["num_classes"] == 10
+
+
+def test_weights_that_are_not_those_of_the_card_replace_nothing(linear: Run, backbone: Path, tmp_path: Path) -> None:
+    place = tmp_path / "published"
+    zoo.publish(backbone, place, name="mine")
+    zoo.pull("mine", place=str(place))
+    before = zoo.verify("mine").files
+    card = json.loads((place / "mine" / CARD).read_text()) | {"sha256": "0" * 64}
+    (place / "mine" / CARD).write_text(json.dumps(card))
+    (place / INDEX).unlink()
+    index = merged(None, "mine", place / "mine", "the index")  # which agrees with every file
+    (place / INDEX).write_bytes(index)
+    with pytest.raises(BackboneError, match="must have sha256 0000"):
+        zoo.pull("mine", place=str(place), overwrite=True)
+    assert zoo.verify("mine").files == before
 
 
 def changed(place: Path, change: Callable[[dict[str, object]], None]) -> None:

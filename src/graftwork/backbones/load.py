@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from graftwork.backbones.caffe.names import ARCHITECTURE
 from graftwork.backbones.caffe.network import empty_network, random_network
 from graftwork.backbones.embedded import renamed
 from graftwork.backbones.processes import let_torch_answer
@@ -100,8 +99,7 @@ class _Builder:
 
 
 def _builder(card: BackboneCard) -> _Builder:
-    """The builder that an architecture names before its colon; timm where it names none."""
-    return _BUILDERS.get(card.architecture.partition(":")[0], _TIMM)
+    return _BUILDERS[card.library]
 
 
 def _timm(card: BackboneCard, **loading: Any) -> nn.Module:
@@ -164,10 +162,10 @@ def _caffe_trained(card: BackboneCard, path: Path) -> nn.Module:
     return network
 
 
-_TIMM = _Builder(_timm, _timm_trained)
 _BUILDERS = {
+    "timm": _Builder(_timm, _timm_trained),
     "torchvision": _Builder(_torchvision, _torchvision_trained),
-    ARCHITECTURE: _Builder(random_network, _caffe_trained),
+    "caffe": _Builder(random_network, _caffe_trained),
 }
 
 

@@ -23,7 +23,7 @@ WEIGHTS, CARD, PROFILE = "model.safetensors", "model.json", "profile.safetensors
 ZOO = "zoo:"
 """Begins the name of a network of the user's zoo."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_REFERRED = ("timm", "torchvision")
+REFERRED = ("timm", "torchvision")
 """Sources of weights that a card may refer to."""
 
 
@@ -84,6 +84,6 @@ def card_in(folder: Path, name: str) -> BackboneCard:
     except (OSError, ValueError) as error:
         raise BackboneError(f"{path} must be a card as JSON, but: {error}; pull or import the network again") from error
     weights = folder / WEIGHTS
-    if weights.is_file() or not isinstance(facts, dict) or facts.get("source") not in _REFERRED:
+    if weights.is_file() or not isinstance(facts, dict) or facts.get("source") not in REFERRED:
         return card_of(facts, str(path), name=name, source="file", weights=str(weights))
     return card_of(facts, str(path), name=name)

@@ -91,6 +91,17 @@ class BackboneCard:
     top1_on_photos: float | None = None
     """Top-1 accuracy on the 1,000 photos (one of each ImageNet class); guards preprocessing."""
 
+    @property
+    def library(self) -> Literal["timm", "torchvision", "caffe"]:
+        """What builds its architecture: the word before its colon; timm where it names none."""
+        match self.architecture.partition(":")[0]:
+            case "torchvision":
+                return "torchvision"
+            case "caffe":
+                return "caffe"
+            case _:
+                return "timm"
+
 
 @dataclasses.dataclass(frozen=True)
 class DatasetFacts:

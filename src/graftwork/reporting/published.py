@@ -39,7 +39,7 @@ def _front_matter(name: str, card: BackboneCard, run: Run | None) -> str:
     if not known:
         facts["license_name"] = card.licence
     facts |= {
-        "library_name": "timm" if ":" not in card.architecture and card.architecture != "caffe" else "graftwork",
+        "library_name": "timm" if card.library == "timm" else "graftwork",
         "pipeline_tag": "image-classification" if run is not None else "image-feature-extraction",
         "tags": ["graftwork", "transfer-learning", "image-classification"],
     }
@@ -65,11 +65,11 @@ def _own_body(name: str, card: BackboneCard) -> str:
 
 
 def _use(name: str, card: BackboneCard) -> str:
-    timm = ":" not in card.architecture and card.architecture != "caffe"
     by_timm = f'\n\n```python\nimport timm\n\nnetwork = timm.create_model("local-dir:{name}", pretrained=True)\n```'
     return (
         "## How to use it\n\nWith graftwork, in place of any other network, from the folder that holds this file:\n\n"
-        f"```sh\ngraft train IMAGES --backbone {name}\n```" + ("\n\nWithout graftwork:" + by_timm if timm else "")
+        f"```sh\ngraft train IMAGES --backbone {name}\n```"
+        + ("\n\nWithout graftwork:" + by_timm if card.library == "timm" else "")
     )
 
 

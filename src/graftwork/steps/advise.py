@@ -123,11 +123,13 @@ def expected_points(
     """
     points: dict[str, float] = {}
     for name in dict.fromkeys(candidate.backbone for candidate in candidates):
-        last = last_layer_trial(result, task, backbones, name)
-        ahead = 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))
+        error = advice.error
+        if name != advice.backbone:
+            error = 1 - _accuracy(last_layer_trial(result, task, backbones, name), task)
+        ahead = 100 * (_accuracy(result.chosen, task) - (1 - error))
         gains = expected_gains(
             coefficients(),
-            error=1 - _accuracy(last, task),
+            error=error,
             effective_per_class=advice.size.effective_per_class,
             entropy=advice.similarity.entropy,
         )

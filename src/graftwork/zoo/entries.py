@@ -60,7 +60,7 @@ def write_network(folder: Path, card: BackboneCard, tensors: Mapping[str, np.nda
 
 
 def facts_of(card: BackboneCard) -> dict[str, Any]:
-    """Return a card as JSON without the place that it was read from; of a reference, with it."""
+    """Return a card as JSON without the place that it was read from."""
     return {name: value for name, value in mapping_of(card).items() if name not in _OF_THE_PLACE}
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from graftwork.backbones.catalogue import find_card
 from graftwork.backbones.places import HUB
 from graftwork.backbones.tensors import tensors_of
-from graftwork.backbones.zoo_folder import CARD, PROFILE, require_name, zoo_folder
+from graftwork.backbones.zoo_folder import CARD, PROFILE, REFERRED, require_name, zoo_folder
 from graftwork.core.facts import BackboneCard
 from graftwork.core.licences import Permission, permission
 from graftwork.core.record import Run
@@ -33,8 +33,6 @@ from graftwork.zoo.published import INDEX, merged
 
 if TYPE_CHECKING:
     from torch import nn
-
-_REFERRED = ("timm", "torchvision")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -62,7 +60,9 @@ class _Subject:
     """What is published."""
 
     card: BackboneCard
-    """Its weights are on this machine."""
+    """As it is published; where its weights were not changed, with the place that they came from."""
+    here: BackboneCard
+    """The same network with its weights on this machine."""
     run: Run | None = None
     model: ModelFolder | None = None
 
@@ -142,22 +142,14 @@ def publish(
 def _subject(what: str | Path) -> _Subject:
     folder = Path(what)
     if not (folder / RUN).is_file():
-        return _Subject(find_card(str(what)))
+        card = find_card(str(what))
+        return _Subject(card, card)
     run, model = read_run(folder), read_model(folder / "model")
-    card = dataclasses.replace(run.card, preprocess=model.fitted.card.preprocess)
-    of_body = body_card(folder / "model", model)
-    card = dataclasses.replace(
-        card, source=of_body.source, weights=of_body.weights, weights_sha256=of_body.weights_sha256
-    )
-    subject = _Subject(card, run, model)
-    if not subject.tuned:  # the weights are those that it began with, wherever they came from
-        return dataclasses.replace(subject, card=_unchanged(card, run))
-    return subject
-
-
-def _unchanged(card: BackboneCard, run: Run) -> BackboneCard:
-    """The card of a linear classifier's network: a reference to it says where it came from."""
-    return dataclasses.replace(card, name=run.card.name)
+    origin = dataclasses.replace(run.card, preprocess=model.fitted.card.preprocess)
+    body = body_card(folder / "model", model)
+    here = dataclasses.replace(origin, source=body.source, weights=body.weights, weights_sha256=body.weights_sha256)
+    subject = _Subject(origin, here, run, model)
+    return dataclasses.replace(subject, card=here) if subject.tuned else subject
 
 
 def _name_of(what: str | Path, subject: _Subject) -> str:
@@ -191,12 +183,12 @@ def _write_weights(subject: _Subject, card: BackboneCard, folder: Path) -> Backb
             card, trained_on=f"{card.trained_on}, then {then}", top1_on_photos=None,
             batchnorm_statistics="source" if card.batchnorm_statistics == "identity" else card.batchnorm_statistics,
         )  # fmt: skip
-    if ":" in card.architecture or card.architecture == "caffe":
-        return write_network(folder, card, tensors_of(subject.card))
+    if card.library != "timm":
+        return write_network(folder, card, tensors_of(subject.here))
     from graftwork.backbones.load import load
 
-    network = load(subject.card)
-    classes = _put_head(network, subject.model)
+    network = load(subject.here)
+    classes = _put_head(network, subject)
     if classes:
         card = dataclasses.replace(card, model_args={**card.model_args, "num_classes": len(classes)})
     _write_config(network, card, classes, folder)
@@ -204,13 +196,15 @@ def _write_weights(subject: _Subject, card: BackboneCard, folder: Path) -> Backb
     return write_network(folder, card, tensors)
 
 
-def _put_head(network: nn.Module, model: ModelFolder | None) -> tuple[str, ...]:
-    """Let a linear classifier on the last layer take the place of the network's own; return its classes."""
+def _put_head(network: nn.Module, subject: _Subject) -> tuple[str, ...]:
+    """Let a linear classifier on the last layer, as the network gives it, take the place of its own; its classes."""
     import torch
 
-    if model is None:
+    if subject.run is None or subject.model is None:
         return ()
-    fitted = model.fitted
+    settings, fitted = subject.run.settings, subject.model.fitted
+    if settings["pool"] != "average" or settings["relu"] == "before":
+        return ()
     last = fitted.card.taps[-1].name
     timm_network: Any = network
     classifier = timm_network.get_classifier() if hasattr(network, "get_classifier") else None
@@ -246,7 +240,7 @@ def _write_config(network: nn.Module, card: BackboneCard, classes: tuple[str, ..
 
 def _write_reference(subject: _Subject, card: BackboneCard, allowed: Permission, folder: Path) -> BackboneCard:
     """Write a card that says where the weights are, in place of weights that may not be passed on."""
-    if subject.tuned or card.source not in _REFERRED:
+    if subject.tuned or card.source not in REFERRED:
         raise UsageError(
             f"{card.name} must be under a licence that lets its weights be published, but the licence {allowed.why}; "
             "if you hold the rights and the card says no licence, state it with --licence"

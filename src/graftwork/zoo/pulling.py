@@ -12,8 +12,8 @@ from graftwork.backbones.places import HUB, Place, open_place
 from graftwork.backbones.zoo_folder import CARD, PROFILE, WEIGHTS, ZOO, card_in, zoo_card, zoo_folder
 from graftwork.core.facts import BackboneCard
 from graftwork.core.shown import Fact, Shown
-from graftwork.errors import BackboneError, UsageError
-from graftwork.files import cache_folder, whole_folder
+from graftwork.errors import BackboneError, UsageError, did_you_mean
+from graftwork.files import cache_folder, sha256_of, whole_folder
 from graftwork.listener import Listener
 from graftwork.progress import Stages
 from graftwork.zoo.entries import require_free
@@ -86,9 +86,8 @@ def pull(
             _fetch_from_hub(opened, part, stages.listener)
         for path, file in files.items():
             _fetch(opened, f"{name}/{path}", part / path, file, stages.listener)
-        card_in(part, name)
-    with stages.stage("layers"):
-        return verify(name)
+        _require_sound(part)
+    return verify(name)
 
 
 def verify(name: str) -> Pulled:
@@ -104,20 +103,24 @@ def verify(name: str) -> Pulled:
     >>> graftwork.zoo.verify("tiny").card.architecture
     'test_resnet'
     """
-    from graftwork.backbones.load import load
-    from graftwork.files import sha256_of
-
     name = name.removeprefix(ZOO)
-    card = zoo_card(name)
+    zoo_card(name)  # near names, where there is none
     folder = zoo_folder() / name
-    if card.source == "file" and card.weights_sha256 is None:
-        raise BackboneError(f"{folder / CARD} must have the sha256 of {WEIGHTS}, but has none; pull the network again")
-    complete = find_card(f"{ZOO}{name}")
-    load(complete)
+    _require_sound(folder)
     files = {
         path.relative_to(folder).as_posix(): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()
     }
-    return Pulled(name, complete, str(folder), files)
+    return Pulled(name, find_card(f"{ZOO}{name}"), str(folder), files)
+
+
+def _require_sound(folder: Path) -> None:
+    """Raise BackboneError unless the weights in a folder are those of its card, and fit its architecture."""
+    from graftwork.backbones.load import load
+
+    card = card_in(folder, folder.name)
+    if card.source == "file" and card.weights_sha256 is None:
+        raise BackboneError(f"{CARD} of {folder.name} must have the sha256 of {WEIGHTS}, but has none; pull it again")
+    load(find_card(str(folder)))
 
 
 def _fetch(opened: Place, path: str, target: Path, file: File, listener: Listener) -> None:
@@ -143,15 +146,11 @@ def _fetch_from_hub(opened: Place, folder: Path, listener: Listener) -> None:
             "network of timm's use `--backbone timm:NAME`"
         )
     card = card_in(folder, "pulled")
-    if card.source == "file":
-        if card.weights_sha256 is None:
-            raise BackboneError(f"{CARD} of {opened.address} must have the sha256 of {WEIGHTS}, but has none")
+    if card.source == "file" and card.weights_sha256 is not None:
         _fetch(opened, WEIGHTS, folder / WEIGHTS, File(card.weights_sha256, MOST_WEIGHTS_BYTES), listener)
 
 
 def _files(address: str, name: str) -> Mapping[str, File]:
-    from graftwork.errors import did_you_mean
-
     index = read_index(address)
     if name not in index:
         raise BackboneError(
