@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import graftwork
+from graftwork import zoo
 from graftwork.testing import write_tiny_images
 
 NOTHING_TO_RUN = {"GraftError"}
@@ -30,7 +31,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = {"strategy": "linear", "input_px": 32}
         graftwork.train("photos", output="runs/photos-001", **settings)
         graftwork.train("photos", output="runs/last-layer", layer="last", loss="softmax", **settings)
+        checkpoint(place / "tiny.pth")
+        zoo.import_("tiny.pth", architecture="test_resnet", name="tiny", licence="MIT", input_px=32)
     return place
+
+
+def checkpoint(path: Path) -> None:
+    import timm
+    import torch
+
+    torch.save({"state_dict": timm.create_model("test_resnet").state_dict()}, path)
 
 
 def public_names() -> list[str]:
@@ -55,6 +65,19 @@ def test_the_example_of_a_public_name_runs(name: str, folder: Path, monkeypatch:
     thing = getattr(graftwork, outer)
     names = {outer: thing, "graftwork": graftwork, "Path": Path}
     (test,) = [one for one in doctest.DocTestFinder().find(thing, outer, globs=names) if one.name == name]
+    assert test.examples, f"{name} has no example"
+    said: list[str] = []
+    result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)
+    assert result.failed == 0, "".join(said)
+
+
+@pytest.mark.parametrize("name", zoo.__all__)
+def test_the_example_of_a_function_of_the_zoo_runs(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("GRAFTWORK_HOME", str(folder / "home"))
+    monkeypatch.chdir(folder)
+    thing = getattr(zoo, name)
+    (test,) = doctest.DocTestFinder().find(thing, name, globs={"graftwork": graftwork})
     assert test.examples, f"{name} has no example"
     said: list[str] = []
     result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(test, out=said.append)

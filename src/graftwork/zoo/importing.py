@@ -86,7 +86,7 @@ def import_(
 
     Examples
     --------
-    >>> graftwork.zoo.import_("tiny.pth", architecture="test_resnet", name="tiny").card.architecture
+    >>> graftwork.zoo.import_("tiny.pth", architecture="test_resnet", name="mine").card.architecture
     'test_resnet'
     """
     path, stages = Path(path), Stages(listener)

@@ -58,6 +58,11 @@ def profile(
     ------
     GraftError
         When the network or the images cannot be read.
+
+    Examples
+    --------
+    >>> graftwork.zoo.profile("tiny", "photos").images
+    45
     """
     name = name.removeprefix(ZOO)
     stages = Stages(listener)

@@ -71,6 +71,13 @@ def pull(
         When the place cannot be reached, has no such network, or a file is another one than its index says.
     UsageError
         When the name is taken.
+
+    Examples
+    --------
+    >>> graftwork.zoo.publish("tiny", "shared").name
+    'tiny'
+    >>> graftwork.zoo.pull("tiny", place="shared", overwrite=True).card.architecture
+    'test_resnet'
     """
     stages = Stages(listener)
     if name.startswith(HUB):
