@@ -99,8 +99,8 @@ def _table(advised: Advised) -> Table:
         table.add_row(
             each.strategy,
             "0" if last else f"{each.gain.points:+.1f}".replace("-", "−"),
-            "" if last else f"{each.gain.low:.1f} to {each.gain.high:.1f}".replace("-", "−"),
-            "" if each.measured is None else f"{each.measured:+.1f}".replace("-", "−"),
+            "" if last else each.gain.ends,
+            "" if each.measured is None else f"{each.measured.points:+.1f} ({each.measured.ends})".replace("-", "−"),
             "" if each.seconds is None else f"{each.seconds / 60:.1f} min" if each.seconds else "done",
             style="bold" if each is advised.advice.recommended else None,
         )

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftwork.advice.learning_curve import learning_curve
 from graftwork.advice.similarity import DIGEST_LENGTH, SourceClassifier, similarity_of
@@ -25,6 +24,7 @@ from graftwork.core.advice import (
     situation_of,
     strategy_of,
 )
+from graftwork.core.choose import beside
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.trials import Task, Trial
@@ -68,7 +68,7 @@ def advise(
     card = backbones.by_name[last.candidate.backbone].card
     tried = {strategy_of(each, card) for each in candidates if each.backbone == last.candidate.backbone}
     every = [
-        Expectation("last layer", Gain(0.0, 0.0, 0.0), 0.0, 0.0),
+        Expectation("last layer", Gain(0.0, 0.0, 0.0), seconds=0.0),
         *(
             Expectation(name, gain, None, _seconds(name, seconds))
             for name, gain in expected_gains(
@@ -91,7 +91,8 @@ def advise(
         # stable, so that those without seconds stay in the order of their usual cost
         expectations=tuple(sorted(every, key=lambda each: each.seconds or 0.0)),
     )
-    return advice.with_measured({"best layer": 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))})
+    layers = [trial for trial in result.trials if trial.candidate.backbone == last.candidate.backbone and trial != last]
+    return advice.with_measured({"best layer": _gain(result.chosen, last, task, among=layers)})
 
 
 def with_tried(advice: Advice, result: SearchResult, task: Task, backbones: Backbones) -> Advice:
@@ -102,15 +103,15 @@ def with_tried(advice: Advice, result: SearchResult, task: Task, backbones: Back
     """
     last = last_layer_trial(result, task, backbones, advice.backbone)
     card = backbones.by_name[advice.backbone].card
-    measured: dict[Strategy, float] = {}
+    measured: dict[Strategy, Gain] = {}
     for trial in result.trials:
         candidate = trial.candidate
         strategy = strategy_of(candidate, card, views=last.candidate.views)
         plain = isinstance(candidate.plan, Linear) or (candidate.views == 1 and candidate.plan.alpha == 1)
         if candidate.backbone != advice.backbone or strategy in _NO_CODES or not plain:
             continue
-        points = 100 * (_accuracy(trial, task, trial.run) - _accuracy(last, task, trial.run))
-        measured[strategy] = max(points, measured.get(strategy, points))
+        gain = _gain(trial, last, task)
+        measured[strategy] = max(gain, measured.get(strategy, gain), key=lambda each: each.points)
     return advice.with_measured(measured)
 
 
@@ -181,10 +182,21 @@ def measured_similarity(
     )
 
 
-def _accuracy(trial: Trial, task: Task, rows: NDArray[np.bool_] | slice = slice(None)) -> float:
+def _gain(trial: Trial, last: Trial, task: Task, among: Sequence[Trial] = ()) -> Gain:
+    """What a trial gains over the last layer on the images that both have.
+
+    Parameters
+    ----------
+    among
+        Trials that it was chosen from: the interval holds for all of them at once.
+    """
+    row, *_ = beside(trial, [last, *(each for each in among if each is not trial)], task, "accuracy")
+    return Gain(100 * row.deficit, 100 * row.deficit_low, 100 * row.deficit_high)
+
+
+def _accuracy(trial: Trial, task: Task) -> float:
     """Share of images that a trial classified correctly out of fold."""
-    right = trial.probabilities.argmax(axis=1) == task.y
-    return float(right[rows].mean())
+    return float((trial.probabilities.argmax(axis=1) == task.y).mean())
 
 
 def _seconds(strategy: Strategy, seconds: Mapping[Strategy, float]) -> float | None:

@@ -120,7 +120,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
     findings = (
         *split_images.findings,
         *outcome.backbones.findings,
-        *result_findings(result.verdict, result.trials, images=len(images), how_tested=how),
+        *result_findings(result.verdict, result.trials, outcome.task, images=len(images), how_tested=how),
         *result.findings,
         *advice_findings(outcome.advice, known_to_gauge(split_images.develop)),
         *outcome.findings,

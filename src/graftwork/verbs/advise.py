@@ -177,7 +177,7 @@ def advise(
             *advice_findings(advice, known_to_gauge(images.develop)),
             *images.findings,
             *backbones.findings,
-            *result_findings(result.verdict, result.trials, images=len(images.images), how_tested="none"),
+            *result_findings(result.verdict, result.trials, task, images=len(images.images), how_tested="none"),
         ),
         command=_command(settings, advice),
         stage_seconds=stages.seconds,
