@@ -46,13 +46,16 @@ STRATEGIES = {
     "all layers tuned": "all layers tuned",
 }
 """Those whose forecast is fitted; others follow one of them (``core.advice.OVER_ALL_LAYERS``)."""
-MEASURES = ("entropy", "energy", "confidence", "nearest", "norm", "class_entropy", "frechet")
+MEASURES = (
+    "entropy", "energy", "confidence", "nearest", "norm", "class_entropy", "frechet", "transport", "unbalanced transport",
+)  # fmt: skip
 SIZES = ("5", "20", "all")
 LADDER = {
     "hymenoptera": "photographs of ants and bees",
     "dogcat": "photographs of cats and dogs",
     "trashnet": "waste on a white ground",
     "xray": "chest X-rays",
+    "tiny-imagenet": "photographs of 64 x 64 pixels",
     "cifar10": "photographs of 32 x 32 pixels",
     "gtsrb": "traffic signs cut from films",
     "cells": "stained blood cells",
