@@ -42,6 +42,10 @@ def show_advice(advised: Advised, *, as_json: bool) -> None:
     )
     entropy = advice.similarity.entropy
     print_plain(console, f"{'similarity':<12}{_axis(entropy, DIFFERENT_ENTROPY, ENTROPIES)}  {advice.place.in_words}")
+    if advice.similarity.gauge != advice.backbone:
+        print_plain(
+            console, f"{'':<12}as {advice.similarity.gauge} sees it: {advice.backbone} has no profile of its source"
+        )
     print_plain(console, f"{'':<12}{'small, similar':<{WIDTH // 2}}{'large, different':>{WIDTH - WIDTH // 2}}")
     if len(advised.networks) > 1:
         console.print(_networks(advised))

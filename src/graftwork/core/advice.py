@@ -27,7 +27,8 @@ class Similarity:
     images: int
     """How many images it was measured on."""
     entropy: float
-    """Mean entropy of the answers of the network's own classifier, in nats: the larger, the less similar."""
+    """Mean entropy of the answers of the network's own classifier, in nats: the larger, the less similar. That of
+    another gauge than the embedded default is relative to what either answers on photographs of its source."""
     energy: float
     """Mean log of the sum of the exponentials of its logits: the smaller, the less similar."""
     confidence: float

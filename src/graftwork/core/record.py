@@ -18,7 +18,8 @@ from graftwork.core.scoring import Score
 from graftwork.core.shown import Fact, Shown
 from graftwork.core.trials import Baseline, Trial
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Of what ``runfolder`` writes and reads; ``tests/written`` keeps a folder that every later release must read."""
 
 
 @dataclasses.dataclass(frozen=True)

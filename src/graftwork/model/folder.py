@@ -36,6 +36,7 @@ from graftwork.model.novelty import Novelty
 from graftwork.runfolder import why_no_run
 
 SCHEMA_VERSION = 2
+"""Of what is written and read here; ``tests/written`` keeps a folder that every later release must read."""
 MANIFEST = "manifest.json"
 
 

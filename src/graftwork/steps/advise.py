@@ -9,9 +9,8 @@ from types import MappingProxyType
 import numpy as np
 
 from graftwork.advice.learning_curve import learning_curve
-from graftwork.advice.similarity import DIGEST_LENGTH, SourceClassifier, similarity_of
-from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, GAUGE_PX, coefficients, gauge_profile, ladder
-from graftwork.backbones.tensors import tensors_of
+from graftwork.advice.similarity import DIGEST_LENGTH, SourceProfile, classifier_of, similarity_of
+from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, coefficients, gauge_profile, ladder, own_profile
 from graftwork.core.advice import (
     OVER_ALL_LAYERS,
     Advice,
@@ -25,6 +24,7 @@ from graftwork.core.advice import (
     strategy_of,
 )
 from graftwork.core.choose import beside
+from graftwork.core.facts import BackboneCard
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.trials import Task, Trial
@@ -33,7 +33,6 @@ from graftwork.steps.backbones import Backbones, open_backbone
 from graftwork.steps.search import SearchResult
 from graftwork.tournament import run_trials
 
-_GAUGE_WEIGHT, _GAUGE_BIAS = "classifier.weight", "classifier.bias"
 _NO_CODES: tuple[Strategy, ...] = ("last layer", "best layer")
 """Strategies that need no codes beyond those of the search."""
 
@@ -62,10 +61,10 @@ def advise(
     """
     last = last_layer_trial(result, task, backbones, result.chosen.candidate.backbone)
     codes = backbones.codes(last.candidate).of(last.candidate.taps)
-    similarity = measured_similarity(develop, backbones, intensity_range, seed=task.seed)
+    card = backbones.by_name[last.candidate.backbone].card
+    similarity = measured_similarity(develop, card, backbones, intensity_range, seed=task.seed)
     size = Size(len(task.y), tuple(np.bincount(task.y, minlength=task.n_classes).tolist()), len(np.unique(task.groups)))
     error = 1 - _accuracy(last, task)
-    card = backbones.by_name[last.candidate.backbone].card
     tried = {strategy_of(each, card) for each in candidates if each.backbone == last.candidate.backbone}
     every = [
         Expectation("last layer", Gain(0.0, 0.0, 0.0), seconds=0.0),
@@ -142,9 +141,9 @@ def expected_points(
     return points
 
 
-def known_to_gauge(develop: ImageSet) -> int:
-    """Return how many images are among those that describe the gauge's source."""
-    known = set(gauge_profile().digests)
+def known_to_gauge(develop: ImageSet, card: BackboneCard) -> int:
+    """Return how many images are among those that describe the source of the gauge of a network."""
+    known = set(gauge_of(card)[1].digests)
     return sum(str(digest)[:DIGEST_LENGTH] in known for digest in develop.digests)
 
 
@@ -157,29 +156,47 @@ def last_layer_trial(result: SearchResult, task: Task, backbones: Backbones, nam
     return next(tried, None) or next(run_trials([last], backbones.codes, task))
 
 
+def gauge_of(card: BackboneCard) -> tuple[str, SourceProfile]:
+    """Return the network that measures similarity for another one, and the profile of its source.
+
+    That is the network itself where somebody measured what its source is like (``zoo.profile``) and it has a
+    classifier; else the embedded default.
+    """
+    own = own_profile(card)
+    return (card.name, own) if own is not None and own.entropy > 0 else (GAUGE, gauge_profile())
+
+
 def measured_similarity(
-    images: ImageSet, backbones: Backbones, intensity_range: tuple[float, float] | None, *, seed: int
+    images: ImageSet,
+    card: BackboneCard,
+    backbones: Backbones,
+    intensity_range: tuple[float, float] | None,
+    *,
+    seed: int,
 ) -> Similarity:
-    """Measure on some of the images, with the gauge, how much they look like its source."""
+    """Measure on some of the images, with the gauge of a network, how much they look like its source."""
+    name, profile = gauge_of(card)
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:GAUGE_IMAGES])
     some = images.take(rows)
     gauge = open_backbone(
-        GAUGE,
-        ExtractionOptions(input_px=GAUGE_PX),
+        name,
+        ExtractionOptions(input_px=profile.input_px),
         some,
         store=backbones.store,
         intensity_range=intensity_range,
         listener=backbones.listener,
     )
-    tensors = tensors_of(gauge.card)
     codes = gauge.codes(some, backbones.listener)
-    return similarity_of(
+    similarity = similarity_of(
         {tap.name: codes.of([tap.name]) for tap in gauge.card.taps},
         some.labels,
-        SourceClassifier(tensors[_GAUGE_WEIGHT], tensors[_GAUGE_BIAS]),
-        gauge_profile(),
+        classifier_of(gauge.body(), gauge.card.taps[-1].channels),
+        profile,
         gauge=gauge.card.name,
     )
+    # how confident a classifier is depends on how it was trained: the rungs of the ladder are the embedded default's
+    scale = gauge_profile().entropy / profile.entropy
+    return dataclasses.replace(similarity, entropy=scale * similarity.entropy)
 
 
 def _gain(trial: Trial, last: Trial, task: Task, among: Sequence[Trial] = ()) -> Gain:

@@ -116,13 +116,14 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
     parts[split.develop], parts[split.test] = "develop", "test"
     folds = np.full(len(images), -1)
     folds[split.develop] = split.folds
+    advised = outcome.backbones.by_name[outcome.advice.backbone]
     how = outcome.score.how if outcome.score is not None else "none"
     findings = (
         *split_images.findings,
         *outcome.backbones.findings,
         *result_findings(result.verdict, result.trials, outcome.task, images=len(images), how_tested=how),
         *result.findings,
-        *advice_findings(outcome.advice, known_to_gauge(split_images.develop)),
+        *advice_findings(outcome.advice, known_to_gauge(split_images.develop, advised.card)),
         *outcome.findings,
     )
     test, look_findings = _looked_at(outcome, settings, findings, folder, stages.listener)

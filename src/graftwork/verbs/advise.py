@@ -174,7 +174,7 @@ def advise(
         advice=advice,
         verdict=result.verdict,
         findings=(
-            *advice_findings(advice, known_to_gauge(images.develop)),
+            *advice_findings(advice, known_to_gauge(images.develop, backbones.by_name[chosen].card)),
             *images.findings,
             *backbones.findings,
             *result_findings(result.verdict, result.trials, task, images=len(images.images), how_tested="none"),
