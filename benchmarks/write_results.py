@@ -579,6 +579,81 @@ def advice() -> list[str]:
     return [*lines, "", machine(data["machine"]), ""]
 
 
+def gauges() -> list[str]:
+    data = read("gauges.json")
+    if data is None:
+        return []
+    lines = [
+        "## Other networks as gauges of similarity",
+        "",
+        "Mean entropy of each network's own classifier on at most 256 images of twelve sets, relative to that on photographs of "
+        "its source, beside the same of the embedded default (`gauges.py`):",
+        "",
+        "| network | rank correlation | differs by, on average |",
+        "|---|---|---|",
+    ]
+    for name, row in data["beside_the_gauge"].items():
+        lines.append(f"| {name} | {row['rank_correlation']:.2f} | {100 * (2 ** row['off_log2'] - 1):.0f} % |")
+    return [*lines, "", machine(data["machine"]), ""]
+
+
+def advise() -> list[str]:
+    rows = read("advise.jsonl")
+    if not rows:
+        return []
+    lines = [
+        "## What `graft advise` says on every set",
+        "",
+        "Default options, an empty cache, a new process each (`advise.py`). *Beyond the extraction*: all stages but that of the "
+        "codes.",
+        "",
+        "| set | images to develop on | entropy | rule says | measured says | agree | seconds | beyond the extraction | MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        beyond = row["seconds"] - row["stage_seconds"]["codes"]
+        lines.append(
+            f"| {row['set']} | {row['images']} | {row['entropy']:.2f} | {row['situation']} | {row['measured_says']} | "
+            f"{'yes' if row['agree'] else 'no'} | {row['seconds']:.0f} | {beyond:.0f} | {row['memory_mb']} |"
+        )
+    return [*lines, "", *machines(rows), ""]
+
+
+def order() -> list[str]:
+    rows = read("order.jsonl")
+    if not rows:
+        return []
+    lines = [
+        "## The order of the tournament: by forecast, and the same for all data",
+        "",
+        "Embedded default at 96 px (`order.py`). Seconds until the choice was reached, and test accuracy in per cent, paired.",
+        "",
+        "| limit | set | fixed: chosen | seconds | accuracy | forecast: chosen | seconds | accuracy |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    sides = ("fixed", "forecast")
+    for row in rows:
+        cells = [
+            f"{row[side]['chosen']} | {row[side]['reached_seconds']:.0f} | {percent_right(row[side]['right']):.1f}"
+            for side in sides
+        ]
+        lines.append(f"| {row['limit_seconds']} s | {row['set']} | {' | '.join(cells)} |")
+    lines.append("")
+    for limit in sorted({row["limit_seconds"] for row in rows}):
+        some = [row for row in rows if row["limit_seconds"] == limit]
+        ratios = [row["forecast"]["reached_seconds"] / row["fixed"]["reached_seconds"] for row in some]
+        lost = [percent_right(row["fixed"]["right"]) - percent_right(row["forecast"]["right"]) for row in some]
+        lines.append(
+            f"At {limit} s: the choice is reached in {statistics.median(ratios):.2f} of the seconds (median of {len(some)} sets; "
+            f"asked 0.8), and {interval(lost)} points of accuracy are lost (asked: upper end at most 0.5).  "
+        )
+    return [*lines, "", *machines(rows), ""]
+
+
+def percent_right(right: str) -> float:
+    return 100 * right.count("1") / len(right)
+
+
 def networks() -> list[str]:
     data = read("networks.json")
     if data is None:
@@ -1117,7 +1192,7 @@ def main() -> None:
         check_sets(),
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
-        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), networks(), caffe(), selection(), recipes(), precision(),
+        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), gauges(), advise(), order(), networks(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
     ]  # fmt: skip
     head = [
