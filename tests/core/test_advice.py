@@ -92,6 +92,11 @@ def test_strategies_without_a_fit_of_their_own_follow_all_layers() -> None:
     assert gains["tuned above the lowest"] == Gain(8.0, 6.0, 10.0)
     assert gains["smaller input"] == Gain(7.5, 5.5, 9.5)
     assert all(gain.high <= 20 for gain in gains.values())
+    fitted["all layers tuned, several views"] = Coefficients(0.5, 0, 0, 0, 2.0)
+    gains = expected_gains(fitted, error=0.2, effective_per_class=20, entropy=1.0)  # type: ignore[arg-type]
+    assert gains["tuned above the lowest, several views"] == Gain(10.0, 8.0, 12.0)
+    assert gains["smaller input, several views"] == Gain(9.5, 7.5, 11.5)
+    assert gains["tuned above the lowest"] == Gain(8.0, 6.0, 10.0)
 
 
 def test_twice_the_images_shrink_the_error_as_the_last_doubling_did() -> None:
@@ -190,6 +195,7 @@ CARD = BackboneCard("net", "timm", "net", "net", Preprocess(), LAYERS)
         (Candidate("net", ("top",), Recipe("stage.3", 5)), "tuned above a cut"),
         (Candidate("net", ("top",), Recipe("stage.1", 5)), "tuned above the lowest"),
         (Candidate("net", ("top",), Recipe(None, 5)), "all layers tuned"),
+        (Candidate("net", ("top",), Recipe(None, 5), views=8), "all layers tuned, several views"),
         (Candidate("net", ("top",), Recipe("stage.1", 5, input_px=160)), "smaller input"),
         (Candidate("net", ("top",), Recipe(None, 5, start="random")), "from scratch"),
     ],

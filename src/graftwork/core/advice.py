@@ -11,10 +11,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, cast
 
 from graftwork.core.facts import BackboneCard
-from graftwork.core.plans import Candidate, Linear
+from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.recipes import cut_layers
 
 
@@ -215,9 +215,22 @@ def situation_of(effective_per_class: float, entropy: float) -> Situation:
 
 
 Strategy = Literal[
-    "last layer", "best layer", "several views", "tuned above a cut", "tuned above the lowest", "all layers tuned",
-    "smaller input", "from scratch",
+    "last layer", "best layer", "several views",
+    "tuned above a cut", "tuned above the lowest", "all layers tuned", "smaller input", "from scratch",
+    "tuned above a cut, several views", "tuned above the lowest, several views", "all layers tuned, several views",
+    "smaller input, several views", "from scratch, several views",
 ]  # fmt: skip
+_SEVERAL_VIEWS = ", several views"
+
+
+def averaged(strategy: Strategy) -> Strategy:
+    """Return a fine-tuning with its probabilities averaged over several views of an image."""
+    return cast(Strategy, training_of_strategy(strategy) + _SEVERAL_VIEWS)
+
+
+def training_of_strategy(strategy: Strategy) -> Strategy:
+    """Return the strategy of one view that is trained in the same way; itself where it is one."""
+    return cast(Strategy, strategy.removesuffix(_SEVERAL_VIEWS))
 
 
 def strategy_of(candidate: Candidate, card: BackboneCard, *, views: int = 1) -> Strategy:
@@ -233,6 +246,11 @@ def strategy_of(candidate: Candidate, card: BackboneCard, *, views: int = 1) -> 
         if candidate.views > views:
             return "several views"
         return "last layer" if candidate.taps == (card.taps[-1].name,) else "best layer"
+    training = _tuned(plan, card)
+    return averaged(training) if candidate.views > 1 else training
+
+
+def _tuned(plan: Recipe, card: BackboneCard) -> Strategy:
     if plan.kind == "scratch":
         return "from scratch"
     if plan.input_px is not None:
@@ -301,10 +319,10 @@ def expected_gains(
     gains: dict[Strategy, Gain] = {}
     for strategy, each in coefficients.items():
         gain = expected_gain(each, error=error, effective_per_class=effective_per_class, entropy=entropy)
-        if strategy == "all layers tuned":
+        if training_of_strategy(strategy) == "all layers tuned":
             for follower, points in OVER_ALL_LAYERS.items():
                 ends = (min(end + points, 100 * error) for end in (gain.points, gain.low, gain.high))
-                gains[follower] = Gain(*ends)
+                gains[follower if strategy == "all layers tuned" else averaged(follower)] = Gain(*ends)
         gains[strategy] = gain
     return gains
 

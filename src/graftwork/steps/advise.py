@@ -19,9 +19,11 @@ from graftwork.core.advice import (
     Similarity,
     Size,
     Strategy,
+    averaged,
     expected_gains,
     situation_of,
     strategy_of,
+    training_of_strategy,
 )
 from graftwork.core.choose import beside
 from graftwork.core.facts import BackboneCard
@@ -76,7 +78,7 @@ def advise(
                 effective_per_class=size.effective_per_class,
                 entropy=similarity.entropy,
             ).items()
-            if name in tried or name not in OVER_ALL_LAYERS
+            if training_of_strategy(name) in tried or training_of_strategy(name) not in OVER_ALL_LAYERS
         ),
     ]
     advice = Advice(
@@ -97,8 +99,7 @@ def advise(
 def with_tried(advice: Advice, result: SearchResult, task: Task, backbones: Backbones) -> Advice:
     """Return advice with what was gained by the strategies that a run has tried on the network that it is about.
 
-    Fine-tunings are measured as they are, at alpha 1 and on one view, as they are forecast; each on the images that it
-    was run on.
+    Fine-tunings are measured as they are forecast, at alpha 1; each on the images that it was run on.
     """
     last = last_layer_trial(result, task, backbones, advice.backbone)
     card = backbones.by_name[advice.backbone].card
@@ -106,7 +107,7 @@ def with_tried(advice: Advice, result: SearchResult, task: Task, backbones: Back
     for trial in result.trials:
         candidate = trial.candidate
         strategy = strategy_of(candidate, card, views=last.candidate.views)
-        plain = isinstance(candidate.plan, Linear) or (candidate.views == 1 and candidate.plan.alpha == 1)
+        plain = isinstance(candidate.plan, Linear) or candidate.plan.alpha == 1
         if candidate.backbone != advice.backbone or strategy in _NO_CODES or not plain:
             continue
         gain = _gain(trial, last, task)
@@ -119,7 +120,8 @@ def expected_points(
 ) -> dict[str, float]:
     """Return what fine-tunings are expected to gain over the chosen linear classifier, in points, by their keys.
 
-    A strategy that no reference set was measured with, such as random weights, has none.
+    A training can be used on one view or on several, and counts by the better of both. A strategy that no reference
+    set was measured with, such as random weights, has none.
     """
     points: dict[str, float] = {}
     for name in dict.fromkeys(candidate.backbone for candidate in candidates):
@@ -135,9 +137,12 @@ def expected_points(
         )
         card = backbones.by_name[name].card
         for candidate in candidates:
-            gain = gains.get(strategy_of(candidate, card))
-            if candidate.backbone == name and gain is not None:
-                points[candidate.key] = gain.points - ahead
+            if candidate.backbone != name:
+                continue
+            training = strategy_of(candidate, card)
+            known = [gains[each].points for each in (training, averaged(training)) if each in gains]
+            if known:
+                points[candidate.key] = max(known) - ahead
     return points
 
 
@@ -217,4 +222,4 @@ def _accuracy(trial: Trial, task: Task) -> float:
 
 
 def _seconds(strategy: Strategy, seconds: Mapping[Strategy, float]) -> float | None:
-    return 0.0 if strategy in _NO_CODES else seconds.get(strategy)
+    return 0.0 if strategy in _NO_CODES else seconds.get(training_of_strategy(strategy))
