@@ -116,10 +116,11 @@ def preprocessing_in_words(preprocess: Preprocess, views: int = 1) -> str:
         case "stretch":
             size = f"resized {how}, to {px} x {px} px whatever its ratio"
     seen = "" if views == 1 else f"; {views} views of it are taken so, and their codes averaged"
-    order = "" if preprocess.channels == "RGB" else " in the order BGR"
+    order = "" if preprocess.channels == "RGB" else ", all in the order BGR"
+    mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (preprocess.mean, preprocess.std))
     return (
         f"The image is turned upright, put on white where it is transparent, brought to 8-bit RGB; {size}{seen}; "
-        f"divided by 255, minus {preprocess.mean}, divided by {preprocess.std}{order}."
+        f"divided by 255, minus {mean}, divided by {std}{order}."
     )
 
 

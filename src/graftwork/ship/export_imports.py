@@ -6,7 +6,18 @@ import importlib
 from typing import Any
 
 from graftwork.backbones.openvino_import import core
+from graftwork.core.options import Runtime
 from graftwork.errors import UsageError
+
+
+def require_packages(runtime: Runtime) -> None:
+    """Raise UsageError, before anything is computed, unless a model can be exported and run by ``runtime``."""
+    import_onnx()
+    import_onnxscript()
+    if runtime == "onnxruntime":
+        import_onnxruntime()
+    else:
+        openvino_core()
 
 
 def import_onnx() -> Any:

@@ -22,6 +22,7 @@ from graftwork.model.load import body_card, load_in_float32
 from graftwork.progress import Stages
 from graftwork.ship.example import example
 from graftwork.ship.export_facts import ExportFacts, facts_of, metadata_of
+from graftwork.ship.export_imports import require_packages
 from graftwork.ship.export_pictures import images_of_run, mosaic
 from graftwork.ship.export_proof import prove
 from graftwork.ship.exported import open_exported
@@ -133,6 +134,7 @@ def export(
     target = _target(Path(run), form, kind, output)
     names = {"file": target.name, "script": f"{target.stem}-example.py", "samples": f"{target.stem}-samples"}
     _require_new([target.with_name(name) for name in names.values()], overwrite=overwrite)
+    require_packages(_RUNTIMES[form])
     stages = Stages(listener)
     facts = facts_of(contents, form, kind)
     with whole_files(target) as part:
