@@ -29,14 +29,22 @@ SHOWN_ONLY = {
     "bom",
 }
 """Options that say how a result is shown."""
+OF_ANOTHER_FUNCTION = {"export": {"check": "file", "runtime": "runtime"}}
+"""Options that call a function beside the verb's own, by the names of its arguments: ``graftwork.check_export``."""
 
 
 @pytest.mark.parametrize("verb", [v for v in VERBS if v not in NOT_A_FUNCTION])
 def test_the_command_takes_what_the_function_takes(verb):
     command = importlib.import_module(f"graftwork.cli.{verb}").command
     function = inspect.signature(getattr(graftwork, verb)).parameters
-    options = {parameter.name for parameter in command.params} - SHOWN_ONLY
-    assert options == set(function) - {"listener", "on_error"}
+    options = {parameter.name for parameter in command.params} - (SHOWN_ONLY - set(function))
+    assert options - set(OF_ANOTHER_FUNCTION.get(verb, {})) == set(function) - {"listener", "on_error"}
+
+
+def test_the_command_that_exports_also_takes_what_the_check_of_a_file_takes():
+    command = importlib.import_module("graftwork.cli.export").command
+    names = {OF_ANOTHER_FUNCTION["export"].get(parameter.name) for parameter in command.params}
+    assert names - {None} == set(inspect.signature(graftwork.check_export).parameters)
 
 
 @pytest.mark.parametrize("verb", zoo.__all__)
@@ -50,7 +58,7 @@ def test_every_function_of_the_zoo_is_a_command_that_takes_the_same(verb):
             assert str(option.default) in (str(function[option.name].default), "Sentinel.UNSET"), option.name
 
 
-@pytest.mark.parametrize("verb", ["train", "probe", "extract", "predict"])
+@pytest.mark.parametrize("verb", ["train", "probe", "extract", "predict", "export"])
 def test_defaults_agree(verb):
     command = importlib.import_module(f"graftwork.cli.{verb}").command
     function = inspect.signature(getattr(graftwork, verb)).parameters

@@ -100,17 +100,29 @@ def prepared(image: Image.Image, preprocess: Preprocess, view: View | None = Non
         longer = max(width, height)
         size = (max(1, round(px * width / longer)), max(1, round(px * height / longer)))
     elif preprocess.aspect == "crop":
-        # a view is shown to its edges: cropping the plain view is for networks trained on centred objects
-        box = _centre_box(width, height, px, preprocess.crop_fraction if view is None else 1.0)
+        box = _centre_box(width, height, px, scaled_side(preprocess, view))
     box = (x + box[0], y + box[1], x + box[2], y + box[3])
     resized = _resized(image, size, box, _FILTERS[preprocess.interpolation]).convert("RGB")
     if view is not None and view.flip:
         resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if size != (px, px):
-        framed = Image.new("RGB", (px, px), _mean_colour(preprocess))
+        framed = Image.new("RGB", (px, px), mean_colour(preprocess))
         framed.paste(resized, ((px - size[0]) // 2, (px - size[1]) // 2))
         resized = framed
     return np.array(resized, dtype=np.uint8)
+
+
+def scaled_side(preprocess: Preprocess, view: View | None = None) -> int:
+    """Length in pixels to which the shorter side is resized, or the longer one where the whole image is padded."""
+    # a view is shown to its edges: cropping the plain view is for networks trained on centred objects
+    cropped = preprocess.aspect == "crop" and view is None
+    return math.floor(preprocess.input_px / preprocess.crop_fraction) if cropped else preprocess.input_px
+
+
+def mean_colour(preprocess: Preprocess) -> tuple[int, int, int]:
+    """RGB of what surrounds a padded image: the mean of the images that the network was trained on."""
+    red, green, blue = (min(255, max(0, round(255 * value))) for value in preprocess.mean)
+    return (red, green, blue) if preprocess.channels == "RGB" else (blue, green, red)
 
 
 def shrunk(image: Image.Image, preprocess: Preprocess, px: int) -> Image.Image:
@@ -232,13 +244,12 @@ def _intensity_range(
     return preprocess.intensity_range
 
 
-def _centre_box(width: float, height: float, px: int, crop_fraction: float) -> Box:
+def _centre_box(width: float, height: float, px: int, short: int) -> Box:
     """The part of the source that a centre crop keeps, on the very grid of resize-then-crop.
 
-    The shorter side becomes ``floor(px / crop_fraction)``, the longer one is cut to whole pixels (so the two scales
-    differ a little), and the crop's offset is rounded half to even.
+    The shorter side becomes ``short``, the longer one is cut to whole pixels (so the two scales differ a little), and
+    the crop's offset is rounded half to even.
     """
-    short = math.floor(px / crop_fraction)
     if width <= height:
         new_width, new_height = short, int(short * height / width)
     else:
@@ -262,8 +273,3 @@ def _resized(image: Image.Image, size: tuple[int, int], box: Box, filter: Image.
     right, bottom = min(box[2], float(image.width)), min(box[3] - first, float(last - first))
     rows = rows.resize((size[0], last - first), filter, box=(box[0], 0, right, last - first))
     return rows.resize(size, filter, box=(0, box[1] - first, size[0], bottom))
-
-
-def _mean_colour(preprocess: Preprocess) -> tuple[int, int, int]:
-    red, green, blue = (min(255, max(0, round(255 * value))) for value in preprocess.mean)
-    return (red, green, blue) if preprocess.channels == "RGB" else (blue, green, red)

@@ -97,7 +97,7 @@ def write_model(
             write_engine(part / "engine")
         if novelty is not None:
             _save(part / "novelty.safetensors", {"references": novelty.references, "distances": novelty.distances})
-        _write_samples(part / "samples", samples)
+        write_samples(part / "samples", samples)
         write_text(part / "README.md", readme)
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -113,6 +113,12 @@ def write_model(
             "sha256": {p.relative_to(part).as_posix(): sha256_of(p) for p in sorted(part.rglob("*")) if p.is_file()},
         }
         write_json(part / MANIFEST, manifest)
+
+
+def model_folder(folder: str | Path) -> Path:
+    """Return the model folder in a run's folder, or the folder itself where it is no run's."""
+    path = Path(folder)
+    return path / "model" if (path / "model" / MANIFEST).is_file() else path
 
 
 def read_model(folder: Path) -> ModelFolder:
@@ -150,7 +156,7 @@ def read_model(folder: Path) -> ModelFolder:
             code_dtype=manifest["code_dtype"],
         )
         novelty = _read_novelty(folder / "novelty.safetensors", manifest["neighbours"])
-        samples = _read_samples(folder / "samples")
+        samples = read_samples(folder / "samples")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, cattrs.BaseValidationError, GraftError) as error:
         if isinstance(error, ModelError):
             raise
@@ -166,7 +172,8 @@ def _save(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 
-def _write_samples(folder: Path, samples: Sequence[Sample]) -> None:
+def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
+    """Write images as files, and ``expected.json`` with the probabilities that each must get, into a new folder."""
     folder.mkdir()
     expected = {}
     for number, sample in enumerate(samples):
@@ -176,7 +183,8 @@ def _write_samples(folder: Path, samples: Sequence[Sample]) -> None:
     write_json(folder / "expected.json", expected)
 
 
-def _read_samples(folder: Path) -> tuple[Sample, ...]:
+def read_samples(folder: Path) -> tuple[Sample, ...]:
+    """Return what ``write_samples`` wrote."""
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     return tuple(
         Sample(sample["name"], (folder / file).read_bytes(), np.asarray(sample["probabilities"], np.float32))

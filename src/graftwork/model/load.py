@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from graftwork.backbones.engines import REFERENCE, Engine, open_engine, open_saved_engine
+from graftwork.backbones.engines import FALLBACK, REFERENCE, Engine, open_engine, open_saved_engine
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import ModelError
 from graftwork.files import sha256_of
-from graftwork.model.folder import MANIFEST, ModelFolder, read_model
+from graftwork.model.folder import MANIFEST, ModelFolder, model_folder, read_model
 from graftwork.model.predict import Model
 
 TOLERANCE = 0.02
@@ -37,14 +37,28 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
     >>> load("runs/photos-001").classes
     ('ant', 'bee', 'cat')
     """
-    path = Path(folder)
-    path = path / "model" if (path / "model" / MANIFEST).is_file() else path
+    path = model_folder(folder)
     contents = read_model(path)
     again = load_same, (path.resolve(), sha256_of(path / MANIFEST))
-    model = Model(contents.fitted, contents.novelty, _engine(path, contents), again, contents.manifest)
+    engine = _engine(path, contents, contents.fitted.engine)
+    model = Model(contents.fitted, contents.novelty, engine, again, contents.manifest)
     if check:
         _check_samples(path, model, contents)
     return model
+
+
+def load_in_float32(folder: str | Path) -> Model:
+    """Load a model to compare with: in float32, whatever engine its run used; its samples are not checked.
+
+    Raises
+    ------
+    ModelError
+        As ``load``.
+    """
+    path = model_folder(folder)
+    contents = read_model(path)
+    again = load_in_float32, (path.resolve(),)
+    return Model(contents.fitted, contents.novelty, _engine(path, contents, FALLBACK), again, contents.manifest)
 
 
 def load_same(folder: Path, manifest_sha256: str) -> Model:
@@ -68,9 +82,9 @@ def load_same(folder: Path, manifest_sha256: str) -> Model:
     return load(folder, check=False)
 
 
-def _engine(path: Path, contents: ModelFolder) -> Engine:
+def _engine(path: Path, contents: ModelFolder, name: str) -> Engine:
     """Return the engine saved in the folder; where it is missing or cannot run here, one made from the body."""
-    saved = open_saved_engine(path / "engine", contents.fitted.engine)
+    saved = open_saved_engine(path / "engine", name)
     if saved is not None:
         return saved
     card = dataclasses.replace(body_card(path, contents), taps=contents.fitted.taps)

@@ -129,6 +129,17 @@ class Model(Shown):
         return tuple(facts)
 
     @property
+    def engine(self) -> str:
+        """What runs the network here, and in which precision.
+
+        Examples
+        --------
+        >>> graftwork.load("runs/photos-001").engine.split()[0] in ("openvino", "torch")
+        True
+        """
+        return self._engine.name
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of every probability row.
 

@@ -1,0 +1,72 @@
+"""A run of two seconds, and files exported from it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graftwork.listener import SILENT
+from graftwork.testing import write_tiny_backbone, write_tiny_images
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of every test, for what several of them share."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAFTWORK_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def small_run(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from graftwork import train
+
+    place = tmp_path_factory.mktemp("small-run")
+    backbone = write_tiny_backbone(place)
+    facts = json.loads(backbone.with_suffix(".json").read_text())
+    facts["input"]["interpolation"] = "bicubic"  # of sums that lie between two bytes, bilinear weights make many
+    backbone.with_suffix(".json").write_text(json.dumps(facts))
+    photos = write_tiny_images(place / "insects", per_class=12, size_px=70)
+    settings = {"strategy": "linear", "loss": "softmax", "layer": "last"}
+    return Path(train(photos, output=place / "run", backbone=backbone, listener=SILENT, **settings).folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_body() -> Iterator[None]:
+    """Convert each network to ONNX once: what is tested here is what is built around it."""
+    from graftwork.ship import onnx_model
+    from graftwork.ship.onnx_body import body_model
+
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def converted(network: Any, input_px: int) -> Any:
+        weights = sum(float(tensor.double().sum()) for tensor in network.state_dict().values())
+        key = network.names, input_px, weights
+        if key not in made:
+            made[key] = body_model(network, input_px)
+        return copy.deepcopy(made[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_model, "body_model", converted)
+        yield
+
+
+@pytest.fixture(scope="session")
+def exported(small_run: Path) -> Callable[..., Path]:
+    """Give the file of an export, made once."""
+    from graftwork import export
+
+    files: dict[tuple[str, str], Path] = {}
+
+    def made(to: str = "onnx", input: str = "image") -> Path:
+        if (to, input) not in files:
+            files[to, input] = export(small_run, to=to, input=input, listener=SILENT).path  # type: ignore[arg-type]
+        return files[to, input]
+
+    return made
