@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import graftwork
-from graftwork.errors import BackboneError, GraftError, ModelError, StorageError, UsageError
+from graftwork.errors import GraftError, ModelError, StorageError, UsageError
 from graftwork.listener import SILENT
 from graftwork.model.folder import read_model
 from graftwork.model.load import load_in_float32
@@ -147,27 +147,10 @@ def test_an_export_that_differs_is_not_written(
         return model
 
     monkeypatch.setattr(onnx_model, "_head", warmer)
-    with pytest.raises(ModelError, match="was not written: .* largest difference") as error:
+    with pytest.raises(ModelError, match=r"was not written: .* largest difference") as error:
         graftwork.export(small_run, output=tmp_path / "a" / "b.onnx", listener=SILENT)
     assert "\n" not in str(error.value)
     assert list((tmp_path / "a").iterdir()) == []
-
-
-def test_an_operation_that_onnx_lacks_is_named(
-    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    from graftwork.backbones.graph import CodesNetwork
-    from graftwork.ship.onnx_body import body_model
-
-    codes = CodesNetwork.codes
-    monkeypatch.setattr(onnx_model, "body_model", body_model)
-    monkeypatch.setattr(CodesNetwork, "codes", lambda self, planes: codes(self, torch.special.bessel_j0(planes)))
-    with pytest.raises(BackboneError, match=r"no operator for .*bessel_j0") as error:
-        graftwork.export(small_run, output=tmp_path / "b.onnx", listener=SILENT)
-    assert "\n" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
@@ -249,7 +232,7 @@ def without_metadata(file: Path) -> None:
 
 
 def test_a_file_of_openvino_is_not_for_onnxruntime(exported) -> None:
-    with pytest.raises(UsageError, match="needs an .onnx file"):
+    with pytest.raises(UsageError, match=r"needs an \.onnx file"):
         graftwork.check_export(exported("openvino", "fixed"))
 
 
