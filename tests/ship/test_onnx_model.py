@@ -159,11 +159,12 @@ class Branching(NoOperator):
         (Branching(), "stops at: Could not guard on data-dependent"),
     ],
 )
-def test_what_onnx_cannot_hold_is_named_in_one_line(network: Any, words: str, capfd) -> None:
+def test_what_onnx_cannot_hold_is_named_in_one_line(network: Any, words: str, capfd, recwarn) -> None:
     with pytest.raises(BackboneError, match=words) as error:
         body_model(network, 8)
     assert "\n" not in str(error.value)
     assert capfd.readouterr() == ("", "")
+    assert list(recwarn) == []
 
 
 @pytest.mark.slow
