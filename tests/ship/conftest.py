@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from graftwork.backbones.cards import with_layers
+from graftwork.backbones.catalogue import find_card
+from graftwork.core.facts import BackboneCard
 from graftwork.listener import SILENT
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
@@ -23,22 +26,37 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
-def small_run(shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from graftwork import train
+LAYERS = ("stages.1", "pooled")
+"""Under the classifier: with two of them, their order counts."""
 
-    place = tmp_path_factory.mktemp("small-run")
-    backbone = write_tiny_backbone(place)
+
+@pytest.fixture(scope="session")
+def small_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    backbone = write_tiny_backbone(tmp_path_factory.mktemp("small-backbone"), architecture="test_byobnet")
     facts = json.loads(backbone.with_suffix(".json").read_text())
     facts["input"]["interpolation"] = "bicubic"  # of sums that lie between two bytes, bilinear weights make many
     backbone.with_suffix(".json").write_text(json.dumps(facts))
+    return backbone
+
+
+@pytest.fixture(scope="session")
+def small_card(small_backbone: Path, shared_cache: Path) -> BackboneCard:
+    return with_layers(find_card(str(small_backbone)), LAYERS)
+
+
+@pytest.fixture(scope="session")
+def small_run(small_backbone: Path, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from graftwork import train
+
+    place = tmp_path_factory.mktemp("small-run")
     photos = write_tiny_images(place / "insects", per_class=12, size_px=70)
-    settings = {"strategy": "linear", "loss": "softmax", "layer": "last"}
-    return Path(train(photos, output=place / "run", backbone=backbone, listener=SILENT, **settings).folder)
+    settings = {"strategy": "linear", "loss": "softmax", "layer": ",".join(LAYERS)}
+    run = train(photos, output=place / "run", backbone=small_backbone, listener=SILENT, **settings)
+    return Path(run.folder)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_body() -> Iterator[None]:
+def one_body() -> Iterator[Callable[..., Any]]:
     """Convert each network to ONNX once: what is tested here is what is built around it."""
     from graftwork.ship import onnx_model
     from graftwork.ship.onnx_body import body_model
@@ -54,7 +72,7 @@ def one_body() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnx_model, "body_model", converted)
-        yield
+        yield converted
 
 
 @pytest.fixture(scope="session")

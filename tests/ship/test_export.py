@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import graftwork
-from graftwork.errors import BackboneError, GraftError, ModelError, StorageError, UsageError
+from graftwork.errors import GraftError, ModelError, StorageError, UsageError
 from graftwork.listener import SILENT
 from graftwork.model.folder import read_model
 from graftwork.model.load import load_in_float32
 from graftwork.ship import onnx_model
 from graftwork.ship.exported import open_exported
-from graftwork.testing import tiny_image
+from graftwork.steps import compete
+from graftwork.testing import tiny_image, write_tiny_images
 
 onnx = pytest.importorskip("onnx", reason="needs what `pip install 'graftwork[export]'` installs")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -128,8 +132,6 @@ def test_the_example_stops_where_a_sample_gets_other_probabilities(exported, tmp
 
 def copied(file: Path, folder: Path) -> Path:
     """Copy an export and what lies beside it."""
-    import shutil
-
     for path in file.parent.glob(f"{file.stem}*"):
         (shutil.copytree if path.is_dir() else shutil.copy)(path, folder / path.name)
     return folder / file.name
@@ -147,27 +149,10 @@ def test_an_export_that_differs_is_not_written(
         return model
 
     monkeypatch.setattr(onnx_model, "_head", warmer)
-    with pytest.raises(ModelError, match="was not written: .* largest difference") as error:
+    with pytest.raises(ModelError, match=r"was not written: .* largest difference") as error:
         graftwork.export(small_run, output=tmp_path / "a" / "b.onnx", listener=SILENT)
     assert "\n" not in str(error.value)
     assert list((tmp_path / "a").iterdir()) == []
-
-
-def test_an_operation_that_onnx_lacks_is_named(
-    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    from graftwork.backbones.graph import CodesNetwork
-    from graftwork.ship.onnx_body import body_model
-
-    codes = CodesNetwork.codes
-    monkeypatch.setattr(onnx_model, "body_model", body_model)
-    monkeypatch.setattr(CodesNetwork, "codes", lambda self, planes: codes(self, torch.special.bessel_j0(planes)))
-    with pytest.raises(BackboneError, match=r"no operator for .*bessel_j0") as error:
-        graftwork.export(small_run, output=tmp_path / "b.onnx", listener=SILENT)
-    assert "\n" not in str(error.value)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
@@ -183,8 +168,6 @@ def test_a_missing_package_is_one_line_with_the_command(
 
 
 def test_a_model_without_weights_says_so(small_run: Path, tmp_path: Path) -> None:
-    import shutil
-
     folder = shutil.copytree(small_run / "model", tmp_path / "model")
     (folder / "body.safetensors").unlink()
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -249,7 +232,7 @@ def without_metadata(file: Path) -> None:
 
 
 def test_a_file_of_openvino_is_not_for_onnxruntime(exported) -> None:
-    with pytest.raises(UsageError, match="needs an .onnx file"):
+    with pytest.raises(UsageError, match=r"needs an \.onnx file"):
         graftwork.check_export(exported("openvino", "fixed"))
 
 
@@ -261,3 +244,29 @@ def test_overwriting_replaces_the_samples_too(small_run: Path, tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b-example.py", "b-samples", "b.onnx"]
     assert not stale.exists()
     assert len(list(stale.parent.iterdir())) == 1 + 1 + len(read_model(small_run / "model").samples)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("views", [1, 8])
+def test_a_fine_tuned_network_leaves_as_it_was_tuned(
+    views: int, small_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose = compete.choose
+
+    def tuned(trials: Any, *rest: Any, **named: Any) -> Any:
+        """The real verdict, but a fine-tuning of so many views is taken."""
+        kinds = [(trial.ended, trial.candidate.plan.kind != "linear", trial.candidate.views) for trial in trials]
+        verdict = choose(trials, *rest, **named)
+        return dataclasses.replace(verdict, chosen=kinds.index(("completed", True, views)))
+
+    monkeypatch.setattr(compete, "choose", tuned)
+    photos = write_tiny_images(tmp_path / "insects", per_class=12, size_px=70)
+    quick = {"epochs": 2, "batch_size": 8, "folds": 3, "loss": "softmax", "time_limit": None, "lr": 3e-3}
+    run = graftwork.train(
+        photos, output=tmp_path / "run", backbone=small_backbone, freeze_to="stages.1", listener=SILENT, **quick
+    )
+    assert run.trials[run.verdict.chosen].candidate.plan.kind == "partial"
+    for to, input in (("onnx", "image"), ("openvino", "fixed")):
+        parity = graftwork.export(run.folder, to=to, input=input, listener=SILENT).facts.parity  # type: ignore[arg-type]
+        assert parity is not None
+        assert parity.holds
