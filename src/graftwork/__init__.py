@@ -22,6 +22,7 @@ _HOMES = {
     "compare": "graftwork.verbs.compare",
     "demo": "graftwork.verbs.demo",
     "evaluate": "graftwork.verbs.evaluate",
+    "explain": "graftwork.verbs.explain",
     "extract": "graftwork.verbs.extract",
     "load": "graftwork.model.load",
     "predict": "graftwork.verbs.predict",
