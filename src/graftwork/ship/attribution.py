@@ -55,38 +55,39 @@ class Attribution:
 
     def __init__(self, card: BackboneCard, head: Head) -> None:
         network = load(card).requires_grad_(False)
-        self._network = codes_network(network, card)
+        self.network = codes_network(network, card)
         self._weight = torch.from_numpy(np.ascontiguousarray(head.weight))
         self._px = card.preprocess.input_px
-        self._places = _places(self._network, trunk_sources(network, watched_px(network, card)), card)
+        self._places = _places(self.network, trunk_sources(network, watched_px(network, card)), card)
 
     @property
     def exact(self) -> bool:
         """Whether every layer under the head is taken apart into its own summands."""
         return all(place.exact for place in self._places)
 
-    def evidence(self, pixels: NDArray[np.uint8], label: int) -> NDArray[np.float32]:
-        """(px, px) evidence for a class in one input (px, px, 3), positive where it speaks for the class.
+    def evidence(self, pixels: NDArray[np.uint8], contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(px, px) evidence in one input (px, px, 3) for a contrast (k,) of the classes' decision values.
 
-        Its mean is the margin of the class over the mean of the others, without the head's biases, where every layer is
-        pooled over its positions. It sees no temperature, no rounding and no length of the codes: these change the
-        margin's scale alone.
+        Its mean is the contrast, without the head's biases, where every layer is pooled over its positions. It sees no
+        temperature, no rounding and no length of the codes: these change the scale alone.
         """
-        codes, tensors = _run(self._network, pixels, [s for place in self._places for s in place.sources])
+        codes, tensors = _run(self.network, pixels, [s for place in self._places for s in place.sources])
+        channels = [point.tap.channels for point in self.network.points]
+        weights = torch.split(torch.from_numpy(contrast) @ self._weight, channels)
         sums = torch.zeros(self._px, self._px)
-        for place, code, weight in zip(self._places, codes, self._weights(label), strict=True):
-            part = (code[0] * weight).sum()
+        for place, code, weight in zip(self._places, codes, weights, strict=True):
             here = [tensors[source] for source in place.sources]
-            for source, tensor, gradient in zip(place.sources, here, _gradients(part, here), strict=True):
+            gradients = _gradients((code[0] * weight).sum(), here)
+            for source, tensor, gradient in zip(place.sources, here, gradients, strict=True):
                 sums += _density(_summands(tensor, gradient, source, place), self._px)
         return np.asarray(sums.numpy())
 
-    def _weights(self, label: int) -> Iterator[torch.Tensor]:
-        """Yield for each layer the weights (d,) of a class minus the mean of the others'."""
-        others = self._weight.shape[0] - 1
-        own = self._weight[label]
-        contrast = own - (self._weight.sum(0) - own) / others
-        yield from torch.split(contrast, [point.tap.channels for point in self._network.points])
+
+def over_the_others(label: int, classes: int) -> NDArray[np.float32]:
+    """(k,) contrast of a class: its value minus the mean of the others'."""
+    contrast = np.full(classes, -1 / (classes - 1), np.float32)
+    contrast[label] = 1
+    return contrast
 
 
 def _places(network: CodesNetwork, trunk: Sequence[Source], card: BackboneCard) -> tuple[_Place, ...]:
@@ -181,9 +182,12 @@ def _grid(value: torch.Tensor, source: Source, prefix_tokens: int) -> torch.Tens
         case "planes last":
             return value[0]
         case "tokens":
-            tokens = value[0, prefix_tokens:]
-            side = math.isqrt(len(tokens))
-            return tokens.reshape(side, side, -1) if side * side == len(tokens) else None
+            # some networks add their class token late: until then all tokens are places
+            for tokens in (value[0, prefix_tokens:], value[0]):
+                side = math.isqrt(len(tokens))
+                if side and side * side == len(tokens):
+                    return tokens.reshape(side, side, -1)
+            return None
         case "vector":
             return None
 

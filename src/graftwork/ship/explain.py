@@ -19,7 +19,7 @@ from graftwork.images.pixels import Placement, laid_back, placement, prepared, s
 from graftwork.images.views import views
 from graftwork.model.folder import read_model
 from graftwork.model.load import body_card, load, model_folder
-from graftwork.ship.attribution import Attribution
+from graftwork.ship.attribution import Attribution, over_the_others
 from graftwork.ship.overlay import overlay, png_of, side_by_side
 from graftwork.ship.training_images import NearestImages, TrainingImage, nearest_images
 
@@ -188,11 +188,12 @@ class Explainer:
         row = probabilities(fitted, codes)[0]
         best = int(row.argmax())
         label = best if for_class is None else self.require_class(for_class)
+        contrast = over_the_others(label, len(self.model.classes))
         image = seen(data, preprocess, name)
         evidence = []
         with self._running:
             for view in views(fitted.views, seed=0):
-                values = self._attribution.evidence(prepared(image, preprocess, view), label)
+                values = self._attribution.evidence(prepared(image, preprocess, view), contrast)
                 evidence.append(ViewEvidence(values, placement(*image.size, preprocess, view)))
         classes = self.model.classes
         return Explanation(

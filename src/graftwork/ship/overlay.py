@@ -13,8 +13,8 @@ _COLOURS = np.array([[38, 16, 92], [124, 26, 128], [205, 56, 98], [248, 128, 62]
 _FAINT, _STRONG = 0.25, 0.8
 """How far the image is covered where there is no evidence, and where there is most."""
 _STRIPE_PX = 6
-_UNSEEN = 0.35
-"""How bright the image stays where the network does not see it, and nothing is said."""
+_UNSEEN, _STRIPE = 0.35, 70
+"""Share of its brightness that the image has where the network does not see it, and what every other stripe adds."""
 _GAP_PX = 8
 _TEXT_PX = 16
 _PAPER, _INK = (255, 255, 255), (26, 31, 38)
@@ -27,9 +27,9 @@ def overlay(picture: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[
     cover = _FAINT + (_STRONG - _FAINT) * share
     drawn = (1 - cover) * grey[..., None] + cover * _coloured(share[..., 0])
     y, x = np.indices(values.shape)
-    stripes = np.where((x + y) // _STRIPE_PX % 2, _UNSEEN, 2 * _UNSEEN)[..., None]
-    unseen = np.isnan(values)[..., None]
-    return np.asarray(np.where(unseen, stripes * grey[..., None], drawn).clip(0, 255), np.uint8)
+    striped = _UNSEEN * grey + _STRIPE * ((x + y) // _STRIPE_PX % 2)
+    drawn[np.isnan(values)] = striped[np.isnan(values), None]
+    return np.asarray(drawn.clip(0, 255), np.uint8)
 
 
 def side_by_side(picture: NDArray[np.uint8], values: NDArray[np.float32], caption: str) -> Image.Image:
