@@ -31,6 +31,7 @@ from scipy.stats import rankdata, spearmanr
 
 import graftwork
 from graftwork.backbones.taps import find_points
+from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Fitted
 from graftwork.images.pixels import Placement, laid_back, placement, prepared
 from graftwork.listener import SILENT
@@ -171,12 +172,19 @@ def upsampled(values: torch.Tensor, px: int) -> np.ndarray:
 
 
 def maps(
-    attribution: Attribution, fitted: Fitted, pixels: np.ndarray, label: int, runner_up: int, slow: bool
+    attribution: Attribution,
+    unbiased: Attribution,
+    fitted: Fitted,
+    pixels: np.ndarray,
+    label: int,
+    runner_up: int,
+    slow: bool,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Maps (px, px) of one input by every method."""
     px, k = len(pixels), len(fitted.head.classes)
     others = over_the_others(label, k)
     yield "parts by layer", attribution.evidence(pixels, others)
+    yield "parts by layer, without the biases", unbiased.evidence(pixels, others)
     one = np.eye(k, dtype=np.float32)
     yield "parts by layer, of the value alone", attribution.evidence(pixels, one[label])
     yield "parts by layer, over the runner-up", attribution.evidence(pixels, one[label] - one[runner_up])
@@ -236,15 +244,17 @@ def seconds(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def changed(attribution: Attribution, fitted: Fitted, inputs: list[tuple[np.ndarray, int]]) -> dict[str, float]:
+def changed(
+    attribution: Attribution, card: BackboneCard, fitted: Fitted, inputs: list[tuple[np.ndarray, int]]
+) -> dict[str, float]:
     """Mean rank correlation of maps with those of a random head, and of a random body, which is left so."""
     k = len(fitted.head.classes)
     before = [attribution.evidence(pixels, over_the_others(label, k)) for pixels, label in inputs]
     generator = np.random.default_rng(0)
-    own = attribution._weight
-    attribution._weight = torch.from_numpy(generator.normal(size=own.shape).astype(np.float32) * own.numpy().std())
-    by_head = [attribution.evidence(pixels, over_the_others(label, k)) for pixels, label in inputs]
-    attribution._weight = own
+    head = fitted.head
+    random = generator.normal(size=head.weight.shape).astype(np.float32) * head.weight.std()
+    shuffled = Attribution(card, dataclasses.replace(head, weight=random))
+    by_head = [shuffled.evidence(pixels, over_the_others(label, k)) for pixels, label in inputs]
     torch.manual_seed(0)
     for module in attribution.network.network.modules():
         reset = getattr(module, "reset_parameters", None)
@@ -268,6 +278,7 @@ def judge(folder: Path, boxes: dict[str, Box], name: str) -> dict[str, object]:
     fitted = contents.fitted
     card = dataclasses.replace(body_card(Path(run.folder) / "model", contents), taps=fitted.taps)
     attribution = Attribution(card, fitted.head)
+    unbiased = Attribution(card, dataclasses.replace(fitted.head, bias=np.zeros_like(fitted.head.bias)))
     rows = run.test.probabilities
     right = np.random.default_rng(0).permutation(np.flatnonzero(rows.argmax(1) == run.test.y))[:IMAGES]
     scores: dict[str, list[tuple[float, float, float, float]]] = {}
@@ -280,7 +291,7 @@ def judge(folder: Path, boxes: dict[str, Box], name: str) -> dict[str, object]:
         label, runner_up = (int(c) for c in np.argsort(-rows[i], kind="stable")[:2])
         inputs.append((pixels, label))
         slow = name in SLOW and number < SLOW_IMAGES
-        for method, values in maps(attribution, fitted, pixels, label, runner_up, slow):
+        for method, values in maps(attribution, unbiased, fitted, pixels, label, runner_up, slow):
             scores.setdefault(method, []).append(covered(values, place, picture.size, boxes[image]))
     pixels = inputs[0][0]
     batch = torch.from_numpy(pixels)[None]
@@ -302,7 +313,7 @@ def judge(folder: Path, boxes: dict[str, Box], name: str) -> dict[str, object]:
             for m in [np.mean(row, axis=0)]
         },
         "seconds": {what: round(value, 4) for what, value in cost.items()},
-        "rank_correlation": changed(attribution, fitted, inputs[:10]),
+        "rank_correlation": changed(attribution, card, fitted, inputs[:10]),
     }
     print(
         folder.name,

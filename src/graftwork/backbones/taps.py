@@ -155,7 +155,9 @@ def pooled(value: torch.Tensor, layout: Layout, pool: Pool, prefix_tokens: int =
         value = value[:, prefix_tokens:]
     else:
         axes = (2, 3) if layout == "planes" else (1, 2)
-    return value.amax(axes) if pool == "max" else value.mean(axes)
+    if pool == "max":  # its gradient needs the values, which what comes next may overwrite
+        return (value.clone() if value.requires_grad else value).amax(axes)
+    return value.mean(axes)
 
 
 def prefix_tokens(network: nn.Module) -> int:

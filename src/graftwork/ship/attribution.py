@@ -56,7 +56,7 @@ class Attribution:
     def __init__(self, card: BackboneCard, head: Head) -> None:
         network = load(card).requires_grad_(False)
         self.network = codes_network(network, card)
-        self._weight = torch.from_numpy(np.ascontiguousarray(head.weight))
+        self._head = head
         self._px = card.preprocess.input_px
         self._places = _places(self.network, trunk_sources(network, watched_px(network, card)), card)
 
@@ -65,16 +65,23 @@ class Attribution:
         """Whether every layer under the head is taken apart into its own summands."""
         return all(place.exact for place in self._places)
 
-    def evidence(self, pixels: NDArray[np.uint8], contrast: NDArray[np.float32]) -> NDArray[np.float32]:
+    def evidence(
+        self, pixels: NDArray[np.uint8], contrast: NDArray[np.float32], length: float = 1.0
+    ) -> NDArray[np.float32]:
         """(px, px) evidence in one input (px, px, 3) for a contrast (k,) of the classes' decision values.
 
-        Its mean is the contrast, without the head's biases, where every layer is pooled over its positions. It sees no
-        temperature, no rounding and no length of the codes: these change the scale alone.
+        Where it is exact, its mean is the contrast: the head's biases, which hold what the mean training image has for
+        each class, are spread evenly, so that a place has evidence where it differs from that.
+
+        Parameters
+        ----------
+        length
+            Of the image's code, for a head that wants codes of length 1; the evidence is then as much larger.
         """
         codes, tensors = _run(self.network, pixels, [s for place in self._places for s in place.sources])
         channels = [point.tap.channels for point in self.network.points]
-        weights = torch.split(torch.from_numpy(contrast) @ self._weight, channels)
-        sums = torch.zeros(self._px, self._px)
+        weights = torch.split(torch.from_numpy(contrast @ self._head.weight), channels)
+        sums = torch.full((self._px, self._px), float(contrast @ self._head.bias) * length if self.exact else 0.0)
         for place, code, weight in zip(self._places, codes, weights, strict=True):
             here = [tensors[source] for source in place.sources]
             gradients = _gradients((code[0] * weight).sum(), here)

@@ -190,10 +190,11 @@ class Explainer:
         label = best if for_class is None else self.require_class(for_class)
         contrast = over_the_others(label, len(self.model.classes))
         image = seen(data, preprocess, name)
+        length = float(np.linalg.norm(codes[0].astype(np.float32))) if fitted.normalise == "l2" else 1.0
         evidence = []
         with self._running:
             for view in views(fitted.views, seed=0):
-                values = self._attribution.evidence(prepared(image, preprocess, view), contrast)
+                values = self._attribution.evidence(prepared(image, preprocess, view), contrast, length)
                 evidence.append(ViewEvidence(values, placement(*image.size, preprocess, view)))
         classes = self.model.classes
         return Explanation(
