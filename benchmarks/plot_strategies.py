@@ -26,7 +26,12 @@ def main() -> None:
     mpl.rcParams |= {"svg.hashsalt": "graftwork", "font.size": 9}
     names = [name for name in dict.fromkeys(name for size in sizes for name in gains[size]) if name != LAST]
     figure, axes = plt.subplots(
-        1, len(sizes), sharey=True, sharex=True, figsize=(3.2 * len(sizes) + 1.5, 0.34 * len(names) + 1.4), squeeze=False
+        1,
+        len(sizes),
+        sharey=True,
+        sharex=True,
+        figsize=(3.2 * len(sizes) + 1.5, 0.34 * len(names) + 1.4),
+        squeeze=False,
     )
     for axis, size in zip(axes[0], sizes, strict=True):
         axis.axvline(0, color="#888888", linewidth=0.8)

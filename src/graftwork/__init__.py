@@ -23,6 +23,7 @@ _HOMES = {
     "compare": "graftwork.verbs.compare",
     "demo": "graftwork.verbs.demo",
     "evaluate": "graftwork.verbs.evaluate",
+    "explain": "graftwork.verbs.explain",
     "export": "graftwork.verbs.export",
     "extract": "graftwork.verbs.extract",
     "load": "graftwork.model.load",

@@ -13,6 +13,7 @@ from graftwork.errors import GraftError, Interrupted, did_you_mean
 VERBS = (
     "train",
     "predict",
+    "explain",
     "report",
     "evaluate",
     "export",
@@ -30,6 +31,7 @@ VERBS = (
 _SUMMARIES = {
     "train": "Turn labelled images into a tested classifier.",
     "predict": "Predict the classes of images.",
+    "explain": "Show where in images the evidence is.",
     "report": "Render a run's report again.",
     "evaluate": "Score a model on labelled images.",
     "export": "Write a model as a file for another runtime.",

@@ -33,6 +33,7 @@ from graftwork.files import whole_folder, write_text
 from graftwork.finetune.context import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.pixels import decode
+from graftwork.images.thumbnail import thumbnail
 from graftwork.listener import Listener
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
@@ -47,7 +48,6 @@ from graftwork.steps.ledger import count_look
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult
 
-THUMBNAIL_PX = 96
 SAMPLES = 4
 """Number of classes of which the model folder holds an image."""
 _REPORTED = ("graftwork", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "timm", "torch", "torchvision")
@@ -242,19 +242,11 @@ def _samples(split_images: SplitImages, fitted: Fitted, network: Backbone) -> li
 
 def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None:
     """Write the pictures that the report shows as small JPEG files named by digest."""
-    from PIL import Image
-
     preprocess = run.card.preprocess
     with whole_folder(folder) as part:
         for row in images_to_show(run):
             image = decode(split_images.images.read(row), preprocess, split_images.images.names[row])
-            image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-            if max(image.size) < THUMBNAIL_PX:  # a tiny image is enlarged in whole pixels, not blurred
-                scale = THUMBNAIL_PX // max(image.size)
-                image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-            out = io.BytesIO()
-            image.save(out, "JPEG", quality=80)
-            (part / f"{run.images.digests[row]}.jpg").write_bytes(out.getvalue())
+            (part / f"{run.images.digests[row]}.jpg").write_bytes(thumbnail(image))
 
 
 def _versions() -> dict[str, str]:
