@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Pasted
+from pasted_things import Pasted
 from PIL import Image
 
 import graftwork
@@ -16,7 +16,6 @@ from graftwork.errors import UsageError
 from graftwork.images.pixels import placement
 from graftwork.ship.attribution import over_the_others
 from graftwork.ship.explain import Explainer, Explanation
-from graftwork.testing import tiny_image
 
 
 @pytest.fixture(scope="module")
