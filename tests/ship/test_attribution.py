@@ -1,4 +1,4 @@
-"""Evidence adds up to the margin, wherever it can; every kind of network has places, or says in one line that it has none."""
+"""Evidence adds up to the margin, wherever it can; every kind of network has places, or says that it has none."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pasted_things import Pasted
 from safetensors.torch import save_file
 from scipy.stats import spearmanr
 
@@ -19,6 +20,9 @@ from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Head
 from graftwork.errors import BackboneError
 from graftwork.files import sha256_of
+from graftwork.images.pixels import pixels
+from graftwork.model.folder import read_model
+from graftwork.model.load import body_card
 from graftwork.ship.attribution import Attribution, over_the_others
 from graftwork.testing import tiny_image, write_tiny_backbone
 
@@ -110,11 +114,7 @@ def test_the_last_layer_has_the_map_that_another_library_gives_it(tiny_card: Cal
     assert ours.mean() == pytest.approx(float(theirs.sum() + CONTRAST @ head.bias), rel=1e-3)
 
 
-def test_a_network_of_random_weights_has_another_map(pasted, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    from graftwork.images.pixels import pixels
-    from graftwork.model.folder import read_model
-    from graftwork.model.load import body_card
-
+def test_a_network_of_random_weights_has_another_map(pasted: Pasted, tmp_path: Path) -> None:
     folder = Path(pasted.run.folder) / "model"
     contents = read_model(folder)
     card = dataclasses.replace(body_card(folder, contents), taps=contents.fitted.taps)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pasted_things import Pasted
 from PIL import Image
 
 import graftwork
-from conftest import Pasted
 from graftwork.errors import UsageError
 from graftwork.images.pixels import placement
 from graftwork.ship.attribution import over_the_others

@@ -38,6 +38,7 @@ from graftwork.runfolder import why_no_run
 SCHEMA_VERSION = 2
 """Of what is written and read here; ``tests/written`` keeps a folder that every later release must read."""
 MANIFEST = "manifest.json"
+BODY = "body.safetensors"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ def write_model(
         if body is not None:
             if fitted.card.source == "file":  # its weights are here: where they were is nobody's business
                 card["weights"] = Path(fitted.card.weights).name
-            _save(part / "body.safetensors", body)
+            _save(part / BODY, body)
         if write_engine is not None:
             (part / "engine").mkdir()
             write_engine(part / "engine")
@@ -202,7 +203,7 @@ def _read_novelty(path: Path, neighbours: int | None) -> Novelty | None:
 def _check(folder: Path, checksums: Mapping[str, str]) -> None:
     """Compare every file but the body, which is large and checked where it is loaded; an engine may be missing."""
     for name, expected in checksums.items():
-        if name == "body.safetensors" or (name.startswith("engine/") and not (folder / name).is_file()):
+        if name == BODY or (name.startswith("engine/") and not (folder / name).is_file()):
             continue
         if not (folder / name).is_file():
             raise ModelError(f"{folder} must hold {name}, which is missing; copy the folder again or train again")

@@ -11,7 +11,7 @@ from graftwork.backbones.engines import FALLBACK, REFERENCE, Engine, open_engine
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import ModelError
 from graftwork.files import sha256_of
-from graftwork.model.folder import MANIFEST, ModelFolder, model_folder, read_model
+from graftwork.model.folder import BODY, MANIFEST, ModelFolder, model_folder, read_model
 from graftwork.model.predict import Model
 
 TOLERANCE = 0.02
@@ -93,10 +93,10 @@ def _engine(path: Path, contents: ModelFolder, name: str) -> Engine:
 
 def body_card(path: Path, contents: ModelFolder) -> BackboneCard:
     """Return the card of a model's network with the weights in its folder, or those that it began with (``slim``)."""
-    body = path / "body.safetensors"
+    body = path / BODY
     if not body.is_file():
         return contents.fitted.card
-    checksum = contents.manifest["sha256"]["body.safetensors"]
+    checksum = contents.manifest["sha256"][BODY]
     return dataclasses.replace(contents.fitted.card, source="file", weights=str(body), weights_sha256=checksum)
 
 

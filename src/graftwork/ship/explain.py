@@ -14,10 +14,10 @@ from PIL import Image
 from graftwork.core.figures import probability
 from graftwork.core.fitted import probabilities
 from graftwork.core.shown import Fact, Shown
-from graftwork.errors import UsageError, did_you_mean
+from graftwork.errors import BackboneError, ModelError, UsageError, did_you_mean
 from graftwork.images.pixels import Placement, laid_back, placement, prepared, seen
 from graftwork.images.views import views
-from graftwork.model.folder import model_folder, read_model
+from graftwork.model.folder import BODY, model_folder, read_model
 from graftwork.model.load import body_card, load
 from graftwork.ship.attribution import Attribution, over_the_others
 from graftwork.ship.overlay import overlay, png_of, side_by_side
@@ -131,9 +131,9 @@ class Explainer:
     Raises
     ------
     ModelError
-        When the folder is no model.
+        When the folder is no model, or its network's weights are not at hand.
     BackboneError
-        When the network's weights are not at hand, or a layer under the classifier has no positions below it.
+        When a layer under the classifier has no positions of the image at or below it.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -141,7 +141,15 @@ class Explainer:
         contents = read_model(place)
         self.model = load(folder)
         fitted = self.model.fitted
-        self._attribution = Attribution(dataclasses.replace(body_card(place, contents), taps=fitted.taps), fitted.head)
+        card = dataclasses.replace(body_card(place, contents), taps=fitted.taps)
+        try:
+            self._attribution = Attribution(card, fitted.head)
+        except BackboneError as error:
+            if (place / BODY).is_file():
+                raise
+            raise ModelError(
+                f"{folder} was trained with --slim: to be explained, its network must be where it was, but {error}"
+            ) from error
         near = nearest_images(Path(folder), self.model.novelty)
         self._nearest: NearestImages | None = None if isinstance(near, str) else near
         self.notes: tuple[str, ...] = (near,) if isinstance(near, str) else ()

@@ -72,7 +72,7 @@ def explain(
     Raises
     ------
     ModelError, BackboneError
-        When the folder is no model, or its network's weights are not at hand.
+        When the folder is no model, its network's weights are not at hand, or a layer of it cannot be explained.
     UsageError
         When there are neither images nor ``mistakes``, or both, or the model has no such class.
     DataError
@@ -162,9 +162,8 @@ def _of_mistakes(
     """Explain the most confident mistakes; at the end, the report shows them."""
     picks, images = most_confident_mistakes(run), RunImages(run)
     if not picks:
-        listener.say(
-            f"{run.folder} classified all {counted(len(scored(run).y), 'image')} correctly: no mistake to explain"
-        )
+        tested = counted(len(scored(run).y), "image")
+        listener.say(f"{run.folder} has no mistake to explain: it classified all {tested} correctly")
         return
     images.require()
     for pick in picks:
