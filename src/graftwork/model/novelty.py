@@ -9,6 +9,7 @@ kind (conformal anomaly detection, Laxhammar and Falkman 2010; Sun et al. 2022 f
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +34,14 @@ class Novelty:
 
     def p_values(self, codes: Floats) -> NDArray[np.float64]:
         """(n,) share of the training images that are at least as far out as each code (n, d); small is strange."""
-        distance = _distance_to_nearest(_unit(codes), self.references.astype(np.float32), self.neighbours)
+        distance = _distance_to_nearest(_unit(codes), self._references, self.neighbours)
         beyond = len(self.distances) - np.searchsorted(self.distances, distance, side="left")
         return np.asarray((beyond + 1) / (len(self.distances) + 1))
+
+    @functools.cached_property
+    def _references(self) -> NDArray[np.float32]:
+        """In single precision, which takes longer to make than to compare one image with."""
+        return self.references.astype(np.float32)
 
     def can_flag(self, rate: float = RATE) -> bool:
         """Whether there are enough references for any image to be among the most distant ``rate``."""

@@ -213,6 +213,49 @@ class Model(Shown):
         novelty_rate = argument("novelty_rate", novelty_rate, Share)
         return self._stream(iter(_several(images)), top, novelty_rate, on_error)
 
+    def decode(self, image: Picture, name: str = "the image") -> NDArray[np.uint8]:
+        """(views, px, px, 3) input of the network for one image; several threads may decode at the same time.
+
+        With ``classify``, the two halves of ``predict``, for who has threads and a queue of their own.
+
+        Raises
+        ------
+        DataError
+            When the image cannot be read; it is named ``name``.
+
+        Examples
+        --------
+        >>> graftwork.load("runs/photos-001").decode("photos/bee/bee-001.png").shape
+        (1, 32, 32, 3)
+        """
+        preprocess, data = self.fitted.card.preprocess, _bytes(image, name)
+        return np.stack([pixels(data, preprocess, view, name) for view in views(self.fitted.views, seed=0)])
+
+    def classify(
+        self,
+        inputs: Sequence[NDArray[np.uint8]],
+        names: Sequence[str],
+        *,
+        top: int = 1,
+        novelty_rate: float = RATE,
+    ) -> list[Prediction]:
+        """Predict the class of each image that was decoded.
+
+        Parameters
+        ----------
+        inputs
+            As ``decode`` gives them.
+        top, novelty_rate
+            As in ``predict``.
+
+        Examples
+        --------
+        >>> model = graftwork.load("runs/photos-001")
+        >>> model.classify([model.decode("photos/bee/bee-001.png")], ["mine"], top=2)[0].label
+        'bee'
+        """
+        return list(self._predictions(names, self._run(inputs), top, novelty_rate)) if inputs else []
+
     def _stream(
         self,
         waiting: Iterator[Picture],
@@ -227,8 +270,9 @@ class Model(Shown):
             arrays = self._decode(chunk, names, on_error)
             readable = [i for i, array in enumerate(arrays) if array is not None]
             if readable:
-                codes = self._run([array for array in arrays if array is not None])
-                yield from self._predictions([names[i] for i in readable], codes, top, novelty_rate)
+                decoded = [array for array in arrays if array is not None]
+                named = [names[i] for i in readable]
+                yield from self.classify(decoded, named, top=top, novelty_rate=novelty_rate)
 
     def _predictions(
         self, names: Sequence[str], codes: NDArray[np.floating], top: int, novelty_rate: float
@@ -257,14 +301,9 @@ class Model(Shown):
     def _decode(
         self, images: Sequence[Picture], names: Sequence[str], on_error: Callable[[str, DataError], None] | None
     ) -> list[NDArray[np.uint8] | None]:
-        preprocess = self.fitted.card.preprocess
-        kinds = views(self.fitted.views, seed=0)
-
         def decode(named: tuple[Picture, str]) -> NDArray[np.uint8] | DataError:
-            image, name = named
             try:
-                data = _bytes(image, name)
-                return np.stack([pixels(data, preprocess, view, name) for view in kinds])
+                return self.decode(*named)
             except DataError as error:
                 if on_error is None:
                     raise
