@@ -116,7 +116,7 @@ def open_engine(card: BackboneCard, name: str, sizes: Sequence[int] | None = Non
         precision: Precision = "bf16" if how == ["bf16"] else "f32"
         return OpenVINOEngine.from_file(_graph(card) / GRAPH_FILE, precision=precision, sizes=sizes)
     if kind == "torch" and len(how) == 2:
-        return _torch_engine(card, *how, sizes)
+        return _torch_engine(card, how[0], how[1], sizes)
     raise BackboneError(f"the engine {name} must be one of {', '.join(candidates())}; train again on this machine")
 
 

@@ -40,14 +40,18 @@ def load(folder: str | Path, *, check: bool = True, batch_sizes: Sequence[int] |
     >>> load("runs/photos-001").classes
     ('ant', 'bee', 'cat')
     """
-    path = Path(folder)
-    path = path / "model" if (path / "model" / MANIFEST).is_file() else path
+    path = model_folder(Path(folder))
     contents = read_model(path)
     again = load_same, (path.resolve(), sha256_of(path / MANIFEST))
     model = Model(contents.fitted, contents.novelty, _engine(path, contents, batch_sizes), again, contents.manifest)
     if check:
         _check_samples(path, model, contents)
     return model
+
+
+def model_folder(folder: Path) -> Path:
+    """Return the model folder of a run's folder, or the folder itself."""
+    return folder / "model" if (folder / "model" / MANIFEST).is_file() else folder
 
 
 def load_same(folder: Path, manifest_sha256: str) -> Model:

@@ -43,6 +43,18 @@ class Novelty:
         """In single precision, which takes longer to make than to compare one image with."""
         return self.references.astype(np.float32)
 
+    def nearest(self, code: Floats, among: NDArray[np.integer], k: int) -> list[tuple[int, float]]:
+        """Return the references nearest to a code (d,), the nearest first, with the cosine of each.
+
+        Parameters
+        ----------
+        among
+            Rows of the references that count.
+        """
+        cosine = self._references[among] @ _unit(code[None])[0]
+        best = np.argsort(-cosine, kind="stable")[:k]
+        return [(int(among[i]), float(cosine[i])) for i in best]
+
     def can_flag(self, rate: float = RATE) -> bool:
         """Whether there are enough references for any image to be among the most distant ``rate``."""
         return 1 / (len(self.distances) + 1) <= rate
@@ -50,9 +62,8 @@ class Novelty:
 
 def fit_novelty(codes: Floats, folds: NDArray[np.integer], *, seed: int, neighbours: int = NEIGHBOURS) -> Novelty:
     """Measure the distances among training codes (n, d), each image against those outside its fold."""
-    if len(codes) > MOST_REFERENCES:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(codes), MOST_REFERENCES, replace=False))
-        codes, folds = codes[chosen], folds[chosen]
+    chosen = reference_rows(len(codes), seed)
+    codes, folds = codes[chosen], folds[chosen]
     # rounded to half precision first: these are the codes that new images will be compared with
     references = _unit(codes).astype(np.float16)
     unit = references.astype(np.float32)
@@ -62,6 +73,13 @@ def fit_novelty(codes: Floats, folds: NDArray[np.integer], *, seed: int, neighbo
         if not inside.all():
             distance[inside] = _distance_to_nearest(unit[inside], unit[~inside], neighbours)
     return Novelty(references, np.sort(distance), neighbours)
+
+
+def reference_rows(n: int, seed: int) -> NDArray[np.intp]:
+    """Return which of ``n`` training images are references: all, or as many as fit, drawn at random."""
+    if n <= MOST_REFERENCES:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, MOST_REFERENCES, replace=False))
 
 
 def _unit(codes: Floats) -> NDArray[np.float32]:
