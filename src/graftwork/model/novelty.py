@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats
+from graftwork.linear.threads import one_blas_thread
 
 NEIGHBOURS = 5
 RATE = 0.01
@@ -34,7 +35,8 @@ class Novelty:
 
     def p_values(self, codes: Floats) -> NDArray[np.float64]:
         """(n,) share of the training images that are at least as far out as each code (n, d); small is strange."""
-        distance = _distance_to_nearest(_unit(codes), self._references, self.neighbours)
+        with one_blas_thread():  # a product with a few images is over before a second thread is awake
+            distance = _distance_to_nearest(_unit(codes), self._references, self.neighbours)
         beyond = len(self.distances) - np.searchsorted(self.distances, distance, side="left")
         return np.asarray((beyond + 1) / (len(self.distances) + 1))
 
@@ -51,7 +53,8 @@ class Novelty:
         among
             Rows of the references that count.
         """
-        cosine = self._references[among] @ _unit(code[None])[0]
+        with one_blas_thread():
+            cosine = (self._references @ _unit(code[None])[0])[among]
         best = np.argsort(-cosine, kind="stable")[:k]
         return [(int(among[i]), float(cosine[i])) for i in best]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -12,9 +14,9 @@ from graftwork.images.pillow import caught_warnings
 from graftwork.model.predict import Model
 from graftwork.serving.refusal import Refusal
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000")
-"""Of Pillow. Others are refused unread: some start programs, some are read byte by byte, some unpack what no header
-tells the size of."""
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "PPM", "JPEG2000")
+"""Of Pillow, as it opens them (MPO is opened as JPEG). Others are refused unread: some start programs, some are read
+byte by byte, some unpack what no header tells the size of."""
 WORDS = "JPEG, PNG, WebP, AVIF, GIF, TIFF, BMP, PPM or JPEG 2000"
 
 
@@ -29,7 +31,7 @@ def decoded(model: Model, data: bytes, name: str, max_megapixels: float) -> NDAr
     """
     with caught_warnings():
         try:
-            image, _ = open_image(data, name, FORMATS)
+            image, _ = open_image(data, name, _formats())
         except DataError as error:
             if isinstance(error.__cause__, Image.DecompressionBombError):
                 raise Refusal(413, str(error)) from error
@@ -45,3 +47,10 @@ def decoded(model: Model, data: bytes, name: str, max_megapixels: float) -> NDAr
         return model.decode(data, name)
     except DataError as error:
         raise Refusal(422, str(error)) from error
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those that this Pillow was built with: it fails at one that it does not know, whatever the file holds."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)

@@ -32,7 +32,7 @@ class Access:
     ) -> None:
         """Raise Refusal where this request may not be answered."""
         if self._token is not None:
-            if given is None or not hmac.compare_digest(given.credentials.encode(), self._token.encode()):
+            if given is None or not hmac.compare_digest(given.credentials.encode("latin-1"), self._token.encode()):
                 raise Refusal(401, "the service needs its token, as `Authorization: Bearer TOKEN`; ask who runs it")
         elif self._only_here:
             name = request.headers.get("host", "").lower()

@@ -54,6 +54,8 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     **_REFUSED,
+    400: {"model": Problem, "description": "The request is empty, or no form"},
+    403: {"model": Problem, "description": "The service shows no training images"},
     408: {"model": Problem, "description": "The request did not arrive in time"},
     413: {"model": Answers | Problem, "description": "The request is too large, or its only image has too many pixels"},
     415: {"model": Answers | Problem, "description": "The request holds no image, or none that is accepted"},

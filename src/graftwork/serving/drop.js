@@ -41,6 +41,8 @@
     $("about").hidden = false;
   };
 
+  let introduced = introduce();
+
   const novelty = (answer) => {
     if (answer.novel === null)
       return element("p", { className: "aside", textContent:
@@ -65,8 +67,13 @@
       element("li", {}, element("figure", {}, element("img", { src: thumbnail, alt: "", width: 96, height: 96 }),
         element("figcaption", { textContent: `${label}, similarity ${similarity.toFixed(2)}` }))))));
   const show = (said, answer) => {
-    if (answer.error) return said.append(element("p", { className: "callout error", textContent: answer.error }));
-    said.querySelector("h2").replaceChildren(answer.label, " ",
+    const title = said.querySelector("h2");
+    if (answer.error) {
+      title.textContent = "Not classified";
+      said.append(element("p", { className: "callout error", textContent: answer.error }));
+      return;
+    }
+    title.replaceChildren(answer.label, " ",
       element("span", { textContent: percent(answer.probability) }));
     said.append(element("ol", { className: "bars" }, ...answer.top.map(bar)), novelty(answer));
     if (answer.nearest.length) said.append(neighbours(answer.nearest));
@@ -74,20 +81,21 @@
 
   const pause = (seconds) => new Promise((go) => setTimeout(go, 1000 * seconds));
   const classify = async (file) => {
+    await introduced;
     if (about && file.size > 1e6 * about.max_upload_mb)
       return { error: `${file.name} must have at most ${about.max_upload_mb} MB; send it smaller` };
     const nearest = about?.shows_training_images ? 6 : 0;
-    const type = file.type || "application/octet-stream";
+    const body = new FormData();
+    body.append("file", file);
     for (let tries = 0; ; tries += 1) {
-      const options = { method: "POST", body: file, headers: { "Content-Type": type } };
-      const answer = await ask(`predict?top=5&nearest=${nearest}`, options);
+      const answer = await ask(`predict?top=5&nearest=${nearest}`, { method: "POST", body });
       if (answer.status === 503 && tries < MOST_TRIES) {
         await pause(Number(answer.headers.get("Retry-After") ?? 1));
         continue;
       }
       if (answer.status === 401) $("token-form").hidden = false;
-      const body = await answer.json();
-      return body.images ? body.images[0] : body;
+      const reply = await answer.json();
+      return reply.images ? reply.images[0] : reply;
     }
   };
   const work = async () => {
@@ -136,7 +144,6 @@
     event.preventDefault();
     token = $("token").value;
     sessionStorage.setItem("token", token);
-    introduce();
+    introduced = introduce();
   });
-  introduce();
 })();

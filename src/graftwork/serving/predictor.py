@@ -7,6 +7,7 @@ import functools
 
 from pydantic import TypeAdapter
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -79,9 +80,14 @@ async def _files(request: Request) -> list[tuple[str, bytes]]:
     """Return the images of a request by name, each as bytes."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        async with request.form(max_files=MOST_FILES, max_fields=MOST_FILES) as form:
-            sent = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-            files = [(one_line(file.filename or f"image {i + 1}"), await file.read()) for i, file in enumerate(sent)]
+        try:
+            async with request.form(max_files=MOST_FILES, max_fields=MOST_FILES) as form:
+                sent = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+                files = [(one_line(one.filename or f"image {i + 1}"), await one.read()) for i, one in enumerate(sent)]
+        except HTTPException as error:
+            raise Refusal(
+                400, f"the form must be whole multipart/form-data of at most {MOST_FILES} files, but: {error.detail}"
+            ) from error
         if not files:
             raise Refusal(400, "the form must hold at least one file, but holds none; send images as its files")
         return files

@@ -59,7 +59,8 @@ class Service(Shown):
                 f"warning: whoever reaches {options.host} may use this service and see what it says; "
                 "give a --token, or leave out --host"
             )
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a request that is no HTTP is no news
+        for logger in ("uvicorn.error", "python_multipart"):  # a request that is no HTTP, or no form, is no news
+            logging.getLogger(logger).setLevel(logging.ERROR)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app(self._served, options, only_here=only_here, is_stopping=lambda: self._server.should_exit),
