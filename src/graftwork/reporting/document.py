@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from graftwork.reporting import words
@@ -42,27 +42,30 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
     environment.filters["capital"] = words.capital
     environment.globals["words"] = words
     bokeh = Resources(mode="inline", components=["bokeh"]).js_raw[0]
-    scripts = [bokeh.strip(), _packaged("page.js").strip()]
+    scripts = [bokeh.strip(), packaged("page.js")]
     page = environment.get_template(template).render(
         **context,
         charts={name: json_item(chart) for name, chart in charts.items()},
         dark=light_to_dark(),
-        style=Markup(stylesheet() + _packaged("page.css")),
+        style=Markup(page_style()),
         scripts=[Markup(script) for script in scripts],
-        policy=_policy(scripts),
+        policy=f"{script_policy(scripts)}; img-src data:",
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # a file's name may hold bytes that are no text
 
 
-def _packaged(name: str) -> str:
-    return (importlib.resources.files("graftwork.reporting") / name).read_text(encoding="utf-8")
+def page_style() -> str:
+    """Return the style of every page: colours for light and dark, and what each element looks like."""
+    return stylesheet() + packaged("page.css")
 
 
-def _policy(scripts: list[str]) -> str:
-    """The page may run these scripts and show what it holds; bokeh sets styles of its own."""
+def script_policy(scripts: Sequence[str]) -> str:
+    """Return a content security policy: a page may run these scripts and no other; bokeh sets styles of its own."""
     hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
-    allowed = " ".join(f"'sha256-{h}'" for h in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
-    )
+    allowed = " ".join(f"'sha256-{h}'" for h in hashes) or "'none'"
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+def packaged(name: str, package: str = "graftwork.reporting") -> str:
+    """Return the text of a file of a package, such as a script."""
+    return (importlib.resources.files(package) / name).read_text(encoding="utf-8").strip()
