@@ -164,7 +164,7 @@ def speed(rounds: int) -> list[dict[str, Any]]:
         mine, its = (body.eval()(torch.from_numpy(pixels[:BATCH]))[0] for body in bodies.values())
     agree = float((mine - its).abs().max() / its.abs().max())
     engines: dict[str, Callable[[CodesNetwork], Any]] = {
-        "torch cpu f32": lambda body: TorchEngine(body, batch=BATCH),
+        "torch cpu f32": lambda body: TorchEngine(body, sizes=(BATCH,)),
         "openvino f32": lambda body: OpenVINOEngine(to_graph(body, px), "f32"),
     }
     rows = []

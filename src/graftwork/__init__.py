@@ -29,6 +29,7 @@ _HOMES = {
     "predict": "graftwork.verbs.predict",
     "probe": "graftwork.verbs.probe",
     "report": "graftwork.verbs.report",
+    "serve": "graftwork.verbs.serve",
     "train": "graftwork.verbs.train",
 }
 

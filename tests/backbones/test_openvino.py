@@ -17,7 +17,7 @@ import pytest
 
 from graftwork.backbones.batches import gathered
 from graftwork.backbones.engines import open_engine, save_graph_of
-from graftwork.backbones.openvino_engine import BATCH, GRAPH_FILE, OpenVINOEngine
+from graftwork.backbones.openvino_engine import BATCH, FEW, GRAPH_FILE, OpenVINOEngine
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
 from graftwork.testing import tiny_image, write_tiny_backbone
@@ -96,6 +96,19 @@ assert not {{"torch", "timm", "torchvision"}} & set(sys.modules)
 """
     run(script, tmp_path / "home")
     assert np.array_equal(np.load(tmp_path / "codes.npy"), expected["stages.1"])
+
+
+def test_batches_of_every_size_that_is_asked_for_are_compiled_and_give_the_same_codes(
+    tiny_card: Callable[..., BackboneCard],
+) -> None:
+    pixels = np.stack([tiny_image(i % 3, i) for i in range(7)])
+    expected = gathered(open_engine(tiny_card(), "openvino f32").stream([pixels]))
+    engine = open_engine(tiny_card(), "openvino f32", FEW)
+    heights = [len(next(iter(block.values()))) for block in engine.stream([pixels])]
+    assert heights == [4, 2, 1]
+    for n in (1, 2, 3, 7):
+        for layer, codes in gathered(engine.stream([pixels[:n]])).items():
+            np.testing.assert_allclose(codes, expected[layer][:n], rtol=1e-4, atol=1e-5)
 
 
 def test_a_graph_ends_at_the_deepest_layer_that_is_read(tiny_card: Callable[..., BackboneCard], tmp_path: Path) -> None:

@@ -147,19 +147,22 @@ def _nearest(rows: NDArray[np.float32], prototypes: NDArray[np.float32]) -> NDAr
     return np.asarray(distances.argmin(1))
 
 
-@given(sizes=st.lists(st.integers(0, 9), max_size=12), size=st.integers(1, 6))
-def test_regrouping_keeps_every_image_once_and_in_order(sizes: list[int], size: int) -> None:
-    numbered = iter(range(sum(sizes)))
+@given(heights=st.lists(st.integers(0, 9), max_size=12), sizes=st.sets(st.integers(1, 6), min_size=1))
+def test_regrouping_keeps_every_image_once_and_in_order(heights: list[int], sizes: set[int]) -> None:
+    numbered = iter(range(sum(heights)))
 
     def batches() -> Iterator[NDArray[np.uint8]]:
-        for n in sizes:
+        for n in heights:
             yield np.array([next(numbered) for _ in range(n)], np.uint8).reshape(n, 1, 1, 1)
 
-    groups = list(regrouped(batches(), size))
-    assert all(len(batch) == size for batch, _ in groups)
-    assert all(real == size for _, real in groups[:-1])
+    groups = list(regrouped(batches(), sorted(sizes)))
+    assert {len(batch) for batch, _ in groups} <= sizes
+    assert all(len(batch) == real for batch, real in groups[:-1])  # only the last one may be filled up
+    assert sum(real == max(sizes) for _, real in groups) == sum(heights) // max(sizes)
     images = [int(value) for batch, real in groups for value in batch[:real, 0, 0, 0]]
-    assert images == list(range(sum(sizes)))
+    assert images == list(range(sum(heights)))
+    if 1 in sizes:
+        assert all(len(batch) == real for batch, real in groups)
 
 
 def test_the_error_of_centred_codes() -> None:

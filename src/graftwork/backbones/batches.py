@@ -1,8 +1,8 @@
-"""Images in batches of one size, whatever sizes they come in."""
+"""Images in batches of certain sizes, whatever sizes they come in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 Codes = Mapping[str, NDArray[np.float32]]
 
 
-def regrouped(batches: Iterable[NDArray[np.uint8]], size: int) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """Yield batches of exactly ``size`` images, and how many of them are real; the last one repeats its last image."""
+def regrouped(batches: Iterable[NDArray[np.uint8]], sizes: Sequence[int]) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Yield batches of certain sizes, and how many of their images are real.
+
+    All are of the largest size but those of the rest, each of the largest size that it fills; one that fills none
+    repeats its last image.
+    """
+    size = max(sizes)
     held: list[NDArray[np.uint8]] = []
     count = 0
     for batch in batches:
@@ -24,9 +29,11 @@ def regrouped(batches: Iterable[NDArray[np.uint8]], size: int) -> Iterator[tuple
                 yield np.ascontiguousarray(joined[begin : begin + size]), size
             held = [joined[whole:]] if whole < count else []
             count -= whole
-    if count:
-        rest = np.concatenate(held)
-        yield np.concatenate([rest, np.repeat(rest[-1:], size - count, axis=0)]), count
+    rest = np.concatenate(held) if count else np.zeros(0, np.uint8)
+    while len(rest):
+        size = max((fills for fills in sizes if fills <= len(rest)), default=min(sizes))
+        batch, rest = rest[:size], rest[size:]
+        yield np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)]), len(batch)
 
 
 def gathered(stream: Iterable[Codes]) -> dict[str, NDArray[np.float32]]:

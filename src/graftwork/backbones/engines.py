@@ -98,8 +98,13 @@ def _choice_file(card: BackboneCard) -> Path:
     return cache_folder("engines") / f"{digest_of([_identity(card), machine_name()])}.json"
 
 
-def open_engine(card: BackboneCard, name: str) -> Engine:
+def open_engine(card: BackboneCard, name: str, sizes: Sequence[int] | None = None) -> Engine:
     """Return an engine by name that reads the layers in ``card.taps``.
+
+    Parameters
+    ----------
+    sizes
+        Numbers of images that it computes at a time, in place of its own.
 
     Raises
     ------
@@ -109,24 +114,26 @@ def open_engine(card: BackboneCard, name: str) -> Engine:
     kind, *how = name.split()
     if kind == "openvino" and how in (["f32"], ["bf16"]):
         precision: Precision = "bf16" if how == ["bf16"] else "f32"
-        return OpenVINOEngine.from_file(_graph(card) / GRAPH_FILE, precision=precision)
+        return OpenVINOEngine.from_file(_graph(card) / GRAPH_FILE, precision=precision, sizes=sizes)
     if kind == "torch" and len(how) == 2:
-        return _torch_engine(card, *how)
+        return _torch_engine(card, how[0], how[1], sizes)
     raise BackboneError(f"the engine {name} must be one of {', '.join(candidates())}; train again on this machine")
 
 
-def open_saved_engine(folder: Path, name: str) -> Engine | None:
+def open_saved_engine(folder: Path, name: str, sizes: Sequence[int] | None = None) -> Engine | None:
     """Return the engine saved in a folder by ``save_graph_of``, without torch; None where it is missing or cannot run.
 
     Parameters
     ----------
     name
         The engine that the codes were computed with; its precision is used where this machine has it.
+    sizes
+        Numbers of images that it computes at a time, in place of its own.
     """
     if not (folder / GRAPH_FILE).is_file() or importlib.util.find_spec("openvino") is None:
         return None
     precision: Precision = "bf16" if name.endswith("bf16") and has_bf16() else "f32"
-    return OpenVINOEngine.from_file(folder / GRAPH_FILE, precision=precision)
+    return OpenVINOEngine.from_file(folder / GRAPH_FILE, precision=precision, sizes=sizes)
 
 
 def save_graph_of(card: BackboneCard, layers: Sequence[str], folder: Path) -> None:
@@ -225,13 +232,13 @@ def _gpu() -> str | None:
     return "mps" if torch.backends.mps.is_available() else None
 
 
-def _torch_engine(card: BackboneCard, device: str, precision: str) -> Engine:
+def _torch_engine(card: BackboneCard, device: str, precision: str, sizes: Sequence[int] | None) -> Engine:
     from graftwork.backbones.graph import codes_network
     from graftwork.backbones.load import load
     from graftwork.backbones.torch_engine import TorchEngine
 
     network = codes_network(load(card), card)
-    return TorchEngine(network, device=device, bf16=precision == "bf16")
+    return TorchEngine(network, device=device, bf16=precision == "bf16", **({} if sizes is None else {"sizes": sizes}))
 
 
 def _graph(card: BackboneCard) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import weakref
@@ -24,6 +25,8 @@ Codes = Mapping[str, NDArray[np.float32]]
 GRAPH_FILE = "graph.xml"
 BATCH = 4
 """Images a request: a few share the weights in the processor's cache, more only wait for each other."""
+FEW = (1, 2, BATCH)
+"""Sizes of batches for images that come one by one, so that one image does not take as long as four."""
 NAMES_KEY = ["graftwork", "layers"]
 """Where a graph tells the names of its outputs, a JSON list: OpenVINO's own names of tensors are several each."""
 
@@ -36,18 +39,26 @@ class OpenVINOEngine:
 
     Every request carries the same number of images, the last one filled up, so that the codes of an image do not
     depend by a bit on the others in its batch. A forked process compiles the graph again, when it uses it first.
+
+    Parameters
+    ----------
+    sizes
+        Numbers of images a request, each of which is compiled; the graph's own unless given.
     """
 
-    def __init__(self, graph: Any, precision: Precision = "f32") -> None:
+    def __init__(self, graph: Any, precision: Precision = "f32", sizes: Sequence[int] | None = None) -> None:
         self.name = f"openvino {precision}"
         self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
-        self._compiled = PerProcess(lambda: _THREADS.get().compiled(graph, {"INFERENCE_PRECISION_HINT": precision}))
-        compiled = self._compiled.get()
-        self.batch, self.input_px = (int(n) for n in list(compiled.inputs[0].shape)[:2])
-        self._at_once = _REQUESTS_PER_STREAM * int(compiled.get_property("NUM_STREAMS"))
+        own, self.input_px = (int(n) for n in list(graph.inputs[0].shape)[:2])
+        self.sizes = (own,) if sizes is None else tuple(sizes)
+        self._compiled = {size: PerProcess(functools.partial(_compiled, graph, size, precision)) for size in self.sizes}
+        streams = [int(compiled.get().get_property("NUM_STREAMS")) for compiled in self._compiled.values()]
+        self._at_once = _REQUESTS_PER_STREAM * max(streams)
 
     @classmethod
-    def from_file(cls, path: Path, *, precision: Precision = "f32") -> OpenVINOEngine:
+    def from_file(
+        cls, path: Path, *, precision: Precision = "f32", sizes: Sequence[int] | None = None
+    ) -> OpenVINOEngine:
         """Compile the graph in an ``.xml`` file (weights in the ``.bin`` next to it).
 
         Raises
@@ -58,7 +69,7 @@ class OpenVINOEngine:
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
             raise BackboneError(f"{path} and the .bin next to it must be a graph of OpenVINO, but one is missing")
         try:
-            return cls(core().read_model(path), precision)
+            return cls(core().read_model(path), precision, sizes)
         except RuntimeError as error:
             raise BackboneError(
                 f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "
@@ -75,16 +86,16 @@ class OpenVINOEngine:
 
         Yields
         ------
-        Codes (at most ``batch``, d) by name of layer.
+        Codes (at most ``max(sizes)``, d) by name of layer.
         """
-        compiled = self._compiled.get()
-        idle: list[Any] = []
+        idle: dict[int, list[Any]] = {size: [] for size in self.sizes}
         running: deque[tuple[Any, int]] = deque()
         try:
-            for pixels, real in regrouped(batches, self.batch):
+            for pixels, real in regrouped(batches, self.sizes):
                 if len(running) == self._at_once:
                     yield self._finished(running, idle)
-                request = idle.pop() if idle else compiled.create_infer_request()
+                free = idle[len(pixels)]
+                request = free.pop() if free else self._compiled[len(pixels)].get().create_infer_request()
                 request.start_async([pixels], share_inputs=False)
                 running.append((request, real))
             while running:
@@ -93,15 +104,22 @@ class OpenVINOEngine:
             for request, _ in running:
                 request.wait()
 
-    def _finished(self, running: deque[tuple[Any, int]], idle: list[Any]) -> Codes:
+    def _finished(self, running: deque[tuple[Any, int]], idle: Mapping[int, list[Any]]) -> Codes:
         request, real = running.popleft()
         request.wait()
         codes = {
             name: np.array(tensor.data[:real], dtype=np.float32)
             for name, tensor in zip(self.names, request.output_tensors, strict=True)
         }
-        idle.append(request)
+        idle[int(request.input_tensors[0].shape[0])].append(request)
         return codes
+
+
+def _compiled(graph: Any, size: int, precision: Precision) -> Any:
+    if size != int(graph.inputs[0].shape[0]):
+        graph = graph.clone()
+        graph.reshape([size, *list(graph.inputs[0].shape)[1:]])
+    return _THREADS.get().compiled(graph, {"INFERENCE_PRECISION_HINT": precision})
 
 
 def write_graph(graph: Any, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,12 +14,14 @@ from graftwork.backbones.processes import let_torch_answer
 
 
 class TorchEngine:
-    """A network on a device; batches of one size, the last one filled up."""
+    """A network on a device; batches of certain sizes, one that fills none of them filled up."""
 
-    def __init__(self, network: CodesNetwork, *, device: str = "cpu", bf16: bool = False, batch: int = 8) -> None:
+    def __init__(
+        self, network: CodesNetwork, *, device: str = "cpu", bf16: bool = False, sizes: Sequence[int] = (8,)
+    ) -> None:
         self.name = f"torch {device} {'bf16' if bf16 else 'f32'}"
         self.names = network.names
-        self.batch = batch
+        self.sizes = tuple(sizes)
         self._device = torch.device(device)
         self._network = network.to(self._device)
         if device != "cpu":
@@ -28,9 +30,9 @@ class TorchEngine:
             network.network.bfloat16()  # normalisation and pooling stay in float32
 
     def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
-        """Codes (at most ``batch``, d) by name of layer, of all images in order."""
+        """Codes (at most ``max(sizes)``, d) by name of layer, of all images in order."""
         let_torch_answer()
-        for pixels, real in regrouped(batches, self.batch):
+        for pixels, real in regrouped(batches, self.sizes):
             with torch.inference_mode():
                 codes = self._network(torch.from_numpy(pixels).to(self._device))
             yield {name: code[:real].cpu().numpy() for name, code in zip(self.names, codes, strict=True)}

@@ -135,7 +135,30 @@ class FineTuneOptions(Arguments):
         return {name: value for name, value in values.items() if value is not None}
 
 
-Options = DataOptions | SplitOptions | ExtractionOptions | JudgingOptions | FineTuneOptions
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServeOptions(Arguments):
+    """Where a model is served, to whom, and how much may be sent to it."""
+
+    port: Annotated[int, Range(0, 65535)] = 8000
+    """0 takes any that is free."""
+    host: str = "127.0.0.1"
+    """The address to listen on; only this machine reaches the default one."""
+    token: str | None = None
+    """What a request must send as its bearer token."""
+    show_training_images: bool = False
+    """Whether thumbnails of the nearest training images may be seen by who sends an image."""
+    novelty_rate: Share = 0.01
+    max_upload_mb: Annotated[float, Range(0, above=True)] = 32.0
+    """Megabytes (10^6 bytes) of one request."""
+    max_megapixels: Annotated[float, Range(0, above=True)] = 50.0
+    """Of one image, as its header says, before anything is decoded."""
+    max_waiting: Count = 64
+    """Number of images that wait or are computed; then more are sent away."""
+    upload_seconds: Annotated[float, Range(0, above=True)] = 60.0
+    """How long a request may take to arrive."""
+
+
+Options = DataOptions | SplitOptions | ExtractionOptions | JudgingOptions | FineTuneOptions | ServeOptions
 
 
 def settings_of(data: str | Path, *options: Options, **further: Any) -> dict[str, Any]:

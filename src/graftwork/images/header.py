@@ -56,8 +56,13 @@ class Samples:
         return 8 * self.dtype.itemsize
 
 
-def open_image(data: bytes, name: str) -> tuple[ImageFile.ImageFile, Samples]:
+def open_image(data: bytes, name: str, formats: tuple[str, ...] | None = None) -> tuple[ImageFile.ImageFile, Samples]:
     """The image with its header read and nothing decoded, and how it is stored.
+
+    Parameters
+    ----------
+    formats
+        Those of Pillow that it may be in; any unless given.
 
     Raises
     ------
@@ -67,7 +72,7 @@ def open_image(data: bytes, name: str) -> tuple[ImageFile.ImageFile, Samples]:
     """
     reuse_memory()
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=formats)
         _correct_single_plane(image)
         samples = _samples(image)
         misread = _misread(image, samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,15 @@ TOLERANCE = 0.02
 """Maximum difference of a sample's probability from the recorded one, on another processor or engine."""
 
 
-def load(folder: str | Path, *, check: bool = True) -> Model:
+def load(folder: str | Path, *, check: bool = True, batch_sizes: Sequence[int] | None = None) -> Model:
     """Load the model of a run's folder, or a model folder moved anywhere.
 
     Parameters
     ----------
     check
         Predict the folder's samples and compare with their probabilities when the model was made.
+    batch_sizes
+        Numbers of images that the network computes at a time, in place of the engine's own.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def load(folder: str | Path, *, check: bool = True) -> Model:
     path = model_folder(folder)
     contents = read_model(path)
     again = load_same, (path.resolve(), sha256_of(path / MANIFEST))
-    engine = _engine(path, contents, contents.fitted.engine)
+    engine = _engine(path, contents, contents.fitted.engine, batch_sizes)
     model = Model(contents.fitted, contents.novelty, engine, again, contents.manifest)
     if check:
         _check_samples(path, model, contents)
@@ -82,13 +85,13 @@ def load_same(folder: Path, manifest_sha256: str) -> Model:
     return load(folder, check=False)
 
 
-def _engine(path: Path, contents: ModelFolder, name: str) -> Engine:
+def _engine(path: Path, contents: ModelFolder, name: str, batch_sizes: Sequence[int] | None = None) -> Engine:
     """Return the engine saved in the folder; where it is missing or cannot run here, one made from the body."""
-    saved = open_saved_engine(path / "engine", name)
+    saved = open_saved_engine(path / "engine", name, batch_sizes)
     if saved is not None:
         return saved
     card = dataclasses.replace(body_card(path, contents), taps=contents.fitted.taps)
-    return open_engine(card, REFERENCE)
+    return open_engine(card, REFERENCE, batch_sizes)
 
 
 def body_card(path: Path, contents: ModelFolder) -> BackboneCard:

@@ -9,11 +9,13 @@ kind (conformal anomaly detection, Laxhammar and Falkman 2010; Sun et al. 2022 f
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats
+from graftwork.linear.threads import one_blas_thread
 
 NEIGHBOURS = 5
 RATE = 0.01
@@ -33,9 +35,28 @@ class Novelty:
 
     def p_values(self, codes: Floats) -> NDArray[np.float64]:
         """(n,) share of the training images that are at least as far out as each code (n, d); small is strange."""
-        distance = _distance_to_nearest(_unit(codes), self.references.astype(np.float32), self.neighbours)
+        with one_blas_thread():  # a product with a few images is over before a second thread is awake
+            distance = _distance_to_nearest(_unit(codes), self._references, self.neighbours)
         beyond = len(self.distances) - np.searchsorted(self.distances, distance, side="left")
         return np.asarray((beyond + 1) / (len(self.distances) + 1))
+
+    @functools.cached_property
+    def _references(self) -> NDArray[np.float32]:
+        """In single precision, which takes longer to make than to compare one image with."""
+        return self.references.astype(np.float32)
+
+    def nearest(self, code: Floats, among: NDArray[np.integer], k: int) -> list[tuple[int, float]]:
+        """Return the references nearest to a code (d,), the nearest first, with the cosine of each.
+
+        Parameters
+        ----------
+        among
+            Rows of the references that count.
+        """
+        with one_blas_thread():
+            cosine = (self._references @ _unit(code[None])[0])[among]
+        best = np.argsort(-cosine, kind="stable")[:k]
+        return [(int(among[i]), float(cosine[i])) for i in best]
 
     def can_flag(self, rate: float = RATE) -> bool:
         """Whether there are enough references for any image to be among the most distant ``rate``."""
@@ -44,9 +65,8 @@ class Novelty:
 
 def fit_novelty(codes: Floats, folds: NDArray[np.integer], *, seed: int, neighbours: int = NEIGHBOURS) -> Novelty:
     """Measure the distances among training codes (n, d), each image against those outside its fold."""
-    if len(codes) > MOST_REFERENCES:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(codes), MOST_REFERENCES, replace=False))
-        codes, folds = codes[chosen], folds[chosen]
+    chosen = reference_rows(len(codes), seed)
+    codes, folds = codes[chosen], folds[chosen]
     # rounded to half precision first: these are the codes that new images will be compared with
     references = _unit(codes).astype(np.float16)
     unit = references.astype(np.float32)
@@ -56,6 +76,13 @@ def fit_novelty(codes: Floats, folds: NDArray[np.integer], *, seed: int, neighbo
         if not inside.all():
             distance[inside] = _distance_to_nearest(unit[inside], unit[~inside], neighbours)
     return Novelty(references, np.sort(distance), neighbours)
+
+
+def reference_rows(n: int, seed: int) -> NDArray[np.intp]:
+    """Return which of ``n`` training images are references: all, or as many as fit, drawn at random."""
+    if n <= MOST_REFERENCES:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, MOST_REFERENCES, replace=False))
 
 
 def _unit(codes: Floats) -> NDArray[np.float32]:

@@ -129,17 +129,6 @@ class Model(Shown):
         return tuple(facts)
 
     @property
-    def engine(self) -> str:
-        """What runs the network here, and in which precision.
-
-        Examples
-        --------
-        >>> graftwork.load("runs/photos-001").engine.split()[0] in ("openvino", "torch")
-        True
-        """
-        return self._engine.name
-
-    @property
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of every probability row.
 
@@ -149,6 +138,17 @@ class Model(Shown):
         ('ant', 'bee', 'cat')
         """
         return self.fitted.head.classes
+
+    @property
+    def engine(self) -> str:
+        """What runs the network on this machine, and in which precision.
+
+        Examples
+        --------
+        >>> graftwork.load("runs/photos-001").engine.split()[0]
+        'openvino'
+        """
+        return self._engine.name
 
     def codes(self, images: Sequence[Picture] | Picture, names: Sequence[str] | None = None) -> NDArray[np.floating]:
         """(n, d) CNN codes under the head; raises DataError naming an image that cannot be read.
@@ -224,6 +224,70 @@ class Model(Shown):
         novelty_rate = argument("novelty_rate", novelty_rate, Share)
         return self._stream(iter(_several(images)), top, novelty_rate, on_error)
 
+    def decode(self, image: Picture, name: str = "the image") -> NDArray[np.uint8]:
+        """(views, px, px, 3) input of the network for one image; several threads may decode at the same time.
+
+        Followed by ``run`` and ``classify`` it is ``predict``, for who has threads and a queue of their own.
+
+        Raises
+        ------
+        DataError
+            When the image cannot be read; it is named ``name``.
+
+        Examples
+        --------
+        >>> graftwork.load("runs/photos-001").decode("photos/bee/bee-001.png").shape
+        (1, 32, 32, 3)
+        """
+        preprocess, data = self.fitted.card.preprocess, _bytes(image, name)
+        return np.stack([pixels(data, preprocess, view, name) for view in views(self.fitted.views, seed=0)])
+
+    def run(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
+        """(n, d) CNN codes of images that ``decode`` made ready; the network runs one call at a time.
+
+        Examples
+        --------
+        >>> model = graftwork.load("runs/last-layer")
+        >>> model.run([model.decode("photos/bee/bee-001.png")]).shape
+        (1, 1280)
+        """
+        layers = [tap.name for tap in self.fitted.taps]
+        with self._running.get():
+            blocks = list(self._engine.stream(view[None] for array in inputs for view in array))
+        flat = np.concatenate([np.concatenate([block[layer] for layer in layers], axis=1) for block in blocks])
+        by_view = flat.astype(self.fitted.code_dtype).reshape(len(inputs), -1, flat.shape[1])
+        return averaged([by_view[:, view] for view in range(by_view.shape[1])])
+
+    def classify(
+        self, codes: NDArray[np.floating], names: Sequence[str], *, top: int = 1, novelty_rate: float = RATE
+    ) -> list[Prediction]:
+        """Predict the class of each image from its codes (n, d).
+
+        Parameters
+        ----------
+        names
+            Of the images.
+        top, novelty_rate
+            As in ``predict``.
+
+        Examples
+        --------
+        >>> model = graftwork.load("runs/photos-001")
+        >>> model.classify(model.codes("photos/bee/bee-001.png"), ["mine"])[0].label
+        'bee'
+        """
+        rows = probabilities(self.fitted, codes)
+        able = self.novelty is not None and self.novelty.can_flag(novelty_rate)
+        p_values = self.novelty.p_values(codes) if able and self.novelty is not None else None
+        predictions = []
+        for i, (name, row) in enumerate(zip(names, rows, strict=True)):
+            best = np.argsort(-row, kind="stable")[:top]
+            classes = tuple((self.classes[c], float(row[c])) for c in best)
+            p = None if p_values is None else float(p_values[i])
+            novel = None if p is None else p <= novelty_rate
+            predictions.append(Prediction(name, classes[0][0], classes[0][1], classes, p, novel))
+        return predictions
+
     def _stream(
         self,
         waiting: Iterator[Picture],
@@ -238,44 +302,19 @@ class Model(Shown):
             arrays = self._decode(chunk, names, on_error)
             readable = [i for i, array in enumerate(arrays) if array is not None]
             if readable:
-                codes = self._run([array for array in arrays if array is not None])
-                yield from self._predictions([names[i] for i in readable], codes, top, novelty_rate)
-
-    def _predictions(
-        self, names: Sequence[str], codes: NDArray[np.floating], top: int, novelty_rate: float
-    ) -> Iterator[Prediction]:
-        rows = probabilities(self.fitted, codes)
-        able = self.novelty is not None and self.novelty.can_flag(novelty_rate)
-        p_values = self.novelty.p_values(codes) if able and self.novelty is not None else None
-        for i, (name, row) in enumerate(zip(names, rows, strict=True)):
-            best = np.argsort(-row, kind="stable")[:top]
-            classes = tuple((self.classes[c], float(row[c])) for c in best)
-            p = None if p_values is None else float(p_values[i])
-            yield Prediction(name, classes[0][0], classes[0][1], classes, p, None if p is None else p <= novelty_rate)
+                decoded = [array for array in arrays if array is not None]
+                named = [names[i] for i in readable]
+                yield from self.classify(self.run(decoded), named, top=top, novelty_rate=novelty_rate)
 
     def _codes(self, images: Sequence[Picture], names: Sequence[str]) -> NDArray[np.floating]:
-        return self._run([array for array in self._decode(images, names, None) if array is not None])
-
-    def _run(self, arrays: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
-        """(n, d) codes of decoded images (views, px, px, 3), the views averaged."""
-        layers = [tap.name for tap in self.fitted.taps]
-        with self._running.get():
-            blocks = list(self._engine.stream(view[None] for array in arrays for view in array))
-        flat = np.concatenate([np.concatenate([block[layer] for layer in layers], axis=1) for block in blocks])
-        by_view = flat.astype(self.fitted.code_dtype).reshape(len(arrays), -1, flat.shape[1])
-        return averaged([by_view[:, view] for view in range(by_view.shape[1])])
+        return self.run([array for array in self._decode(images, names, None) if array is not None])
 
     def _decode(
         self, images: Sequence[Picture], names: Sequence[str], on_error: Callable[[str, DataError], None] | None
     ) -> list[NDArray[np.uint8] | None]:
-        preprocess = self.fitted.card.preprocess
-        kinds = views(self.fitted.views, seed=0)
-
         def decode(named: tuple[Picture, str]) -> NDArray[np.uint8] | DataError:
-            image, name = named
             try:
-                data = _bytes(image, name)
-                return np.stack([pixels(data, preprocess, view, name) for view in kinds])
+                return self.decode(*named)
             except DataError as error:
                 if on_error is None:
                     raise

@@ -22,7 +22,7 @@ def embedded_thumbnails(run: Run, folder: Path | None) -> dict[int, str]:
     projected = set(evidence.on_projection(run).tolist())
     uris: dict[int, str] = {}
     for row in evidence.images_to_show(run).tolist():
-        uri = _data_uri(folder, run.images.digests[row])
+        uri = data_uri(folder, run.images.digests[row])
         room -= len(uri) * (2 if row in projected else 1)
         if room < 0:
             break
@@ -31,7 +31,8 @@ def embedded_thumbnails(run: Run, folder: Path | None) -> dict[int, str]:
     return uris
 
 
-def _data_uri(folder: Path, digest: str) -> str:
+def data_uri(folder: Path, digest: str) -> str:
+    """Return the thumbnail of an image as a data URI; nothing where there is none."""
     if not re.fullmatch(r"[0-9a-fA-F]{8,128}", digest):  # a record is read from a file: it must name no other place
         return ""
     for suffix, kind in _KINDS.items():

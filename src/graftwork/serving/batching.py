@@ -1,0 +1,111 @@
+"""Images that wait together become predictions: decoded in a few threads, classified together in one.
+
+Nothing waits on purpose: as soon as the network is free, it takes what has been decoded by then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graftwork.core.arrays import Floats
+from graftwork.model.predict import Model, Prediction
+
+MOST_TOGETHER = 8
+"""Images of one batch: two requests of the engine's largest, more would only let the first ones wait."""
+
+Decode = Callable[[bytes, str], NDArray[np.uint8]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Classified:
+    """What the model says of one image."""
+
+    prediction: Prediction
+    """It names every class that somebody in the batch asked for."""
+    code: Floats
+    """(d,)."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Job:
+    name: str
+    top: int
+    pixels: NDArray[np.uint8]
+    answer: Future[Classified]
+
+
+class Batcher:
+    """Takes images from any thread, and gives each a future.
+
+    Parameters
+    ----------
+    decode
+        Makes an image the model's input, or raises what the future then raises.
+    on_batch
+        Called with the number of images of each batch.
+    """
+
+    def __init__(
+        self, model: Model, decode: Decode, novelty_rate: float, on_batch: Callable[[int], None] = lambda n: None
+    ) -> None:
+        self._model, self._decode, self._novelty_rate, self._on_batch = model, decode, novelty_rate, on_batch
+        self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        self._decoded: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._classifier = threading.Thread(target=self._classify, name="classify", daemon=True)
+        self._classifier.start()
+
+    def submit(self, data: bytes, name: str, top: int) -> Future[Classified]:
+        """Return what the model will say of an image file, with its ``top`` most probable classes or more."""
+        answer: Future[Classified] = Future()
+        self._decoders.submit(self._decode_one, data, name, top, answer)
+        return answer
+
+    def close(self) -> None:
+        """Wait until every image has its answer, and let go of the threads."""
+        self._decoders.shutdown()
+        self._decoded.put(None)
+        self._classifier.join()
+
+    def _decode_one(self, data: bytes, name: str, top: int, answer: Future[Classified]) -> None:
+        if not answer.set_running_or_notify_cancel():  # whoever asked has gone
+            return
+        try:
+            self._decoded.put(_Job(name, top, self._decode(data, name), answer))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    def _classify(self) -> None:
+        while (first := self._decoded.get()) is not None:
+            jobs = [first]
+            while len(jobs) < MOST_TOGETHER and not self._decoded.empty():
+                job = self._decoded.get()
+                if job is None:  # the end: for the outer loop to read again
+                    self._decoded.put(None)
+                    break
+                jobs.append(job)
+            self._on_batch(len(jobs))
+            self._answer(jobs)
+
+    def _answer(self, jobs: list[_Job]) -> None:
+        try:
+            codes = self._model.run([job.pixels for job in jobs])
+            predictions = self._model.classify(
+                codes,
+                [job.name for job in jobs],
+                top=max(job.top for job in jobs),
+                novelty_rate=self._novelty_rate,
+            )
+        except BaseException as error:
+            for job in jobs:
+                job.answer.set_exception(error)
+            return
+        for job, prediction, code in zip(jobs, predictions, codes, strict=True):
+            job.answer.set_result(Classified(prediction, code))

@@ -1,0 +1,149 @@
+"use strict";
+(() => {
+  const AT_ONCE = 4;
+  const MOST_TRIES = 20;
+  const $ = (id) => document.getElementById(id);
+  const waiting = [];
+  let running = 0;
+  let about = null;
+  let token = sessionStorage.getItem("token") ?? "";
+
+  const element = (tag, properties = {}, ...children) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  };
+  const percent = (share) => (share < 0.001 ? "<0.1 %" : share > 0.999 ? ">99.9 %" : `${(100 * share).toFixed(1)} %`);
+  const ask = (address, options = {}) =>
+    fetch(address, { ...options, headers: { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) } });
+
+  // The model, as /model tells of it; where a token is needed, it is asked for.
+  const introduce = async () => {
+    const answer = await ask("model");
+    $("token-form").hidden = answer.status !== 401;
+    if (!answer.ok) return;
+    about = await answer.json();
+    document.title = `${about.name}: classify images`;
+    $("name").replaceChildren(about.name, " ", element("span", { textContent: about.created.slice(0, 10) }));
+    const test = about.test;
+    const score = (value) => (test.metric === "log-loss" ? value.toFixed(3) : (100 * value).toFixed(1));
+    const unit = test?.metric === "log-loss" ? "nats" : "%";
+    const between = test && (test.low === null ? "no interval" : `95 % interval ${score(test.low)} to ${score(test.high)}`);
+    const facts = {
+      Classes: about.classes.join(", "),
+      Tested: test ? `${test.metric} ${score(test.value)} ${unit} (${between}) on ${test.images} images` : "no",
+      Network: `${about.network}, licence ${about.licence}; data: ${about.data_terms}`,
+      "Taken here": `${about.formats}; at most ${about.max_upload_mb} MB and ${about.max_megapixels} megapixels`,
+      Versions: `trained with graftwork ${about.trained_with}, served by ${about.version} on ${about.engine}`,
+    };
+    $("about").querySelector("dl").replaceChildren(...Object.entries(facts).map(([name, text]) =>
+      element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: text }))));
+    $("about").hidden = false;
+  };
+
+  let introduced = introduce();
+
+  const novelty = (answer) => {
+    if (answer.novel === null)
+      return element("p", { className: "aside", textContent:
+        "Whether this image is like the training images cannot be said: the model has too few of them to compare with." });
+    const far = answer.p_value < 0.001 ? "fewer than 0.1" : (100 * answer.p_value).toFixed(1);
+    return answer.novel
+      ? element("p", { className: "callout warning" }, element("b", { textContent: "Unlike the training images." }),
+        ` Only ${far} % of these are as far from the others, so the classes may not fit at all.`)
+      : element("p", { className: "aside", textContent:
+        `Like the training images: ${far} % of these are at least as far from the others.` });
+  };
+  const bar = ({ label, probability }) => {
+    const filled = element("i");
+    filled.style.width = `${100 * probability}%`;
+    return element("li", {}, element("span", { className: "label", textContent: label }),
+      element("span", { className: "bar", ariaHidden: "true" }, filled),
+      element("span", { className: "number", textContent: percent(probability) }));
+  };
+  const neighbours = (nearest) => element("div", { className: "nearest" },
+    element("h3", { textContent: "The nearest training images that have a thumbnail" }),
+    element("ul", { className: "gallery small" }, ...nearest.map(({ label, similarity, thumbnail }) =>
+      element("li", {}, element("figure", {}, element("img", { src: thumbnail, alt: "", width: 96, height: 96 }),
+        element("figcaption", { textContent: `${label}, similarity ${similarity.toFixed(2)}` }))))));
+  const show = (said, answer) => {
+    const title = said.querySelector("h2");
+    if (answer.error) {
+      title.textContent = "Not classified";
+      said.append(element("p", { className: "callout error", textContent: answer.error }));
+      return;
+    }
+    title.replaceChildren(answer.label, " ",
+      element("span", { textContent: percent(answer.probability) }));
+    said.append(element("ol", { className: "bars" }, ...answer.top.map(bar)), novelty(answer));
+    if (answer.nearest.length) said.append(neighbours(answer.nearest));
+  };
+
+  const pause = (seconds) => new Promise((go) => setTimeout(go, 1000 * seconds));
+  const classify = async (file) => {
+    await introduced;
+    if (about && file.size > 1e6 * about.max_upload_mb)
+      return { error: `${file.name} must have at most ${about.max_upload_mb} MB; send it smaller` };
+    const nearest = about?.shows_training_images ? 6 : 0;
+    const body = new FormData();
+    body.append("file", file);
+    for (let tries = 0; ; tries += 1) {
+      const answer = await ask(`predict?top=5&nearest=${nearest}`, { method: "POST", body });
+      if (answer.status === 503 && tries < MOST_TRIES) {
+        await pause(Number(answer.headers.get("Retry-After") ?? 1));
+        continue;
+      }
+      if (answer.status === 401) $("token-form").hidden = false;
+      const reply = await answer.json();
+      return reply.images ? reply.images[0] : reply;
+    }
+  };
+  const work = async () => {
+    if (running >= AT_ONCE || !waiting.length) return;
+    running += 1;
+    const { file, said } = waiting.shift();
+    try {
+      show(said, await classify(file));
+    } catch (error) {
+      show(said, { error: `The service did not answer: ${error.message}` });
+    }
+    said.parentElement.ariaBusy = "false";
+    running -= 1;
+    work();
+  };
+  const take = (files) => {
+    const cards = [...files].map((file) => {
+      const picture = element("img", { src: URL.createObjectURL(file), alt: "" });
+      const preview = element("figure", {}, picture);
+      picture.onload = () => URL.revokeObjectURL(picture.src);
+      picture.onerror = () => preview.replaceChildren(element("span", { className: "blank", textContent: "no preview" }));
+      const said = element("div", {}, element("h2", { textContent: "…" }),
+        element("p", { className: "name", textContent: file.name }));
+      waiting.push({ file, said });
+      return element("section", { className: "answer", ariaBusy: "true" },
+        element("div", { className: "pictures" }, preview), said);
+    });
+    $("answers").prepend(...cards);
+    for (const _ of cards) work();
+  };
+
+  const drop = $("drop");
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragover");
+      if (kind === "drop") take(event.dataTransfer.files);
+    });
+  }
+  addEventListener("paste", (event) => take(event.clipboardData.files));
+  $("files").addEventListener("change", (event) => {
+    take(event.target.files);
+    event.target.value = "";
+  });
+  $("token-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    token = $("token").value;
+    sessionStorage.setItem("token", token);
+    introduced = introduce();
+  });
+})();

@@ -1,0 +1,60 @@
+"""What uvicorn leaves to others: heads of requests that are late or endless, idle connections at a shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS = 10.0
+"""In which the head of a request must have arrived, on a new connection or once its first byte is there."""
+HEAD_BYTES = 65_536
+"""Of a request's head, at most."""
+LAST_SECONDS = 0.5
+"""For which a shutdown leaves an idle connection open: its client may be sending already."""
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with limits for a request's head and a slower end of idle connections."""
+
+    _late: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait on where these bytes begin a request, and no longer where they end its head."""
+        super().data_received(data)
+        self._head_bytes = self._head_bytes + len(data) if self._is_idle() else 0
+        if self._head_bytes > HEAD_BYTES:
+            self.transport.close()
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        super().connection_lost(exc)
+        self._wait_no_longer()
+
+    def shutdown(self) -> None:
+        """End the connection after the request that it carries, or after one that is on its way."""
+        if self._is_idle():
+            self.loop.call_later(LAST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
+
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait_for_head(self) -> None:
+        if not self._is_idle():
+            self._wait_no_longer()
+        elif self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _wait_no_longer(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None

@@ -1,0 +1,243 @@
+"""What a running service answers: the model's own predictions, whoever waits beside whom, and what it is."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from service_client import ask, send
+
+import graftwork
+from graftwork.errors import ModelError
+from graftwork.files import sha256_of, write_json
+from graftwork.model.predict import Model
+from graftwork.runfolder import read_run
+from graftwork.serving.service import Service
+
+
+def images(photos: Path) -> list[Path]:
+    return sorted(photos.rglob("*.png"))[::4]
+
+
+def test_several_files_get_the_predictions_that_the_model_gives(url: str, folder: Path, photos: Path) -> None:
+    expected = graftwork.load(folder).predict(images(photos), top=2, novelty_rate=0.05)
+    said = send(url, *images(photos), query="?top=2")
+    assert said.status == 200
+    assert len(said.json["images"]) == len(expected)
+    for answer, prediction in zip(said.json["images"], expected, strict=True):
+        assert answer["name"] == Path(prediction.name).name
+        assert (answer["label"], answer["novel"]) == (prediction.label, prediction.novel)
+        assert answer["p_value"] == pytest.approx(prediction.p_value, abs=0.03)
+        assert [one["label"] for one in answer["top"]] == [label for label, _ in prediction.top]
+        assert [one["probability"] for one in answer["top"]] == pytest.approx([p for _, p in prediction.top], abs=2e-3)
+
+
+def test_one_image_is_the_body_whatever_it_calls_itself(url: str, photos: Path) -> None:
+    data = images(photos)[0].read_bytes()
+    (expected,) = send(url, data).json["images"]
+    for kind in ("image/png", "image/jpeg", "application/octet-stream", "application/x-www-form-urlencoded"):
+        (answer,) = ask(url, "/predict", "POST", data, {"Content-Type": kind}).json["images"]
+        assert answer == {**expected, "name": "image"}
+
+
+def test_an_image_that_is_refused_leaves_the_others_their_predictions(url: str, photos: Path) -> None:
+    good = images(photos)[0]
+    said = send(url, b"no image", good, good.read_bytes()[:500])
+    assert said.status == 200
+    first, second, third = said.json["images"]
+    assert (first["status"], third["status"]) == (415, 422)
+    assert "label" in second
+    alone = send(url, good.read_bytes()[:500], b"no image")
+    assert alone.status == 422  # that of the first, where none was classified
+
+
+def test_an_image_unlike_the_training_images_is_flagged(url: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    (answer,) = send(url, tmp_path / "noise.png").json["images"]
+    assert answer["novel"] is True
+    assert answer["p_value"] <= 0.05
+
+
+def test_the_nearest_training_images_are_shown_where_that_was_asked_for(url: str, folder: Path, photos: Path) -> None:
+    shown = {path.stem for path in (folder / "thumbnails").iterdir()}
+    trained = next(
+        path for path in sorted(photos.rglob("*.png")) if sha256_of(path) in shown and _develop(path, folder)
+    )
+    (answer,) = send(url, trained, query="?nearest=3").json["images"]
+    assert len(answer["nearest"]) == 3
+    assert answer["nearest"][0]["similarity"] == pytest.approx(1, abs=0.01)  # itself
+    assert answer["nearest"][0]["label"] == trained.parent.name
+    assert answer["nearest"][0]["thumbnail"].startswith("data:image/jpeg;base64,")
+    similarities = [one["similarity"] for one in answer["nearest"]]
+    assert similarities == sorted(similarities, reverse=True)
+    assert send(url, trained).json["images"][0]["nearest"] == []
+
+
+def _develop(path: Path, folder: Path) -> bool:
+    table = read_run(folder).images
+    return table.parts[table.digests.index(sha256_of(path))] == "develop"
+
+
+def test_training_images_are_shown_by_no_service_that_was_not_told_to(folder: Path, photos: Path) -> None:
+    with graftwork.serve(folder, port=0) as service:
+        said = send(service.url, images(photos)[0], query="?nearest=3")
+        assert not ask(service.url, "/model").json["shows_training_images"]
+    assert said.status == 403
+    assert "--show-training-images" in said.json["error"]
+
+
+def test_training_images_that_are_not_there_cannot_be_shown(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"must be the folder of a finished run, but has no run\.json"):
+        graftwork.serve(folder / "model", port=0, show_training_images=True)
+    shutil.copytree(folder, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "thumbnails")
+    with pytest.raises(ModelError, match=r"must have thumbnails of its training images .* serve it without"):
+        graftwork.serve(tmp_path / "run", port=0, show_training_images=True)
+
+
+def test_it_says_what_it_serves(url: str, folder: Path) -> None:
+    about = ask(url, "/model").json
+    run = read_run(folder)
+    assert about["name"] == "insects"
+    assert about["classes"] == ["ant", "bee", "cat"]
+    assert about["test"]["value"] == run.test.score.value
+    assert about["test"]["images"] == len(run.test.y)
+    assert about["licence"] == "Apache-2.0"
+    assert (about["version"], about["trained_with"]) == (graftwork.__version__, graftwork.__version__)
+
+
+def test_its_description_is_complete_and_its_page_needs_nobody_else(url: str) -> None:
+    described = ask(url, "/openapi.json").json
+    assert set(described["paths"]) == {"/predict", "/model", "/metrics", "/health"}
+    assert set(described["paths"]["/predict"]["post"]["requestBody"]["content"]) == {"image/*", "multipart/form-data"}
+    for path in ("/", "/docs"):
+        page = ask(url, path)
+        text = page.body.decode()
+        assert "http://" not in text.replace("http://HOST:PORT", "")
+        assert "https://" not in text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "Number of classes to name" in text
+
+
+def test_prometheus_reads_what_happened(folder: Path, photos: Path) -> None:
+    with graftwork.serve(folder, port=0) as service:
+        send(service.url, *images(photos)[:3])
+        send(service.url, b"no image")
+        ask(service.url, "/nowhere/at/all")
+        text = ask(service.url, "/metrics").body.decode()
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert lines['graftwork_requests_total{path="/predict",status="200"}'] == "1.0"
+    assert lines['graftwork_requests_total{path="/predict",status="415"}'] == "1.0"
+    assert lines['graftwork_requests_total{path="other",status="404"}'] == "1.0"
+    assert lines['graftwork_images_total{status="200"}'] == "3.0"
+    assert lines["graftwork_predict_seconds_count"] == "2.0"
+    assert lines["graftwork_waiting_images"] == "0.0"
+
+
+def test_a_folder_that_changes_under_it_is_reported_and_the_loaded_model_answers(
+    folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "mine"
+    shutil.copytree(folder, run)
+    with graftwork.serve(run, port=0) as service:
+        before = send(service.url, images(photos)[0]).json
+        assert ask(service.url, "/health").json == {"status": "ok", "folder": "unchanged", "advice": ""}
+        write_json(run / "model" / "manifest.json", {"schema_version": 99})
+        health = ask(service.url, "/health")
+        assert health.status == 200
+        assert health.json["folder"] == "changed"
+        assert "restart to load it" in health.json["advice"]
+        shutil.rmtree(run)
+        assert ask(service.url, "/health").json["folder"] == "gone"
+        assert send(service.url, images(photos)[0]).json == before
+        assert ask(service.url, "/model").json["classes"] == ["ant", "bee", "cat"]
+
+
+class Held:
+    """Lets the network begin, and ends its first call only when told."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.batches: list[int] = []
+        run = Model.run
+
+        def held(model: Model, inputs: list[object]) -> object:
+            self.batches.append(len(inputs))
+            self.begun.set()
+            assert self.go_on.wait(60)
+            return run(model, inputs)  # type: ignore[arg-type]
+
+        patch.setattr(Model, "run", held)
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[Service]:
+    with graftwork.serve(folder, port=0, max_waiting=6) as running:
+        yield running
+
+
+def test_images_that_wait_together_are_one_batch(
+    service: Service,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = Held(monkeypatch)
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(send, service.url, images(photos)[0])
+        assert held.begun.wait(60)
+        others = [pool.submit(send, service.url, path) for path in images(photos)[1:4]]
+        while _waiting(service) < 4:
+            pass
+        held.go_on.set()
+        answers = [one.result() for one in (first, *others)]
+    assert held.batches == [1, 3]
+    alone = [send(service.url, path).json for path in images(photos)[:4]]
+    for answer, expected in zip(answers, alone, strict=True):
+        probabilities = [[c["probability"] for c in said["images"][0]["top"]] for said in (answer.json, expected)]
+        assert probabilities[0] == pytest.approx(probabilities[1], abs=1e-4)
+
+
+def test_when_too_much_waits_more_is_sent_away_until_there_is_room(
+    service: Service,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = Held(monkeypatch)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(send, service.url, *images(photos)[:6])
+        assert held.begun.wait(60)
+        refused = send(service.url, images(photos)[0])
+        assert ask(service.url, "/health").status == 200
+        held.go_on.set()
+        assert first.result().status == 200
+    assert refused.status == 503
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json["error"].startswith("6 images wait already")
+    assert send(service.url, images(photos)[0]).status == 200
+
+
+def test_a_defect_is_a_500_for_those_in_its_batch_and_for_nobody_after(
+    service: Service,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "classify", lambda *given, **named: 1 / 0)
+        assert send(service.url, images(photos)[0]).status == 500
+    assert send(service.url, images(photos)[0]).status == 200
+    assert _waiting(service) == 0
+    assert "ZeroDivisionError" in caplog.text
+
+
+def _waiting(service: Service) -> int:
+    lines = ask(service.url, "/metrics").body.decode().splitlines()
+    return int(float(next(line for line in lines if line.startswith("graftwork_waiting_images")).split()[1]))
