@@ -19,21 +19,27 @@ from graftwork.errors import UsageError
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="FILE.onnx or FILE.xml; folders on its way are made. Default: in RUN/export.",
+    metavar="PATH",
+    help="FILE.onnx, FILE.xml or, for web, a FOLDER; folders on its way are made. Default: in RUN/export.",
 )
 @options.of_type(
     ExportInput,
     "--input",
     help="What the file takes: one decoded image of any size, or images resized to the network's input. Default: "
-    "image for onnx, fixed for openvino.",
+    "image for onnx and web, fixed for openvino.",
+)
+@click.option(
+    "--runtime-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE.tgz",
+    help="For web: the package onnxruntime-web, as `npm pack` writes it. Default: npm fetches it, once.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option(
     "--check",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="In place of RUN: compare the samples beside an exported file.",
+    metavar="PATH",
+    help="In place of RUN: compare the samples of an exported file or folder.",
 )
 @options.of_type(
     Runtime,
@@ -45,10 +51,11 @@ from graftwork.errors import UsageError
 @options.json_option
 @options.quiet_option
 def command(*, run: Path | None, check: Path | None, runtime: Runtime, as_json: bool, **arguments: Any) -> None:
-    """Write the model of RUN as one file with its preprocessing, for onnxruntime or OpenVINO.
+    """Write the model of RUN with its preprocessing: a file for onnxruntime or OpenVINO, or a page for browsers.
 
-    The file is proved to give the probabilities of `graft predict`, or not written. Beside it come an example that
-    needs only the runtime, numpy and Pillow, and samples that every runtime must classify as written there.
+    It is proved to give the probabilities of `graft predict`, or not written. Beside a file come an example that needs
+    only the runtime, numpy and Pillow, and samples that every runtime must classify as written there. With --to web it
+    is a folder for any web server, whose page classifies images in the visitor's browser and sends them nowhere.
     """
     from graftwork.cli.show import show_facts
     from graftwork.verbs.export import check_export, export

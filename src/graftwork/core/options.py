@@ -39,10 +39,10 @@ InputPx = Annotated[int, Range(16)]
 Layers = Annotated[str, 'auto, all, last or names in one text, such as "blocks.3,blocks.4"']
 Part = Literal["develop", "all"]
 """Which images: those of the develop part, or all."""
-ExportFormat = Literal["onnx", "openvino"]
+ExportFormat = Literal["onnx", "openvino", "web"]
 ExportInput = Literal["image", "fixed"]
 """What an exported file takes: one decoded image of any size, or any number of images at the network's input size."""
-Runtime = Literal["onnxruntime", "openvino"]
+Runtime = Literal["onnxruntime", "openvino", "onnxruntime-web"]
 """What runs an exported file."""
 SortBy = Literal["name", "size", "operations", "speed", "input", "licence", "family", "accuracy"]
 """What comes first in a list of networks."""

@@ -130,7 +130,7 @@ class Model(Shown):
 
     @property
     def engine(self) -> str:
-        """What runs the network here, and in which precision.
+        """What runs the network on this machine, and in which precision.
 
         Examples
         --------

@@ -46,7 +46,7 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
         from bokeh.resources import Resources
 
         drawn = {name: json_item(chart) for name, chart in charts.items()}
-        scripts = [Resources(mode="inline", components=["bokeh"]).js_raw[0].strip(), _packaged("page.js").strip()]
+        scripts = [Resources(mode="inline", components=["bokeh"]).js_raw[0].strip(), packaged("page.js")]
     page = environment.get_template(template).render(
         **context,
         charts=drawn,
@@ -60,7 +60,7 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
 
 def page_style() -> str:
     """Return the style of every page: colours for light and dark, and what each element looks like."""
-    return stylesheet() + _packaged("page.css")
+    return stylesheet() + packaged("page.css")
 
 
 def script_policy(scripts: Sequence[str]) -> str:
@@ -70,5 +70,6 @@ def script_policy(scripts: Sequence[str]) -> str:
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def _packaged(name: str) -> str:
-    return (importlib.resources.files("graftwork.reporting") / name).read_text(encoding="utf-8")
+def packaged(name: str, package: str = "graftwork.reporting") -> str:
+    """Return the text of a file of a package, such as a script."""
+    return (importlib.resources.files(package) / name).read_text(encoding="utf-8").strip()

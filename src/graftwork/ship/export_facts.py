@@ -28,6 +28,8 @@ _RUNS_IN = {
     "without a word and see another image; export with --input fixed for these",
     ("onnx", "fixed"): "every runtime that reads ONNX opset 18; images are resized before, as the example beside it "
     "does",
+    ("web", "image"): "browsers, from any web server, such as `python -m http.server` in its folder; tried in Chromium "
+    "156 and Firefox 153",
     ("openvino", "fixed"): "OpenVINO, with INFERENCE_PRECISION_HINT f32: left free, it computes in bfloat16 on some "
     "processors; images are resized before, as the example beside it does",
 }

@@ -14,10 +14,10 @@ def require_packages(runtime: Runtime) -> None:
     """Raise UsageError, before anything is computed, unless a model can be exported and run by ``runtime``."""
     import_onnx()
     import_onnxscript()
-    if runtime == "onnxruntime":
-        import_onnxruntime()
-    else:
+    if runtime == "openvino":
         openvino_core()
+    else:
+        import_onnxruntime()
 
 
 def import_onnx() -> Any:

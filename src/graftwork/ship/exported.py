@@ -16,8 +16,10 @@ from graftwork.errors import ModelError, UsageError
 from graftwork.images.pixels import prepared
 from graftwork.images.views import views
 from graftwork.ship.export_facts import ExportFacts, facts_in
-from graftwork.ship.export_imports import import_onnxruntime, openvino_core
+from graftwork.ship.export_imports import import_onnx, import_onnxruntime, openvino_core
 from graftwork.ship.openvino_model import KEY
+from graftwork.ship.web_folder import MODEL
+from graftwork.ship.web_node import NAME, NodeSession
 
 _Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -75,11 +77,18 @@ def open_exported(path: Path, runtime: Runtime) -> ExportedFile:
     UsageError
         When the runtime is not installed, or reads no files of this kind.
     """
-    if path.suffix == ".xml" and runtime == "onnxruntime":
-        raise UsageError(f"--runtime onnxruntime needs an .onnx file, but {path} is one of OpenVINO; use openvino")
-    if not path.is_file():
-        raise ModelError(f"{path} must be a file that `graft export` wrote, but does not exist; correct the path")
-    return _with_onnxruntime(path) if runtime == "onnxruntime" else _with_openvino(path)
+    if path.suffix == ".xml" and runtime != "openvino":
+        raise UsageError(f"--runtime {runtime} needs an .onnx file, but {path} is one of OpenVINO; use openvino")
+    file = model_file(path)
+    if not file.is_file():
+        raise ModelError(f"{file} must be a file that `graft export` wrote, but does not exist; correct the path")
+    opener = {"onnxruntime": _with_onnxruntime, "openvino": _with_openvino, "onnxruntime-web": _with_node}[runtime]
+    return opener(file)
+
+
+def model_file(path: Path) -> Path:
+    """Return the file of a model: the path itself, or the one in a folder for browsers."""
+    return path / MODEL if path.is_dir() else path
 
 
 def _with_onnxruntime(path: Path) -> ExportedFile:
@@ -109,6 +118,11 @@ def _with_openvino(path: Path) -> ExportedFile:
         return np.array(compiled(values)[0])
 
     return ExportedFile(path, name, metadata, run)
+
+
+def _with_node(path: Path) -> ExportedFile:
+    proto = import_onnx().load(path)
+    return ExportedFile(path, NAME, {prop.key: prop.value for prop in proto.metadata_props}, NodeSession(path))
 
 
 def _noted(model: Any, key: str) -> dict[str, str]:

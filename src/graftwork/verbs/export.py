@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,31 +26,54 @@ from graftwork.ship.export_facts import ExportFacts, facts_of, metadata_of
 from graftwork.ship.export_imports import require_packages
 from graftwork.ship.export_pictures import images_of_run, mosaic
 from graftwork.ship.export_proof import prove
-from graftwork.ship.exported import open_exported
+from graftwork.ship.exported import model_file, open_exported
 from graftwork.ship.onnx_model import write_onnx
 from graftwork.ship.openvino_model import write_openvino
 from graftwork.ship.parity import LARGEST, Distance, distance
+from graftwork.ship.web_folder import PAGE, SAMPLES, require_own_folder, write_web_model, write_web_page
+from graftwork.ship.web_node import node
+from graftwork.ship.web_runtime import web_runtime
+from graftwork.ship.web_samples import web_samples
 
 if TYPE_CHECKING:
     from graftwork.backbones.graph import CodesNetwork
 
-_SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml"}
-_RUNTIMES: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino"}
-_WRITERS = {"onnx": write_onnx, "openvino": write_openvino}
-_INPUTS: dict[ExportFormat, tuple[ExportInput, ...]] = {"onnx": ("image", "fixed"), "openvino": ("fixed",)}
+_SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "web": ""}
+_RUNTIMES: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino", "web": "onnxruntime-web"}
+_WRITERS: dict[ExportFormat, Callable[..., None]] = {
+    "onnx": write_onnx,
+    "openvino": write_openvino,
+    "web": write_web_model,
+}
+_INPUTS: dict[ExportFormat, tuple[ExportInput, ...]] = {
+    "onnx": ("image", "fixed"),
+    "openvino": ("fixed",),
+    "web": ("image",),
+}
 """The first one is the default."""
+_SAMPLES_ARE: dict[ExportFormat, str] = {
+    "onnx": "images that it was trained on",
+    "openvino": "images that it was trained on",
+    "web": "pictures drawn for it",
+}
+_WHY_NO_OTHER: dict[ExportFormat, str] = {
+    "openvino": "OpenVINO does not resize as the model needs it; leave it out, and resize as the example beside it does",
+    "web": "the page leaves resizing to the model; leave it out",
+}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Export(Shown):
-    """An exported file, and what lies beside it."""
+    """An exported file and what lies beside it, or a folder for browsers and what is in it."""
 
+    to: ExportFormat
     path: Path
     example: Path
-    """A script that classifies images with it, without graftwork."""
+    """A script, or a page, that classifies images with it, without graftwork."""
     samples: Path
     """Images, and the probabilities that every runtime must give them."""
     size_mb: float
+    """Megabytes (10^6 bytes) of what a runtime or a browser loads."""
     facts: ExportFacts
     """Its metadata."""
 
@@ -62,8 +86,8 @@ class Export(Shown):
             Fact("runs in", facts.runs_in),
             Fact("proof", facts.parity_in_words),
             Fact("licence", f"{facts.licence}; pretrained on {facts.trained_on} ({facts.data_terms})"),
-            Fact("example", str(self.example)),
-            Fact("samples", f"{self.samples}: images that it was trained on, to check a runtime with"),
+            Fact("page" if self.to == "web" else "example", str(self.example)),
+            Fact("samples", f"{self.samples}: {_SAMPLES_ARE[self.to]}, to check a runtime with"),
         )
 
 
@@ -87,10 +111,11 @@ def export(
     to: ExportFormat = "onnx",
     output: str | Path | None = None,
     input: ExportInput | None = None,
+    runtime_from: str | Path | None = None,
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Export:
-    """Write a model as one file for another runtime, with an example and samples beside it.
+    """Write a model as one file for another runtime, with an example and samples beside it, or as a page for browsers.
 
     The file is compared with the model in float32 on the samples and on images of the run, in many sizes and ratios;
     one that differs is not written.
@@ -100,13 +125,17 @@ def export(
     run
         A run's folder or a model folder.
     to
-        ``onnx``, or ``openvino`` (an .xml file and the .bin beside it).
+        ``onnx``, ``openvino`` (an .xml file and the .bin beside it), or ``web`` (a folder that any web server serves:
+        its page classifies images in the browser, and sends them nowhere).
     output
-        The file; None is NAME.onnx, NAME-fixed.onnx or NAME-openvino.xml in RUN/export. ``NAME-example.py`` and
-        ``NAME-samples`` are written beside it.
+        The file or folder; None is NAME.onnx, NAME-fixed.onnx, NAME-openvino.xml or NAME-web in RUN/export.
+        ``NAME-example.py`` and ``NAME-samples`` are written beside a file.
     input
         What the file takes: one decoded ``image`` of any size, or any number of images resized to the network's
-        ``fixed`` size. None is ``image`` for ``onnx`` and ``fixed`` for ``openvino``, which cannot resize rightly.
+        ``fixed`` size. None is ``image`` for ``onnx`` and ``web``, and ``fixed`` for ``openvino``, which cannot resize
+        rightly.
+    runtime_from
+        For ``web``: the package onnxruntime-web as ``npm pack`` writes it. None has npm fetch it, once.
     overwrite
         Replace files that exist.
 
@@ -129,13 +158,22 @@ def export(
     """
     form = argument("to", to, ExportFormat)
     kind = _input(form, argument("input", input, ExportInput | None))
+    if runtime_from is not None and form != "web":
+        raise UsageError(f"--runtime-from is what runs a page, and must come with --to web, got {form}; leave it out")
     folder = model_folder(run)
     contents = read_model(folder)
     target = _target(Path(run), form, kind, output)
-    names = {"file": target.name, "script": f"{target.stem}-example.py", "samples": f"{target.stem}-samples"}
-    _require_new([target.with_name(name) for name in names.values()], overwrite=overwrite)
-    require_packages(_RUNTIMES[form])
+    shown, samples_at = _beside(target) if form != "web" else (target / PAGE, target / SAMPLES)
+    _require_new([target, shown, samples_at], overwrite=overwrite)
+    if form == "web":
+        require_own_folder(target)
+    runtime = _runtime(form)
+    require_packages(runtime)
     stages = Stages(listener)
+    write = _WRITERS[form]
+    if form == "web":
+        with stages.stage("runtime"):
+            write = partial(write, runtime=web_runtime(None if runtime_from is None else Path(runtime_from)))
     facts = facts_of(contents, form, kind)
     with whole_files(target) as part:
         with stages.stage("network"):
@@ -145,16 +183,21 @@ def export(
         with stages.stage("proof"), tempfile.TemporaryDirectory(dir=part) as place:
             samples = _samples(folder, contents)
             unproved = Path(place) / target.name
-            _WRITERS[form](model, metadata_of(facts), unproved)
+            write(model, metadata_of(facts), unproved)
             images = [*(sample.data for sample in samples), *images_of_run(Path(run))]
-            parity = prove(open_exported(unproved, _RUNTIMES[form]), facts, folder, images, stages.listener)
+            parity = prove(open_exported(unproved, runtime), facts, folder, images, stages.listener)
         with stages.stage("writing"):
             facts = facts.with_parity(parity)
-            _WRITERS[form](model, metadata_of(facts), part / target.name)
-            write_text(part / names["script"], example(facts, form, **names))
-            write_samples(part / names["samples"], samples)
-            size_mb = sum(path.stat().st_size for path in part.glob(f"{target.stem}.*")) / 1e6
-    return Export(target, target.with_name(names["script"]), target.with_name(names["samples"]), size_mb, facts)
+            write(model, metadata_of(facts), part / target.name)
+            if form == "web":
+                samples = web_samples(load_in_float32(folder).probabilities, facts.preprocess.input_px)
+                size_mb = write_web_page(part / target.name, Path(run).resolve().name, facts, samples)
+            else:
+                names = {"file": target.name, "script": shown.name, "samples": samples_at.name}
+                write_text(part / shown.name, example(facts, form, **names))
+                write_samples(part / samples_at.name, samples)
+                size_mb = sum(path.stat().st_size for path in part.glob(f"{target.stem}.*")) / 1e6
+    return Export(form, target, shown, samples_at, size_mb, facts)
 
 
 def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> ExportCheck:
@@ -163,9 +206,9 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
     Parameters
     ----------
     file
-        The .onnx or .xml file.
+        The .onnx or .xml file, or a folder for browsers.
     runtime
-        ``onnxruntime`` or ``openvino``.
+        ``onnxruntime``, ``openvino``, or ``onnxruntime-web`` for such a folder: run by Node, with the page's own files.
 
     Raises
     ------
@@ -180,7 +223,7 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
     >>> check_export(file, runtime="onnxruntime").distance.other_class
     0
     """
-    path = Path(file)
+    path = model_file(Path(file))
     exported = open_exported(path, argument("runtime", runtime, Runtime))
     facts = exported.facts
     samples = _read_samples(path.with_name(f"{path.stem}-samples"))
@@ -198,22 +241,30 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
 def _input(form: ExportFormat, chosen: ExportInput | None) -> ExportInput:
     kinds = _INPUTS[form]
     if chosen is not None and chosen not in kinds:
-        raise UsageError(
-            f"--input must be {' or '.join(kinds)} with --to {form}, got {chosen}: OpenVINO does not resize as the "
-            "model needs it; leave it out, and resize as the example beside the file does"
-        )
+        raise UsageError(f"--input must be {' or '.join(kinds)} with --to {form}, got {chosen}: {_WHY_NO_OTHER[form]}")
     return chosen or kinds[0]
 
 
 def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path | None) -> Path:
     suffix = _SUFFIXES[form]
     if output is None:
-        which = {("onnx", "image"): "", ("onnx", "fixed"): "-fixed", ("openvino", "fixed"): "-openvino"}[form, kind]
+        which = "" if (form, kind) == ("onnx", "image") else "-fixed" if form == "onnx" else f"-{form}"
         return run / "export" / f"{run.resolve().name}{which}{suffix}"
     target = Path(output)
-    if target.suffix != suffix:
+    if suffix and target.suffix != suffix:
         raise UsageError(f"-o must end in {suffix} with --to {form}, got {target.name}; name the file so")
     return target
+
+
+def _beside(file: Path) -> tuple[Path, Path]:
+    """Where the example and the samples of an exported file are."""
+    return file.with_name(f"{file.stem}-example.py"), file.with_name(f"{file.stem}-samples")
+
+
+def _runtime(form: ExportFormat) -> Runtime:
+    """What proves an export: where Node is missing, the runtime that a page's is made from."""
+    runtime = _RUNTIMES[form]
+    return "onnxruntime" if runtime == "onnxruntime-web" and node() is None else runtime
 
 
 def _require_new(paths: Sequence[Path], *, overwrite: bool) -> None:
