@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -27,16 +27,13 @@ from graftwork.ship.export_imports import require_packages
 from graftwork.ship.export_pictures import images_of_run, mosaic
 from graftwork.ship.export_proof import prove
 from graftwork.ship.exported import model_file, open_exported
-from graftwork.ship.onnx_model import write_onnx
+from graftwork.ship.onnx_model import fitted_model, write_onnx
 from graftwork.ship.openvino_model import write_openvino
 from graftwork.ship.parity import LARGEST, Distance, distance
 from graftwork.ship.web_folder import PAGE, SAMPLES, require_own_folder, write_web_model, write_web_page
 from graftwork.ship.web_node import node
 from graftwork.ship.web_runtime import web_runtime
 from graftwork.ship.web_samples import web_samples
-
-if TYPE_CHECKING:
-    from graftwork.backbones.graph import CodesNetwork
 
 _SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "web": ""}
 _RUNTIMES: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino", "web": "onnxruntime-web"}
@@ -177,9 +174,7 @@ def export(
     facts = facts_of(contents, form, kind)
     with whole_files(target) as part:
         with stages.stage("network"):
-            from graftwork.ship.onnx_model import fitted_model
-
-            model = fitted_model(contents.fitted, _network(folder, contents), kind)
+            model = fitted_model(contents.fitted, _body(folder, contents), kind)
         with stages.stage("proof"), tempfile.TemporaryDirectory(dir=part) as place:
             samples = _samples(folder, contents)
             unproved = Path(place) / target.name
@@ -273,14 +268,15 @@ def _require_new(paths: Sequence[Path], *, overwrite: bool) -> None:
             raise UsageError(f"an export writes new files, but {path} exists; give another -o, or --overwrite")
 
 
-def _network(folder: Path, contents: ModelFolder) -> CodesNetwork:
-    """The network of a model folder, with the layers under its head."""
+def _body(folder: Path, contents: ModelFolder) -> Any:
+    """The network of a model folder up to the layers under its head, as ``onnx.ModelProto``."""
     from graftwork.backbones.graph import codes_network
     from graftwork.backbones.load import load
+    from graftwork.ship.onnx_body import body_model
 
     card = dataclasses.replace(body_card(folder, contents), taps=contents.fitted.taps)
     try:
-        return codes_network(load(card), card)
+        network = codes_network(load(card), card)
     except BackboneError as error:
         if (folder / "body.safetensors").is_file():
             raise
@@ -288,6 +284,7 @@ def _network(folder: Path, contents: ModelFolder) -> CodesNetwork:
             f"{folder} must hold the weights of its network, or they must be where they came from, but it was saved "
             f"without (--slim), and {error}"
         ) from error
+    return body_model(network, card.preprocess.input_px)
 
 
 def _samples(folder: Path, contents: ModelFolder) -> tuple[Sample, ...]:
