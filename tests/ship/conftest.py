@@ -58,9 +58,9 @@ def small_run(small_backbone: Path, shared_cache: Path, tmp_path_factory: pytest
 @pytest.fixture(scope="session", autouse=True)
 def one_body() -> Iterator[Callable[..., Any]]:
     """Convert each network to ONNX once: what is tested here is what is built around it."""
-    from graftwork.ship import onnx_model
-    from graftwork.ship.onnx_body import body_model
+    from graftwork.ship import onnx_body
 
+    body_model = onnx_body.body_model
     made: dict[tuple[Any, ...], Any] = {}
 
     def converted(network: Any, input_px: int) -> Any:
@@ -71,7 +71,7 @@ def one_body() -> Iterator[Callable[..., Any]]:
         return copy.deepcopy(made[key])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx_model, "body_model", converted)
+        patch.setattr(onnx_body, "body_model", converted)
         yield converted
 
 

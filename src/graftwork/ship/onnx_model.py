@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 import graftwork
-from graftwork.backbones.graph import CodesNetwork
 from graftwork.core.fitted import Fitted
 from graftwork.core.options import ExportInput
 from graftwork.errors import BackboneError
 from graftwork.images.views import views
 from graftwork.ship.export_imports import import_onnx
-from graftwork.ship.onnx_body import body_model
 from graftwork.ship.onnx_preprocess import IR_VERSION, OPSET, PIXELS, preprocess_model
 
 VIEWS = "views"
@@ -28,27 +26,6 @@ _LARGEST_MB = 2000
 """An ONNX file is one message of protobuf, which ends at 2 GiB."""
 
 
-def fitted_model(fitted: Fitted, network: CodesNetwork, input: ExportInput) -> Any:
-    """Return an ``onnx.ModelProto`` of the whole classifier.
-
-    Parameters
-    ----------
-    network
-        The body, with the layers of ``fitted.taps``.
-    input
-        ``image``: one decoded image (height, width, 3) uint8 of any size; ``fixed``: images at the input's size,
-        (n, px, px, 3) uint8, or (n, views, px, px, 3) where codes are averaged over several views.
-
-    Raises
-    ------
-    BackboneError
-        When the network holds an operation that ONNX lacks, or is larger than an ONNX file may be.
-    UsageError
-        When the packages for exporting are not installed.
-    """
-    return join_model(fitted, body_model(network, fitted.card.preprocess.input_px), input)
-
-
 def write_onnx(model: Any, metadata: Mapping[str, str], path: Path) -> None:
     """Write an ``onnx.ModelProto`` with metadata that every runtime hands on."""
     onnx = import_onnx()
@@ -57,9 +34,24 @@ def write_onnx(model: Any, metadata: Mapping[str, str], path: Path) -> None:
 
 
 def join_model(fitted: Fitted, body: Any, input: ExportInput) -> Any:
-    """Return an ``onnx.ModelProto`` of the whole classifier around a body as ``onnx_body.body_model`` makes it."""
-    onnx = import_onnx()
+    """Return an ``onnx.ModelProto`` of the whole classifier.
 
+    Parameters
+    ----------
+    body
+        The network with the layers of ``fitted.taps``, as ``onnx_body.body_model`` makes it, or in 8 bits.
+    input
+        ``image``: one decoded image (height, width, 3) uint8 of any size; ``fixed``: images at the input's size,
+        (n, px, px, 3) uint8, or (n, views, px, px, 3) where codes are averaged over several views.
+
+    Raises
+    ------
+    BackboneError
+        When the model is larger than an ONNX file may be.
+    UsageError
+        When the packages for exporting are not installed.
+    """
+    onnx = import_onnx()
     body.ir_version = IR_VERSION
     parts = {"body": body, "head": _head(fitted, input)}
     if input == "image":
