@@ -46,6 +46,7 @@ def fitted_model(fitted: Fitted, body: Any, input: ExportInput) -> Any:
         When the packages for exporting are not installed.
     """
     onnx = import_onnx()
+    body.ir_version = IR_VERSION
     parts = {"body": body, "head": _head(fitted, input)}
     if input == "image":
         parts = {"preprocess": preprocess_model(fitted.card.preprocess, views(fitted.views, seed=0)), **parts}

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from graftwork.backbones.engines import is_int8
 from graftwork.core.arguments import argument
+from graftwork.core.figures import percent, points
+from graftwork.core.int8 import EQUAL, LOSS, Int8Change
 from graftwork.core.options import ExportFormat, ExportInput, Runtime
 from graftwork.core.shown import Fact, Shown
 from graftwork.errors import BackboneError, ModelError, UsageError
@@ -21,12 +24,15 @@ from graftwork.listener import Listener
 from graftwork.model.folder import ModelFolder, Sample, model_folder, read_model, read_samples, write_samples
 from graftwork.model.load import body_card, load_in_float32
 from graftwork.progress import Stages
+from graftwork.runfolder import read_run
 from graftwork.ship.example import example
 from graftwork.ship.export_facts import ExportFacts, facts_of, metadata_of
 from graftwork.ship.export_imports import require_packages
-from graftwork.ship.export_pictures import images_of_run, mosaic
+from graftwork.ship.export_pictures import develop_images, images_of_run, mosaic
 from graftwork.ship.export_proof import prove
-from graftwork.ship.exported import model_file, open_exported
+from graftwork.ship.exported import ExportedFile, model_file, open_exported
+from graftwork.ship.int8_engine import int8_engine
+from graftwork.ship.onnx_int8 import calibration_images, calibration_name, calibration_pixels, quantised_model
 from graftwork.ship.onnx_model import fitted_model, write_onnx
 from graftwork.ship.openvino_model import write_openvino
 from graftwork.ship.parity import LARGEST, Distance, distance
@@ -34,6 +40,7 @@ from graftwork.ship.web_folder import PAGE, SAMPLES, require_own_folder, write_w
 from graftwork.ship.web_node import node
 from graftwork.ship.web_runtime import web_runtime
 from graftwork.ship.web_samples import web_samples
+from graftwork.steps.int8 import change_of_model
 
 _SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "web": ""}
 _RUNTIMES: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino", "web": "onnxruntime-web"}
@@ -54,7 +61,7 @@ _SAMPLES_ARE: dict[ExportFormat, str] = {
     "web": "pictures drawn for it",
 }
 _WHY_NO_OTHER: dict[ExportFormat, str] = {
-    "openvino": "OpenVINO does not resize as the model needs it; leave it out, and resize as the example beside it does",
+    "openvino": "OpenVINO does not resize as the model needs it; leave it out, and resize as the example does",
     "web": "the page leaves resizing to the model; leave it out",
 }
 
@@ -81,7 +88,8 @@ class Export(Shown):
             Fact("size", f"{self.size_mb:.1f} MB"),
             Fact("takes", facts.input_in_words),
             Fact("runs in", facts.runs_in),
-            Fact("proof", facts.parity_in_words),
+            *([] if facts.int8 is None else [Fact("8 bits", facts.int8_in_words)]),
+            Fact("proof" if facts.int8 is None else "distance", facts.parity_in_words),
             Fact("licence", f"{facts.licence}; pretrained on {facts.trained_on} ({facts.data_terms})"),
             Fact("page" if self.to == "web" else "example", str(self.example)),
             Fact("samples", f"{self.samples}: {_SAMPLES_ARE[self.to]}, to check a runtime with"),
@@ -109,6 +117,8 @@ def export(
     output: str | Path | None = None,
     input: ExportInput | None = None,
     runtime_from: str | Path | None = None,
+    int8: bool = False,
+    accept_loss: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Export:
@@ -125,7 +135,8 @@ def export(
         ``onnx``, ``openvino`` (an .xml file and the .bin beside it), or ``web`` (a folder that any web server serves:
         its page classifies images in the browser, and sends them nowhere).
     output
-        The file or folder; None is NAME.onnx, NAME-fixed.onnx, NAME-openvino.xml or NAME-web in RUN/export.
+        The file or folder; None is NAME.onnx, NAME-fixed.onnx, NAME-openvino.xml or NAME-web in RUN/export, or
+        NAME-int8.onnx and so on.
         ``NAME-example.py`` and ``NAME-samples`` are written beside a file.
     input
         What the file takes: one decoded ``image`` of any size, or any number of images resized to the network's
@@ -133,13 +144,20 @@ def export(
         rightly.
     runtime_from
         For ``web``: the package onnxruntime-web as ``npm pack`` writes it. None has npm fetch it, once.
+    int8
+        Quantise the network to 8 bits, calibrated on the images that the run developed on, which have to be where they
+        were. Head and preprocessing stay as they are.
+    accept_loss
+        Write a file in 8 bits that changes more than 2 % of the decisions, or loses more than one point.
     overwrite
         Replace files that exist.
 
     Raises
     ------
     ModelError
-        When the folder is no model, lacks its weights, or the file would differ from it.
+        When the folder is no model, lacks its weights, or the file would differ from it; when 8 bits change too much.
+    DataError
+        When a network is to be calibrated on images that are not where they were.
     BackboneError
         When the network holds an operation that the format lacks.
     UsageError
@@ -155,43 +173,41 @@ def export(
     """
     form = argument("to", to, ExportFormat)
     kind = _input(form, argument("input", input, ExportInput | None))
-    if runtime_from is not None and form != "web":
-        raise UsageError(f"--runtime-from is what runs a page, and must come with --to web, got {form}; leave it out")
     folder = model_folder(run)
     contents = read_model(folder)
-    target = _target(Path(run), form, kind, output)
+    _require_fitting(form, runtime_from=runtime_from, int8=int8, accept_loss=accept_loss)
+    _require_int8_of(run, contents, int8=int8)
+    target = _target(Path(run), form, kind, output, int8=int8)
     shown, samples_at = _beside(target) if form != "web" else (target / PAGE, target / SAMPLES)
     _require_new([target, shown, samples_at], overwrite=overwrite)
-    if form == "web":
-        require_own_folder(target)
     runtime = _runtime(form)
     require_packages(runtime)
     stages = Stages(listener)
-    write = _WRITERS[form]
-    if form == "web":
-        with stages.stage("runtime"):
-            write = partial(write, runtime=web_runtime(None if runtime_from is None else Path(runtime_from)))
+    write = _writer(form, target, runtime_from, stages)
     facts = facts_of(contents, form, kind)
     with whole_files(target) as part:
         with stages.stage("network"):
-            model = fitted_model(contents.fitted, _body(folder, contents), kind)
+            body = _body(folder, contents)
+        if int8:
+            with stages.stage("int8"):
+                body, change = _in_int8(body, Path(run), contents, folder, runtime, stages.listener)
+                facts = facts.with_int8(_required_small(change, accept_loss=accept_loss))
+        model = fitted_model(contents.fitted, body, kind)
         with stages.stage("proof"), tempfile.TemporaryDirectory(dir=part) as place:
             samples = _samples(folder, contents)
-            unproved = Path(place) / target.name
-            write(model, metadata_of(facts), unproved)
+            write(model, metadata_of(facts), Path(place) / target.name)
             images = [*(sample.data for sample in samples), *images_of_run(Path(run))]
-            parity = prove(open_exported(unproved, runtime), facts, folder, images, stages.listener)
+            exported = open_exported(Path(place) / target.name, runtime)
+            facts = facts.with_parity(prove(exported, facts, folder, images, stages.listener))
+            if int8:
+                samples = tuple(_as_given_by(exported, facts, sample) for sample in samples)
         with stages.stage("writing"):
-            facts = facts.with_parity(parity)
             write(model, metadata_of(facts), part / target.name)
             if form == "web":
                 samples = web_samples(load_in_float32(folder).probabilities, facts.preprocess.input_px)
                 size_mb = write_web_page(part / target.name, Path(run).resolve().name, facts, samples)
             else:
-                names = {"file": target.name, "script": shown.name, "samples": samples_at.name}
-                write_text(part / shown.name, example(facts, form, **names))
-                write_samples(part / samples_at.name, samples)
-                size_mb = sum(path.stat().st_size for path in part.glob(f"{target.stem}.*")) / 1e6
+                size_mb = _write_beside(part / target.name, form, facts, samples)
     return Export(form, target, shown, samples_at, size_mb, facts)
 
 
@@ -240,11 +256,67 @@ def _input(form: ExportFormat, chosen: ExportInput | None) -> ExportInput:
     return chosen or kinds[0]
 
 
-def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path | None) -> Path:
+def _writer(form: ExportFormat, target: Path, runtime_from: str | Path | None, stages: Stages) -> Callable[..., None]:
+    """Return what writes a model with its metadata to a path; a page holds what runs it, too."""
+    if form != "web":
+        return _WRITERS[form]
+    require_own_folder(target)
+    with stages.stage("runtime"):
+        return partial(_WRITERS[form], runtime=web_runtime(None if runtime_from is None else Path(runtime_from)))
+
+
+def _require_fitting(form: ExportFormat, *, runtime_from: str | Path | None, int8: bool, accept_loss: bool) -> None:
+    if runtime_from is not None and form != "web":
+        raise UsageError(f"--runtime-from is what runs a page, and must come with --to web, got {form}; leave it out")
+    if int8 and form == "web":
+        raise UsageError("--int8 is for --to onnx and openvino, got web, which was not tried in 8 bits; leave it out")
+    if accept_loss and not int8:
+        raise UsageError("--accept-loss is about what 8 bits change, but --int8 is missing; add it, or leave this out")
+
+
+def _require_int8_of(run: str | Path, contents: ModelFolder, *, int8: bool) -> None:
+    if is_int8(contents.fitted.engine) and not int8:
+        raise UsageError(
+            f"{run} was trained with --engine int8, so that its head fits codes in 8 bits alone; export it with --int8"
+        )
+
+
+def _in_int8(
+    body: Any, run: Path, contents: ModelFolder, folder: Path, runtime: Runtime, listener: Listener
+) -> tuple[Any, Int8Change]:
+    """The body in 8 bits, and what that changes."""
+    record = read_run(run)
+    develop = develop_images(record)
+    calibration, preprocess = calibration_images(develop), contents.fitted.card.preprocess
+    quantised = quantised_model(body, calibration_pixels(calibration, preprocess))
+    engine = int8_engine(quantised, runtime, calibration_name(calibration, preprocess))
+    change = change_of_model(
+        record, contents.fitted, body_card(folder, contents), develop, lambda: engine, engine.name, listener
+    )
+    return quantised, change
+
+
+def _required_small(change: Int8Change, *, accept_loss: bool) -> Int8Change:
+    if not change.small and not accept_loss:
+        raise ModelError(
+            f"8 bits must leave {percent(EQUAL)} % of the classes and lose at most {points('accuracy', LOSS)}, but "
+            f"here they give {change.in_words}; --accept-loss writes the file all the same, and `graft train --engine "
+            "int8` fits a head to 8 bits"
+        )
+    return change
+
+
+def _as_given_by(exported: ExportedFile, facts: ExportFacts, sample: Sample) -> Sample:
+    """A sample with what a file in 8 bits gives it here: what it must give everywhere."""
+    picture = np.asarray(decode(sample.data, facts.preprocess, sample.name))
+    return dataclasses.replace(sample, probabilities=exported.probabilities(picture, facts))
+
+
+def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path | None, *, int8: bool) -> Path:
     suffix = _SUFFIXES[form]
     if output is None:
         which = "" if (form, kind) == ("onnx", "image") else "-fixed" if form == "onnx" else f"-{form}"
-        return run / "export" / f"{run.resolve().name}{which}{suffix}"
+        return run / "export" / f"{run.resolve().name}{'-int8' if int8 else ''}{which}{suffix}"
     target = Path(output)
     if suffix and target.suffix != suffix:
         raise UsageError(f"-o must end in {suffix} with --to {form}, got {target.name}; name the file so")
@@ -254,6 +326,14 @@ def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path
 def _beside(file: Path) -> tuple[Path, Path]:
     """Where the example and the samples of an exported file are."""
     return file.with_name(f"{file.stem}-example.py"), file.with_name(f"{file.stem}-samples")
+
+
+def _write_beside(file: Path, form: ExportFormat, facts: ExportFacts, samples: Sequence[Sample]) -> float:
+    """Write the example and the samples of a file that is written; return its size in megabytes."""
+    script, folder = _beside(file)
+    write_text(script, example(facts, form, file=file.name, script=script.name, samples=folder.name))
+    write_samples(folder, samples)
+    return sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}.*")) / 1e6
 
 
 def _runtime(form: ExportFormat) -> Runtime:
