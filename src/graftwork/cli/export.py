@@ -19,7 +19,7 @@ from graftwork.errors import UsageError
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    metavar="PATH",
+    metavar="FILE|FOLDER",
     help="FILE.onnx, FILE.xml or, for web, a FOLDER; folders on its way are made. Default: in RUN/export.",
 )
 @options.of_type(
@@ -49,7 +49,7 @@ from graftwork.errors import UsageError
 @click.option(
     "--check",
     type=click.Path(path_type=Path),
-    metavar="PATH",
+    metavar="FILE|FOLDER",
     help="In place of RUN: compare the samples of an exported file or folder.",
 )
 @options.of_type(

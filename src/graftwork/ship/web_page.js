@@ -9,7 +9,7 @@
   };
 
   const waiting = new Map();
-  let asked = 0;
+  let number = 0;
   let broken = "";
   const fail = (text) => {
     broken = text;
@@ -41,9 +41,9 @@
 
   const probabilities = (file) => new Promise((resolve, reject) => {
     if (broken) return reject(new Error(broken));
-    waiting.set(asked, { resolve, reject });
-    worker.postMessage({ id: asked, file, intensity: model.intensity });
-    asked += 1;
+    waiting.set(number, { resolve, reject });
+    worker.postMessage({ id: number, file, intensity: model.intensity });
+    number += 1;
   });
   const classify = async (file) => {
     try {
