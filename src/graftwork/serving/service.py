@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import threading
@@ -121,7 +122,7 @@ def _listening(host: str, port: int) -> tuple[socket.socket, bool]:
     try:
         listening = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
-        why = str(error.strerror or error).lower()
+        why = os.strerror(error.errno or 0).lower()  # Python adds the address to its own words
         raise UsageError(
             f"{host}:{port} must be free to listen on, but: {why}; give another --port, or 0 for any that is free"
         ) from error

@@ -1,0 +1,154 @@
+"""``graft serve`` as a process: what it has accepted is answered before it stops, and mistakes are one line."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_client import ask, send
+
+
+@contextlib.contextmanager
+def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A service in a process of its own, and where it answers."""
+    command = [sys.executable, "-m", "graftwork.cli", "serve", str(folder), "--port", "0", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        assert line.startswith(f"serving {folder} at http://")
+        try:
+            yield process, line.split(" at ")[1].split()[0]
+        finally:
+            process.terminate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_accepted_is_answered_before_it_stops(folder: Path, photos: Path, number: signal.Signals) -> None:
+    image = next(photos.rglob("*.png")).read_bytes()
+    ends: Counter[str] = Counter()
+    with started(folder) as (process, url), contextlib.closing(_idle(url)):
+        clients = [threading.Thread(target=_sends_on, args=(url, image, ends)) for _ in range(16)]
+        for one in clients:
+            one.start()
+        while ends["200"] < 50:
+            time.sleep(0.01)
+        process.send_signal(number)
+        for one in clients:
+            one.join(60)
+        said, errors = process.communicate(timeout=60)
+    assert set(ends) == {"200"}
+    assert process.returncode == 0
+    assert said == "stopped\n"
+    assert errors == ""
+
+
+def _idle(url: str) -> http.client.HTTPConnection:
+    """A connection on which nothing is asked any more."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    connection.request("GET", "/health")
+    connection.getresponse().read()
+    return connection
+
+
+def _sends_on(url: str, image: bytes, ends: Counter[str]) -> None:
+    """Send an image again and again, and count what becomes of each request, until nobody listens."""
+    with contextlib.closing(http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)) as connection:
+        while True:
+            try:
+                if connection.sock is None:
+                    connection.connect()
+            except ConnectionError:
+                return
+            try:
+                connection.request("POST", "/predict", image)
+                answer = connection.getresponse()
+                answer.read()
+                ends[str(answer.status)] += 1
+            except (ConnectionError, http.client.HTTPException) as error:
+                ends[f"lost: {error!r}"] += 1
+                return
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
+def test_an_upload_that_is_on_its_way_is_still_answered(folder: Path, photos: Path) -> None:
+    image = next(photos.rglob("*.png")).read_bytes()
+    with started(folder) as (process, url):
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(image)}\r\n\r\n"
+            connection.sendall(head.encode() + image[:1000])
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            connection.sendall(image[1000:])
+            answer = b""
+            while more := connection.recv(65536):
+                answer += more
+        assert process.wait(60) == 0
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_port_in_use_is_one_line(folder: Path, graft: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = graft("serve", folder, "--port", port)
+    assert said.code == 2
+    assert said.err == (
+        f"graft: 127.0.0.1:{port} must be free to listen on, but: address already in use; give another --port, or 0 "
+        "for any that is free\n"
+    )
+
+
+def test_a_folder_that_is_no_model_is_one_line(tmp_path: Path, graft: Callable[..., Any]) -> None:
+    said = graft("serve", tmp_path / "nothing", "--port", "0")
+    assert said.code == 1
+    assert said.err.startswith(f"graft: {tmp_path / 'nothing'} must be a model folder or that of a finished run")
+    assert said.err.count("\n") == 1
+
+
+def test_without_the_packages_it_says_how_to_get_them(
+    folder: Path, graft: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("fastapi", "uvicorn")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith("graftwork.serving")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    said = graft("serve", folder, "--port", "0")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert "is not installed: `pip install 'graftwork[serve]'`" in said.err
+
+
+def test_who_lets_others_in_without_a_token_is_warned(folder: Path, photos: Path) -> None:
+    with started(folder, "--host", "0.0.0.0") as (process, url):
+        assert send(url, next(photos.rglob("*.png"))).status == 200
+        assert ask(url, "/model", headers={"Host": "elsewhere.example"}).status == 200
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert "warning: whoever reaches 0.0.0.0 may use this service" in errors
+    assert "--token" in errors
+
+
+def test_the_token_may_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAFTWORK_TOKEN", "secret")
+    with started(folder, "--host", "0.0.0.0") as (process, url):
+        assert ask(url, "/model").status == 401
+        assert ask(url, "/model", headers={"Authorization": "Bearer secret"}).status == 200
+        process.terminate()
+        assert "warning" not in process.communicate(timeout=60)[1]
