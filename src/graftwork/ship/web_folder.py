@@ -10,7 +10,7 @@ from graftwork.errors import BackboneError, UsageError
 from graftwork.files import write_text
 from graftwork.model.folder import Sample, write_samples
 from graftwork.reporting.document import packaged, script_policy
-from graftwork.reporting.drop import drop_page
+from graftwork.reporting.plain import plain_page
 from graftwork.ship.export_facts import ExportFacts
 from graftwork.ship.onnx_model import write_onnx
 from graftwork.ship.parity import LARGEST, MARGIN
@@ -70,7 +70,7 @@ def write_web_page(folder: Path, name: str, facts: ExportFacts, samples: Sequenc
         "lossyMargin": _LOSSY_MARGIN,
     }
     scripts = [packaged("drop.js"), packaged("web_page.js", "graftwork.ship")]
-    page = drop_page(
+    page = plain_page(
         "graftwork.ship",
         "web.html.jinja",
         scripts,

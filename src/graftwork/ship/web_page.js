@@ -1,3 +1,4 @@
+"use strict";
 // The page's side: what is dropped goes to the worker that classifies it, one image after the other.
 (() => {
   const { $, start } = graft;

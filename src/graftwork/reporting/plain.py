@@ -1,4 +1,4 @@
-"""The page where one drops images: its look and its handling of files, for whatever classifies them."""
+"""Pages without charts, such as the one where one drops images: each one file, filled by the package that knows what."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from graftwork.reporting.document import packaged, page_style
 
 
-def drop_page(package: str, template: str, scripts: Sequence[str], **context: Any) -> str:
-    """Fill a template of another package, which extends ``drop.html.jinja`` or ``plain.html.jinja`` of this one.
+def plain_page(package: str, template: str, scripts: Sequence[str], **context: Any) -> str:
+    """Fill a template of another package, which extends ``plain.html.jinja`` or ``drop.html.jinja`` of this one.
 
     Parameters
     ----------
     scripts
-        In the order in which the page runs them; ``drop.js`` of this package, which defines ``graft``, is the first.
+        In the order in which the page runs them. What extends ``drop.html.jinja`` begins with ``drop.js``, which
+        defines ``graft``, and calls ``graft.start`` in a script of its own.
     context
         What else the template needs. Every text in it is escaped.
     """
@@ -22,9 +23,7 @@ def drop_page(package: str, template: str, scripts: Sequence[str], **context: An
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader(package, ""), jinja2.PackageLoader("graftwork.reporting", "")]
-        ),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, ""), jinja2.PackageLoader("graftwork.reporting", "")]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
