@@ -110,11 +110,11 @@ def test_an_image_that_cannot_be_read_is_named_and_the_others_are_explained(
 
 
 def test_images_or_mistakes_are_given_and_not_both(graft: Typed, pasted: Pasted, images: list[Path]) -> None:
-    for given, words in (((), "neither"), ((images[0], "--mistakes"), "both")):
+    for given, got in (((), "neither"), ((images[0], "--mistakes"), "both")):
         typed = graft("explain", pasted.run.folder, *given)
         assert typed.code == 2
         assert typed.err == (
-            f"graft: explain takes images, or --mistakes for those of the run, but got {words}; give one of them\n"
+            f"graft: explain takes images, or --mistakes for those of the run, but got {got}; give one of them\n"
         )
     typed = graft("explain", pasted.run.folder, images[0], "--for-class", "wing", "--quiet")
     assert (typed.code, typed.err.count("\n")) == (2, 1)

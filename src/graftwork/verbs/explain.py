@@ -111,8 +111,8 @@ def stream(
     """Explain as ``explain`` does, but give explanations while images come; the folder is complete at the end."""
     nearest = argument("nearest", nearest, CountFromZero)
     if (images is None) != mistakes:
-        words = "both" if mistakes else "neither"
-        raise UsageError(f"explain takes images, or --mistakes for those of the run, but got {words}; give one of them")
+        got = "both" if mistakes else "neither"
+        raise UsageError(f"explain takes images, or --mistakes for those of the run, but got {got}; give one of them")
     if output is not None:
         require_free(Path(output))
     stages = Stages(listener)
