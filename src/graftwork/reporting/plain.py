@@ -23,7 +23,9 @@ def plain_page(package: str, template: str, scripts: Sequence[str], **context: A
     from markupsafe import Markup
 
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, ""), jinja2.PackageLoader("graftwork.reporting", "")]),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(package, ""), jinja2.PackageLoader("graftwork.reporting", "")]
+        ),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

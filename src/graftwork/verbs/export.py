@@ -45,7 +45,11 @@ _WRITERS: dict[ExportFormat, Callable[..., None]] = {
     "openvino": write_openvino,
     "web": write_web_model,
 }
-_INPUTS: dict[ExportFormat, tuple[ExportInput, ...]] = {"onnx": ("image", "fixed"), "openvino": ("fixed",), "web": ("image",)}
+_INPUTS: dict[ExportFormat, tuple[ExportInput, ...]] = {
+    "onnx": ("image", "fixed"),
+    "openvino": ("fixed",),
+    "web": ("image",),
+}
 """The first one is the default."""
 _SAMPLES_ARE: dict[ExportFormat, str] = {
     "onnx": "images that it was trained on",
@@ -237,9 +241,7 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
 def _input(form: ExportFormat, chosen: ExportInput | None) -> ExportInput:
     kinds = _INPUTS[form]
     if chosen is not None and chosen not in kinds:
-        raise UsageError(
-            f"--input must be {' or '.join(kinds)} with --to {form}, got {chosen}: {_WHY_NO_OTHER[form]}"
-        )
+        raise UsageError(f"--input must be {' or '.join(kinds)} with --to {form}, got {chosen}: {_WHY_NO_OTHER[form]}")
     return chosen or kinds[0]
 
 
