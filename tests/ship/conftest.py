@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,6 +26,11 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 LAYERS = ("stages.1", "pooled")
 """Under the classifier: with two of them, their order counts."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick(one_body: object) -> None:
+    """Convert each network once."""
 
 
 @pytest.fixture(scope="session")
@@ -53,26 +56,6 @@ def small_run(small_backbone: Path, shared_cache: Path, tmp_path_factory: pytest
     settings = {"strategy": "linear", "loss": "softmax", "layer": ",".join(LAYERS)}
     run = train(photos, output=place / "run", backbone=small_backbone, listener=SILENT, **settings)
     return Path(run.folder)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_body() -> Iterator[Callable[..., Any]]:
-    """Convert each network to ONNX once: what is tested here is what is built around it."""
-    from graftwork.ship import onnx_model
-    from graftwork.ship.onnx_body import body_model
-
-    made: dict[tuple[Any, ...], Any] = {}
-
-    def converted(network: Any, input_px: int) -> Any:
-        weights = sum(float(tensor.double().sum()) for tensor in network.state_dict().values())
-        key = network.names, input_px, weights
-        if key not in made:
-            made[key] = body_model(network, input_px)
-        return copy.deepcopy(made[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx_model, "body_model", converted)
-        yield converted
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import graftwork
+from graftwork.backbones.openvino_engine import has_bf16
 from graftwork.errors import GraftError, ModelError, StorageError, UsageError
 from graftwork.listener import SILENT
 from graftwork.model.folder import read_model
@@ -153,6 +154,19 @@ def test_an_export_that_differs_is_not_written(
         graftwork.export(small_run, output=tmp_path / "a" / "b.onnx", listener=SILENT)
     assert "\n" not in str(error.value)
     assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_the_distance_of_the_runs_own_engine_stands_beside_the_files(small_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(small_run / "model", tmp_path / "model")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for engine, known in (("openvino bf16", has_bf16()), ("torch cuda f32", False), ("openvino f32", False)):
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "engine": engine}))
+        facts = graftwork.export(folder, output=tmp_path / "b.onnx", overwrite=True, listener=SILENT).facts
+        assert facts.parity is not None
+        assert facts.parity.engine == engine
+        assert (facts.parity.run is not None) == known
+        assert ("the run's own engine, openvino bf16" in facts.parity_in_words) == known
+        assert facts.parity.images == len(read_model(folder).samples) + 1  # no run, and so no images of it
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])

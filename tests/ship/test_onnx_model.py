@@ -31,8 +31,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 pytestmark = pytest.mark.xdist_group("export")  # each network is converted once
 
+from graftwork.ship import onnx_model  # noqa: E402
 from graftwork.ship.onnx_body import body_model  # noqa: E402
-from graftwork.ship.onnx_model import join_model  # noqa: E402
+from graftwork.ship.onnx_model import fitted_model  # noqa: E402
 
 SHARED = Path(__file__).parents[3] / "shared" / "weights"
 
@@ -76,11 +77,11 @@ def require_equal(card: BackboneCard, network: CodesNetwork, body: Any, **how: A
     fitted = with_random_head(card, codes, **how)
     expected = probabilities(fitted, np.concatenate(codes))
     assert expected.max(axis=1).min() < 0.99  # else nothing could differ
-    whole = onnxruntime.InferenceSession(join_model(fitted, body, "image").SerializeToString())
+    whole = onnxruntime.InferenceSession(fitted_model(fitted, body, "image").SerializeToString())
     rows = np.stack([whole.run(None, {"image": image})[0] for image in images])
     assert np.abs(rows - expected).max() < 0.01
     assert np.median(np.abs(rows - expected).max(axis=1)) < 0.002
-    fixed = onnxruntime.InferenceSession(join_model(fitted, body, "fixed").SerializeToString())
+    fixed = onnxruntime.InferenceSession(fitted_model(fitted, body, "fixed").SerializeToString())
     batch = np.stack([seen(image, preprocess, count) for image in images])
     (entry,) = fixed.get_inputs()
     rows = fixed.run(None, {entry.name: batch if count > 1 else batch[:, 0]})[0]
@@ -140,6 +141,14 @@ def test_every_layer_of_convolutions_and_tokens(architecture: str, tmp_path: Pat
     require_equal(card, network, body_model(network, card.preprocess.input_px))
 
 
+def test_a_network_that_no_file_of_onnx_holds_is_refused(small: Converted, monkeypatch: pytest.MonkeyPatch) -> None:
+    card, _, body = small
+    fitted = with_random_head(card, [np.random.default_rng(0).normal(size=(9, sum(tap.channels for tap in card.taps)))])
+    monkeypatch.setattr(onnx_model, "_LARGEST_MB", 0.5)
+    with pytest.raises(BackboneError, match=r"must be below 0.5 MB, but this one would have 1; use a smaller"):
+        fitted_model(fitted, body, "fixed")
+
+
 class NoOperator(torch.nn.Module):
     names = ("codes",)
 
@@ -159,11 +168,12 @@ class Branching(NoOperator):
         (Branching(), "stops at: Could not guard on data-dependent"),
     ],
 )
-def test_what_onnx_cannot_hold_is_named_in_one_line(network: Any, words: str, capfd) -> None:
+def test_what_onnx_cannot_hold_is_named_in_one_line(network: Any, words: str, capfd, recwarn) -> None:
     with pytest.raises(BackboneError, match=words) as error:
         body_model(network, 8)
     assert "\n" not in str(error.value)
     assert capfd.readouterr() == ("", "")
+    assert list(recwarn) == []
 
 
 @pytest.mark.slow

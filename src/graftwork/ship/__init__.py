@@ -1,4 +1,7 @@
-"""A fitted classifier leaves the house: as a file for other runtimes, complete and proven equal.
+"""A fitted classifier leaves the house, complete, and proved to be what it was.
 
-Read ``export`` first.
+For exports read ``onnx_model`` (preprocessing, body and head become one graph), ``parity`` (when a file may be called
+the model) and ``example`` (what stays outside of it); ``verbs/export.py`` puts them together. What must hold: no file
+is written whose probabilities differ from those of ``predict`` in float32. Packages for exporting are optional, and
+imported by ``export_imports`` alone.
 """

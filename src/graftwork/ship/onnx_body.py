@@ -15,7 +15,7 @@ import torch
 from graftwork.backbones.graph import CodesNetwork
 from graftwork.errors import BackboneError
 from graftwork.ship.export_imports import import_onnx, import_onnxscript
-from graftwork.ship.onnx_preprocess import OPSET, PIXELS
+from graftwork.ship.onnx_preprocess import IR_VERSION, OPSET, PIXELS
 
 _OPERATOR = re.compile(r"OpOverload\(op='([\w.:]+)'")
 
@@ -85,4 +85,5 @@ def _without_traces(model: Any) -> Any:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     graph.ClearField("value_info")
+    model.ir_version = IR_VERSION
     return model

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 import graftwork
-from graftwork.backbones.graph import CodesNetwork
 from graftwork.core.fitted import Fitted
 from graftwork.core.options import ExportInput
 from graftwork.errors import BackboneError
 from graftwork.images.views import views
 from graftwork.ship.export_imports import import_onnx
-from graftwork.ship.onnx_body import body_model
 from graftwork.ship.onnx_preprocess import IR_VERSION, OPSET, PIXELS, preprocess_model
 
 VIEWS = "views"
@@ -28,39 +26,26 @@ _LARGEST_MB = 2000
 """An ONNX file is one message of protobuf, which ends at 2 GiB."""
 
 
-def fitted_model(fitted: Fitted, network: CodesNetwork, input: ExportInput) -> Any:
+def fitted_model(fitted: Fitted, body: Any, input: ExportInput) -> Any:
     """Return an ``onnx.ModelProto`` of the whole classifier.
 
     Parameters
     ----------
-    network
-        The body, with the layers of ``fitted.taps``.
+    body
+        From pixels to the codes of ``fitted.taps``, as ``onnx_body.body_model`` gives it.
     input
-        ``image``: one decoded image (height, width, 3) uint8 of any size; ``fixed``: images at the input's size,
-        (n, px, px, 3) uint8, or (n, views, px, px, 3) where codes are averaged over several views.
+        ``image``: one decoded image (height, width, 3) uint8 of any size, to probabilities (k,); ``fixed``: images at
+        the input's size, (n, px, px, 3) uint8, or (n, views, px, px, 3) where codes are averaged over several views, to
+        probabilities (n, k).
 
     Raises
     ------
     BackboneError
-        When the network holds an operation that ONNX lacks, or is larger than an ONNX file may be.
+        When the network is larger than an ONNX file may be.
     UsageError
         When the packages for exporting are not installed.
     """
-    return join_model(fitted, body_model(network, fitted.card.preprocess.input_px), input)
-
-
-def write_onnx(model: Any, metadata: Mapping[str, str], path: Path) -> None:
-    """Write an ``onnx.ModelProto`` with metadata that every runtime hands on."""
     onnx = import_onnx()
-    onnx.helper.set_model_props(model, dict(metadata))
-    path.write_bytes(model.SerializeToString())
-
-
-def join_model(fitted: Fitted, body: Any, input: ExportInput) -> Any:
-    """Return an ``onnx.ModelProto`` of the whole classifier around a body as ``onnx_body.body_model`` makes it."""
-    onnx = import_onnx()
-
-    body.ir_version = IR_VERSION
     parts = {"body": body, "head": _head(fitted, input)}
     if input == "image":
         parts = {"preprocess": preprocess_model(fitted.card.preprocess, views(fitted.views, seed=0)), **parts}
@@ -74,11 +59,19 @@ def join_model(fitted: Fitted, body: Any, input: ExportInput) -> Any:
     size_mb = joined.ByteSize() / 1e6
     if size_mb > _LARGEST_MB:
         raise BackboneError(
-            f"an ONNX file must be below {_LARGEST_MB:,} MB, but this one would have {size_mb:,.0f}; use --to openvino"
+            f"an exported file must be below {_LARGEST_MB:,} MB, but this one would have {size_mb:,.0f}; use a smaller "
+            "--backbone"
         )
     onnx.checker.check_model(joined, full_check=True)
     joined.producer_name, joined.producer_version = "graftwork", graftwork.__version__
     return joined
+
+
+def write_onnx(model: Any, metadata: Mapping[str, str], path: Path) -> None:
+    """Write an ``onnx.ModelProto`` with metadata that every runtime hands on."""
+    onnx = import_onnx()
+    onnx.helper.set_model_props(model, dict(metadata))
+    path.write_bytes(model.SerializeToString())
 
 
 def _behind(first: Any, second: Any) -> Any:

@@ -1,77 +1,45 @@
-"""A model leaves graftwork: one file for another runtime, proved equal, with an example and samples beside it."""
+"""A model leaves graftwork: a file for another runtime, or a page for browsers, proved equal before it is written."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from graftwork.core.arguments import argument
 from graftwork.core.options import ExportFormat, ExportInput, Runtime
 from graftwork.core.shown import Fact, Shown
-from graftwork.errors import BackboneError, ModelError, UsageError
-from graftwork.files import whole_files, write_text
+from graftwork.errors import BackboneError, ModelError
+from graftwork.files import whole_files
 from graftwork.images.pixels import decode
 from graftwork.listener import Listener
-from graftwork.model.folder import ModelFolder, Sample, model_folder, read_model, read_samples, write_samples
+from graftwork.model.folder import ModelFolder, Sample, model_folder, read_model, read_samples
 from graftwork.model.load import body_card, load_in_float32
+from graftwork.model.predict import Model
 from graftwork.progress import Stages
-from graftwork.ship.example import example
 from graftwork.ship.export_facts import ExportFacts, facts_of, metadata_of
 from graftwork.ship.export_imports import require_packages
 from graftwork.ship.export_pictures import images_of_run, mosaic
 from graftwork.ship.export_proof import prove
 from graftwork.ship.exported import model_file, open_exported
-from graftwork.ship.onnx_model import write_onnx
-from graftwork.ship.openvino_model import write_openvino
+from graftwork.ship.forms import form_of, input_of
+from graftwork.ship.onnx_model import fitted_model
 from graftwork.ship.parity import LARGEST, Distance, distance
-from graftwork.ship.web_folder import PAGE, SAMPLES, require_own_folder, write_web_model, write_web_page
-from graftwork.ship.web_node import node
-from graftwork.ship.web_runtime import web_runtime
-from graftwork.ship.web_samples import web_samples
-
-if TYPE_CHECKING:
-    from graftwork.backbones.graph import CodesNetwork
-
-_SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "web": ""}
-_RUNTIMES: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino", "web": "onnxruntime-web"}
-_WRITERS: dict[ExportFormat, Callable[..., None]] = {
-    "onnx": write_onnx,
-    "openvino": write_openvino,
-    "web": write_web_model,
-}
-_INPUTS: dict[ExportFormat, tuple[ExportInput, ...]] = {
-    "onnx": ("image", "fixed"),
-    "openvino": ("fixed",),
-    "web": ("image",),
-}
-"""The first one is the default."""
-_SAMPLES_ARE: dict[ExportFormat, str] = {
-    "onnx": "images that it was trained on",
-    "openvino": "images that it was trained on",
-    "web": "pictures drawn for it",
-}
-_WHY_NO_OTHER: dict[ExportFormat, str] = {
-    "openvino": "OpenVINO does not resize as the model needs it; leave it out, and resize as the example beside it does",
-    "web": "the page leaves resizing to the model; leave it out",
-}
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Export(Shown):
     """An exported file and what lies beside it, or a folder for browsers and what is in it."""
 
-    to: ExportFormat
     path: Path
     example: Path
     """A script, or a page, that classifies images with it, without graftwork."""
     samples: Path
     """Images, and the probabilities that every runtime must give them."""
+    samples_are: str
+    """Whose images they are."""
     size_mb: float
     """Megabytes (10^6 bytes) of what a runtime or a browser loads."""
     facts: ExportFacts
@@ -86,8 +54,8 @@ class Export(Shown):
             Fact("runs in", facts.runs_in),
             Fact("proof", facts.parity_in_words),
             Fact("licence", f"{facts.licence}; pretrained on {facts.trained_on} ({facts.data_terms})"),
-            Fact("page" if self.to == "web" else "example", str(self.example)),
-            Fact("samples", f"{self.samples}: {_SAMPLES_ARE[self.to]}, to check a runtime with"),
+            Fact("example", str(self.example)),
+            Fact("samples", f"{self.samples}: {self.samples_are}, to check a runtime with"),
         )
 
 
@@ -115,9 +83,9 @@ def export(
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Export:
-    """Write a model as one file for another runtime, with an example and samples beside it, or as a page for browsers.
+    """Write a model as a file for another runtime, with an example and samples beside it, or as a page for browsers.
 
-    The file is compared with the model in float32 on the samples and on images of the run, in many sizes and ratios;
+    It is compared with the model in float32 on the samples and on images of the run, in many sizes and ratios;
     one that differs is not written.
 
     Parameters
@@ -125,8 +93,8 @@ def export(
     run
         A run's folder or a model folder.
     to
-        ``onnx``, ``openvino`` (an .xml file and the .bin beside it), or ``web`` (a folder that any web server serves:
-        its page classifies images in the browser, and sends them nowhere).
+        ``onnx``, ``openvino`` (an .xml file and the .bin beside it), or ``web`` (a folder for any web server: its page
+        classifies images in the visitor's browser, and sends them nowhere).
     output
         The file or folder; None is NAME.onnx, NAME-fixed.onnx, NAME-openvino.xml or NAME-web in RUN/export.
         ``NAME-example.py`` and ``NAME-samples`` are written beside a file.
@@ -144,7 +112,7 @@ def export(
     ModelError
         When the folder is no model, lacks its weights, or the file would differ from it.
     BackboneError
-        When the network holds an operation that the format lacks.
+        When the network holds an operation that the format lacks, or is too large for it.
     UsageError
         When a package is missing, the arguments do not fit together, or a file exists.
     StorageError
@@ -156,48 +124,31 @@ def export(
     >>> exported.path.name, exported.example.name, exported.facts.classes
     ('photos.onnx', 'photos-example.py', ('ant', 'bee', 'cat'))
     """
-    form = argument("to", to, ExportFormat)
-    kind = _input(form, argument("input", input, ExportInput | None))
-    if runtime_from is not None and form != "web":
-        raise UsageError(f"--runtime-from is what runs a page, and must come with --to web, got {form}; leave it out")
+    to = argument("to", to, ExportFormat)
+    kind = input_of(to, argument("input", input, ExportInput | None))
     folder = model_folder(run)
     contents = read_model(folder)
-    target = _target(Path(run), form, kind, output)
-    shown, samples_at = _beside(target) if form != "web" else (target / PAGE, target / SAMPLES)
-    _require_new([target, shown, samples_at], overwrite=overwrite)
-    if form == "web":
-        require_own_folder(target)
-    runtime = _runtime(form)
-    require_packages(runtime)
+    form = form_of(Path(run), to, kind, output, runtime_from)
+    form.require_place(overwrite=overwrite)
+    require_packages(form.runtime)
     stages = Stages(listener)
-    write = _WRITERS[form]
-    if form == "web":
-        with stages.stage("runtime"):
-            write = partial(write, runtime=web_runtime(None if runtime_from is None else Path(runtime_from)))
-    facts = facts_of(contents, form, kind)
-    with whole_files(target) as part:
+    facts = facts_of(contents, to, kind)
+    with whole_files(form.path) as part:
         with stages.stage("network"):
-            from graftwork.ship.onnx_model import fitted_model
-
-            model = fitted_model(contents.fitted, _network(folder, contents), kind)
+            form.fetch()
+            model = fitted_model(contents.fitted, _body(folder, contents), kind)
         with stages.stage("proof"), tempfile.TemporaryDirectory(dir=part) as place:
-            samples = _samples(folder, contents)
-            unproved = Path(place) / target.name
-            write(model, metadata_of(facts), unproved)
+            reference = load_in_float32(folder)
+            samples = _samples(folder, contents, reference)
+            unproved = Path(place) / form.path.name
+            form.write_model(model, metadata_of(facts), unproved)
             images = [*(sample.data for sample in samples), *images_of_run(Path(run))]
-            parity = prove(open_exported(unproved, runtime), facts, folder, images, stages.listener)
+            parity = prove(open_exported(unproved, form.runtime), facts, folder, images, stages.listener)
         with stages.stage("writing"):
             facts = facts.with_parity(parity)
-            write(model, metadata_of(facts), part / target.name)
-            if form == "web":
-                samples = web_samples(load_in_float32(folder).probabilities, facts.preprocess.input_px)
-                size_mb = write_web_page(part / target.name, Path(run).resolve().name, facts, samples)
-            else:
-                names = {"file": target.name, "script": shown.name, "samples": samples_at.name}
-                write_text(part / shown.name, example(facts, form, **names))
-                write_samples(part / samples_at.name, samples)
-                size_mb = sum(path.stat().st_size for path in part.glob(f"{target.stem}.*")) / 1e6
-    return Export(form, target, shown, samples_at, size_mb, facts)
+            form.write_model(model, metadata_of(facts), part / form.path.name)
+            size_mb = form.write_rest(part, facts, samples, reference.probabilities)
+    return Export(form.path, form.shown, form.samples, form.samples_are, size_mb, facts)
 
 
 def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> ExportCheck:
@@ -208,7 +159,7 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
     file
         The .onnx or .xml file, or a folder for browsers.
     runtime
-        ``onnxruntime``, ``openvino``, or ``onnxruntime-web`` for such a folder: run by Node, with the page's own files.
+        ``onnxruntime``, ``openvino``, or for such a folder ``onnxruntime-web``, its own files run by Node.
 
     Raises
     ------
@@ -238,49 +189,15 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
     return ExportCheck(path, exported.runtime, len(samples), gap)
 
 
-def _input(form: ExportFormat, chosen: ExportInput | None) -> ExportInput:
-    kinds = _INPUTS[form]
-    if chosen is not None and chosen not in kinds:
-        raise UsageError(f"--input must be {' or '.join(kinds)} with --to {form}, got {chosen}: {_WHY_NO_OTHER[form]}")
-    return chosen or kinds[0]
-
-
-def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path | None) -> Path:
-    suffix = _SUFFIXES[form]
-    if output is None:
-        which = "" if (form, kind) == ("onnx", "image") else "-fixed" if form == "onnx" else f"-{form}"
-        return run / "export" / f"{run.resolve().name}{which}{suffix}"
-    target = Path(output)
-    if suffix and target.suffix != suffix:
-        raise UsageError(f"-o must end in {suffix} with --to {form}, got {target.name}; name the file so")
-    return target
-
-
-def _beside(file: Path) -> tuple[Path, Path]:
-    """Where the example and the samples of an exported file are."""
-    return file.with_name(f"{file.stem}-example.py"), file.with_name(f"{file.stem}-samples")
-
-
-def _runtime(form: ExportFormat) -> Runtime:
-    """What proves an export: where Node is missing, the runtime that a page's is made from."""
-    runtime = _RUNTIMES[form]
-    return "onnxruntime" if runtime == "onnxruntime-web" and node() is None else runtime
-
-
-def _require_new(paths: Sequence[Path], *, overwrite: bool) -> None:
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise UsageError(f"an export writes new files, but {path} exists; give another -o, or --overwrite")
-
-
-def _network(folder: Path, contents: ModelFolder) -> CodesNetwork:
-    """The network of a model folder, with the layers under its head."""
+def _body(folder: Path, contents: ModelFolder) -> Any:
+    """The network of a model folder up to the layers under its head, as ``onnx.ModelProto``."""
     from graftwork.backbones.graph import codes_network
     from graftwork.backbones.load import load
+    from graftwork.ship.onnx_body import body_model
 
     card = dataclasses.replace(body_card(folder, contents), taps=contents.fitted.taps)
     try:
-        return codes_network(load(card), card)
+        network = codes_network(load(card), card)
     except BackboneError as error:
         if (folder / "body.safetensors").is_file():
             raise
@@ -288,9 +205,10 @@ def _network(folder: Path, contents: ModelFolder) -> CodesNetwork:
             f"{folder} must hold the weights of its network, or they must be where they came from, but it was saved "
             f"without (--slim), and {error}"
         ) from error
+    return body_model(network, card.preprocess.input_px)
 
 
-def _samples(folder: Path, contents: ModelFolder) -> tuple[Sample, ...]:
+def _samples(folder: Path, contents: ModelFolder, reference: Model) -> tuple[Sample, ...]:
     """The samples of a model folder and a mosaic of them, with the probabilities that they get in float32."""
     if not contents.samples:
         raise ModelError(f"{folder} must hold samples to prove an export with, but has none; train again")
@@ -298,7 +216,7 @@ def _samples(folder: Path, contents: ModelFolder) -> tuple[Sample, ...]:
     names = [sample.name for sample in contents.samples]
     data.append(mosaic(data, contents.fitted.card.preprocess))
     names.append("mosaic.png")
-    rows = load_in_float32(folder).probabilities(data)
+    rows = reference.probabilities(data)
     return tuple(Sample(*sample) for sample in zip(names, data, rows, strict=True))
 
 
