@@ -1,11 +1,9 @@
-"""A model leaves graftwork: one file for another runtime, proved equal, with an example and samples beside it."""
+"""A model leaves graftwork: a file for another runtime, or a page for browsers, proved equal before it is written."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,64 +16,38 @@ from graftwork.core.int8 import EQUAL, LOSS, Int8Change
 from graftwork.core.options import ExportFormat, ExportInput, Runtime
 from graftwork.core.shown import Fact, Shown
 from graftwork.errors import BackboneError, ModelError, UsageError
-from graftwork.files import whole_files, write_text
+from graftwork.files import whole_files
 from graftwork.images.pixels import decode
 from graftwork.listener import Listener
-from graftwork.model.folder import ModelFolder, Sample, model_folder, read_model, read_samples, write_samples
+from graftwork.model.folder import ModelFolder, Sample, model_folder, read_model, read_samples
 from graftwork.model.load import body_card, load_in_float32
+from graftwork.model.predict import Model
 from graftwork.progress import Stages
 from graftwork.runfolder import read_run
-from graftwork.ship.example import example
 from graftwork.ship.export_facts import ExportFacts, facts_of, metadata_of
 from graftwork.ship.export_imports import require_packages
 from graftwork.ship.export_pictures import develop_images, images_of_run, mosaic
 from graftwork.ship.export_proof import prove
 from graftwork.ship.exported import ExportedFile, model_file, open_exported
+from graftwork.ship.forms import form_of, input_of
 from graftwork.ship.int8_engine import int8_engine
 from graftwork.ship.onnx_int8 import calibration_images, calibration_name, calibration_pixels, quantised_model
-from graftwork.ship.onnx_model import fitted_model, write_onnx
-from graftwork.ship.openvino_model import write_openvino
+from graftwork.ship.onnx_model import fitted_model
 from graftwork.ship.parity import LARGEST, Distance, distance
-from graftwork.ship.web_folder import PAGE, SAMPLES, require_own_folder, write_web_model, write_web_page
-from graftwork.ship.web_node import node
-from graftwork.ship.web_runtime import web_runtime
-from graftwork.ship.web_samples import web_samples
 from graftwork.steps.int8 import change_of_model
-
-_SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml", "web": ""}
-_RUNTIMES: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino", "web": "onnxruntime-web"}
-_WRITERS: dict[ExportFormat, Callable[..., None]] = {
-    "onnx": write_onnx,
-    "openvino": write_openvino,
-    "web": write_web_model,
-}
-_INPUTS: dict[ExportFormat, tuple[ExportInput, ...]] = {
-    "onnx": ("image", "fixed"),
-    "openvino": ("fixed",),
-    "web": ("image",),
-}
-"""The first one is the default."""
-_SAMPLES_ARE: dict[ExportFormat, str] = {
-    "onnx": "images that it was trained on",
-    "openvino": "images that it was trained on",
-    "web": "pictures drawn for it",
-}
-_WHY_NO_OTHER: dict[ExportFormat, str] = {
-    "openvino": "OpenVINO does not resize as the model needs it; leave it out, and resize as the example does",
-    "web": "the page leaves resizing to the model; leave it out",
-}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Export(Shown):
     """An exported file and what lies beside it, or a folder for browsers and what is in it."""
 
-    to: ExportFormat
     path: Path
     example: Path
     """A script, or a page, that classifies images with it, without graftwork."""
     samples: Path
     """Images, and the probabilities that every runtime must give them."""
+    samples_are: str
+    """Whose images they are."""
     size_mb: float
     """Megabytes (10^6 bytes) of what a runtime or a browser loads."""
     facts: ExportFacts
@@ -91,8 +63,8 @@ class Export(Shown):
             *([] if facts.int8 is None else [Fact("8 bits", facts.int8_in_words)]),
             Fact("proof" if facts.int8 is None else "distance", facts.parity_in_words),
             Fact("licence", f"{facts.licence}; pretrained on {facts.trained_on} ({facts.data_terms})"),
-            Fact("page" if self.to == "web" else "example", str(self.example)),
-            Fact("samples", f"{self.samples}: {_SAMPLES_ARE[self.to]}, to check a runtime with"),
+            Fact("example", str(self.example)),
+            Fact("samples", f"{self.samples}: {self.samples_are}, to check a runtime with"),
         )
 
 
@@ -122,9 +94,9 @@ def export(
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Export:
-    """Write a model as one file for another runtime, with an example and samples beside it, or as a page for browsers.
+    """Write a model as a file for another runtime, with an example and samples beside it, or as a page for browsers.
 
-    The file is compared with the model in float32 on the samples and on images of the run, in many sizes and ratios;
+    It is compared with the model in float32 on the samples and on images of the run, in many sizes and ratios;
     one that differs is not written.
 
     Parameters
@@ -132,8 +104,8 @@ def export(
     run
         A run's folder or a model folder.
     to
-        ``onnx``, ``openvino`` (an .xml file and the .bin beside it), or ``web`` (a folder that any web server serves:
-        its page classifies images in the browser, and sends them nowhere).
+        ``onnx``, ``openvino`` (an .xml file and the .bin beside it), or ``web`` (a folder for any web server: its page
+        classifies images in the visitor's browser, and sends them nowhere).
     output
         The file or folder; None is NAME.onnx, NAME-fixed.onnx, NAME-openvino.xml or NAME-web in RUN/export, or
         NAME-int8.onnx and so on.
@@ -159,7 +131,7 @@ def export(
     DataError
         When a network is to be calibrated on images that are not where they were.
     BackboneError
-        When the network holds an operation that the format lacks.
+        When the network holds an operation that the format lacks, or is too large for it.
     UsageError
         When a package is missing, the arguments do not fit together, or a file exists.
     StorageError
@@ -171,44 +143,39 @@ def export(
     >>> exported.path.name, exported.example.name, exported.facts.classes
     ('photos.onnx', 'photos-example.py', ('ant', 'bee', 'cat'))
     """
-    form = argument("to", to, ExportFormat)
-    kind = _input(form, argument("input", input, ExportInput | None))
+    to = argument("to", to, ExportFormat)
+    kind = input_of(to, argument("input", input, ExportInput | None))
     folder = model_folder(run)
     contents = read_model(folder)
-    _require_fitting(form, runtime_from=runtime_from, int8=int8, accept_loss=accept_loss)
-    _require_int8_of(run, contents, int8=int8)
-    target = _target(Path(run), form, kind, output, int8=int8)
-    shown, samples_at = _beside(target) if form != "web" else (target / PAGE, target / SAMPLES)
-    _require_new([target, shown, samples_at], overwrite=overwrite)
-    runtime = _runtime(form)
-    require_packages(runtime)
+    _require_int8_of(run, contents, int8=int8, accept_loss=accept_loss)
+    form = form_of(Path(run), to, kind, output, runtime_from, int8=int8)
+    form.require_place(overwrite=overwrite)
+    require_packages(form.runtime)
     stages = Stages(listener)
-    write = _writer(form, target, runtime_from, stages)
-    facts = facts_of(contents, form, kind)
-    with whole_files(target) as part:
+    facts = facts_of(contents, to, kind)
+    with whole_files(form.path) as part:
         with stages.stage("network"):
+            form.fetch()
             body = _body(folder, contents)
         if int8:
             with stages.stage("int8"):
-                body, change = _in_int8(body, Path(run), contents, folder, runtime, stages.listener)
+                body, change = _in_int8(body, Path(run), contents, folder, form.runtime, stages.listener)
                 facts = facts.with_int8(_required_small(change, accept_loss=accept_loss))
         model = fitted_model(contents.fitted, body, kind)
         with stages.stage("proof"), tempfile.TemporaryDirectory(dir=part) as place:
-            samples = _samples(folder, contents)
-            write(model, metadata_of(facts), Path(place) / target.name)
+            reference = load_in_float32(folder)
+            samples = _samples(folder, contents, reference)
+            unproved = Path(place) / form.path.name
+            form.write_model(model, metadata_of(facts), unproved)
             images = [*(sample.data for sample in samples), *images_of_run(Path(run))]
-            exported = open_exported(Path(place) / target.name, runtime)
+            exported = open_exported(unproved, form.runtime)
             facts = facts.with_parity(prove(exported, facts, folder, images, stages.listener))
             if int8:
                 samples = tuple(_as_given_by(exported, facts, sample) for sample in samples)
         with stages.stage("writing"):
-            write(model, metadata_of(facts), part / target.name)
-            if form == "web":
-                samples = web_samples(load_in_float32(folder).probabilities, facts.preprocess.input_px)
-                size_mb = write_web_page(part / target.name, Path(run).resolve().name, facts, samples)
-            else:
-                size_mb = _write_beside(part / target.name, form, facts, samples)
-    return Export(form, target, shown, samples_at, size_mb, facts)
+            form.write_model(model, metadata_of(facts), part / form.path.name)
+            size_mb = form.write_rest(part, facts, samples, reference.probabilities)
+    return Export(form.path, form.shown, form.samples, form.samples_are, size_mb, facts)
 
 
 def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> ExportCheck:
@@ -219,7 +186,7 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
     file
         The .onnx or .xml file, or a folder for browsers.
     runtime
-        ``onnxruntime``, ``openvino``, or ``onnxruntime-web`` for such a folder: run by Node, with the page's own files.
+        ``onnxruntime``, ``openvino``, or for such a folder ``onnxruntime-web``, its own files run by Node.
 
     Raises
     ------
@@ -230,8 +197,8 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
 
     Examples
     --------
-    >>> file = graftwork.export("runs/photos-001", output="checked/photos.onnx").path
-    >>> graftwork.check_export(file, runtime="onnxruntime").distance.other_class
+    >>> file = export("runs/photos-001", output="checked/photos.onnx").path
+    >>> check_export(file, runtime="onnxruntime").distance.other_class
     0
     """
     path = model_file(Path(file))
@@ -249,32 +216,9 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
     return ExportCheck(path, exported.runtime, len(samples), gap)
 
 
-def _input(form: ExportFormat, chosen: ExportInput | None) -> ExportInput:
-    kinds = _INPUTS[form]
-    if chosen is not None and chosen not in kinds:
-        raise UsageError(f"--input must be {' or '.join(kinds)} with --to {form}, got {chosen}: {_WHY_NO_OTHER[form]}")
-    return chosen or kinds[0]
-
-
-def _writer(form: ExportFormat, target: Path, runtime_from: str | Path | None, stages: Stages) -> Callable[..., None]:
-    """Return what writes a model with its metadata to a path; a page holds what runs it, too."""
-    if form != "web":
-        return _WRITERS[form]
-    require_own_folder(target)
-    with stages.stage("runtime"):
-        return partial(_WRITERS[form], runtime=web_runtime(None if runtime_from is None else Path(runtime_from)))
-
-
-def _require_fitting(form: ExportFormat, *, runtime_from: str | Path | None, int8: bool, accept_loss: bool) -> None:
-    if runtime_from is not None and form != "web":
-        raise UsageError(f"--runtime-from is what runs a page, and must come with --to web, got {form}; leave it out")
-    if int8 and form == "web":
-        raise UsageError("--int8 is for --to onnx and openvino, got web, which was not tried in 8 bits; leave it out")
+def _require_int8_of(run: str | Path, contents: ModelFolder, *, int8: bool, accept_loss: bool) -> None:
     if accept_loss and not int8:
         raise UsageError("--accept-loss is about what 8 bits change, but --int8 is missing; add it, or leave this out")
-
-
-def _require_int8_of(run: str | Path, contents: ModelFolder, *, int8: bool) -> None:
     if is_int8(contents.fitted.engine) and not int8:
         raise UsageError(
             f"{run} was trained with --engine int8, so that its head fits codes in 8 bits alone; export it with --int8"
@@ -312,42 +256,6 @@ def _as_given_by(exported: ExportedFile, facts: ExportFacts, sample: Sample) -> 
     return dataclasses.replace(sample, probabilities=exported.probabilities(picture, facts))
 
 
-def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path | None, *, int8: bool) -> Path:
-    suffix = _SUFFIXES[form]
-    if output is None:
-        which = "" if (form, kind) == ("onnx", "image") else "-fixed" if form == "onnx" else f"-{form}"
-        return run / "export" / f"{run.resolve().name}{'-int8' if int8 else ''}{which}{suffix}"
-    target = Path(output)
-    if suffix and target.suffix != suffix:
-        raise UsageError(f"-o must end in {suffix} with --to {form}, got {target.name}; name the file so")
-    return target
-
-
-def _beside(file: Path) -> tuple[Path, Path]:
-    """Where the example and the samples of an exported file are."""
-    return file.with_name(f"{file.stem}-example.py"), file.with_name(f"{file.stem}-samples")
-
-
-def _write_beside(file: Path, form: ExportFormat, facts: ExportFacts, samples: Sequence[Sample]) -> float:
-    """Write the example and the samples of a file that is written; return its size in megabytes."""
-    script, folder = _beside(file)
-    write_text(script, example(facts, form, file=file.name, script=script.name, samples=folder.name))
-    write_samples(folder, samples)
-    return sum(path.stat().st_size for path in file.parent.glob(f"{file.stem}.*")) / 1e6
-
-
-def _runtime(form: ExportFormat) -> Runtime:
-    """What proves an export: where Node is missing, the runtime that a page's is made from."""
-    runtime = _RUNTIMES[form]
-    return "onnxruntime" if runtime == "onnxruntime-web" and node() is None else runtime
-
-
-def _require_new(paths: Sequence[Path], *, overwrite: bool) -> None:
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise UsageError(f"an export writes new files, but {path} exists; give another -o, or --overwrite")
-
-
 def _body(folder: Path, contents: ModelFolder) -> Any:
     """The network of a model folder up to the layers under its head, as ``onnx.ModelProto``."""
     from graftwork.backbones.graph import codes_network
@@ -367,7 +275,7 @@ def _body(folder: Path, contents: ModelFolder) -> Any:
     return body_model(network, card.preprocess.input_px)
 
 
-def _samples(folder: Path, contents: ModelFolder) -> tuple[Sample, ...]:
+def _samples(folder: Path, contents: ModelFolder, reference: Model) -> tuple[Sample, ...]:
     """The samples of a model folder and a mosaic of them, with the probabilities that they get in float32."""
     if not contents.samples:
         raise ModelError(f"{folder} must hold samples to prove an export with, but has none; train again")
@@ -375,7 +283,7 @@ def _samples(folder: Path, contents: ModelFolder) -> tuple[Sample, ...]:
     names = [sample.name for sample in contents.samples]
     data.append(mosaic(data, contents.fitted.card.preprocess))
     names.append("mosaic.png")
-    rows = load_in_float32(folder).probabilities(data)
+    rows = reference.probabilities(data)
     return tuple(Sample(*sample) for sample in zip(names, data, rows, strict=True))
 
 
