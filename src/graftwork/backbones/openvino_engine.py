@@ -38,8 +38,8 @@ class OpenVINOEngine:
     depend by a bit on the others in its batch. A forked process compiles the graph again, when it uses it first.
     """
 
-    def __init__(self, graph: Any, precision: Precision = "f32") -> None:
-        self.name = f"openvino {precision}"
+    def __init__(self, graph: Any, precision: Precision = "f32", name: str | None = None) -> None:
+        self.name = name or f"openvino {precision}"
         self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
         self._compiled = PerProcess(lambda: _THREADS.get().compiled(graph, {"INFERENCE_PRECISION_HINT": precision}))
         compiled = self._compiled.get()
@@ -47,8 +47,15 @@ class OpenVINOEngine:
         self._at_once = _REQUESTS_PER_STREAM * int(compiled.get_property("NUM_STREAMS"))
 
     @classmethod
-    def from_file(cls, path: Path, *, precision: Precision = "f32") -> OpenVINOEngine:
+    def from_file(cls, path: Path, *, precision: Precision = "f32", name: str | None = None) -> OpenVINOEngine:
         """Compile the graph in an ``.xml`` file (weights in the ``.bin`` next to it).
+
+        Parameters
+        ----------
+        precision
+            Of what the graph does not say itself: one that was quantised computes the rest of it so.
+        name
+            Of the engine; None names its precision.
 
         Raises
         ------
@@ -58,7 +65,7 @@ class OpenVINOEngine:
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
             raise BackboneError(f"{path} and the .bin next to it must be a graph of OpenVINO, but one is missing")
         try:
-            return cls(core().read_model(path), precision)
+            return cls(core().read_model(path), precision, name)
         except RuntimeError as error:
             raise BackboneError(
                 f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "

@@ -32,6 +32,12 @@ def import_onnxruntime() -> Any:
     return _imported("onnxruntime")
 
 
+def import_quantization() -> Any:
+    """Return the module ``onnxruntime.quantization``; raises UsageError where a package is not installed."""
+    import_onnx()
+    return _imported("onnxruntime.quantization")
+
+
 def import_onnxscript() -> Any:
     """Return the module ``onnxscript``, by which torch writes ONNX; raises UsageError where it is not installed."""
     return _imported("onnxscript")

@@ -14,7 +14,9 @@ from PIL import Image
 
 from graftwork.core.facts import Preprocess
 from graftwork.core.options import DataOptions
-from graftwork.errors import GraftError
+from graftwork.core.record import Run
+from graftwork.errors import DataError, GraftError
+from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import decode
 from graftwork.images.read import read_images
 from graftwork.runfolder import RUN, read_run
@@ -47,6 +49,28 @@ def images_of_run(folder: Path) -> list[bytes]:
     chosen = [(place[run.images.names[i]], run.images.digests[i]) for i in rows if run.images.names[i] in place]
     read = (_bytes(images, row, digest) for row, digest in chosen)
     return [data for data in read if data is not None]
+
+
+def develop_images(run: Run) -> ImageSet:
+    """Return the images that a run developed on, in the order of its record.
+
+    Raises
+    ------
+    DataError
+        When they are not where they were, or are others.
+    """
+    images = read_images(run.settings["data"], _data_options(run.settings))
+    place = {name: row for row, name in enumerate(images.names)}
+    names = [run.images.names[row] for row in run.develop]
+    rows = [place[name] for name in names if name in place]
+    develop = images.take(rows)
+    equal = [run.images.digests[row] for row in run.develop] == [str(digest) for digest in develop.digests]
+    if len(rows) < len(names) or not equal:
+        raise DataError(
+            f"{run.settings['data']} must hold the {len(names)} images that the run was developed on, since 8 bits are "
+            "calibrated on them, but some are missing or others now; put them back"
+        )
+    return develop
 
 
 def pictures(images: Sequence[bytes], preprocess: Preprocess) -> Iterator[Picture]:
