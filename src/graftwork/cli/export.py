@@ -28,6 +28,17 @@ from graftwork.errors import UsageError
     help="What the file takes: one decoded image of any size, or images resized to the network's input. Default: "
     "image for onnx, fixed for openvino.",
 )
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Quantise the network to 8 bits, calibrated on the images that the run developed on; what that changes is "
+    "measured.",
+)
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="With --int8: write a file that changes more than 2 % of the decisions, or loses more than one point.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option(
     "--check",

@@ -12,6 +12,7 @@ import cattrs
 import graftwork
 from graftwork.core.facts import Preprocess
 from graftwork.core.figures import with_interval
+from graftwork.core.int8 import Int8Change
 from graftwork.core.options import ExportFormat, ExportInput
 from graftwork.errors import ModelError
 from graftwork.images.pixels import mean_colour, scaled_side
@@ -30,6 +31,12 @@ _RUNS_IN = {
     "does",
     ("openvino", "fixed"): "OpenVINO, with INFERENCE_PRECISION_HINT f32: left free, it computes in bfloat16 on some "
     "processors; images are resized before, as the example beside it does",
+}
+
+_IN_INT8: dict[ExportInput, str] = {
+    "image": "; fast, and as measured, on processors with VNNI or its like",
+    "fixed": "; fast, and as measured, on processors with VNNI or its like; runtimes round 8 bits each in their own "
+    "way, and the figures are those of the one that is named in them",
 }
 
 
@@ -59,6 +66,9 @@ class ExportFacts:
     test_score: dict[str, Any] | None
     """The same for programs."""
     runs_in: str
+    int8: Int8Change | None = None
+    """What computing in 8 bits changed; None for a file in float32."""
+    int8_in_words: str = ""
     parity: Parity | None = None
     """None until it is proved."""
     parity_in_words: str = ""
@@ -73,6 +83,12 @@ class ExportFacts:
             return "one decoded image of any size: (height, width, 3) uint8 RGB"
         by_view = f"{self.views}, " if self.views > 1 else ""
         return f"any number n of images at its size: (n, {by_view}{px}, {px}, 3) uint8 RGB"
+
+    def with_int8(self, change: Int8Change) -> ExportFacts:
+        """Return the facts of a file in 8 bits."""
+        return dataclasses.replace(
+            self, int8=change, int8_in_words=change.in_words, runs_in=f"{self.runs_in}{_IN_INT8[self.input]}"
+        )
 
     def with_parity(self, parity: Parity) -> ExportFacts:
         """Return the facts of a file that was compared."""

@@ -93,7 +93,7 @@ def quantised_model(body: Any, images: NDArray[np.uint8]) -> Any:
 def _reader(images: NDArray[np.uint8]) -> Any:
     reader = import_quantization().CalibrationDataReader
 
-    class Images(reader):  # type: ignore[misc]  # a class of a package without types
+    class Images(reader):  # type: ignore[misc, valid-type]  # a class of a package without types
         """Hands over the images, a few at a time."""
 
         def __init__(self) -> None:

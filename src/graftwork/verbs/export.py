@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from graftwork.core.arguments import argument
+from graftwork.core.figures import percent, points
+from graftwork.core.int8 import EQUAL, LOSS, Int8Change
 from graftwork.core.options import ExportFormat, ExportInput, Runtime
 from graftwork.core.shown import Fact, Shown
 from graftwork.errors import BackboneError, ModelError, UsageError
@@ -20,15 +22,19 @@ from graftwork.listener import Listener
 from graftwork.model.folder import ModelFolder, Sample, model_folder, read_model, read_samples, write_samples
 from graftwork.model.load import body_card, load_in_float32
 from graftwork.progress import Stages
+from graftwork.runfolder import read_run
 from graftwork.ship.example import example
 from graftwork.ship.export_facts import ExportFacts, facts_of, metadata_of
 from graftwork.ship.export_imports import require_packages
-from graftwork.ship.export_pictures import images_of_run, mosaic
+from graftwork.ship.export_pictures import develop_images, images_of_run, mosaic
 from graftwork.ship.export_proof import prove
-from graftwork.ship.exported import open_exported
+from graftwork.ship.exported import ExportedFile, open_exported
+from graftwork.ship.int8_engine import int8_engine
+from graftwork.ship.onnx_int8 import calibration_images, calibration_name, calibration_pixels, quantised_model
 from graftwork.ship.onnx_model import fitted_model, write_onnx
 from graftwork.ship.openvino_model import write_openvino
 from graftwork.ship.parity import LARGEST, Distance, distance
+from graftwork.steps.int8 import change_of_model
 
 _SUFFIXES: dict[ExportFormat, str] = {"onnx": ".onnx", "openvino": ".xml"}
 _RUNTIMES: dict[ExportFormat, Runtime] = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -57,7 +63,8 @@ class Export(Shown):
             Fact("size", f"{self.size_mb:.1f} MB"),
             Fact("takes", facts.input_in_words),
             Fact("runs in", facts.runs_in),
-            Fact("proof", facts.parity_in_words),
+            *([] if facts.int8 is None else [Fact("8 bits", facts.int8_in_words)]),
+            Fact("proof" if facts.int8 is None else "distance", facts.parity_in_words),
             Fact("licence", f"{facts.licence}; pretrained on {facts.trained_on} ({facts.data_terms})"),
             Fact("example", str(self.example)),
             Fact("samples", f"{self.samples}: images that it was trained on, to check a runtime with"),
@@ -84,6 +91,8 @@ def export(
     to: ExportFormat = "onnx",
     output: str | Path | None = None,
     input: ExportInput | None = None,
+    int8: bool = False,
+    accept_loss: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> Export:
@@ -99,18 +108,25 @@ def export(
     to
         ``onnx``, or ``openvino`` (an .xml file and the .bin beside it).
     output
-        The file; None is NAME.onnx, NAME-fixed.onnx or NAME-openvino.xml in RUN/export. ``NAME-example.py`` and
-        ``NAME-samples`` are written beside it.
+        The file; None is NAME.onnx, NAME-fixed.onnx or NAME-openvino.xml in RUN/export, or NAME-int8.onnx and so on.
+        ``NAME-example.py`` and ``NAME-samples`` are written beside it.
     input
         What the file takes: one decoded ``image`` of any size, or any number of images resized to the network's
         ``fixed`` size. None is ``image`` for ``onnx`` and ``fixed`` for ``openvino``, which cannot resize rightly.
+    int8
+        Quantise the network to 8 bits, calibrated on the images that the run developed on, which have to be where they
+        were. Head and preprocessing stay as they are.
+    accept_loss
+        Write a file in 8 bits that changes more than 2 % of the decisions, or loses more than one point.
     overwrite
         Replace files that exist.
 
     Raises
     ------
     ModelError
-        When the folder is no model, lacks its weights, or the file would differ from it.
+        When the folder is no model, lacks its weights, or the file would differ from it; when 8 bits change too much.
+    DataError
+        When a network is to be calibrated on images that are not where they were.
     BackboneError
         When the network holds an operation that the format lacks.
     UsageError
@@ -128,7 +144,9 @@ def export(
     kind = _input(form, argument("input", input, ExportInput | None))
     folder = model_folder(run)
     contents = read_model(folder)
-    target = _target(Path(run), form, kind, output)
+    if accept_loss and not int8:
+        raise UsageError("--accept-loss is about what 8 bits change, but --int8 is missing; add it, or leave this out")
+    target = _target(Path(run), form, kind, output, int8=int8)
     names = {"file": target.name, "script": f"{target.stem}-example.py", "samples": f"{target.stem}-samples"}
     _require_new([target.with_name(name) for name in names.values()], overwrite=overwrite)
     require_packages(_RUNTIMES[form])
@@ -136,13 +154,22 @@ def export(
     facts = facts_of(contents, form, kind)
     with whole_files(target) as part:
         with stages.stage("network"):
-            model = fitted_model(contents.fitted, _body(folder, contents), kind)
+            body = _body(folder, contents)
+        if int8:
+            with stages.stage("int8"):
+                body, change = _in_int8(body, Path(run), contents, folder, _RUNTIMES[form], stages.listener)
+                _require_small(change, accept_loss=accept_loss)
+                facts = facts.with_int8(change)
+        model = fitted_model(contents.fitted, body, kind)
         with stages.stage("proof"), tempfile.TemporaryDirectory(dir=part) as place:
             samples = _samples(folder, contents)
             unproved = Path(place) / target.name
             _WRITERS[form](model, metadata_of(facts), unproved)
             images = [*(sample.data for sample in samples), *images_of_run(Path(run))]
-            parity = prove(open_exported(unproved, _RUNTIMES[form]), facts, folder, images, stages.listener)
+            exported = open_exported(unproved, _RUNTIMES[form])
+            parity = prove(exported, facts, folder, images, stages.listener)
+            if int8:
+                samples = tuple(_as_given_by(exported, facts, sample) for sample in samples)
         with stages.stage("writing"):
             facts = facts.with_parity(parity)
             _WRITERS[form](model, metadata_of(facts), part / target.name)
@@ -200,11 +227,41 @@ def _input(form: ExportFormat, chosen: ExportInput | None) -> ExportInput:
     return chosen or kinds[0]
 
 
-def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path | None) -> Path:
+def _in_int8(
+    body: Any, run: Path, contents: ModelFolder, folder: Path, runtime: Runtime, listener: Listener
+) -> tuple[Any, Int8Change]:
+    """The body in 8 bits, and what that changes."""
+    record = read_run(run)
+    develop = develop_images(record)
+    calibration = calibration_images(develop)
+    quantised = quantised_model(body, calibration_pixels(calibration, contents.fitted.card.preprocess))
+    engine = int8_engine(quantised, runtime, calibration_name(calibration))
+    change = change_of_model(
+        record, contents.fitted, body_card(folder, contents), develop, lambda: engine, engine.name, listener
+    )
+    return quantised, change
+
+
+def _require_small(change: Int8Change, *, accept_loss: bool) -> None:
+    if not change.small and not accept_loss:
+        raise ModelError(
+            f"8 bits must leave {percent(EQUAL)} % of the classes and lose at most {points('accuracy', LOSS)}, but "
+            f"here they give {change.in_words}; --accept-loss writes the file all the same, and `graft train --engine "
+            "int8` fits a head to 8 bits"
+        )
+
+
+def _as_given_by(exported: ExportedFile, facts: ExportFacts, sample: Sample) -> Sample:
+    """A sample with what a file in 8 bits gives it here: what it must give everywhere."""
+    picture = np.asarray(decode(sample.data, facts.preprocess, sample.name))
+    return dataclasses.replace(sample, probabilities=exported.probabilities(picture, facts))
+
+
+def _target(run: Path, form: ExportFormat, kind: ExportInput, output: str | Path | None, *, int8: bool) -> Path:
     suffix = _SUFFIXES[form]
     if output is None:
         which = {("onnx", "image"): "", ("onnx", "fixed"): "-fixed", ("openvino", "fixed"): "-openvino"}[form, kind]
-        return run / "export" / f"{run.resolve().name}{which}{suffix}"
+        return run / "export" / f"{run.resolve().name}{'-int8' if int8 else ''}{which}{suffix}"
     target = Path(output)
     if target.suffix != suffix:
         raise UsageError(f"-o must end in {suffix} with --to {form}, got {target.name}; name the file so")
