@@ -10,6 +10,7 @@ import numpy as np
 from graftwork.core.arrays import Floats, Ints
 from graftwork.core.choose import compare
 from graftwork.core.figures import difference, percent, points
+from graftwork.core.findings import Finding, finding
 
 EQUAL = 0.98
 """Minimum share of equal decisions."""
@@ -54,6 +55,12 @@ class Int8Change:
             f"{self.rows_of}; accuracy {percent(self.accuracy_before)} % becomes {percent(self.accuracy_after)} % "
             f"(loss {points('accuracy', self.loss)}, 95 % interval {low} to {high})"
         )
+
+
+def int8_finding(change: Int8Change) -> Finding:
+    """Return what to know about a run in 8 bits."""
+    do = "" if change.small else "train with `--engine auto` where that is too much"
+    return finding("G403", f"codes are computed in 8 bits: {change.in_words}", do=do)
 
 
 def int8_change(

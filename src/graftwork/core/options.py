@@ -38,6 +38,8 @@ ExportInput = Literal["image", "fixed"]
 """What an exported file takes: one decoded image of any size, or any number of images at the network's input size."""
 Runtime = Literal["onnxruntime", "openvino"]
 """What runs an exported file."""
+EngineOption = Literal["auto", "int8"]
+"""What computes codes."""
 SortBy = Literal["name", "size", "operations", "speed", "input", "licence", "family", "accuracy"]
 """What comes first in a list of networks."""
 
@@ -84,6 +86,8 @@ class ExtractionOptions(Arguments):
     pool: Pool = "average"
     relu: Relu = "auto"
     views: Count = 1
+    engine: EngineOption = "auto"
+    """``auto`` is the fastest one whose codes agree with float32; ``int8`` is faster, and changes decisions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graftwork.backbones.engines import FALLBACK, REFERENCE, Engine, open_engine, open_saved_engine
+from graftwork.backbones.engines import FALLBACK, REFERENCE, Engine, is_int8, open_engine, open_saved_engine
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import ModelError
 from graftwork.files import sha256_of
@@ -83,10 +83,19 @@ def load_same(folder: Path, manifest_sha256: str) -> Model:
 
 
 def _engine(path: Path, contents: ModelFolder, name: str) -> Engine:
-    """Return the engine saved in the folder; where it is missing or cannot run here, one made from the body."""
-    saved = open_saved_engine(path / "engine", name)
+    """Return the engine saved in the folder; where it is missing or cannot run here, one made from the body.
+
+    One in 8 bits cannot be made again, for it was calibrated; and it stands for no other one.
+    """
+    in_int8 = is_int8(contents.fitted.engine)
+    saved = open_saved_engine(path / "engine", name) if is_int8(name) == in_int8 else None
     if saved is not None:
         return saved
+    if is_int8(name):
+        raise ModelError(
+            f"{path / 'engine'} must hold the network in 8 bits, and OpenVINO must be installed, but one is missing; "
+            "copy the whole folder again, or `pip install openvino`"
+        )
     card = dataclasses.replace(body_card(path, contents), taps=contents.fitted.taps)
     return open_engine(card, REFERENCE)
 

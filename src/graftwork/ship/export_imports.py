@@ -60,5 +60,6 @@ def _imported(package: str) -> Any:
 
 def _missing(package: str) -> UsageError:
     return UsageError(
-        f"exporting needs the package {package}, which is not installed here; `pip install 'graftwork[export]'`"
+        f"exporting and 8 bits need the package {package}, which is not installed here; `pip install "
+        "'graftwork[export]'`"
     )

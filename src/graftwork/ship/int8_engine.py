@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from graftwork.backbones.engines import Engine
+from graftwork.backbones.engines import Engine, int8_graph_file
 from graftwork.backbones.onnx_engine import OnnxEngine
-from graftwork.backbones.openvino_engine import BATCH, NAMES_KEY, OpenVINOEngine
+from graftwork.backbones.openvino_engine import BATCH, NAMES_KEY, OpenVINOEngine, write_graph
+from graftwork.core.facts import BackboneCard
 from graftwork.core.options import Runtime
-from graftwork.ship.export_imports import import_onnxruntime, openvino_core
+from graftwork.files import whole_folder
+from graftwork.images.imageset import ImageSet
+from graftwork.ship.export_imports import import_onnxruntime, openvino_core, require_packages
+from graftwork.ship.onnx_int8 import calibration_images, calibration_name, calibration_pixels, quantised_model
 
 
 def int8_engine(body: Any, runtime: Runtime, calibration: str) -> Engine:
@@ -33,6 +37,38 @@ def int8_engine(body: Any, runtime: Runtime, calibration: str) -> Engine:
     options.log_severity_level = 3  # errors alone
     session = onnxruntime.InferenceSession(body.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return OnnxEngine(session, name)
+
+
+def cached_int8_engine(card: BackboneCard, develop: ImageSet) -> str:
+    """Return the name of OpenVINO's engine in 8 bits for the layers in ``card.taps``; the cache has its graph then.
+
+    Parameters
+    ----------
+    develop
+        Images to calibrate it on; some are taken.
+
+    Raises
+    ------
+    BackboneError
+        When the network cannot be loaded, quantised or take this input.
+    UsageError
+        When a package is missing.
+    """
+    require_packages("onnxruntime")
+    openvino_core()
+    images = calibration_images(develop)
+    name = f"openvino int8 {calibration_name(images, card.preprocess)}"
+    file = int8_graph_file(card, name)
+    if not file.is_file():
+        from graftwork.backbones.graph import codes_network
+        from graftwork.backbones.load import load
+        from graftwork.ship.onnx_body import body_model
+
+        body = body_model(codes_network(load(card), card), card.preprocess.input_px)
+        graph = openvino_graph(quantised_model(body, calibration_pixels(images, card.preprocess)))
+        with whole_folder(file.parent) as part:
+            write_graph(graph, part / file.name)
+    return name
 
 
 def openvino_graph(body: Any) -> Any:

@@ -7,6 +7,7 @@ scale for a whole tensor of weights loses several points.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
 import tempfile
@@ -38,9 +39,10 @@ def calibration_images(develop: ImageSet) -> ImageSet:
     return develop.take(np.unique(np.linspace(0, len(develop) - 1, CALIBRATION_IMAGES).astype(np.intp)))
 
 
-def calibration_name(images: ImageSet) -> str:
+def calibration_name(images: ImageSet, preprocess: Preprocess) -> str:
     """Return what tells networks apart that were quantised with other images or in another way."""
-    return digest_of([_VERSION, import_onnxruntime().__version__, *map(str, images.digests)])[:12]
+    seen = dataclasses.asdict(preprocess)
+    return digest_of([_VERSION, import_onnxruntime().__version__, seen, *map(str, images.digests)])[:12]
 
 
 def calibration_pixels(images: ImageSet, preprocess: Preprocess) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""What computing the network in 8 bits changes, measured on the images that a run developed on."""
+"""What computing the network in 8 bits changes, measured on images to develop on; ``core.int8`` judges."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.backbones.engines import Engine, open_engine
+from graftwork.backbones.engines import Engine, is_int8, open_engine
 from graftwork.codes.extract import LayerCodes, extract
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Store
@@ -23,6 +23,11 @@ from graftwork.core.trials import Task, Trial
 from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
 from graftwork.listener import Listener
+from graftwork.steps.backbones import Backbones
+from graftwork.tournament import run_trials
+
+SAMPLE = 500
+"""Maximum number of validation images on which a run compares 8 bits with float32."""
 
 
 def change_of_model(
@@ -51,7 +56,8 @@ def change_of_model(
     store = Store()
     taps = [tap.name for tap in fitted.taps]
     own = ExtractionSettings(fitted.card, fitted.engine, fitted.views, fitted.code_dtype)
-    before = extract(develop, own, lambda: open_engine(body, fitted.engine), store, listener=listener)
+    saved = fitted.card if is_int8(fitted.engine) else body  # one in 8 bits is found by what it was made of
+    before = extract(develop, own, lambda: open_engine(saved, fitted.engine), store, listener=listener)
     after = extract(develop, _with(own, fitted, name), engine, store, listener=listener)
     task, trial = _task(run), run.trials[run.verdict.chosen]
     rows_of: RowsOf = "images that the network was fine-tuned on"
@@ -64,6 +70,28 @@ def change_of_model(
     return int8_change(
         task.y, first, second, task.groups, engines=(fitted.engine, name), rows_of=rows_of, seed=run.seed,
         widening=widening,
+    )  # fmt: skip
+
+
+def change_of_candidate(trial: Trial, task: Task, backbones: Backbones) -> Int8Change | None:
+    """Compare a linear candidate on codes in 8 bits with the same on the engine that was chosen by measuring.
+
+    On some images to develop on, and with heads that were fitted on either codes; None where nothing is in 8 bits.
+    """
+    backbone = backbones.of(trial.candidate)
+    plain = backbone.in_float()
+    if plain is backbone:
+        return None
+    rows = np.unique(np.linspace(0, len(task.y) - 1, SAMPLE).astype(np.intp))
+    images, some = backbones.develop.take(rows), task.take(rows)
+    engines = plain.extraction.engine, backbone.extraction.engine
+    first, second = (
+        next(run_trials([trial.candidate], lambda _, codes=codes: codes, some)).probabilities  # type: ignore[misc]
+        for codes in (plain.codes(images, backbones.listener), backbone.codes(images))
+    )
+    return int8_change(
+        some.y, first, second, some.groups, engines=engines, rows_of="validation images", seed=task.seed,
+        widening=shared_training(some.n_folds, some.n_folds),
     )  # fmt: skip
 
 

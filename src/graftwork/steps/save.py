@@ -20,6 +20,7 @@ from graftwork.core.advice import Advice
 from graftwork.core.facts import digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.fitted import Fitted, probabilities
+from graftwork.core.int8 import Int8Change, int8_finding
 from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
 from graftwork.core.result_findings import (
     TestedRun,
@@ -73,6 +74,7 @@ class Outcome:
     findings: tuple[Finding, ...]
     """About the validation scores themselves."""
     shift: Shift | None
+    int8: Int8Change | None
 
 
 def save(outcome: Outcome, folder: Path, settings: dict[str, Any], *, stages: Stages) -> Run:
@@ -124,6 +126,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         *result.findings,
         *advice_findings(outcome.advice, known_to_gauge(split_images.develop)),
         *outcome.findings,
+        *([] if outcome.int8 is None else [int8_finding(outcome.int8)]),
     )
     test, look_findings = _looked_at(outcome, settings, findings, folder, stages.listener)
     return Run(
@@ -157,6 +160,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         stage_seconds=dict(stages.seconds),
         advice=outcome.advice,
         shift=outcome.shift,
+        int8=outcome.int8,
         folder=str(folder),
     )
 
@@ -202,6 +206,7 @@ def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:
             "trained_on": run.settings["final"],
             "chosen": run.verdict.rows[run.verdict.chosen].label,
             "test": None if run.test is None else _test_in_manifest(run.test, belongs),
+            "int8": None if run.int8 is None else dataclasses.asdict(run.int8),
             "created": run.created,
             "versions": run.versions,
         },

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from graftwork.backbones.engines import is_int8
 from graftwork.core.arguments import argument
 from graftwork.core.figures import percent, points
 from graftwork.core.int8 import EQUAL, LOSS, Int8Change
@@ -146,6 +147,10 @@ def export(
     contents = read_model(folder)
     if accept_loss and not int8:
         raise UsageError("--accept-loss is about what 8 bits change, but --int8 is missing; add it, or leave this out")
+    if is_int8(contents.fitted.engine) and not int8:
+        raise UsageError(
+            f"{run} was trained with --engine int8, so that its head fits codes in 8 bits alone; export it with --int8"
+        )
     target = _target(Path(run), form, kind, output, int8=int8)
     names = {"file": target.name, "script": f"{target.stem}-example.py", "samples": f"{target.stem}-samples"}
     _require_new([target.with_name(name) for name in names.values()], overwrite=overwrite)
@@ -233,9 +238,9 @@ def _in_int8(
     """The body in 8 bits, and what that changes."""
     record = read_run(run)
     develop = develop_images(record)
-    calibration = calibration_images(develop)
-    quantised = quantised_model(body, calibration_pixels(calibration, contents.fitted.card.preprocess))
-    engine = int8_engine(quantised, runtime, calibration_name(calibration))
+    calibration, preprocess = calibration_images(develop), contents.fitted.card.preprocess
+    quantised = quantised_model(body, calibration_pixels(calibration, preprocess))
+    engine = int8_engine(quantised, runtime, calibration_name(calibration, preprocess))
     change = change_of_model(
         record, contents.fitted, body_card(folder, contents), develop, lambda: engine, engine.name, listener
     )
