@@ -60,6 +60,6 @@ def _imported(package: str) -> Any:
 
 def _missing(package: str) -> UsageError:
     return UsageError(
-        f"exporting and 8 bits need the package {package}, which is not installed here; `pip install "
+        f"exports and 8 bits need the package {package}, which is not installed here; `pip install "
         "'graftwork[export]'`"
     )
