@@ -60,6 +60,5 @@ def _imported(package: str) -> Any:
 
 def _missing(package: str) -> UsageError:
     return UsageError(
-        f"exports and 8 bits need the package {package}, which is not installed here; `pip install "
-        "'graftwork[export]'`"
+        f"exports and 8 bits need the package {package}, which is not installed here; `pip install 'graftwork[export]'`"
     )
