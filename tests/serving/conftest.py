@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import graftwork
-from graftwork.testing import write_tiny_images
+from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 pytest.importorskip("fastapi", reason="needs graftwork[serve]")
 
@@ -24,10 +24,9 @@ def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRAFTWORK_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         place = tmp_path_factory.mktemp("served-runs") / "insects"
-        graftwork.train(
-            photos, output=place, strategy="linear", backbone="efficientnet_lite0", input_px=32, loss="softmax",
-            layer="last",
-        )  # fmt: skip
+        backbone = write_tiny_backbone(tmp_path_factory.mktemp("served-network"))
+        settings = {"strategy": "linear", "backbone": str(backbone), "loss": "softmax", "layer": "blocks.1"}
+        graftwork.train(photos, output=place, **settings)
         yield place
 
 

@@ -110,7 +110,7 @@ def test_it_says_what_it_serves(url: str, folder: Path) -> None:
     assert about["classes"] == ["ant", "bee", "cat"]
     assert about["test"]["value"] == run.test.score.value
     assert about["test"]["images"] == len(run.test.y)
-    assert about["licence"] == "Apache-2.0"
+    assert about["licence"] == "CC0-1.0"
     assert (about["version"], about["trained_with"]) == (graftwork.__version__, graftwork.__version__)
 
 

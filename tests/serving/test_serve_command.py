@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_client import ask, send
+from service_client import ask
+
+import graftwork
+from graftwork.errors import UsageError
+from graftwork.listener import Listener
 
 
 @contextlib.contextmanager
@@ -35,8 +39,7 @@ def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_was_accepted_is_answered_before_it_stops(folder: Path, photos: Path, number: signal.Signals) -> None:
+def test_what_was_accepted_is_answered_before_it_stops(folder: Path, photos: Path) -> None:
     image = next(photos.rglob("*.png")).read_bytes()
     ends: Counter[str] = Counter()
     with started(folder) as (process, url), contextlib.closing(_idle(url)):
@@ -45,7 +48,7 @@ def test_what_was_accepted_is_answered_before_it_stops(folder: Path, photos: Pat
             one.start()
         while ends["200"] < 50:
             time.sleep(0.01)
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         for one in clients:
             one.join(60)
         said, errors = process.communicate(timeout=60)
@@ -83,7 +86,7 @@ def _sends_on(url: str, image: bytes, ends: Counter[str]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals of POSIX")
-def test_an_upload_that_is_on_its_way_is_still_answered(folder: Path, photos: Path) -> None:
+def test_an_upload_that_is_on_its_way_at_a_ctrl_c_is_still_answered(folder: Path, photos: Path) -> None:
     image = next(photos.rglob("*.png")).read_bytes()
     with started(folder) as (process, url):
         host, _, port = url.removeprefix("http://").rpartition(":")
@@ -91,7 +94,7 @@ def test_an_upload_that_is_on_its_way_is_still_answered(folder: Path, photos: Pa
             head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(image)}\r\n\r\n"
             connection.sendall(head.encode() + image[:1000])
             time.sleep(0.3)
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
             time.sleep(0.3)
             connection.sendall(image[1000:])
             answer = b""
@@ -135,20 +138,35 @@ def test_without_the_packages_it_says_how_to_get_them(
     assert "is not installed: `pip install 'graftwork[serve]'`" in said.err
 
 
-def test_who_lets_others_in_without_a_token_is_warned(folder: Path, photos: Path) -> None:
-    with started(folder, "--host", "0.0.0.0") as (process, url):
-        assert send(url, next(photos.rglob("*.png"))).status == 200
-        assert ask(url, "/model", headers={"Host": "elsewhere.example"}).status == 200
-        process.terminate()
-        _, errors = process.communicate(timeout=60)
-    assert "warning: whoever reaches 0.0.0.0 may use this service" in errors
-    assert "--token" in errors
+class Heard(Listener):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Remember a line."""
+        self.lines.append(text)
 
 
-def test_the_token_may_come_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("token", [None, "secret"])
+def test_who_lets_others_in_without_a_token_is_warned(folder: Path, token: str | None) -> None:
+    heard = Heard()
+    with graftwork.serve(folder, port=0, host="0.0.0.0", token=token, listener=heard) as service:
+        headers = {"Host": "elsewhere.example", **({"Authorization": f"Bearer {token}"} if token else {})}
+        assert ask(service.url, "/model", headers=headers).status == 200
+    warnings = ["warning: whoever reaches 0.0.0.0 may use this service"] if token is None else []
+    assert [line.partition(" and see")[0] for line in heard.lines] == warnings
+
+
+def test_the_token_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, graft: Callable[..., Any]) -> None:
+    given: dict[str, Any] = {}
+
+    def serve(run: Path, **arguments: Any) -> None:
+        given.update(arguments)
+        raise UsageError("enough")
+
+    monkeypatch.setattr("graftwork.verbs.serve.serve", serve)
     monkeypatch.setenv("GRAFTWORK_TOKEN", "secret")
-    with started(folder, "--host", "0.0.0.0") as (process, url):
-        assert ask(url, "/model").status == 401
-        assert ask(url, "/model", headers={"Authorization": "Bearer secret"}).status == 200
-        process.terminate()
-        assert "warning" not in process.communicate(timeout=60)[1]
+    assert graft("serve", "run").err == "graft: enough\n"
+    assert given["token"] == "secret"

@@ -1,16 +1,21 @@
-"""What uvicorn leaves to others: heads of requests that are late or endless, idle connections at a shutdown."""
+"""What uvicorn leaves to others: heads of requests that are late or endless, and connections that a shutdown meets
+before their first request.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
 """In which the head of a request must have arrived, on a new connection or once its first byte is there."""
 HEAD_BYTES = 65_536
 """Of a request's head, at most."""
-LAST_SECONDS = 0.5
+LAST_SECONDS = 2.0
 """For which a shutdown leaves an idle connection open: its client may be sending already."""
 
 
@@ -58,3 +63,32 @@ class PatientProtocol(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+class PatientServer(uvicorn.Server):
+    """uvicorn's server, which at its end takes the connections that the system has accepted for it, too."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and answer what is there."""
+        accepted = [connection for one in sockets or [] for connection in _left_waiting(one)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            with contextlib.suppress(OSError):  # its client has gone meanwhile
+                await loop.connect_accepted_socket(self._protocol, connection)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> PatientProtocol:
+        return PatientProtocol(self.config, self.server_state, self.lifespan.state)
+
+
+def _left_waiting(listening: socket.socket) -> list[socket.socket]:
+    """Return the connections that nobody has taken from a socket yet."""
+    connections = []
+    with contextlib.suppress(OSError):  # there are no more
+        while True:
+            connection, _ = listening.accept()
+            connection.setblocking(False)
+            connections.append(connection)
+    return connections

@@ -20,7 +20,7 @@ from graftwork.core.shown import Fact, Shown
 from graftwork.errors import UsageError
 from graftwork.listener import SILENT, Listener
 from graftwork.serving.app import app
-from graftwork.serving.protocol import PatientProtocol
+from graftwork.serving.protocol import PatientProtocol, PatientServer
 from graftwork.serving.served import Served
 
 MOST_CONNECTIONS = 500
@@ -62,7 +62,7 @@ class Service(Shown):
             )
         for logger in ("uvicorn.error", "python_multipart"):  # a request that is no HTTP, or no form, is no news
             logging.getLogger(logger).setLevel(logging.ERROR)
-        self._server = uvicorn.Server(
+        self._server = PatientServer(
             uvicorn.Config(
                 app(self._served, options, only_here=only_here, is_stopping=lambda: self._server.should_exit),
                 http=PatientProtocol,
