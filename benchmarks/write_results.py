@@ -1170,6 +1170,52 @@ def prefix_accuracy(rows: list[Any]) -> list[str]:
     return [*lines, "", *machines(rows), ""]
 
 
+def exports() -> list[str]:
+    rows = read("export.jsonl")
+    if not rows:
+        return []
+    measured = [row for row in rows if row["what"] == "parity" and "refused" not in row]
+    refused = [row for row in rows if row["what"] == "parity" and "refused" in row]
+    ways = {("onnx", "image"): "image", ("onnx", "fixed"): "fixed", ("openvino", "fixed"): "OpenVINO"}
+    lines = [
+        "## Exported files",
+        "",
+        "A linear classifier on up to 12 images a class of each set, exported in three ways; each file against `predict` in "
+        f"float32 on pictures of many sizes and ratios ({sum(row['pictures'] for row in measured):,} comparisons in all; "
+        "`export.py`). Largest difference of a probability (at most 0.01, or the file is not written) and the largest median "
+        "over pictures (at most 0.0001); decisions that differ where the margin is above a point; the largest size of a file "
+        "relative to the weights in it. "
+        + (f"Not written: {len(refused)} of {len(measured) + len(refused)}." if refused else "Every file was written."),
+        "",
+        "| network | file | sets | largest | median | other class | size |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for network in dict.fromkeys(row["network"] for row in measured):
+        for way, title in ways.items():
+            of = [row for row in measured if row["network"] == network and (row["to"], row["input"]) == way]
+            if of:
+                size = max(row["size_mb"] / row["weights_mb"] for row in of)
+                lines.append(
+                    f"| {network} | {title} | {len(of)} | {max(row['largest'] for row in of):.1g} | "
+                    f"{max(row['median'] for row in of):.1g} | {sum(row['other_class'] for row in of)} | {size:.3f} |"
+                )
+    lines += [
+        "",
+        "Speed of the network in a file, without resizing, relative to our engine in float32 (images a second of it: "
+        "`ours`); on one core by its own clock, on all cores by the wall's. Asked: 0.85 in onnxruntime, 0.95 in OpenVINO.",
+        "",
+        "| network | cores | ours | onnxruntime | OpenVINO | load |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row["what"].startswith("speed, "):
+            cells = (row["images_per_second"]["ours"], row["ratio"]["onnxruntime"], row["ratio"]["OpenVINO"])
+            load = "" if row["load_average"] is None else row["load_average"][0]
+            cores = row["what"].removeprefix("speed, ").removesuffix(" cores").removesuffix(" core")
+            lines.append(f"| {row['network']} | {cores} | {cells[0]:.0f} | {cells[1]:.2f} | {cells[2]:.2f} | {load} |")
+    return [*lines, "", *machines(rows), ""]
+
+
 def killed() -> list[str]:
     rows = read("killed.jsonl")
     if not rows:
@@ -1205,6 +1251,7 @@ def main() -> None:
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
         by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), gauges(), advise(), order(), networks(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
+        exports(),
     ]  # fmt: skip
     head = [
         "# Results",
