@@ -176,7 +176,7 @@ def test_a_missing_package_is_one_line_with_the_command(
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=rf"needs the package {package}, .*pip install 'graftwork\[export\]'"):
+    with pytest.raises(UsageError, match=rf"need the package {package}, .*pip install 'graftwork\[export\]'"):
         graftwork.export(small_run, output=tmp_path / "b.onnx", listener=SILENT)
     assert list(tmp_path.iterdir()) == []
 
@@ -202,7 +202,7 @@ def refused(kind: type[GraftError], words: str, run: Path, **arguments: object) 
 def test_wrong_arguments_are_refused_before_anything_is_computed(small_run: Path, exported, tmp_path: Path) -> None:
     refused(UsageError, "-o must end in .onnx with --to onnx, got b.xml", small_run, output="b.xml")
     refused(UsageError, "--input must be fixed with --to openvino, got image", small_run, to="openvino", input="image")
-    refused(UsageError, "to must be onnx or openvino", small_run, to="coreml")
+    refused(UsageError, "to must be onnx, openvino or web", small_run, to="coreml")
     refused(
         UsageError, "writes new files, but .* exists; give another -o, or --overwrite", small_run, output=exported()
     )

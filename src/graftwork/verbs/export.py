@@ -197,8 +197,8 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
 
     Examples
     --------
-    >>> file = export("runs/photos-001", output="checked/photos.onnx").path
-    >>> check_export(file, runtime="onnxruntime").distance.other_class
+    >>> file = graftwork.export("runs/photos-001", output="checked/photos.onnx").path
+    >>> graftwork.check_export(file, runtime="onnxruntime").distance.other_class
     0
     """
     path = model_file(Path(file))
