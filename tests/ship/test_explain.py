@@ -12,10 +12,14 @@ from pasted_things import Pasted
 from PIL import Image
 
 import graftwork
-from graftwork.errors import UsageError
+from graftwork.core.record import Run
+from graftwork.errors import ModelError, UsageError
 from graftwork.images.pixels import placement
 from graftwork.ship.attribution import over_the_others
 from graftwork.ship.explain import Explainer, Explanation
+from graftwork.testing import write_tiny_backbone
+
+pytestmark = pytest.mark.xdist_group("explain")
 
 
 @pytest.fixture(scope="module")
@@ -124,12 +128,18 @@ def test_a_picture_shows_the_image_beside_its_map(explained: dict[str, Explanati
     assert dataclasses.replace(one, for_class="蟻\n<b>").png().startswith(b"\x89PNG")
 
 
-def test_several_views_are_averaged_and_cover_the_image(pasted: Pasted, tmp_path: Path, shared_cache: None) -> None:
-    run = graftwork.train(
-        pasted.data, output=tmp_path / "run", strategy="linear", layer="last", loss="softmax", input_px=64,
-        aspect="pad", views=3, normalise="l2", test=0.2,
+@pytest.fixture(scope="module")
+def views_run(pasted: Pasted, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Of a network with random weights, which the model folder leaves out; three views, codes of length 1."""
+    backbone = write_tiny_backbone(tmp_path_factory.mktemp("network"), input_px=64)
+    return graftwork.train(
+        pasted.data, output=tmp_path_factory.mktemp("views") / "run", strategy="linear", layer="last", loss="softmax",
+        backbone=str(backbone), aspect="pad", views=3, normalise="l2", slim=True,
     )  # fmt: skip
-    explainer = Explainer(run.folder)
+
+
+def test_several_views_are_averaged_and_cover_the_image(pasted: Pasted, views_run: Run) -> None:
+    explainer = Explainer(views_run.folder)
     one = explainer.explain((pasted.data / "stripe/01.png").read_bytes())
     assert len(one.evidence) == 3
     assert not np.isnan(one.map).any()
@@ -139,3 +149,12 @@ def test_several_views_are_averaged_and_cover_the_image(pasted: Pasted, tmp_path
     values = fitted.head.weight @ codes / np.linalg.norm(codes) + fitted.head.bias
     margin = float(over_the_others(label, 3) @ values) * np.linalg.norm(codes)
     assert np.mean([view.values.mean() for view in one.evidence]) == pytest.approx(margin, rel=0.05)
+
+
+def test_a_slim_model_needs_the_weights_that_it_began_with(views_run: Run) -> None:
+    weights = Path(views_run.card.weights)
+    moved = weights.rename(weights.with_name("moved"))
+    with pytest.raises(ModelError, match=r"was trained with --slim: .* must be where it was, but .*net") as error:
+        Explainer(views_run.folder)
+    assert "\n" not in str(error.value)
+    moved.rename(weights)

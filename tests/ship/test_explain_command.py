@@ -17,11 +17,11 @@ from pasted_things import Pasted
 
 import graftwork
 from graftwork.core.record import Run
-from graftwork.errors import DataError, ModelError, UsageError
+from graftwork.errors import DataError, UsageError
 from graftwork.reporting.page import write_report
-from graftwork.runfolder import read_run, write_run
-from graftwork.testing import write_tiny_backbone
+from graftwork.runfolder import write_run
 
+pytestmark = pytest.mark.xdist_group("explain")
 Typed = Callable[..., Any]
 
 
@@ -41,7 +41,6 @@ def own_run(pasted: Pasted, tmp_path: Path) -> Run:
         pasted.run, test=dataclasses.replace(pasted.run.test, probabilities=probabilities), folder=str(folder)
     )
     write_run(run, folder)
-    write_report(run, folder)
     return run
 
 
@@ -134,6 +133,7 @@ def test_a_place_that_cannot_be_written_to_is_one_line(
 
 def test_mistakes_are_explained_and_the_report_shows_them(graft: Typed, own_run: Run, tmp_path: Path) -> None:
     folder = Path(own_run.folder)
+    write_report(own_run, folder)
     before = (folder / "report.html").read_text(encoding="utf-8")
     assert "graft explain RUN --mistakes" in before
     assert 'alt="evidence for' not in before
@@ -204,30 +204,3 @@ def test_a_model_without_its_run_is_explained_without_its_training_images(
     assert typed.code == 1
     assert f"{model} must be the folder of a finished run" in typed.err
     assert graft("explain", tmp_path / "nowhere", images[0]).code == 1
-
-
-def test_a_slim_model_needs_the_weights_that_it_began_with(
-    pasted: Pasted, images: list[Path], tmp_path: Path, shared_cache: None
-) -> None:
-    weights = write_tiny_backbone(tmp_path / "net")
-    run = graftwork.train(
-        pasted.data, output=tmp_path / "run", strategy="linear", layer="last", loss="softmax", slim=True,
-        backbone=str(weights),
-    )  # fmt: skip
-    assert graftwork.explain(run.folder, images[0])[0].map.shape == (112, 144)
-    weights.unlink()
-    with pytest.raises(ModelError, match=r"was trained with --slim: .* must be where it was, but .*net") as error:
-        graftwork.explain(run.folder, images[0])
-    assert "\n" not in str(error.value)
-
-
-def test_a_report_that_is_read_again_shows_what_is_there(own_run: Run) -> None:
-    from graftwork.reporting.thumbnails import write_evidence
-
-    run = read_run(Path(own_run.folder))
-    assert run.test is not None
-    write_evidence(run, int(run.test.rows[0]), b"\xff\xd8 a map")
-    write_report(run, Path(run.folder))
-    html = (Path(run.folder) / "report.html").read_text(encoding="utf-8")
-    assert html.count('alt="evidence for') == 1
-    assert base64.b64encode(b"\xff\xd8 a map").decode() in html

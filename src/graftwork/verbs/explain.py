@@ -116,15 +116,19 @@ def stream(
     if output is not None:
         require_free(Path(output))
     stages = Stages(listener)
+    record = read_run(Path(run)) if mistakes else None
+    if record is not None and not most_confident_mistakes(record):
+        tested = counted(len(scored(record).y), "image")
+        stages.listener.say(f"{run} has no mistake to explain: it classified all {tested} correctly")
+        return iter(())
     with stages.stage("network"):
-        record = read_run(Path(run)) if mistakes else None
         explainer = Explainer(run)
-    for note in explainer.notes if nearest else ():
-        stages.listener.say(note)
     if for_class is not None:
         explainer.require_class(for_class)
+    for note in explainer.notes if nearest else ():
+        stages.listener.say(note)
     if record is not None:
-        explanations = _of_mistakes(explainer, record, for_class, nearest, stages.listener, on_error)
+        explanations = _of_mistakes(explainer, record, for_class, nearest, on_error)
     else:
         given = given_images(images or (), image_column, on_error)
         explanations = _of_images(explainer, given, for_class, nearest, on_error)
@@ -152,21 +156,12 @@ def _of_images(
 
 
 def _of_mistakes(
-    explainer: Explainer,
-    run: Run,
-    for_class: str | None,
-    nearest: int,
-    listener: Listener,
-    on_error: OnError | None,
+    explainer: Explainer, run: Run, for_class: str | None, nearest: int, on_error: OnError | None
 ) -> Iterator[Explanation]:
     """Explain the most confident mistakes; at the end, the report shows them."""
-    picks, images = most_confident_mistakes(run), RunImages(run)
-    if not picks:
-        tested = counted(len(scored(run).y), "image")
-        listener.say(f"{run.folder} has no mistake to explain: it classified all {tested} correctly")
-        return
+    images = RunImages(run)
     images.require()
-    for pick in picks:
+    for pick in most_confident_mistakes(run):
         name = run.images.names[pick.row]
         try:
             explanation = explainer.explain(
