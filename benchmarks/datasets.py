@@ -6,6 +6,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
+
 from graftwork.verbs.demo import write_digits
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -21,6 +24,8 @@ def path_of(name: str) -> Path:
     """Return a folder or table that ``read_images`` takes."""
     if name == "digits":
         return write_digits(UNPACKED / "digits")
+    if name == "tiny-imagenet":
+        return _some_of_tiny_imagenet(UNPACKED / "tiny-imagenet.parquet")
     table = SHARED / "datasets" / f"{name}.parquet"
     if table.exists():
         return table
@@ -30,3 +35,14 @@ def path_of(name: str) -> Path:
         with tarfile.open(SHARED / "datasets" / f"{name}.tar") as archive:
             archive.extractall(UNPACKED, filter="data")
     return folder
+
+
+def _some_of_tiny_imagenet(path: Path) -> Path:
+    """Write 150 images of every tenth class: more would train for hours, and fewer would not be a large set."""
+    if not path.exists():
+        table = pq.read_table(SHARED / "tiny-imagenet" / "train-0.parquet")
+        labels = table["label"].to_numpy()
+        rows = np.concatenate([np.flatnonzero(labels == label)[:150] for label in np.unique(labels)[::10]])
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(table.take(np.sort(rows)), path)
+    return path

@@ -38,7 +38,7 @@ def main() -> None:
             axis.plot(gain["mean"], y, "o", color=colour, markersize=6)
         axis.set_yticks(range(len(strategies)), strategies)
         axis.text(
-            0.98, 0.04, f"{here['units']} units of {len(here['sets'])} sets", transform=axis.transAxes, ha="right",
+            0.98, 0.9, f"{here['units']} units of {len(here['sets'])} sets", transform=axis.transAxes, ha="right",
             color="#666666", fontsize=8,
         )  # fmt: skip
     axes[0, 0].invert_yaxis()

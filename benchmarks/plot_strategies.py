@@ -24,10 +24,15 @@ def main() -> None:
     gains = gains_by_size(cells, LAST)
     sizes = [size for size in SIZES if size in gains]
     mpl.rcParams |= {"svg.hashsalt": "graftwork", "font.size": 9}
-    figure, axes = plt.subplots(
-        1, len(sizes), sharey=True, sharex=True, figsize=(3.2 * len(sizes) + 1.5, 3.4), squeeze=False
-    )
     names = [name for name in dict.fromkeys(name for size in sizes for name in gains[size]) if name != LAST]
+    figure, axes = plt.subplots(
+        1,
+        len(sizes),
+        sharey=True,
+        sharex=True,
+        figsize=(3.2 * len(sizes) + 1.5, 0.34 * len(names) + 1.4),
+        squeeze=False,
+    )
     for axis, size in zip(axes[0], sizes, strict=True):
         axis.axvline(0, color="#888888", linewidth=0.8)
         for row, name in enumerate(names):

@@ -212,8 +212,10 @@ async def hostile(url: str, images: list[bytes], count: int) -> dict[str, Any]:
     big = bytes(100_000_000)
 
     async def slow(session: aiohttp.ClientSession) -> str:
-        reader, writer = await asyncio.open_connection(address, int(port))
-        head = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n"
+        _reader, writer = await asyncio.open_connection(address, int(port))
+        head = (
+            b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n"
+        )
         for byte in head + images[0][:20]:
             writer.write(bytes([byte]))
             await asyncio.sleep(0.005)

@@ -579,6 +579,81 @@ def advice() -> list[str]:
     return [*lines, "", machine(data["machine"]), ""]
 
 
+def gauges() -> list[str]:
+    data = read("gauges.json")
+    if data is None:
+        return []
+    lines = [
+        "## Other networks as gauges of similarity",
+        "",
+        "Mean entropy of each network's own classifier on at most 256 images of twelve sets, relative to that on photographs of "
+        "its source, beside the same of the embedded default (`gauges.py`):",
+        "",
+        "| network | rank correlation | differs by, on average |",
+        "|---|---|---|",
+    ]
+    for name, row in data["beside_the_gauge"].items():
+        lines.append(f"| {name} | {row['rank_correlation']:.2f} | {100 * (2 ** row['off_log2'] - 1):.0f} % |")
+    return [*lines, "", machine(data["machine"]), ""]
+
+
+def advise() -> list[str]:
+    rows = read("advise.jsonl")
+    if not rows:
+        return []
+    lines = [
+        "## What `graft advise` says on every set",
+        "",
+        "Default options, an empty cache, a new process each (`advise.py`). *Beyond the extraction*: all stages but that of the "
+        "codes.",
+        "",
+        "| set | images to develop on | entropy | rule says | measured says | agree | seconds | beyond the extraction | MB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        beyond = row["seconds"] - row["stage_seconds"]["codes"]
+        lines.append(
+            f"| {row['set']} | {row['images']} | {row['entropy']:.2f} | {row['situation']} | {row['measured_says']} | "
+            f"{'yes' if row['agree'] else 'no'} | {row['seconds']:.0f} | {beyond:.0f} | {row['memory_mb']} |"
+        )
+    return [*lines, "", *machines(rows), ""]
+
+
+def order() -> list[str]:
+    rows = read("order.jsonl")
+    if not rows:
+        return []
+    lines = [
+        "## The order of the tournament: by forecast, and the same for all data",
+        "",
+        "Embedded default at 96 px (`order.py`). Seconds until the choice was reached, and test accuracy in per cent, paired.",
+        "",
+        "| limit | set | fixed: chosen | seconds | accuracy | forecast: chosen | seconds | accuracy |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    sides = ("fixed", "forecast")
+    for row in rows:
+        cells = [
+            f"{row[side]['chosen']} | {row[side]['reached_seconds']:.0f} | {percent_right(row[side]['right']):.1f}"
+            for side in sides
+        ]
+        lines.append(f"| {row['limit_seconds']} s | {row['set']} | {' | '.join(cells)} |")
+    lines.append("")
+    for limit in sorted({row["limit_seconds"] for row in rows}):
+        some = [row for row in rows if row["limit_seconds"] == limit]
+        ratios = [row["forecast"]["reached_seconds"] / row["fixed"]["reached_seconds"] for row in some]
+        lost = [percent_right(row["fixed"]["right"]) - percent_right(row["forecast"]["right"]) for row in some]
+        lines.append(
+            f"At {limit} s: the choice is reached in {statistics.median(ratios):.2f} of the seconds (median of {len(some)} sets; "
+            f"asked 0.8), and {interval(lost)} points of accuracy are lost (asked: upper end at most 0.5).  "
+        )
+    return [*lines, "", *machines(rows), ""]
+
+
+def percent_right(right: str) -> float:
+    return 100 * right.count("1") / len(right)
+
+
 def networks() -> list[str]:
     data = read("networks.json")
     if data is None:
@@ -743,22 +818,24 @@ def strategies() -> list[str]:
     if not cells:
         return []
     names = list(dict.fromkeys(kind(name) for cell in cells for name in cell["strategies"]))
+    columns = [name for name in names if "WiSE-FT" not in name]
     lines = [
         "## Which strategy wins where",
         "",
-        "Accuracy in per cent on all images that were not trained on; the highest of each cell in bold. Tuned above: only the "
-        "layers above the highest cut that is tried by default are fine-tuned. WiSE-FT: fine-tuned weights averaged with those "
-        "of the linear model (alpha 0.5). Seeds differ in the images that are trained on.",
+        "Accuracy in per cent on up to 400 images that were not trained on; the highest of each row in bold. Fine-tuned are: the "
+        "layers above the highest cut that is tried by default, those above the lowest stages, all layers, and those above the "
+        "lowest stages at 64 px; 8 views: averaged over as many of an image; WiSE-FT: fine-tuned weights averaged with those of "
+        "the linear model (alpha 0.5). Seeds differ in the images that are trained on.",
         "",
-        f"| set | backbone | per class | seed | test | {' | '.join(names)} |",
-        f"|---|---|---|---|---|{'---|' * len(names)}",
+        f"| set | backbone | per class | seed | test | {' | '.join(columns)} |",
+        f"|---|---|---|---|---|{'---|' * len(columns)}",
     ]
     for cell in sorted(cells, key=lambda c: (c["backbone"], str(c["size"]), c["set"], c["seed"])):
         percent = {kind(name): row["percent"] for name, row in cell["strategies"].items()}
-        best = max(percent.values())
+        best = max(percent.get(n, 0.0) for n in columns)
         shown = [
             f"**{percent[n]:.1f}**" if percent.get(n) == best else f"{percent[n]:.1f}" if n in percent else ""
-            for n in names
+            for n in columns
         ]
         lines.append(
             f"| {cell['set']} | {cell['backbone']} at {cell['input_px']} px | {cell['size']} | {cell['seed']} | {cell['test']} | "
@@ -768,7 +845,14 @@ def strategies() -> list[str]:
     lines += ["", *mean_gains(cells, BEST, "the linear model on the best layer", names)]
     planned = 9 * 3 * 3 + 4 * 3 * 3
     lines += ["", "![Gain of each strategy, cell by cell](results/strategies.svg)"]
-    lines += ["", f"Coverage: {len(cells)} of {planned} cells.", "", *machines(cells), ""]
+    done = sum(cell["set"] != "tiny-imagenet" for cell in cells)
+    lines += [
+        "",
+        f"Coverage: {done} of {planned} cells, and {len(cells) - done} of tiny-imagenet.",
+        "",
+        *machines(cells),
+        "",
+    ]
     return lines
 
 
@@ -960,16 +1044,18 @@ def _leave_one_out(cells: list[dict[str, Any]]) -> list[str]:
 
 PEERS_BACKBONE = "mobilenetv2_100"
 LAST, BEST = "linear, last layer", "linear, best layer"
+LOWEST = "blocks.1"
+"""Above which the lowest stages of both networks end."""
 
 
 def kind(strategy: str) -> str:
-    """Return a strategy without the name of the layer above which it fine-tunes."""
-    averaged = strategy.endswith("WiSE-FT alpha 0.5")
-    if strategy.startswith("tuned above"):
-        return "tuned above, WiSE-FT" if averaged else "tuned above"
-    if strategy.startswith("all layers tuned"):
-        return "all tuned, WiSE-FT" if averaged else "all tuned"
-    return strategy
+    """Return a strategy in short, without the name of the layer above which it fine-tunes."""
+    if strategy.startswith("linear"):
+        return strategy
+    base, _, how = strategy.partition(", ")
+    short = {"all layers tuned": "all layers", f"tuned above {LOWEST}": "above the lowest"}.get(base, "above a cut")
+    name = base.rpartition(" at ")[2] if " at " in base else short
+    return f"{name}, {how.removesuffix(' alpha 0.5')}" if how else name
 
 
 def interval(values: list[float]) -> str:
@@ -1084,6 +1170,52 @@ def prefix_accuracy(rows: list[Any]) -> list[str]:
     return [*lines, "", *machines(rows), ""]
 
 
+def exports() -> list[str]:
+    rows = read("export.jsonl")
+    if not rows:
+        return []
+    measured = [row for row in rows if row["what"] == "parity" and "refused" not in row]
+    refused = [row for row in rows if row["what"] == "parity" and "refused" in row]
+    ways = {("onnx", "image"): "image", ("onnx", "fixed"): "fixed", ("openvino", "fixed"): "OpenVINO"}
+    lines = [
+        "## Exported files",
+        "",
+        "A linear classifier on up to 12 images a class of each set, exported in three ways; each file against `predict` in "
+        f"float32 on pictures of many sizes and ratios ({sum(row['pictures'] for row in measured):,} comparisons in all; "
+        "`export.py`). Largest difference of a probability (at most 0.01, or the file is not written) and the largest median "
+        "over pictures (at most 0.0001); decisions that differ where the margin is above a point; the largest size of a file "
+        "relative to the weights in it. "
+        + (f"Not written: {len(refused)} of {len(measured) + len(refused)}." if refused else "Every file was written."),
+        "",
+        "| network | file | sets | largest | median | other class | size |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for network in dict.fromkeys(row["network"] for row in measured):
+        for way, title in ways.items():
+            of = [row for row in measured if row["network"] == network and (row["to"], row["input"]) == way]
+            if of:
+                size = max(row["size_mb"] / row["weights_mb"] for row in of)
+                lines.append(
+                    f"| {network} | {title} | {len(of)} | {max(row['largest'] for row in of):.1g} | "
+                    f"{max(row['median'] for row in of):.1g} | {sum(row['other_class'] for row in of)} | {size:.3f} |"
+                )
+    lines += [
+        "",
+        "Speed of the network in a file, without resizing, relative to our engine in float32 (images a second of it: "
+        "`ours`); on one core by its own clock, on all cores by the wall's. Asked: 0.85 in onnxruntime, 0.95 in OpenVINO.",
+        "",
+        "| network | cores | ours | onnxruntime | OpenVINO | load |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row["what"].startswith("speed, "):
+            cells = (row["images_per_second"]["ours"], row["ratio"]["onnxruntime"], row["ratio"]["OpenVINO"])
+            load = "" if row["load_average"] is None else row["load_average"][0]
+            cores = row["what"].removeprefix("speed, ").removesuffix(" cores").removesuffix(" core")
+            lines.append(f"| {row['network']} | {cores} | {cells[0]:.0f} | {cells[1]:.2f} | {cells[2]:.2f} | {load} |")
+    return [*lines, "", *machines(rows), ""]
+
+
 def killed() -> list[str]:
     rows = read("killed.jsonl")
     if not rows:
@@ -1117,8 +1249,9 @@ def main() -> None:
         check_sets(),
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
-        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), networks(), caffe(), selection(), recipes(), precision(),
+        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), gauges(), advise(), order(), networks(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
+        exports(),
     ]  # fmt: skip
     head = [
         "# Results",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import os
@@ -83,6 +84,26 @@ def s3() -> Iterator[Any]:
         yield s3fs.S3FileSystem()
         s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def one_body() -> Iterator[Callable[..., Any]]:
+    """Convert each network to ONNX once, which takes seconds: the way of those that test what is built around it."""
+    from graftwork.ship import onnx_body
+
+    body_model = onnx_body.body_model
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def converted(network: Any, input_px: int) -> Any:
+        weights = sum(float(tensor.double().sum()) for tensor in network.state_dict().values())
+        key = network.names, input_px, weights
+        if key not in made:
+            made[key] = body_model(network, input_px)
+        return copy.deepcopy(made[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnx_body, "body_model", converted)
+        yield converted
 
 
 class Typed(NamedTuple):

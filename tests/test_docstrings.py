@@ -19,7 +19,7 @@ CALLED_BY_US = {"Listener"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, one_body: object) -> Path:
     """Images and runs with the names of the examples."""
     place = tmp_path_factory.mktemp("examples")
     with pytest.MonkeyPatch.context() as patch:

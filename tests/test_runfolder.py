@@ -13,7 +13,7 @@ from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, DatasetFacts, Preprocess, Tap
 from graftwork.core.findings import finding
 from graftwork.core.plans import Candidate, Linear, Recipe
-from graftwork.core.record import ImageTable, Projection, Run
+from graftwork.core.record import SCHEMA_VERSION, ImageTable, Projection, Run
 from graftwork.core.scoring import score
 from graftwork.core.trials import Baseline, Task, Trial
 from graftwork.errors import ModelError
@@ -119,7 +119,7 @@ def test_a_run_comes_back_as_it_was_written(folder, tmp_path):
 def test_a_run_of_another_version_says_in_one_line_to_train_again(folder, version):
     plain = json.loads((folder / RUN).read_text(encoding="utf-8"))
     (folder / RUN).write_text(json.dumps({**plain, "schema_version": version}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"must have schema version 2, but has .*; train again$"):
+    with pytest.raises(ModelError, match=rf"must have schema version {SCHEMA_VERSION}, but has .*; train again$"):
         read_run(folder)
 
 

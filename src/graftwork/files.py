@@ -95,6 +95,31 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def whole_files(path: Path) -> Iterator[Path]:
+    """Give a temporary folder next to ``path`` to fill; at the end of the block what is in it takes its place there.
+
+    ``path`` comes last: where it is, the files and folders that belong to it are, too.
+
+    Raises
+    ------
+    StorageError
+        When the folder cannot be written to, or the disk is full. What was there before is still there.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent))
+        try:
+            yield part
+            for made in sorted(part.iterdir(), key=lambda made: made.name == path.name):
+                place = path.parent / made.name
+                if made.is_dir() and place.is_dir():
+                    os.replace(place, part / f"{made.name}.old")
+                os.replace(made, place)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all; bytes of a name that are no text become escapes, as in JSON."""
     with whole_file(path) as part:

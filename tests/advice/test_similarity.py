@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose
 from graftwork.advice.similarity import DIGEST_LENGTH, SourceClassifier, SourceProfile, profile_of, similarity_of
 from graftwork.advice.sources import (
     GAUGE,
-    GAUGE_PX,
     coefficients,
     gauge_profile,
     ladder,
@@ -77,7 +76,7 @@ def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_the_profile_that_ships_is_that_of_the_embedded_default() -> None:
     card, shipped = find_card(GAUGE), gauge_profile()
     assert shipped.weights_sha256 == card.weights_sha256
-    assert shipped.input_px == GAUGE_PX
+    assert shipped.input_px == 96
     assert [tap.name for tap in card.taps] == list(shipped.means)
     assert shipped.nearest.shape[1] == card.taps[-1].channels
     assert shipped.images == len(shipped.digests) == 1000

@@ -51,7 +51,11 @@ def compared(text: str, tmp_path: Path, model: bytes | None = None) -> tuple[flo
     return worst_error(our_blobs(network, structure, inputs), reference)
 
 
-@pytest.mark.parametrize("name", ["squeezenet", "alexnet", "caffenet", "googlenet"])
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("alexnet", "googlenet")]
+"""CaffeNet has every kind of layer that AlexNet has, and each kind of GoogLeNet's is tested alone."""
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "caffenet", *LARGE])
 def test_every_blob_of_a_whole_network(shared: Path, tmp_path: Path, name: str) -> None:
     folder = shared / "weights" / f"caffe-{name}"
     text = (folder / "deploy.prototxt").read_text()

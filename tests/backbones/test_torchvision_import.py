@@ -57,7 +57,7 @@ def test_a_second_failure_is_reported() -> None:
     assert printed.endswith("RuntimeError: operator torchvision::nms does not exist")
 
 
-@pytest.mark.parametrize("module", ["timm", "torchvision"])
+@pytest.mark.parametrize("module", ["timm", pytest.param("torchvision", marks=pytest.mark.slow)])
 def test_both_import_here(module: str) -> None:
     script = (
         "from graftwork.backbones.torchvision_import import make_torchvision_importable as m; m(); m(); "

@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 
+import click
 import pytest
 
 import graftwork
@@ -29,14 +30,22 @@ SHOWN_ONLY = {
     "bom",
 }
 """Options that say how a result is shown."""
+OF_ANOTHER_FUNCTION = {"export": {"check": "file", "runtime": "runtime"}}
+"""Options that call a function beside the verb's own, by the names of its arguments: ``graftwork.check_export``."""
 
 
 @pytest.mark.parametrize("verb", [v for v in VERBS if v not in NOT_A_FUNCTION])
 def test_the_command_takes_what_the_function_takes(verb):
     command = importlib.import_module(f"graftwork.cli.{verb}").command
-    function = inspect.signature(getattr(graftwork, verb)).parameters
-    options = {parameter.name for parameter in command.params} - SHOWN_ONLY
-    assert options == set(function) - {"listener", "on_error"}
+    function = set(inspect.signature(getattr(graftwork, verb)).parameters) - {"listener", "on_error"}
+    options = {parameter.name for parameter in command.params} - set(OF_ANOTHER_FUNCTION.get(verb, {}))
+    assert options - (SHOWN_ONLY - function) == function
+
+
+def test_the_command_that_exports_also_takes_what_the_check_of_a_file_takes():
+    command = importlib.import_module("graftwork.cli.export").command
+    names = {OF_ANOTHER_FUNCTION["export"].get(parameter.name) for parameter in command.params}
+    assert names - {None} == set(inspect.signature(graftwork.check_export).parameters)
 
 
 @pytest.mark.parametrize("verb", zoo.__all__)
@@ -50,12 +59,13 @@ def test_every_function_of_the_zoo_is_a_command_that_takes_the_same(verb):
             assert str(option.default) in (str(function[option.name].default), "Sentinel.UNSET"), option.name
 
 
-@pytest.mark.parametrize("verb", ["train", "probe", "extract", "predict"])
+@pytest.mark.parametrize("verb", ["train", "probe", "extract", "predict", "export"])
 def test_defaults_agree(verb):
     command = importlib.import_module(f"graftwork.cli.{verb}").command
     function = inspect.signature(getattr(graftwork, verb)).parameters
     for option in command.params:
-        if option.name in SHOWN_ONLY or option.required:
+        shown_only = option.name in SHOWN_ONLY | set(OF_ANOTHER_FUNCTION.get(verb, {}))
+        if shown_only or option.required or isinstance(option, click.Argument):
             continue
         assert str(option.default) in (str(function[option.name].default), "Sentinel.UNSET"), option.name
 

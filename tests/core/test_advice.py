@@ -92,6 +92,11 @@ def test_strategies_without_a_fit_of_their_own_follow_all_layers() -> None:
     assert gains["tuned above the lowest"] == Gain(8.0, 6.0, 10.0)
     assert gains["smaller input"] == Gain(7.5, 5.5, 9.5)
     assert all(gain.high <= 20 for gain in gains.values())
+    fitted["all layers tuned, several views"] = Coefficients(0.5, 0, 0, 0, 2.0)
+    gains = expected_gains(fitted, error=0.2, effective_per_class=20, entropy=1.0)  # type: ignore[arg-type]
+    assert gains["tuned above the lowest, several views"] == Gain(10.0, 8.0, 12.0)
+    assert gains["smaller input, several views"] == Gain(9.5, 7.5, 11.5)
+    assert gains["tuned above the lowest"] == Gain(8.0, 6.0, 10.0)
 
 
 def test_twice_the_images_shrink_the_error_as_the_last_doubling_did() -> None:
@@ -141,19 +146,35 @@ def test_rule_and_measurements_disagree_where_the_rule_costs_more_than_a_point()
 
 def test_what_was_measured_counts_more_than_what_was_forecast() -> None:
     forecast = advice(last=0, best=3.5, full=5)
-    measured = forecast.with_measured({"best layer": 6.0})
-    assert [each.measured for each in measured.expectations] == [None, 6.0, None]
+    gain = Gain(6.0, 5.8, 6.2)
+    measured = forecast.with_measured({"best layer": gain})
+    assert [each.measured for each in measured.expectations] == [None, gain, None]
     assert measured.recommended.strategy == "best layer"
     assert measured.agree
-    assert measured.with_measured({"all layers tuned": 8.0}).recommended.strategy == "all layers tuned"
+    tuned = measured.with_measured({"all layers tuned": Gain(8.0, 7.8, 8.2)})
+    assert tuned.recommended.strategy == "all layers tuned"
+
+
+@given(st.floats(-5, 10), st.floats(0.1, 5), st.floats(-5, 10), st.floats(0.1, 5))
+def test_what_is_known_of_a_gain_lies_between_forecast_and_measurement_nearer_to_the_more_precise(
+    expected: float, half: float, measured: float, measured_half: float
+) -> None:
+    gain = Gain(expected, expected - half, expected + half)
+    known = Expectation("best layer", gain, Gain(measured, measured - measured_half, measured + measured_half)).points
+    assert min(expected, measured) - 1e-9 <= known <= max(expected, measured) + 1e-9
+    if measured_half < half:  # an interval of 95 % that is no wider than one of 80 % is that of the more precise
+        assert abs(known - measured) <= abs(known - expected) + 1e-9
 
 
 def test_what_was_measured_is_said_as_such_and_what_is_forecast_with_its_interval() -> None:
     over = "points over a linear classifier on the last layer"
     forecast = advice(last=0, best=3.5, full=5)
     assert forecast.measured_says == f"all layers tuned: expected to gain 5.0 {over} (80 % interval 4.0 to 6.0)"
-    measured = forecast.with_measured({"all layers tuned": 4.8})
-    assert measured.measured_says == f"all layers tuned: gains 4.8 {over}, in cross-validation here"
+    measured = forecast.with_measured({"all layers tuned": Gain(4.8, 1.2, 8.4)})
+    here = "in cross-validation here (95 % interval 1.2 to 8.4)"
+    assert measured.measured_says == f"all layers tuned: gains 4.8 {over}, {here}"
+    unsure = forecast.with_measured({"all layers tuned": Gain(4.8, -0.4, 10.0)}).measured_says
+    assert unsure.endswith("(95 % interval −0.4 to 10.0); chance may explain that")
     assert forecast.rule_says.startswith("small and different (similarity near the boundary): train a linear")
     nothing = "nothing is expected to gain more than a point over a linear classifier on the last layer"
     assert advice(last=0, best=-3, full=0.5).measured_says == nothing
@@ -174,6 +195,7 @@ CARD = BackboneCard("net", "timm", "net", "net", Preprocess(), LAYERS)
         (Candidate("net", ("top",), Recipe("stage.3", 5)), "tuned above a cut"),
         (Candidate("net", ("top",), Recipe("stage.1", 5)), "tuned above the lowest"),
         (Candidate("net", ("top",), Recipe(None, 5)), "all layers tuned"),
+        (Candidate("net", ("top",), Recipe(None, 5), views=8), "all layers tuned, several views"),
         (Candidate("net", ("top",), Recipe("stage.1", 5, input_px=160)), "smaller input"),
         (Candidate("net", ("top",), Recipe(None, 5, start="random")), "from scratch"),
     ],
@@ -192,7 +214,8 @@ def test_a_disagreement_says_whether_the_gain_was_measured_or_is_expected() -> N
     assert said.code == "G501"
     assert "all layers tuned is expected to gain 1.5 points more" in said.because
     assert said.do
-    (said,) = advice_findings(forecast.with_measured({"best layer": 3.0, "all layers tuned": 6.0}), 0)
+    gains = {"best layer": Gain(3.0, 2.9, 3.1), "all layers tuned": Gain(6.0, 5.9, 6.1)}
+    (said,) = advice_findings(forecast.with_measured(gains), 0)
     assert "all layers tuned gained 3.0 points more" in said.because
     assert not said.do
     assert advice_findings(advice(last=0, best=4.5, full=5), 0) == ()

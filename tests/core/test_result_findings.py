@@ -15,7 +15,7 @@ from graftwork.core.result_findings import (
     repeated_look_finding,
     result_findings,
 )
-from graftwork.core.trials import Trial
+from graftwork.core.trials import Task, Trial
 
 LAYERS = ("early", "middle", "last")
 TUNED = Candidate("net", ("last",), Recipe(None, 12))
@@ -34,10 +34,17 @@ def findings_of(
     chosen: Candidate | None = None,
     baselines: dict[str, float] | None = None,
     metric: str = "accuracy",
+    develop: int = 2000,
 ) -> dict[str, Finding]:
-    """Findings about candidates with these scores, by code."""
+    """Findings about candidates with these scores on so many images, by code."""
     candidates = list(scores)
-    trials = tuple(Trial(c, np.zeros((0, 2), np.float32), 1.0, {}) for c in candidates)
+    y = np.arange(develop) % 2
+    order = np.random.default_rng(0).permutation(develop)
+    wrong = [order >= round(scores[c] * develop) for c in candidates]  # what one misclassifies, worse ones do too
+    trials = tuple(
+        Trial(c, np.eye(2, dtype=np.float32)[y ^ each], 1.0, {}) for c, each in zip(candidates, wrong, strict=True)
+    )
+    task = Task(y, np.arange(develop), y, ("a", "b"), metric=metric)
     best = int(np.argmax(list(scores.values())))
     verdict = Verdict(
         metric=metric,
@@ -48,7 +55,7 @@ def findings_of(
         rows=tuple(row(c.label, score) for c, score in scores.items()),
         baselines=tuple(row(name, score) for name, score in (baselines or {}).items()),
     )
-    findings = result_findings(verdict, trials, images=5000, how_tested="none")
+    findings = result_findings(verdict, trials, task, images=5000, how_tested="none")
     return {finding.code: finding for finding in findings}
 
 
@@ -80,6 +87,10 @@ def test_g303_judges_the_best_single_layer_whatever_was_chosen(winner: Candidate
 )
 def test_g303_is_silent_where_no_earlier_layer_is_a_point_better(scores: dict[Candidate, float]) -> None:
     assert "G303" not in findings_of(scores)
+
+
+def test_g303_needs_more_images_than_chance_needs() -> None:
+    assert "G303" not in findings_of(SINGLE, develop=100)
 
 
 def test_g303_compares_the_layers_of_one_network() -> None:

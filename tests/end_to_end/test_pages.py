@@ -21,6 +21,7 @@ PAGES = {
     "docs/questions.md": ["runs/photos-001/model"],
     "docs/when-and-how.md": [],
     "docs/zoo.md": ["published/zoo.json", "home/zoo/mine/model.json", "home/zoo/insects/model.safetensors"],
+    "docs/ship.md": ["insects.onnx", "insects-example.py", "insects-samples/expected.json", "insects.bin"],
     "docs/tutorial.md": ["runs/photos-002/report.html", "predictions.csv", "runs/from-python/model"],
 }
 """Pages whose commands run, and what they leave."""
@@ -86,7 +87,7 @@ def options_of(verb: str) -> set[str]:
     return {name for each in every for parameter in each.params for name in parameter.opts}
 
 
-LONG = {"docs/tutorial.md", "docs/when-and-how.md", "docs/zoo.md"}
+LONG = {"docs/ship.md", "docs/tutorial.md", "docs/when-and-how.md", "docs/zoo.md"}
 """Pages whose commands take long together; other tests hold what they do."""
 
 
@@ -107,7 +108,7 @@ def test_the_wheel_works_in_a_clean_environment_outside_the_repository(tmp_path)
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "clean")], check=True)
     python = tmp_path / "clean" / ("Scripts" if os.name == "nt" else "bin") / "python"
     lock = str(ROOT / "requirements.lock")
-    install = [str(python), "-m", "pip", "install", "-q", "-c", lock, str(wheel)]
+    install = [str(python), "-m", "pip", "install", "-q", "-c", lock, f"{wheel}[export]"]
     subprocess.run(install, check=True, cwd=tmp_path)
     for page in PAGES:
         run_page(page, python, tmp_path / Path(page).stem)

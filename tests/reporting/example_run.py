@@ -208,7 +208,7 @@ def example_advice(y: np.ndarray, k: int, *, tuned: bool) -> Advice:
     """What graftwork says of digits: different from the source, with half of a curve where there are few of each."""
     size = Size(len(y), tuple(np.bincount(y, minlength=k).tolist()), len(y))
     points = ((len(y) // 5, 0.6), (2 * len(y) // 5, 0.7), (4 * len(y) // 5, 0.78))
-    expectations = [Expectation("last layer", Gain(0.0, 0.0, 0.0), 0.0, 0.0)] + [
+    expectations = [Expectation("last layer", Gain(0.0, 0.0, 0.0), seconds=0.0)] + [
         Expectation(name, expected_gain(each, error=0.22, effective_per_class=size.effective_per_class, entropy=1.6))
         for name, each in coefficients().items()
     ]
@@ -222,7 +222,8 @@ def example_advice(y: np.ndarray, k: int, *, tuned: bool) -> Advice:
         situation_of(size.effective_per_class, 1.6),
         tuple(expectations),
     )
-    return advice.with_measured({"best layer": 1.2, "all layers tuned": -0.4} if tuned else {"best layer": 1.2})
+    gains = {"best layer": Gain(1.2, 0.1, 2.3)}
+    return advice.with_measured(gains | ({"all layers tuned": Gain(-0.4, -2.0, 1.2)} if tuned else {}))
 
 
 def tuned_trials(

@@ -5,6 +5,7 @@ from example_run import HOSTILE, example_run
 
 from graftwork.reporting.card import escaped
 from graftwork.reporting.page import model_card
+from graftwork.reporting.published import published_card
 
 
 def test_the_card_holds_score_licence_terms_and_how_to_load():
@@ -62,3 +63,14 @@ def test_many_classes_are_not_listed_one_by_one():
     card = model_card(run)
     assert "classes.json" in card
     assert "| class 007 |" not in card
+
+
+def test_a_published_network_says_where_its_score_is_that_of_several_views():
+    run = example_run()
+    chosen = run.trials[run.verdict.chosen]
+    averaged = dataclasses.replace(chosen, candidate=dataclasses.replace(chosen.candidate, views=8))
+    trials = tuple(averaged if trial is chosen else trial for trial in run.trials)
+    said = "score is that of 8 views of each image, averaged, which the network alone does not do"
+    assert said in published_card("mine", run.card, dataclasses.replace(run, trials=trials), commercial=True)
+    assert "views" not in published_card("mine", run.card, run, commercial=True).split("## How to use it")[1]
+    assert "views" not in published_card("mine", run.card, None, commercial=True)

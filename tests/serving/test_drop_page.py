@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import BROWSERS, Browser
 from service_client import ask
 
 import graftwork
+from browser import BROWSERS, Browser
 
 CARDS = "[...document.querySelectorAll('.answer')]"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,24 @@ class SourceClassifier:
         """(n, classes) of codes (n, d) of the network's last layer."""
         values: NDArray[np.float32] = codes.astype(np.float32) @ self.weight.T + self.bias
         return values
+
+
+def classifier_of(tensors: Mapping[str, NDArray[Any]], channels: int) -> SourceClassifier | None:
+    """Return the last linear layer of a network that takes the codes of its last layer; None where it has none.
+
+    Parameters
+    ----------
+    tensors
+        The network's own, by name.
+    channels
+        Width of the codes.
+    """
+    weights = [name for name, value in tensors.items() if name.endswith("weight") and value.ndim == 2]
+    for name in reversed(weights):
+        bias = name.removesuffix("weight") + "bias"
+        if tensors[name].shape[1] == channels and bias in tensors:
+            return SourceClassifier(tensors[name], tensors[bias])
+    return None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from graftwork.advice.similarity import SourceProfile
+from graftwork.backbones.zoo_folder import PROFILE, ZOO, zoo_folder
 from graftwork.core.advice import Coefficients, Rung, Strategy
+from graftwork.core.facts import BackboneCard
+from graftwork.errors import BackboneError
 from graftwork.files import whole_file
 
 GAUGE = "efficientnet_lite0"
 """The network that measures similarity on every machine: it comes with the installation."""
-GAUGE_PX = 96
 GAUGE_IMAGES = 512
 """Number of images that similarity is measured on at most."""
 _MEANS, _DEVIATIONS, _NEAREST, _FACTS = "mean of ", "deviation of ", "nearest", "facts"
@@ -61,6 +63,27 @@ def gauge_profile() -> SourceProfile:
     """Return the profile of the gauge's source."""
     with importlib.resources.as_file(importlib.resources.files(__package__) / "efficientnet_lite0.safetensors") as path:
         return load_profile(path)
+
+
+def own_profile(card: BackboneCard) -> SourceProfile | None:
+    """Return the profile of a network's source that lies in the user's zoo; None where there is none for its weights.
+
+    Raises
+    ------
+    BackboneError
+        When it is damaged.
+    """
+    path = zoo_folder() / card.name.removeprefix(ZOO) / PROFILE
+    if not card.name.startswith(ZOO) or not path.is_file():
+        return None
+    try:
+        profile = load_profile(path)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise BackboneError(
+            f"{path} must be the profile of a network's source, but reading it failed ({error}); pull the network "
+            "again, or `graft zoo profile` it"
+        ) from error
+    return profile if profile.weights_sha256 == (card.weights_sha256 or "") else None
 
 
 def ladder(without: Collection[str] = ()) -> tuple[Rung, ...]:

@@ -38,6 +38,8 @@ _ROUNDS = 3
 _ROUND_SECONDS = 0.3
 _VERSION = 2
 
+_INT8 = "int8"
+
 REFERENCE = "torch cpu f32"
 FALLBACK = "openvino f32"
 
@@ -112,6 +114,8 @@ def open_engine(card: BackboneCard, name: str, sizes: Sequence[int] | None = Non
         When there is no such engine on this machine, or the network cannot be loaded or take this input.
     """
     kind, *how = name.split()
+    if kind == "openvino" and is_int8(name):
+        return OpenVINOEngine.from_file(_graph_of(card, name), name=name)
     if kind == "openvino" and how in (["f32"], ["bf16"]):
         precision: Precision = "bf16" if how == ["bf16"] else "f32"
         return OpenVINOEngine.from_file(_graph(card) / GRAPH_FILE, precision=precision, sizes=sizes)
@@ -132,12 +136,19 @@ def open_saved_engine(folder: Path, name: str, sizes: Sequence[int] | None = Non
     """
     if not (folder / GRAPH_FILE).is_file() or importlib.util.find_spec("openvino") is None:
         return None
+    if is_int8(name):
+        return OpenVINOEngine.from_file(folder / GRAPH_FILE, name=name)
     precision: Precision = "bf16" if name.endswith("bf16") and has_bf16() else "f32"
     return OpenVINOEngine.from_file(folder / GRAPH_FILE, precision=precision, sizes=sizes)
 
 
-def save_graph_of(card: BackboneCard, layers: Sequence[str], folder: Path) -> None:
+def save_graph_of(card: BackboneCard, layers: Sequence[str], folder: Path, *, name: str = FALLBACK) -> None:
     """Write the network up to some of the layers in ``card.taps`` into a folder, for ``OpenVINOEngine.from_file``.
+
+    Parameters
+    ----------
+    name
+        Of the engine: one in 8 bits has a graph of its own, the others share one.
 
     Raises
     ------
@@ -145,7 +156,20 @@ def save_graph_of(card: BackboneCard, layers: Sequence[str], folder: Path) -> No
         When the network cannot be loaded or converted.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_part(_graph(card) / GRAPH_FILE, layers, folder / GRAPH_FILE)
+    write_part(_graph_of(card, name), layers, folder / GRAPH_FILE)
+
+
+def is_int8(name: str) -> bool:
+    """Whether an engine computes in 8 bits: never chosen by measuring, and made for one network and input alone.
+
+    Its name ends in what it was calibrated on, so that codes of different calibrations are never mixed.
+    """
+    return _INT8 in name.split()
+
+
+def int8_graph_file(card: BackboneCard, name: str) -> Path:
+    """Return where the cache has, or shall have, the graph of an engine in 8 bits."""
+    return cache_folder("engines") / digest_of([_identity(card), name]) / GRAPH_FILE
 
 
 def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[str, NDArray[np.floating]]) -> float:
@@ -254,6 +278,19 @@ def _graph(card: BackboneCard) -> Path:
         with whole_folder(folder) as part:
             write_graph(graph, part / GRAPH_FILE)
     return folder
+
+
+def _graph_of(card: BackboneCard, name: str) -> Path:
+    """The file of an engine's graph in the cache; one in 8 bits is only made of images, not here."""
+    if not is_int8(name):
+        return _graph(card) / GRAPH_FILE
+    path = int8_graph_file(card, name)
+    if not path.is_file():
+        raise BackboneError(
+            f"the engine {name} must have its network in the cache, but {path.parent} is not there; train again with "
+            "--engine int8, which makes it"
+        )
+    return path
 
 
 def _identity(card: BackboneCard) -> list[Any]:

@@ -35,7 +35,7 @@ class CodesNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.names = tuple(point.tap.name for point in points) + ((LOGITS,) if logits else ())
-        self._points = tuple(points)
+        self.points = tuple(points)
         self._logits = logits
         self._flipped = preprocess.channels == "BGR"
         std = torch.tensor(preprocess.std, dtype=torch.float64)
@@ -54,13 +54,13 @@ class CodesNetwork(nn.Module):
     def codes(self, planes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Codes, as ``forward`` gives them, of planes (n, 3, px, px) that are normalised already."""
         read: dict[Source, torch.Tensor] = {}
-        listeners = [self._listen(point, source, read) for point in self._points for source in point.sources]
+        listeners = [self._listen(point, source, read) for point in self.points for source in point.sources]
         try:
             output = self.network(planes.to(self._dtype))
         finally:
             for listener in listeners:
                 listener.remove()
-        codes = [torch.cat([read[source] for source in point.sources], 1) for point in self._points]
+        codes = [torch.cat([read[source] for source in point.sources], 1) for point in self.points]
         return (*codes, output.float()) if self._logits else tuple(codes)
 
     @property

@@ -46,8 +46,10 @@ class OpenVINOEngine:
         Numbers of images a request, each of which is compiled; the graph's own unless given.
     """
 
-    def __init__(self, graph: Any, precision: Precision = "f32", sizes: Sequence[int] | None = None) -> None:
-        self.name = f"openvino {precision}"
+    def __init__(
+        self, graph: Any, precision: Precision = "f32", sizes: Sequence[int] | None = None, name: str | None = None
+    ) -> None:
+        self.name = name or f"openvino {precision}"
         self.names: tuple[str, ...] = tuple(json.loads(graph.get_rt_info(NAMES_KEY).astype(str)))
         own, self.input_px = (int(n) for n in list(graph.inputs[0].shape)[:2])
         self.sizes = (own,) if sizes is None else tuple(sizes)
@@ -57,9 +59,16 @@ class OpenVINOEngine:
 
     @classmethod
     def from_file(
-        cls, path: Path, *, precision: Precision = "f32", sizes: Sequence[int] | None = None
+        cls, path: Path, *, precision: Precision = "f32", sizes: Sequence[int] | None = None, name: str | None = None
     ) -> OpenVINOEngine:
         """Compile the graph in an ``.xml`` file (weights in the ``.bin`` next to it).
+
+        Parameters
+        ----------
+        precision
+            Of what the graph does not say itself: one that was quantised computes the rest of it so.
+        name
+            Of the engine; None names its precision.
 
         Raises
         ------
@@ -69,7 +78,7 @@ class OpenVINOEngine:
         if not (path.is_file() and path.with_suffix(".bin").is_file()):
             raise BackboneError(f"{path} and the .bin next to it must be a graph of OpenVINO, but one is missing")
         try:
-            return cls(core().read_model(path), precision, sizes)
+            return cls(core().read_model(path), precision, sizes, name)
         except RuntimeError as error:
             raise BackboneError(
                 f"{path} must be a graph that this OpenVINO reads, but: {str(error).strip().splitlines()[-1]}; "

@@ -121,6 +121,11 @@ def find_points(network: nn.Module, input_px: int, also: Sequence[str] = ()) -> 
     return (*sorted([*points[:-1], *extra], key=lambda point: point.tap.depth), final)
 
 
+def trunk_sources(network: nn.Module, input_px: int) -> tuple[Source, ...]:
+    """Return what the modules of the trunk give up to the network's own classifier, in the order of execution."""
+    return tuple(Source(entry.name, "output", entry.layout) for entry in _run_watched(network, input_px, ()).trunk)
+
+
 def _extra(network: nn.Module, forward_pass: _Pass, entry: _ModuleOutput) -> Point:
     point = _point(network, forward_pass, entry, entry.name)
     return dataclasses.replace(point, tap=dataclasses.replace(point.tap, depth=min(point.tap.depth, 1.0), extra=True))
@@ -150,7 +155,9 @@ def pooled(value: torch.Tensor, layout: Layout, pool: Pool, prefix_tokens: int =
         value = value[:, prefix_tokens:]
     else:
         axes = (2, 3) if layout == "planes" else (1, 2)
-    return value.amax(axes) if pool == "max" else value.mean(axes)
+    if pool == "max":  # its gradient needs the values, which what comes next may overwrite
+        return (value.clone() if value.requires_grad else value).amax(axes)
+    return value.mean(axes)
 
 
 def prefix_tokens(network: nn.Module) -> int:

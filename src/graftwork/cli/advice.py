@@ -42,6 +42,10 @@ def show_advice(advised: Advised, *, as_json: bool) -> None:
     )
     entropy = advice.similarity.entropy
     print_plain(console, f"{'similarity':<12}{_axis(entropy, DIFFERENT_ENTROPY, ENTROPIES)}  {advice.place.in_words}")
+    if advice.similarity.gauge != advice.backbone:
+        print_plain(
+            console, f"{'':<12}as {advice.similarity.gauge} sees it: {advice.backbone} has no profile of its source"
+        )
     print_plain(console, f"{'':<12}{'small, similar':<{WIDTH // 2}}{'large, different':>{WIDTH - WIDTH // 2}}")
     if len(advised.networks) > 1:
         console.print(_networks(advised))
@@ -99,8 +103,8 @@ def _table(advised: Advised) -> Table:
         table.add_row(
             each.strategy,
             "0" if last else f"{each.gain.points:+.1f}".replace("-", "−"),
-            "" if last else f"{each.gain.low:.1f} to {each.gain.high:.1f}".replace("-", "−"),
-            "" if each.measured is None else f"{each.measured:+.1f}".replace("-", "−"),
+            "" if last else each.gain.ends,
+            "" if each.measured is None else f"{each.measured.points:+.1f} ({each.measured.ends})".replace("-", "−"),
             "" if each.seconds is None else f"{each.seconds / 60:.1f} min" if each.seconds else "done",
             style="bold" if each is advised.advice.recommended else None,
         )

@@ -13,8 +13,10 @@ from graftwork.errors import GraftError, Interrupted, did_you_mean
 VERBS = (
     "train",
     "predict",
+    "explain",
     "report",
     "evaluate",
+    "export",
     "serve",
     "check",
     "advise",
@@ -30,8 +32,10 @@ VERBS = (
 _SUMMARIES = {
     "train": "Turn labelled images into a tested classifier.",
     "predict": "Predict the classes of images.",
+    "explain": "Show where in images the evidence is.",
     "report": "Render a run's report again.",
     "evaluate": "Score a model on labelled images.",
+    "export": "Write a model as a file for another runtime.",
     "serve": "Answer with predictions over HTTP.",
     "check": "Find what is wrong with images before training.",
     "advise": "When and how to transfer: the rule, and the evidence.",

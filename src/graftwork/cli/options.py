@@ -137,6 +137,13 @@ extraction_options = together(
     of(ExtractionOptions, "views", "Number of views over which codes are averaged."),
 )
 
+engine_option = of(
+    ExtractionOptions,
+    "engine",
+    "What computes codes: the fastest whose codes agree with float32, or a network in 8 bits, which is faster and "
+    "changes decisions; how many is measured.",
+)
+
 fine_tune_options = together(
     of(
         FineTuneOptions,

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from graftwork.core.figures import counted, difference, figure, interval, interval_in_words
-from graftwork.core.shown import one_line
+from graftwork.core.shown import Shown, facts_of, one_line
 
 if TYPE_CHECKING:
     from graftwork.core.choose import Row, Verdict
@@ -111,6 +111,19 @@ def must_escape() -> bool:
 
 def _plain(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def show_facts(record: Shown, *, as_json: bool) -> None:
+    """Print what matters about a record, a line for each fact."""
+    if as_json:
+        print_json(record)
+        return
+    console = Console()
+    facts = facts_of(record)
+    widest = max(len(fact.label) for fact in facts) + 1
+    for fact in facts:
+        label = f"{fact.label}:" if fact.label else ""
+        print_plain(console, f"{label:<{widest}} {fact.text}".strip())
 
 
 def show_probe(probe: Probe, *, as_json: bool, plot: Path | None) -> None:

@@ -18,6 +18,7 @@ from graftwork.core.options import Part
 @options.time_limit_option
 @options.backbones_option
 @options.extraction_options
+@options.engine_option
 @options.layer_option
 @options.fine_tune_options
 @options.loss_option

@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from statistics import NormalDist
+from typing import Literal, cast
 
 from graftwork.core.facts import BackboneCard
-from graftwork.core.plans import Candidate, Linear
+from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.recipes import cut_layers
 
 
@@ -26,7 +27,8 @@ class Similarity:
     images: int
     """How many images it was measured on."""
     entropy: float
-    """Mean entropy of the answers of the network's own classifier, in nats: the larger, the less similar."""
+    """Mean entropy of the answers of the network's own classifier, in nats: the larger, the less similar. That of
+    another gauge than the embedded default is relative to what either answers on photographs of its source."""
     energy: float
     """Mean log of the sum of the exponentials of its logits: the smaller, the less similar."""
     confidence: float
@@ -127,7 +129,7 @@ class LearningCurve:
 
 @dataclasses.dataclass(frozen=True)
 class Gain:
-    """A gain in points that is forecast, with the ends of its 80 % interval."""
+    """A gain in points, with the ends of its interval: of 80 % for a forecast, of 95 % for a measurement."""
 
     points: float
     low: float
@@ -136,7 +138,12 @@ class Gain:
     @property
     def in_words(self) -> str:
         """Such as ``+3.1 points (0.6 to 5.6)``."""
-        return f"{self.points:+.1f} points ({self.low:.1f} to {self.high:.1f})".replace("-", "−")
+        return f"{self.points:+.1f} points ({self.ends})".replace("-", "−")
+
+    @property
+    def ends(self) -> str:
+        """Such as ``0.6 to 5.6``."""
+        return f"{self.low:.1f} to {self.high:.1f}".replace("-", "−")
 
 
 DOUBLING_TOLERANCE = 0.1
@@ -208,9 +215,22 @@ def situation_of(effective_per_class: float, entropy: float) -> Situation:
 
 
 Strategy = Literal[
-    "last layer", "best layer", "several views", "tuned above a cut", "tuned above the lowest", "all layers tuned",
-    "smaller input", "from scratch",
+    "last layer", "best layer", "several views",
+    "tuned above a cut", "tuned above the lowest", "all layers tuned", "smaller input", "from scratch",
+    "tuned above a cut, several views", "tuned above the lowest, several views", "all layers tuned, several views",
+    "smaller input, several views", "from scratch, several views",
 ]  # fmt: skip
+_SEVERAL_VIEWS = ", several views"
+
+
+def averaged(strategy: Strategy) -> Strategy:
+    """Return a fine-tuning with its probabilities averaged over several views of an image."""
+    return cast(Strategy, training_of_strategy(strategy) + _SEVERAL_VIEWS)
+
+
+def training_of_strategy(strategy: Strategy) -> Strategy:
+    """Return the strategy of one view that is trained in the same way; itself where it is one."""
+    return cast(Strategy, strategy.removesuffix(_SEVERAL_VIEWS))
 
 
 def strategy_of(candidate: Candidate, card: BackboneCard, *, views: int = 1) -> Strategy:
@@ -226,6 +246,11 @@ def strategy_of(candidate: Candidate, card: BackboneCard, *, views: int = 1) -> 
         if candidate.views > views:
             return "several views"
         return "last layer" if candidate.taps == (card.taps[-1].name,) else "best layer"
+    training = _tuned(plan, card)
+    return averaged(training) if candidate.views > 1 else training
+
+
+def _tuned(plan: Recipe, card: BackboneCard) -> Strategy:
     if plan.kind == "scratch":
         return "from scratch"
     if plan.input_px is not None:
@@ -294,10 +319,10 @@ def expected_gains(
     gains: dict[Strategy, Gain] = {}
     for strategy, each in coefficients.items():
         gain = expected_gain(each, error=error, effective_per_class=effective_per_class, entropy=entropy)
-        if strategy == "all layers tuned":
+        if training_of_strategy(strategy) == "all layers tuned":
             for follower, points in OVER_ALL_LAYERS.items():
                 ends = (min(end + points, 100 * error) for end in (gain.points, gain.low, gain.high))
-                gains[follower] = Gain(*ends)
+                gains[follower if strategy == "all layers tuned" else averaged(follower)] = Gain(*ends)
         gains[strategy] = gain
     return gains
 
@@ -309,15 +334,27 @@ class Expectation:
     strategy: Strategy
     gain: Gain
     """Over a linear classifier on the last layer."""
-    measured: float | None = None
-    """What it gained in cross-validation, in points; None where it was not tried."""
+    measured: Gain | None = None
+    """What it gained in cross-validation; None where it was not tried."""
     seconds: float | None = None
     """To judge and to fit it on this machine; None where that was not measured."""
 
     @property
     def points(self) -> float:
-        """What is known of its gain: as it was measured, or else as it is forecast."""
-        return self.gain.points if self.measured is None else self.measured
+        """What is known of its gain: forecast and measurement, each with the weight of its precision.
+
+        The best of many layers, or one fold of a few images, says little alone.
+        """
+        if self.measured is None:
+            return self.gain.points
+        forecast, measured = 1 / _variance(self.gain, 0.8), 1 / _variance(self.measured, 0.95)
+        return (forecast * self.gain.points + measured * self.measured.points) / (forecast + measured)
+
+
+def _variance(gain: Gain, coverage: float) -> float:
+    """Variance of a normal distribution whose interval of that coverage is as wide."""
+    deviation = (gain.high - gain.low) / (2 * NormalDist().inv_cdf((1 + coverage) / 2))
+    return max(deviation, 1e-6) ** 2
 
 
 WORTH_POINTS = 1.0
@@ -347,12 +384,12 @@ class Advice:
     expectations: tuple[Expectation, ...]
     """By rising cost."""
 
-    def with_measured(self, points: Mapping[Strategy, float]) -> Advice:
+    def with_measured(self, gains: Mapping[Strategy, Gain]) -> Advice:
         """Return the advice with what strategies gained over the last layer in cross-validation."""
         return dataclasses.replace(
             self,
             expectations=tuple(
-                dataclasses.replace(each, measured=points.get(each.strategy, each.measured))
+                dataclasses.replace(each, measured=gains.get(each.strategy, each.measured))
                 for each in self.expectations
             ),
         )
@@ -374,9 +411,12 @@ class Advice:
         if best.strategy == "last layer":
             return "nothing is expected to gain more than a point over a linear classifier on the last layer"
         if best.measured is not None:
-            return f"{best.strategy}: gains {best.measured:.1f} points {over}, in cross-validation here"
-        low, high = (f"{end:.1f}".replace("-", "\N{MINUS SIGN}") for end in (best.gain.low, best.gain.high))
-        return f"{best.strategy}: expected to gain {best.points:.1f} points {over} (80 % interval {low} to {high})"
+            chance = "" if best.measured.low > 0 else "; chance may explain that"
+            return (
+                f"{best.strategy}: gains {best.measured.points:.1f} points {over}, in cross-validation here "
+                f"(95 % interval {best.measured.ends}){chance}"
+            )
+        return f"{best.strategy}: expected to gain {best.points:.1f} points {over} (80 % interval {best.gain.ends})"
 
     @property
     def recommended(self) -> Expectation:

@@ -100,7 +100,7 @@ def choose(trials: Sequence[Trial], costs: Sequence[float], task: Task, baseline
     )
     compared = dict(zip(completed, table, strict=False))
     rows = [
-        compared[j] if j in compared else _beside_the_best(task, labels[j], trial, trials[best])
+        compared[j] if j in compared else dataclasses.replace(beside(trials[best], [trial], task)[0], label=labels[j])
         for j, trial in enumerate(trials)
     ]
     cheapest = min(costs[j] for j in completed if not rows[j].beaten and rows[j].deficit <= task.tolerance)
@@ -172,20 +172,39 @@ def compare(
     return tuple(table)
 
 
+def beside(best: Trial, trials: Sequence[Trial], task: Task, metric: Metric | None = None) -> tuple[Row, ...]:
+    """Compare trials with one that was best of them, or chosen, on the images that all of them have.
+
+    Parameters
+    ----------
+    metric
+        None takes the task's.
+
+    Returns
+    -------
+    A row for each of ``trials``; intervals of differences hold for all of them at once.
+    """
+    every = [best, *trials]
+    common = np.logical_and.reduce([trial.run for trial in every])
+    labels = labels_of([trial.candidate for trial in every])
+    rows = compare(
+        metric or task.metric,
+        task.y[common],
+        [(label, trial.probabilities[common]) for label, trial in zip(labels, every, strict=True)],
+        task.groups[common],
+        0,
+        seed=task.seed,
+        widening=_widening(task, common),
+    )
+    return rows[1:]
+
+
 def _log_loss(metric: Metric, y: Ints) -> Callable[[Floats], float]:
     """Log loss of probability rows, every class with the same weight where the metric gives it that."""
     count = np.bincount(y)
     even = metric in ("balanced-accuracy", "macro-f1")
     weights = 1.0 / count[y] if even else np.ones(len(y))
     return lambda rows: float(weighted_loss("log-loss", y, rows, weights[None])[0])
-
-
-def _beside_the_best(task: Task, label: str, trial: Trial, best: Trial) -> Row:
-    """Compare a trial that did not complete with the best, on the images that both have."""
-    both = trial.run & best.run
-    pair = [("best", best.probabilities[both]), (label, trial.probabilities[both])]
-    widening = _widening(task, both)
-    return compare(task.metric, task.y[both], pair, task.groups[both], 0, seed=task.seed, widening=widening)[1]
 
 
 def _widening(task: Task, run: Mask) -> float:

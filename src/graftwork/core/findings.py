@@ -116,6 +116,7 @@ KINDS = (
     Kind("G313", "note", "the model was not fitted again on all images"),
     Kind("G401", "note", "batch norm without statistics of its own"),
     Kind("G402", "warning", "cached codes were damaged"),
+    Kind("G403", "note", "the network is computed in 8 bits"),
     Kind("G501", "note", "the rule of thumb and the measurements disagree"),
     Kind("G502", "warning", "images that the gauge knows from its source"),
 )

@@ -7,6 +7,8 @@ which values there are and which one is the default. A record refuses a value th
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from graftwork.core.arguments import Arguments, Range
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.plans import Augment, Loss, Normalise
+from graftwork.errors import UsageError
 
 AUTO = "auto"
 SERIES = "series"
@@ -25,14 +28,24 @@ IMAGE_COLUMNS = (
 """Names by which the column with the images is recognised, in any case; the first that is there."""
 LABEL_COLUMNS = ("label", "class", "target", "category", "label_name", "class_name", "labels")
 """Names by which the column with the labels is recognised."""
+_DECIMAL_COMMA = re.compile(r"\d*,\d+")
+"""A share as it is written in much of Europe; a folder of such a name can be given as ``./0,2``."""
 T = TypeVar("T")
 
 Count = Annotated[int, Range(1)]
+CountFromZero = Annotated[int, Range(0)]
 Share = Annotated[float, Range(0, 1)]
 InputPx = Annotated[int, Range(16)]
 Layers = Annotated[str, 'auto, all, last or names in one text, such as "blocks.3,blocks.4"']
 Part = Literal["develop", "all"]
 """Which images: those of the develop part, or all."""
+ExportFormat = Literal["onnx", "openvino", "web"]
+ExportInput = Literal["image", "fixed"]
+"""What an exported file takes: one decoded image of any size, or any number of images at the network's input size."""
+Runtime = Literal["onnxruntime", "openvino", "onnxruntime-web"]
+"""What runs an exported file."""
+EngineOption = Literal["auto", "int8"]
+"""What computes codes."""
 SortBy = Literal["name", "size", "operations", "speed", "input", "licence", "family", "accuracy"]
 """What comes first in a list of networks."""
 
@@ -66,6 +79,29 @@ class SplitOptions(Arguments):
     split_from: str | None = None
     """Folder of an earlier run: every image that it had keeps its side of the split."""
 
+    @property
+    def test_part(self) -> tuple[float, str | None]:
+        """The share to test on, and the folder or table that tests instead.
+
+        Raises
+        ------
+        UsageError
+            When ``test`` is a number, but no share.
+        """
+        if self.test == "cv":
+            return 0.0, None
+        try:
+            fraction = float(str(self.test))
+        except ValueError:
+            if _DECIMAL_COMMA.fullmatch(str(self.test)) is None:
+                return 0.0, str(self.test)
+            fraction = math.nan
+        if not 0 <= fraction < 1:
+            raise UsageError(
+                f"--test must be a share from 0 to below 1, a folder or cv, got {self.test}; 0.2 is a fifth"
+            )
+        return fraction, None
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExtractionOptions(Arguments):
@@ -79,6 +115,8 @@ class ExtractionOptions(Arguments):
     pool: Pool = "average"
     relu: Relu = "auto"
     views: Count = 1
+    engine: EngineOption = "auto"
+    """``auto`` is the fastest one whose codes agree with float32; ``int8`` is faster, and changes decisions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,13 @@ from graftwork.core.choose import Verdict
 from graftwork.core.facts import BackboneCard, DatasetFacts
 from graftwork.core.figures import with_interval
 from graftwork.core.findings import Finding
+from graftwork.core.int8 import Int8Change
 from graftwork.core.scoring import Score
 from graftwork.core.shown import Fact, Shown
 from graftwork.core.trials import Baseline, Trial
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Of what ``runfolder`` writes and reads; ``tests/written`` keeps a folder that every later release must read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +124,8 @@ class Run(Shown):
     advice: Advice | None = None
     """When and how to transfer to these images; None where an earlier version wrote the record."""
     shift: Shift | None = None
+    int8: Int8Change | None = None
+    """What computing the chosen linear classifier's codes in 8 bits changed; None where they are not."""
     schema_version: int = SCHEMA_VERSION
     folder: str = ""
     """Where the record is; not part of it."""

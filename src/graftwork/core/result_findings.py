@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from graftwork.core.advice import Advice
-from graftwork.core.choose import Row, Verdict
+from graftwork.core.choose import Row, Verdict, beside
 from graftwork.core.figures import counted, figure, interval_in_words, points
 from graftwork.core.findings import Finding, finding
 from graftwork.core.plans import Candidate, labels_of
 from graftwork.core.scoring import Score
-from graftwork.core.trials import Trial
+from graftwork.core.trials import Task, Trial
 
 SHORTCUT_POINTS = 3.0
 """A baseline closer than this to the chosen candidate suggests a shortcut."""
@@ -40,7 +40,9 @@ class TestedRun:
     """The settings that its findings advised to change."""
 
 
-def result_findings(verdict: Verdict, trials: Sequence[Trial], *, images: int, how_tested: str) -> tuple[Finding, ...]:
+def result_findings(
+    verdict: Verdict, trials: Sequence[Trial], task: Task, *, images: int, how_tested: str
+) -> tuple[Finding, ...]:
     """Judge a verdict; each rule gives one finding or none.
 
     Parameters
@@ -54,7 +56,7 @@ def result_findings(verdict: Verdict, trials: Sequence[Trial], *, images: int, h
     judged = (
         _shortcut(verdict, chosen),
         _no_better_than_majority(verdict, chosen),
-        _earlier_layer(verdict, trials),
+        _earlier_layer(verdict, trials, task),
         _small_test(images, how_tested),
         _seeds(verdict, trials),
         _not_fitted_again(trials[verdict.chosen]),
@@ -234,10 +236,11 @@ def _no_better_than_majority(verdict: Verdict, chosen: Row) -> Finding | None:
     )
 
 
-def _earlier_layer(verdict: Verdict, trials: Sequence[Trial]) -> Finding | None:
+def _earlier_layer(verdict: Verdict, trials: Sequence[Trial], task: Task) -> Finding | None:
     """G303: the third situation of the CS231n note, whatever was chosen.
 
-    The best linear classifier on one layer is compared with the best on the same network's last layer.
+    The best linear classifier on one layer is compared with those on the same network's last layer, paired per image
+    and with intervals that hold for every layer at once: the best of many layers is ahead by chance, too.
     """
     if verdict.metric == "log-loss":
         return None
@@ -248,9 +251,14 @@ def _earlier_layer(verdict: Verdict, trials: Sequence[Trial]) -> Finding | None:
         return None
     best = max(single, key=lambda j: verdict.rows[j].score)
     network = [j for j in single if trials[j].candidate.backbone == trials[best].candidate.backbone]
-    last = [j for j in network if trials[j].candidate.taps == trials[network[-1]].candidate.taps]
+    on_last = trials[network[-1]].candidate.taps
+    last = [j for j in network if trials[j].candidate.taps == on_last]
     gain = verdict.rows[best].score - max(verdict.rows[j].score for j in last)
     if best in last or gain < EARLIER_LAYER_GAIN:
+        return None
+    others = [trials[j] for j in network if j != best]
+    rows = beside(trials[best], others, task)
+    if not all(row.beaten for row, trial in zip(rows, others, strict=True) if trial.candidate.taps == on_last):
         return None
     return finding(
         "G303",

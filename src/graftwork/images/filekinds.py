@@ -42,6 +42,7 @@ _OURS = (
     ("settings.json", "clock.json"),
     ("model/manifest.json",),  # one of which the model is left
     ("manifest.json", "classes.json"),  # a model
+    ("explanations.json",),
 )
 """What folders that graftwork wrote hold: all files of one line."""
 

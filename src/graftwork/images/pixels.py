@@ -6,6 +6,7 @@ that the crop keeps are computed: the box to resize is in the source's coordinat
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -88,29 +89,89 @@ def pixels(data: bytes, preprocess: Preprocess, view: View | None = None, name: 
     return prepared(seen(data, preprocess, name), preprocess, view)
 
 
-def prepared(image: Image.Image, preprocess: Preprocess, view: View | None = None) -> NDArray[np.uint8]:
-    """(input_px, input_px, 3) RGB of an image that is decoded already, in mode L or RGB."""
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Which part of an image a network's input shows, and where in the input it is."""
+
+    box: Box
+    """Left, top, right, bottom in pixels of the image."""
+    left: int
+    top: int
+    width: int
+    height: int
+    """Of the rectangle of the input that shows the box; around it is the mean colour."""
+    flip: bool
+    """Mirrored left to right."""
+
+
+def placement(width: int, height: int, preprocess: Preprocess, view: View | None = None) -> Placement:
+    """Return where ``prepared`` puts an image of this size, or a view of it."""
     left, top, right, bottom = (0.0, 0.0, 1.0, 1.0) if view is None else view.box
-    x, y = left * image.width, top * image.height
-    width, height = (right - left) * image.width, (bottom - top) * image.height
+    x, y = left * width, top * height
+    across, down = (right - left) * width, (bottom - top) * height
     px = preprocess.input_px
     size = (px, px)
-    box = (0.0, 0.0, width, height)
+    box = (0.0, 0.0, across, down)
     if preprocess.aspect == "pad":
-        longer = max(width, height)
-        size = (max(1, round(px * width / longer)), max(1, round(px * height / longer)))
+        longer = max(across, down)
+        size = (max(1, round(px * across / longer)), max(1, round(px * down / longer)))
     elif preprocess.aspect == "crop":
-        # a view is shown to its edges: cropping the plain view is for networks trained on centred objects
-        box = _centre_box(width, height, px, preprocess.crop_fraction if view is None else 1.0)
+        box = _centre_box(across, down, px, scaled_side(preprocess, view))
     box = (x + box[0], y + box[1], x + box[2], y + box[3])
-    resized = _resized(image, size, box, _FILTERS[preprocess.interpolation]).convert("RGB")
-    if view is not None and view.flip:
+    return Placement(box, (px - size[0]) // 2, (px - size[1]) // 2, *size, flip=view is not None and view.flip)
+
+
+def prepared(image: Image.Image, preprocess: Preprocess, view: View | None = None) -> NDArray[np.uint8]:
+    """(input_px, input_px, 3) RGB of an image that is decoded already, in mode L or RGB."""
+    place = placement(*image.size, preprocess, view)
+    px, size = preprocess.input_px, (place.width, place.height)
+    resized = _resized(image, size, place.box, _FILTERS[preprocess.interpolation]).convert("RGB")
+    if place.flip:
         resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if size != (px, px):
-        framed = Image.new("RGB", (px, px), _mean_colour(preprocess))
-        framed.paste(resized, ((px - size[0]) // 2, (px - size[1]) // 2))
+        framed = Image.new("RGB", (px, px), mean_colour(preprocess))
+        framed.paste(resized, (place.left, place.top))
         resized = framed
     return np.array(resized, dtype=np.uint8)
+
+
+def scaled_side(preprocess: Preprocess, view: View | None = None) -> int:
+    """Length in pixels to which the shorter side is resized, or the longer one where the whole image is padded."""
+    # a view is shown to its edges: cropping the plain view is for networks trained on centred objects
+    cropped = preprocess.aspect == "crop" and view is None
+    return math.floor(preprocess.input_px / preprocess.crop_fraction) if cropped else preprocess.input_px
+
+
+def mean_colour(preprocess: Preprocess) -> tuple[int, int, int]:
+    """RGB of what surrounds a padded image: the mean of the images that the network was trained on."""
+    red, green, blue = (min(255, max(0, round(255 * value))) for value in preprocess.mean)
+    return (red, green, blue) if preprocess.channels == "RGB" else (blue, green, red)
+
+
+def laid_back(
+    values: NDArray[np.float32], place: Placement, image: tuple[int, int], size: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
+    """(h, w) values of a network's input (px, px) where they belong in the image, NaN where the input does not show it.
+
+    Parameters
+    ----------
+    image
+        Width and height of the image that ``place`` is of.
+    size
+        Width and height of the result, which covers the whole image; its own size unless given.
+    """
+    width, height = size or image
+    left, top, right, bottom = place.box
+    across = ((np.arange(width) + 0.5) * image[0] / width - left) / (right - left)  # share of the box, at each column
+    down = ((np.arange(height) + 0.5) * image[1] / height - top) / (bottom - top)
+    inside = values[place.top : place.top + place.height, place.left : place.left + place.width]
+    if place.flip:
+        inside = inside[:, ::-1]
+    rows = _interpolated(inside, down * place.height - 0.5)
+    laid = np.ascontiguousarray(_interpolated(rows.T, across * place.width - 0.5).T)
+    laid[(down < 0) | (down > 1)] = np.nan
+    laid[:, (across < 0) | (across > 1)] = np.nan
+    return laid
 
 
 def shrunk(image: Image.Image, preprocess: Preprocess, px: int) -> Image.Image:
@@ -232,13 +293,12 @@ def _intensity_range(
     return preprocess.intensity_range
 
 
-def _centre_box(width: float, height: float, px: int, crop_fraction: float) -> Box:
+def _centre_box(width: float, height: float, px: int, short: int) -> Box:
     """The part of the source that a centre crop keeps, on the very grid of resize-then-crop.
 
-    The shorter side becomes ``floor(px / crop_fraction)``, the longer one is cut to whole pixels (so the two scales
-    differ a little), and the crop's offset is rounded half to even.
+    The shorter side becomes ``short``, the longer one is cut to whole pixels (so the two scales differ a little), and
+    the crop's offset is rounded half to even.
     """
-    short = math.floor(px / crop_fraction)
     if width <= height:
         new_width, new_height = short, int(short * height / width)
     else:
@@ -264,6 +324,9 @@ def _resized(image: Image.Image, size: tuple[int, int], box: Box, filter: Image.
     return rows.resize(size, filter, box=(0, box[1] - first, size[0], bottom))
 
 
-def _mean_colour(preprocess: Preprocess) -> tuple[int, int, int]:
-    red, green, blue = (min(255, max(0, round(255 * value))) for value in preprocess.mean)
-    return (red, green, blue) if preprocess.channels == "RGB" else (blue, green, red)
+def _interpolated(rows: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(m, d) values at positions (m,) between rows (n, d); beyond the first and the last row, these."""
+    at = np.clip(at, 0, len(rows) - 1)
+    low = np.minimum(at.astype(np.intp), max(len(rows) - 2, 0))
+    share = (at - low).astype(np.float32)[:, None]
+    return np.asarray(rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share)

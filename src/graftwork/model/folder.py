@@ -36,7 +36,9 @@ from graftwork.model.novelty import Novelty
 from graftwork.runfolder import why_no_run
 
 SCHEMA_VERSION = 2
+"""Of what is written and read here; ``tests/written`` keeps a folder that every later release must read."""
 MANIFEST = "manifest.json"
+BODY = "body.safetensors"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,13 +92,13 @@ def write_model(
         if body is not None:
             if fitted.card.source == "file":  # its weights are here: where they were is nobody's business
                 card["weights"] = Path(fitted.card.weights).name
-            _save(part / "body.safetensors", body)
+            _save(part / BODY, body)
         if write_engine is not None:
             (part / "engine").mkdir()
             write_engine(part / "engine")
         if novelty is not None:
             _save(part / "novelty.safetensors", {"references": novelty.references, "distances": novelty.distances})
-        _write_samples(part / "samples", samples)
+        write_samples(part / "samples", samples)
         write_text(part / "README.md", readme)
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -112,6 +114,12 @@ def write_model(
             "sha256": {p.relative_to(part).as_posix(): sha256_of(p) for p in sorted(part.rglob("*")) if p.is_file()},
         }
         write_json(part / MANIFEST, manifest)
+
+
+def model_folder(folder: str | Path) -> Path:
+    """Return the model folder in a run's folder, or the folder itself where it is no run's."""
+    path = Path(folder)
+    return path / "model" if (path / "model" / MANIFEST).is_file() else path
 
 
 def read_model(folder: Path) -> ModelFolder:
@@ -149,7 +157,7 @@ def read_model(folder: Path) -> ModelFolder:
             code_dtype=manifest["code_dtype"],
         )
         novelty = _read_novelty(folder / "novelty.safetensors", manifest["neighbours"])
-        samples = _read_samples(folder / "samples")
+        samples = read_samples(folder / "samples")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, cattrs.BaseValidationError, GraftError) as error:
         if isinstance(error, ModelError):
             raise
@@ -165,7 +173,8 @@ def _save(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
     path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 
-def _write_samples(folder: Path, samples: Sequence[Sample]) -> None:
+def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
+    """Write images as files, and ``expected.json`` with the probabilities that each must get, into a new folder."""
     folder.mkdir()
     expected = {}
     for number, sample in enumerate(samples):
@@ -175,7 +184,8 @@ def _write_samples(folder: Path, samples: Sequence[Sample]) -> None:
     write_json(folder / "expected.json", expected)
 
 
-def _read_samples(folder: Path) -> tuple[Sample, ...]:
+def read_samples(folder: Path) -> tuple[Sample, ...]:
+    """Return what ``write_samples`` wrote."""
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     return tuple(
         Sample(sample["name"], (folder / file).read_bytes(), np.asarray(sample["probabilities"], np.float32))
@@ -193,7 +203,7 @@ def _read_novelty(path: Path, neighbours: int | None) -> Novelty | None:
 def _check(folder: Path, checksums: Mapping[str, str]) -> None:
     """Compare every file but the body, which is large and checked where it is loaded; an engine may be missing."""
     for name, expected in checksums.items():
-        if name == "body.safetensors" or (name.startswith("engine/") and not (folder / name).is_file()):
+        if name == BODY or (name.startswith("engine/") and not (folder / name).is_file()):
             continue
         if not (folder / name).is_file():
             raise ModelError(f"{folder} must hold {name}, which is missing; copy the folder again or train again")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from graftwork.backbones.engines import REFERENCE, Engine, open_engine, open_saved_engine
+from graftwork.backbones.engines import FALLBACK, REFERENCE, Engine, is_int8, open_engine, open_saved_engine
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import ModelError
 from graftwork.files import sha256_of
-from graftwork.model.folder import MANIFEST, ModelFolder, read_model
+from graftwork.model.folder import BODY, MANIFEST, ModelFolder, model_folder, read_model
 from graftwork.model.predict import Model
 
 TOLERANCE = 0.02
@@ -40,18 +40,28 @@ def load(folder: str | Path, *, check: bool = True, batch_sizes: Sequence[int] |
     >>> load("runs/photos-001").classes
     ('ant', 'bee', 'cat')
     """
-    path = model_folder(Path(folder))
+    path = model_folder(folder)
     contents = read_model(path)
     again = load_same, (path.resolve(), sha256_of(path / MANIFEST))
-    model = Model(contents.fitted, contents.novelty, _engine(path, contents, batch_sizes), again, contents.manifest)
+    engine = _engine(path, contents, contents.fitted.engine, batch_sizes)
+    model = Model(contents.fitted, contents.novelty, engine, again, contents.manifest)
     if check:
         _check_samples(path, model, contents)
     return model
 
 
-def model_folder(folder: Path) -> Path:
-    """Return the model folder of a run's folder, or the folder itself."""
-    return folder / "model" if (folder / "model" / MANIFEST).is_file() else folder
+def load_in_float32(folder: str | Path) -> Model:
+    """Load a model to compare with: in float32, whatever engine its run used; its samples are not checked.
+
+    Raises
+    ------
+    ModelError
+        As ``load``.
+    """
+    path = model_folder(folder)
+    contents = read_model(path)
+    again = load_in_float32, (path.resolve(),)
+    return Model(contents.fitted, contents.novelty, _engine(path, contents, FALLBACK), again, contents.manifest)
 
 
 def load_same(folder: Path, manifest_sha256: str) -> Model:
@@ -75,21 +85,30 @@ def load_same(folder: Path, manifest_sha256: str) -> Model:
     return load(folder, check=False)
 
 
-def _engine(path: Path, contents: ModelFolder, batch_sizes: Sequence[int] | None) -> Engine:
-    """Return the engine saved in the folder; where it is missing or cannot run here, one made from the body."""
-    saved = open_saved_engine(path / "engine", contents.fitted.engine, batch_sizes)
+def _engine(path: Path, contents: ModelFolder, name: str, batch_sizes: Sequence[int] | None = None) -> Engine:
+    """Return the engine saved in the folder; where it is missing or cannot run here, one made from the body.
+
+    One in 8 bits cannot be made again, for it was calibrated; and it stands for no other one.
+    """
+    in_int8 = is_int8(contents.fitted.engine)
+    saved = open_saved_engine(path / "engine", name, batch_sizes) if is_int8(name) == in_int8 else None
     if saved is not None:
         return saved
+    if is_int8(name):
+        raise ModelError(
+            f"{path / 'engine'} must hold the network in 8 bits, and OpenVINO must be installed, but one is missing; "
+            "copy the whole folder again, or `pip install openvino`"
+        )
     card = dataclasses.replace(body_card(path, contents), taps=contents.fitted.taps)
     return open_engine(card, REFERENCE, batch_sizes)
 
 
 def body_card(path: Path, contents: ModelFolder) -> BackboneCard:
     """Return the card of a model's network with the weights in its folder, or those that it began with (``slim``)."""
-    body = path / "body.safetensors"
+    body = path / BODY
     if not body.is_file():
         return contents.fitted.card
-    checksum = contents.manifest["sha256"]["body.safetensors"]
+    checksum = contents.manifest["sha256"][BODY]
     return dataclasses.replace(contents.fitted.card, source="file", weights=str(body), weights_sha256=checksum)
 
 

@@ -129,6 +129,17 @@ class Model(Shown):
         return tuple(facts)
 
     @property
+    def engine(self) -> str:
+        """What runs the network on this machine, and in which precision.
+
+        Examples
+        --------
+        >>> graftwork.load("runs/photos-001").engine.split()[0] in ("openvino", "torch")
+        True
+        """
+        return self._engine.name
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names, in the order of every probability row.
 
@@ -138,17 +149,6 @@ class Model(Shown):
         ('ant', 'bee', 'cat')
         """
         return self.fitted.head.classes
-
-    @property
-    def engine(self) -> str:
-        """What runs the network on this machine, and in which precision.
-
-        Examples
-        --------
-        >>> graftwork.load("runs/photos-001").engine.split()[0]
-        'openvino'
-        """
-        return self._engine.name
 
     def codes(self, images: Sequence[Picture] | Picture, names: Sequence[str] | None = None) -> NDArray[np.floating]:
         """(n, d) CNN codes under the head; raises DataError naming an image that cannot be read.

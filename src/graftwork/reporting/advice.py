@@ -59,9 +59,8 @@ def strategy_rows(advice: Advice) -> list[StrategyRow]:
 def _row(each: Expectation, *, recommended: bool) -> StrategyRow:
     if each.strategy == "last layer":
         return StrategyRow(each.strategy, "0", "", "0", recommended)
-    measured = "not tried" if each.measured is None else signed(each.measured)
-    interval = f"{each.gain.low:.1f} to {each.gain.high:.1f}".replace("-", "\N{MINUS SIGN}")
-    return StrategyRow(each.strategy, signed(each.gain.points), interval, measured, recommended)
+    measured = "not tried" if each.measured is None else f"{signed(each.measured.points)} ({each.measured.ends})"
+    return StrategyRow(each.strategy, signed(each.gain.points), each.gain.ends, measured, recommended)
 
 
 def signed(points: float) -> str:

@@ -21,13 +21,11 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
     Parameters
     ----------
     charts
-        Drawn into the elements ``chart-NAME`` of the template.
+        Drawn into the elements ``chart-NAME`` of the template; a page without any runs no script.
     context
         What else the template needs. Every text in it is escaped: names of files and classes may be anything.
     """
     import jinja2
-    from bokeh.embed import json_item
-    from bokeh.resources import Resources
     from markupsafe import Markup
 
     environment = jinja2.Environment(
@@ -41,11 +39,17 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
     environment.filters["one_line"] = words.one_line
     environment.filters["capital"] = words.capital
     environment.globals["words"] = words
-    bokeh = Resources(mode="inline", components=["bokeh"]).js_raw[0]
-    scripts = [bokeh.strip(), _packaged("page.js").strip()]
+    drawn: dict[str, Any] = {}
+    scripts: list[str] = []
+    if charts:
+        from bokeh.embed import json_item
+        from bokeh.resources import Resources
+
+        drawn = {name: json_item(chart) for name, chart in charts.items()}
+        scripts = [Resources(mode="inline", components=["bokeh"]).js_raw[0].strip(), packaged("page.js")]
     page = environment.get_template(template).render(
         **context,
-        charts={name: json_item(chart) for name, chart in charts.items()},
+        charts=drawn,
         dark=light_to_dark(),
         style=Markup(page_style()),
         scripts=[Markup(script) for script in scripts],
@@ -56,7 +60,7 @@ def document(template: str, charts: Mapping[str, UIElement], **context: Any) -> 
 
 def page_style() -> str:
     """Return the style of every page: colours for light and dark, and what each element looks like."""
-    return stylesheet() + _packaged("page.css")
+    return stylesheet() + packaged("page.css")
 
 
 def script_policy(scripts: Sequence[str]) -> str:
@@ -66,5 +70,6 @@ def script_policy(scripts: Sequence[str]) -> str:
     return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def _packaged(name: str) -> str:
-    return (importlib.resources.files("graftwork.reporting") / name).read_text(encoding="utf-8")
+def packaged(name: str, package: str = "graftwork.reporting") -> str:
+    """Return the text of a file of a package, such as a script."""
+    return (importlib.resources.files(package) / name).read_text(encoding="utf-8").strip()

@@ -18,7 +18,7 @@ from graftwork.reporting.document import document
 from graftwork.reporting.evidence import images_to_show
 from graftwork.reporting.layers import linear_series
 from graftwork.reporting.shareable import shareable
-from graftwork.reporting.thumbnails import embedded_thumbnails
+from graftwork.reporting.thumbnails import embedded_evidence, embedded_thumbnails
 from graftwork.reporting.tunings import cut_lines, on_fewer, trainings
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def render(run: Run, thumbnails: Path | None) -> str:
     """
     run = shareable(run)
     pictures = embedded_thumbnails(run, thumbnails)
-    return document("page.html.jinja", _charts(run, pictures), run=run, pictures=pictures, **_sections(run))
+    maps = embedded_evidence(run, thumbnails)
+    return document("page.html.jinja", _charts(run, pictures), run=run, pictures=pictures, maps=maps, **_sections(run))
 
 
 def write_layer_plot(verdict: Verdict, trials: Sequence[Trial], card: BackboneCard, path: Path) -> Path:

@@ -28,7 +28,8 @@ def published_card(name: str, card: BackboneCard, run: Run | None, *, commercial
     """
     body = _own_body(name, card) if run is None else model_card(run).split("## How to use it")[0].rstrip()
     terms = "" if commercial else "\n\n**For non-commercial use only**, by its licence or the terms of its data."
-    return f"---\n{_front_matter(name, card, run)}---\n\n{body}{terms}\n\n{_use(name, card)}\n\n{_origin(card)}\n"
+    parts = "\n\n".join([body + terms, _use(name, card, _views(run)), _origin(card)])
+    return f"---\n{_front_matter(name, card, run)}---\n\n{parts}\n"
 
 
 def _front_matter(name: str, card: BackboneCard, run: Run | None) -> str:
@@ -64,13 +65,25 @@ def _own_body(name: str, card: BackboneCard) -> str:
     return f"# {escaped(name)}\n\nA pretrained network, {escaped(card.architecture)}, to build on."
 
 
-def _use(name: str, card: BackboneCard) -> str:
-    by_timm = f'\n\n```python\nimport timm\n\nnetwork = timm.create_model("local-dir:{name}", pretrained=True)\n```'
-    return (
-        "## How to use it\n\nWith graftwork, in place of any other network, from the folder that holds this file:\n\n"
-        f"```sh\ngraft train IMAGES --backbone {name}\n```"
-        + ("\n\nWithout graftwork:" + by_timm if card.library == "timm" else "")
-    )
+def _views(run: Run | None) -> int:
+    """Over how many views of an image the tested classifier averages; 1 where nothing was tested."""
+    return 1 if run is None else run.trials[run.verdict.chosen].candidate.views
+
+
+def _use(name: str, card: BackboneCard, views: int) -> str:
+    parts = [
+        "## How to use it",
+        "With graftwork, in place of any other network, from the folder that holds this file:",
+        f"```sh\ngraft train IMAGES --backbone {name}\n```",
+    ]
+    if card.library == "timm":
+        network = f'timm.create_model("local-dir:{name}", pretrained=True)'
+        parts += ["Without graftwork:", f"```python\nimport timm\n\nnetwork = {network}\n```"]
+    if views > 1:
+        parts.append(
+            f"Its score is that of {views} views of each image, averaged, which the network alone does not do."
+        )
+    return "\n\n".join(parts)
 
 
 def _origin(card: BackboneCard) -> str:

@@ -8,8 +8,8 @@ import graftwork
 from graftwork.backbones.openvino_engine import FEW
 from graftwork.core.options import ServeOptions
 from graftwork.files import sha256_of
-from graftwork.model.folder import MANIFEST
-from graftwork.model.load import load, model_folder
+from graftwork.model.folder import MANIFEST, model_folder
+from graftwork.model.load import load
 from graftwork.serving.accepting import WORDS
 from graftwork.serving.answers import About, Health, TestFigures
 from graftwork.serving.neighbours import TrainingImages

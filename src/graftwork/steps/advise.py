@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from graftwork.advice.learning_curve import learning_curve
-from graftwork.advice.similarity import DIGEST_LENGTH, SourceClassifier, similarity_of
-from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, GAUGE_PX, coefficients, gauge_profile, ladder
-from graftwork.backbones.tensors import tensors_of
+from graftwork.advice.similarity import DIGEST_LENGTH, SourceProfile, classifier_of, similarity_of
+from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, coefficients, gauge_profile, ladder, own_profile
 from graftwork.core.advice import (
     OVER_ALL_LAYERS,
     Advice,
@@ -21,10 +19,14 @@ from graftwork.core.advice import (
     Similarity,
     Size,
     Strategy,
+    averaged,
     expected_gains,
     situation_of,
     strategy_of,
+    training_of_strategy,
 )
+from graftwork.core.choose import beside
+from graftwork.core.facts import BackboneCard
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.trials import Task, Trial
@@ -33,7 +35,6 @@ from graftwork.steps.backbones import Backbones, open_backbone
 from graftwork.steps.search import SearchResult
 from graftwork.tournament import run_trials
 
-_GAUGE_WEIGHT, _GAUGE_BIAS = "classifier.weight", "classifier.bias"
 _NO_CODES: tuple[Strategy, ...] = ("last layer", "best layer")
 """Strategies that need no codes beyond those of the search."""
 
@@ -62,13 +63,13 @@ def advise(
     """
     last = last_layer_trial(result, task, backbones, result.chosen.candidate.backbone)
     codes = backbones.codes(last.candidate).of(last.candidate.taps)
-    similarity = measured_similarity(develop, backbones, intensity_range, seed=task.seed)
+    card = backbones.by_name[last.candidate.backbone].card
+    similarity = measured_similarity(develop, card, backbones, intensity_range, seed=task.seed)
     size = Size(len(task.y), tuple(np.bincount(task.y, minlength=task.n_classes).tolist()), len(np.unique(task.groups)))
     error = 1 - _accuracy(last, task)
-    card = backbones.by_name[last.candidate.backbone].card
     tried = {strategy_of(each, card) for each in candidates if each.backbone == last.candidate.backbone}
     every = [
-        Expectation("last layer", Gain(0.0, 0.0, 0.0), 0.0, 0.0),
+        Expectation("last layer", Gain(0.0, 0.0, 0.0), seconds=0.0),
         *(
             Expectation(name, gain, None, _seconds(name, seconds))
             for name, gain in expected_gains(
@@ -77,7 +78,7 @@ def advise(
                 effective_per_class=size.effective_per_class,
                 entropy=similarity.entropy,
             ).items()
-            if name in tried or name not in OVER_ALL_LAYERS
+            if training_of_strategy(name) in tried or training_of_strategy(name) not in OVER_ALL_LAYERS
         ),
     ]
     advice = Advice(
@@ -91,26 +92,26 @@ def advise(
         # stable, so that those without seconds stay in the order of their usual cost
         expectations=tuple(sorted(every, key=lambda each: each.seconds or 0.0)),
     )
-    return advice.with_measured({"best layer": 100 * (_accuracy(result.chosen, task) - _accuracy(last, task))})
+    layers = [trial for trial in result.trials if trial.candidate.backbone == last.candidate.backbone and trial != last]
+    return advice.with_measured({"best layer": _gain(result.chosen, last, task, among=layers)})
 
 
 def with_tried(advice: Advice, result: SearchResult, task: Task, backbones: Backbones) -> Advice:
     """Return advice with what was gained by the strategies that a run has tried on the network that it is about.
 
-    Fine-tunings are measured as they are, at alpha 1 and on one view, as they are forecast; each on the images that it
-    was run on.
+    Fine-tunings are measured as they are forecast, at alpha 1; each on the images that it was run on.
     """
     last = last_layer_trial(result, task, backbones, advice.backbone)
     card = backbones.by_name[advice.backbone].card
-    measured: dict[Strategy, float] = {}
+    measured: dict[Strategy, Gain] = {}
     for trial in result.trials:
         candidate = trial.candidate
         strategy = strategy_of(candidate, card, views=last.candidate.views)
-        plain = isinstance(candidate.plan, Linear) or (candidate.views == 1 and candidate.plan.alpha == 1)
+        plain = isinstance(candidate.plan, Linear) or candidate.plan.alpha == 1
         if candidate.backbone != advice.backbone or strategy in _NO_CODES or not plain:
             continue
-        points = 100 * (_accuracy(trial, task, trial.run) - _accuracy(last, task, trial.run))
-        measured[strategy] = max(points, measured.get(strategy, points))
+        gain = _gain(trial, last, task)
+        measured[strategy] = max(gain, measured.get(strategy, gain), key=lambda each: each.points)
     return advice.with_measured(measured)
 
 
@@ -119,7 +120,8 @@ def expected_points(
 ) -> dict[str, float]:
     """Return what fine-tunings are expected to gain over the chosen linear classifier, in points, by their keys.
 
-    A strategy that no reference set was measured with, such as random weights, has none.
+    A training can be used on one view or on several, and counts by the better of both. A strategy that no reference
+    set was measured with, such as random weights, has none.
     """
     points: dict[str, float] = {}
     for name in dict.fromkeys(candidate.backbone for candidate in candidates):
@@ -135,15 +137,18 @@ def expected_points(
         )
         card = backbones.by_name[name].card
         for candidate in candidates:
-            gain = gains.get(strategy_of(candidate, card))
-            if candidate.backbone == name and gain is not None:
-                points[candidate.key] = gain.points - ahead
+            if candidate.backbone != name:
+                continue
+            training = strategy_of(candidate, card)
+            known = [gains[each].points for each in (training, averaged(training)) if each in gains]
+            if known:
+                points[candidate.key] = max(known) - ahead
     return points
 
 
-def known_to_gauge(develop: ImageSet) -> int:
-    """Return how many images are among those that describe the gauge's source."""
-    known = set(gauge_profile().digests)
+def known_to_gauge(develop: ImageSet, card: BackboneCard) -> int:
+    """Return how many images are among those that describe the source of the gauge of a network."""
+    known = set(gauge_of(card)[1].digests)
     return sum(str(digest)[:DIGEST_LENGTH] in known for digest in develop.digests)
 
 
@@ -156,36 +161,65 @@ def last_layer_trial(result: SearchResult, task: Task, backbones: Backbones, nam
     return next(tried, None) or next(run_trials([last], backbones.codes, task))
 
 
+def gauge_of(card: BackboneCard) -> tuple[str, SourceProfile]:
+    """Return the network that measures similarity for another one, and the profile of its source.
+
+    That is the network itself where somebody measured what its source is like (``zoo.profile``) and it has a
+    classifier; else the embedded default.
+    """
+    own = own_profile(card)
+    return (card.name, own) if own is not None and own.entropy > 0 else (GAUGE, gauge_profile())
+
+
 def measured_similarity(
-    images: ImageSet, backbones: Backbones, intensity_range: tuple[float, float] | None, *, seed: int
+    images: ImageSet,
+    card: BackboneCard,
+    backbones: Backbones,
+    intensity_range: tuple[float, float] | None,
+    *,
+    seed: int,
 ) -> Similarity:
-    """Measure on some of the images, with the gauge, how much they look like its source."""
+    """Measure on some of the images, with the gauge of a network, how much they look like its source."""
+    name, profile = gauge_of(card)
     rows = np.sort(np.random.default_rng(seed).permutation(len(images))[:GAUGE_IMAGES])
     some = images.take(rows)
     gauge = open_backbone(
-        GAUGE,
-        ExtractionOptions(input_px=GAUGE_PX),
+        name,
+        ExtractionOptions(input_px=profile.input_px),
         some,
         store=backbones.store,
         intensity_range=intensity_range,
         listener=backbones.listener,
     )
-    tensors = tensors_of(gauge.card)
     codes = gauge.codes(some, backbones.listener)
-    return similarity_of(
+    similarity = similarity_of(
         {tap.name: codes.of([tap.name]) for tap in gauge.card.taps},
         some.labels,
-        SourceClassifier(tensors[_GAUGE_WEIGHT], tensors[_GAUGE_BIAS]),
-        gauge_profile(),
+        classifier_of(gauge.body(), gauge.card.taps[-1].channels),
+        profile,
         gauge=gauge.card.name,
     )
+    # how confident a classifier is depends on how it was trained: the rungs of the ladder are the embedded default's
+    scale = gauge_profile().entropy / profile.entropy
+    return dataclasses.replace(similarity, entropy=scale * similarity.entropy)
 
 
-def _accuracy(trial: Trial, task: Task, rows: NDArray[np.bool_] | slice = slice(None)) -> float:
+def _gain(trial: Trial, last: Trial, task: Task, among: Sequence[Trial] = ()) -> Gain:
+    """What a trial gains over the last layer on the images that both have.
+
+    Parameters
+    ----------
+    among
+        Trials that it was chosen from: the interval holds for all of them at once.
+    """
+    row, *_ = beside(trial, [last, *(each for each in among if each is not trial)], task, "accuracy")
+    return Gain(100 * row.deficit, 100 * row.deficit_low, 100 * row.deficit_high)
+
+
+def _accuracy(trial: Trial, task: Task) -> float:
     """Share of images that a trial classified correctly out of fold."""
-    right = trial.probabilities.argmax(axis=1) == task.y
-    return float(right[rows].mean())
+    return float((trial.probabilities.argmax(axis=1) == task.y).mean())
 
 
 def _seconds(strategy: Strategy, seconds: Mapping[Strategy, float]) -> float | None:
-    return 0.0 if strategy in _NO_CODES else seconds.get(strategy)
+    return 0.0 if strategy in _NO_CODES else seconds.get(training_of_strategy(strategy))

@@ -29,6 +29,7 @@ from graftwork.errors import UsageError
 from graftwork.images.imageset import ImageSet
 from graftwork.images.pixels import pixels
 from graftwork.listener import SILENT, Listener
+from graftwork.ship.int8_engine import cached_int8_engine
 
 SAMPLE = 128
 """Number of images on which speed is measured."""
@@ -70,7 +71,15 @@ class Backbone:
         """Return the same network with images of another size; None leaves its own."""
         if input_px is None:
             return self
-        return self.with_extraction(dataclasses.replace(self.extraction, card=with_input(self.card, input_px=input_px)))
+        plain = self.in_float()  # 8 bits are calibrated at one input
+        card = with_input(self.card, input_px=input_px)
+        return plain.with_extraction(dataclasses.replace(plain.extraction, card=card))
+
+    def in_float(self) -> Backbone:
+        """Return the same network on the engine that was chosen by measuring: this one, unless it is in 8 bits."""
+        if self.extraction.engine == self.choice.name:
+            return self
+        return self.with_extraction(dataclasses.replace(self.extraction, engine=self.choice.name))
 
     def with_extraction(self, extraction: ExtractionSettings) -> Backbone:
         """Return a network, perhaps another one, with other extraction settings, on the same store."""
@@ -91,7 +100,8 @@ class Backbone:
         """Return what writes the network up to these layers into a model folder; None without OpenVINO."""
         if not self.extraction.engine.startswith("openvino"):
             return None
-        return functools.partial(save_graph_of, self.card, [tap.name for tap in taps])
+        layers = [tap.name for tap in taps]
+        return functools.partial(save_graph_of, self.card, layers, name=self.extraction.engine)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,8 +112,8 @@ class Backbones:
     """By the names of their cards, in the order in which the user gave them."""
     develop: ImageSet
     listener: Listener
-    _codes: dict[tuple[str, int, int | None], LayerCodes] = dataclasses.field(default_factory=dict)
-    """By card, number of views and smaller input."""
+    _codes: dict[tuple[str, str, int, int | None], LayerCodes] = dataclasses.field(default_factory=dict)
+    """By card, engine, number of views and smaller input."""
     _seconds_per_image: dict[tuple[str, int], float] = dataclasses.field(default_factory=dict)
     """Decoding included, of each network and input when it last extracted codes here."""
 
@@ -123,14 +133,19 @@ class Backbones:
         return (*(note for card in self.cards for note in _card_findings(card)), *_store_findings(self.store))
 
     def of(self, candidate: Candidate) -> Backbone:
-        """Return the network of a candidate, with its input, and as many views as its codes are averaged over."""
-        return self.by_name[candidate.backbone].with_input(candidate.smaller_px).with_views(candidate.views_before)
+        """Return the network of a candidate, with its input, and as many views as its codes are averaged over.
+
+        What is fine-tuned is never in 8 bits.
+        """
+        backbone = self.by_name[candidate.backbone].with_input(candidate.smaller_px).with_views(candidate.views_before)
+        return backbone if candidate.plan.kind == "linear" else backbone.in_float()
 
     def codes(self, candidate: Candidate) -> LayerCodes:
         """Return the codes that a candidate begins with, of the images to develop on."""
-        key = candidate.backbone, candidate.views_before, candidate.smaller_px
+        backbone = self.of(candidate)
+        key = candidate.backbone, backbone.extraction.engine, candidate.views_before, candidate.smaller_px
         if key not in self._codes:
-            self._codes[key] = self._timed(self.of(candidate), self.develop)
+            self._codes[key] = self._timed(backbone, self.develop)
         return self._codes[key]
 
     def extract_for(self, candidates: Sequence[Candidate]) -> None:
@@ -257,6 +272,8 @@ def open_backbone(
     ------
     BackboneError
         When no such network is known, or its weights cannot be found, downloaded or trusted.
+    UsageError
+        When 8 bits need a package that is missing.
     """
     card, why = auto_card() if name == AUTO else (find_card(name), "")
     if why:
@@ -269,9 +286,10 @@ def open_backbone(
     card = with_pooling(card, pool=options.pool, relu=options.relu)
     card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, intensity_range=intensity_range))
     choice = choose_engine(card, functools.partial(_sample, images, card))
+    engine = cached_int8_engine(card, images) if options.engine == "int8" else choice.name
     return Backbone(
-        extraction=ExtractionSettings(card, choice.name, options.views, dtype),
-        engine=functools.partial(open_engine, card, choice.name),
+        extraction=ExtractionSettings(card, engine, options.views, dtype),
+        engine=functools.partial(open_engine, card, engine),
         store=store or Store(),
         choice=choice,
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +26,6 @@ from graftwork.images.read import by_series, read_images
 from graftwork.listener import SILENT, Listener
 from graftwork.runfolder import read_run
 
-_DECIMAL_COMMA = re.compile(r"\d*,\d+")
-"""A share as it is written in much of Europe; a folder of such a name can be given as ``./0,2``."""
 INPUT_PX = 224
 """Side of the input of most networks: images are tiny or huge relative to it, where no ``--input-px`` is given."""
 
@@ -205,7 +201,7 @@ def prepare(
     UsageError
         When the arguments do not fit together or the data.
     """
-    fraction, folder = _test(options.test)
+    fraction, folder = options.test_part
     checked = check_images(data, data_options, test=folder, input_px=input_px, listener=listener)
     images = checked.images
     _require_labels(images, data)
@@ -237,21 +233,6 @@ def file_facts(measurements: Measurements) -> Floats:
     names = [f"{f} {mode}" for f, mode in zip(m.format, m.mode, strict=True)]
     kinds = np.unique(names, return_inverse=True)[1]
     return np.concatenate([sizes, np.eye(kinds.max() + 1)[kinds], m.colour / 255, m.sharpness[:, None]], axis=1)
-
-
-def _test(test: str | float) -> tuple[float, str | None]:
-    """Return the share to test on, and the folder that tests instead."""
-    if test == "cv":
-        return 0.0, None
-    try:
-        fraction = float(str(test))
-    except ValueError:
-        if _DECIMAL_COMMA.fullmatch(str(test)) is None:
-            return 0.0, str(test)
-        fraction = math.nan
-    if not 0 <= fraction < 1:
-        raise UsageError(f"--test must be a share from 0 to below 1, a folder or cv, got {test}; 0.2 is a fifth")
-    return fraction, None
 
 
 def _require_no_other_test(options: SplitOptions, data: str | Path) -> None:

@@ -20,6 +20,7 @@ from graftwork.core.advice import Advice
 from graftwork.core.facts import digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.fitted import Fitted, probabilities
+from graftwork.core.int8 import Int8Change, int8_finding
 from graftwork.core.record import ImageTable, Projection, Run, Shift, TestScore
 from graftwork.core.result_findings import (
     TestedRun,
@@ -33,6 +34,7 @@ from graftwork.files import whole_folder, write_text
 from graftwork.finetune.context import FineTuneContext
 from graftwork.fit import fit
 from graftwork.images.pixels import decode
+from graftwork.images.thumbnail import thumbnail
 from graftwork.listener import Listener
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
@@ -47,7 +49,6 @@ from graftwork.steps.ledger import count_look
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult
 
-THUMBNAIL_PX = 96
 SAMPLES = 4
 """Number of classes of which the model folder holds an image."""
 _REPORTED = ("graftwork", "numpy", "openvino", "pillow", "scikit-learn", "scipy", "timm", "torch", "torchvision")
@@ -73,6 +74,7 @@ class Outcome:
     findings: tuple[Finding, ...]
     """About the validation scores themselves."""
     shift: Shift | None
+    int8: Int8Change | None
 
 
 def save(outcome: Outcome, folder: Path, settings: dict[str, Any], *, stages: Stages) -> Run:
@@ -116,14 +118,16 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
     parts[split.develop], parts[split.test] = "develop", "test"
     folds = np.full(len(images), -1)
     folds[split.develop] = split.folds
+    advised = outcome.backbones.by_name[outcome.advice.backbone]
     how = outcome.score.how if outcome.score is not None else "none"
     findings = (
         *split_images.findings,
         *outcome.backbones.findings,
-        *result_findings(result.verdict, result.trials, images=len(images), how_tested=how),
+        *result_findings(result.verdict, result.trials, outcome.task, images=len(images), how_tested=how),
         *result.findings,
-        *advice_findings(outcome.advice, known_to_gauge(split_images.develop)),
+        *advice_findings(outcome.advice, known_to_gauge(split_images.develop, advised.card)),
         *outcome.findings,
+        *([] if outcome.int8 is None else [int8_finding(outcome.int8)]),
     )
     test, look_findings = _looked_at(outcome, settings, findings, folder, stages.listener)
     return Run(
@@ -157,6 +161,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         stage_seconds=dict(stages.seconds),
         advice=outcome.advice,
         shift=outcome.shift,
+        int8=outcome.int8,
         folder=str(folder),
     )
 
@@ -202,6 +207,7 @@ def _save_model(outcome: Outcome, run: Run, folder: Path) -> None:
             "trained_on": run.settings["final"],
             "chosen": run.verdict.rows[run.verdict.chosen].label,
             "test": None if run.test is None else _test_in_manifest(run.test, belongs),
+            "int8": None if run.int8 is None else dataclasses.asdict(run.int8),
             "created": run.created,
             "versions": run.versions,
         },
@@ -241,19 +247,11 @@ def _samples(split_images: SplitImages, fitted: Fitted, network: Backbone) -> li
 
 def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None:
     """Write the pictures that the report shows as small JPEG files named by digest."""
-    from PIL import Image
-
     preprocess = run.card.preprocess
     with whole_folder(folder) as part:
         for row in images_to_show(run):
             image = decode(split_images.images.read(row), preprocess, split_images.images.names[row])
-            image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-            if max(image.size) < THUMBNAIL_PX:  # a tiny image is enlarged in whole pixels, not blurred
-                scale = THUMBNAIL_PX // max(image.size)
-                image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
-            out = io.BytesIO()
-            image.save(out, "JPEG", quality=80)
-            (part / f"{run.images.digests[row]}.jpg").write_bytes(out.getvalue())
+            (part / f"{run.images.digests[row]}.jpg").write_bytes(thumbnail(image))
 
 
 def _versions() -> dict[str, str]:

@@ -174,10 +174,10 @@ def advise(
         advice=advice,
         verdict=result.verdict,
         findings=(
-            *advice_findings(advice, known_to_gauge(images.develop)),
+            *advice_findings(advice, known_to_gauge(images.develop, backbones.by_name[chosen].card)),
             *images.findings,
             *backbones.findings,
-            *result_findings(result.verdict, result.trials, images=len(images.images), how_tested="none"),
+            *result_findings(result.verdict, result.trials, task, images=len(images.images), how_tested="none"),
         ),
         command=_command(settings, advice),
         stage_seconds=stages.seconds,

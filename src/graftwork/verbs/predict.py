@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from graftwork.errors import DataError
-from graftwork.images.cells import TEXT_TABLES
-from graftwork.images.folders import images_below, printable
-from graftwork.images.tables import PARQUET, images_named
+from graftwork.images.given import given_images
 from graftwork.model.load import load
 from graftwork.model.novelty import RATE
 from graftwork.model.predict import Prediction
@@ -70,25 +68,6 @@ def stream(
     on_error: Callable[[str, DataError], None] | None = None,
 ) -> Iterator[Prediction]:
     """Predict as ``predict`` does, but give predictions while images come: a few dozen are in memory at a time."""
-    model = load(run)
-    several = [images] if isinstance(images, (str, Path, bytes)) else images
-
-    def files() -> Iterator[str | Path | bytes]:
-        for image in several:
-            if isinstance(image, bytes):
-                yield image
-                continue
-            path = Path(image)
-            try:
-                if path.is_dir():
-                    yield from images_below(path)
-                elif path.suffix.lower() in (*TEXT_TABLES, *PARQUET):
-                    yield from images_named(path, image_column)
-                else:
-                    yield path
-            except DataError as error:
-                if on_error is None:
-                    raise
-                on_error(printable(str(path)), error)
-
-    return model.stream(files(), top=top, novelty_rate=novelty_rate, on_error=on_error)
+    return load(run).stream(
+        given_images(images, image_column, on_error), top=top, novelty_rate=novelty_rate, on_error=on_error
+    )

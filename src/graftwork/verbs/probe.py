@@ -134,7 +134,7 @@ def probe(
         findings=(
             *images.findings,
             *backbones.findings,
-            *result_findings(result.verdict, result.trials, images=len(images.images), how_tested="none"),
+            *result_findings(result.verdict, result.trials, task, images=len(images.images), how_tested="none"),
         ),
         stage_seconds=stages.seconds,
     )

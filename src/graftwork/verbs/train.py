@@ -11,6 +11,7 @@ from graftwork.core.arguments import argument
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.options import (
     DataOptions,
+    EngineOption,
     ExtractionOptions,
     FineTuneOptions,
     JudgingOptions,
@@ -33,6 +34,7 @@ from graftwork.steps.compete import (
     reserve_extraction,
     say_that_linear_candidates_alone_are_nested,
 )
+from graftwork.steps.int8 import change_of_candidate
 from graftwork.steps.output import CLOCK, claimed, run_name
 from graftwork.steps.prepare import prepare
 from graftwork.steps.projection import project_codes
@@ -55,6 +57,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     pool: Pool = "average",
     relu: Relu = "auto",
     views: int = 1,
+    engine: EngineOption = "auto",
     layer: str = "auto",
     freeze_to: str | None = None,
     scratch: bool = False,
@@ -113,6 +116,10 @@ def train(  # noqa: PLR0915  # the whole story on one page
         Whether layers that end in a ReLU give their codes ``before`` or ``after`` it; ``auto`` is after.
     views
         Number of views of an image over which codes are averaged.
+    engine
+        ``auto`` measures which engine is the fastest of those whose codes agree with float32. ``int8`` quantises the
+        network to 8 bits, calibrated on images to develop on, and runs it in OpenVINO; what that changes is measured.
+        Fine-tuned networks stay as ``auto`` would have them.
     layer
         Names of layers separated by commas, ``last``, ``all`` for their concatenation, or ``auto``, which tries every
         layer and all of them together.
@@ -189,6 +196,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
     extraction = ExtractionOptions(
         backbone=names_of(backbone),
         aspect=aspect, input_px=input_px, intensity=intensity, pool=pool, relu=relu, views=views,
+        engine=engine,
     )  # fmt: skip
     judging = JudgingOptions(
         layer=layer, loss=loss, normalise=normalise, metric=metric, class_weight=class_weight, tolerance=tolerance
@@ -247,6 +255,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
             chosen = result.chosen
             fitted = fit(chosen, backbones.codes(chosen.candidate), task, context)
             network = backbones.of(chosen.candidate).with_fitted(fitted)
+            int8 = change_of_candidate(chosen, task, backbones)
         with stages.stage("test"):
             if test == "cv":
                 score = score_nested(candidates, backbones, images, task)
@@ -259,6 +268,6 @@ def train(  # noqa: PLR0915  # the whole story on one page
         with stages.stage("save"):
             outcome = Outcome(
                 images, task, backbones, result, advice, context, fitted, network, codes, score, projection, findings,
-                shift,
+                shift, int8,
             )  # fmt: skip
             return save(outcome, folder, settings, stages=stages)

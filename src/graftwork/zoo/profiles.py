@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graftwork.advice.similarity import SourceClassifier, profile_of
+from graftwork.advice.similarity import classifier_of, profile_of
 from graftwork.advice.sources import save_profile
 from graftwork.backbones.zoo_folder import PROFILE, ZOO, zoo_folder
 from graftwork.core.figures import counted
@@ -76,7 +76,7 @@ def profile(
         card = backbone.card
         made = profile_of(
             {tap.name: codes.of([tap.name]) for tap in card.taps},
-            _classifier(backbone.body(), card.taps[-1].channels),
+            classifier_of(backbone.body(), card.taps[-1].channels),
             network=card.name,
             weights_sha256=card.weights_sha256 or "",
             input_px=card.preprocess.input_px,
@@ -87,14 +87,3 @@ def profile(
     path = zoo_folder() / name / PROFILE
     save_profile(made, path)
     return Profiled(name, made.images, made.entropy, str(path))
-
-
-def _classifier(tensors: object, channels: int) -> SourceClassifier | None:
-    """The last linear layer of a network, where it takes the codes of the last layer."""
-    by_name = dict(tensors)  # type: ignore[call-overload]
-    weights = [name for name, value in by_name.items() if name.endswith("weight") and value.ndim == 2]
-    for name in reversed(weights):
-        bias = name.removesuffix("weight") + "bias"
-        if by_name[name].shape[1] == channels and bias in by_name:
-            return SourceClassifier(by_name[name], by_name[bias])
-    return None

@@ -1,19 +1,12 @@
 "use strict";
+// The service's side: images are sent to it, a few at a time.
 (() => {
   const AT_ONCE = 4;
   const MOST_TRIES = 20;
-  const $ = (id) => document.getElementById(id);
-  const waiting = [];
-  let running = 0;
+  const { $, element, start } = graft;
   let about = null;
   let token = sessionStorage.getItem("token") ?? "";
 
-  const element = (tag, properties = {}, ...children) => {
-    const made = Object.assign(document.createElement(tag), properties);
-    made.append(...children);
-    return made;
-  };
-  const percent = (share) => (share < 0.001 ? "<0.1 %" : share > 0.999 ? ">99.9 %" : `${(100 * share).toFixed(1)} %`);
   const ask = (address, options = {}) =>
     fetch(address, { ...options, headers: { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) } });
 
@@ -54,33 +47,13 @@
       : element("p", { className: "aside", textContent:
         `Like the training images: ${far} % of these are at least as far from the others.` });
   };
-  const bar = ({ label, probability }) => {
-    const filled = element("i");
-    filled.style.width = `${100 * probability}%`;
-    return element("li", {}, element("span", { className: "label", textContent: label }),
-      element("span", { className: "bar", ariaHidden: "true" }, filled),
-      element("span", { className: "number", textContent: percent(probability) }));
-  };
   const neighbours = (nearest) => element("div", { className: "nearest" },
     element("h3", { textContent: "The nearest training images that have a thumbnail" }),
     element("ul", { className: "gallery small" }, ...nearest.map(({ label, similarity, thumbnail }) =>
       element("li", {}, element("figure", {}, element("img", { src: thumbnail, alt: "", width: 96, height: 96 }),
         element("figcaption", { textContent: `${label}, similarity ${similarity.toFixed(2)}` }))))));
-  const show = (said, answer) => {
-    const title = said.querySelector("h2");
-    if (answer.error) {
-      title.textContent = "Not classified";
-      said.append(element("p", { className: "callout error", textContent: answer.error }));
-      return;
-    }
-    title.replaceChildren(answer.label, " ",
-      element("span", { textContent: percent(answer.probability) }));
-    said.append(element("ol", { className: "bars" }, ...answer.top.map(bar)), novelty(answer));
-    if (answer.nearest.length) said.append(neighbours(answer.nearest));
-  };
-
   const pause = (seconds) => new Promise((go) => setTimeout(go, 1000 * seconds));
-  const classify = async (file) => {
+  const answered = async (file) => {
     await introduced;
     if (about && file.size > 1e6 * about.max_upload_mb)
       return { error: `${file.name} must have at most ${about.max_upload_mb} MB; send it smaller` };
@@ -98,48 +71,17 @@
       return reply.images ? reply.images[0] : reply;
     }
   };
-  const work = async () => {
-    if (running >= AT_ONCE || !waiting.length) return;
-    running += 1;
-    const { file, said } = waiting.shift();
+  const classify = async (file) => {
     try {
-      show(said, await classify(file));
+      const answer = await answered(file);
+      if (answer.error) return answer;
+      return { ...answer, more: [novelty(answer), ...(answer.nearest.length ? [neighbours(answer.nearest)] : [])] };
     } catch (error) {
-      show(said, { error: `The service did not answer: ${error.message}` });
+      return { error: `The service did not answer: ${error.message}` };
     }
-    said.parentElement.ariaBusy = "false";
-    running -= 1;
-    work();
   };
-  const take = (files) => {
-    const cards = [...files].map((file) => {
-      const picture = element("img", { src: URL.createObjectURL(file), alt: "" });
-      const preview = element("figure", {}, picture);
-      picture.onload = () => URL.revokeObjectURL(picture.src);
-      picture.onerror = () => preview.replaceChildren(element("span", { className: "blank", textContent: "no preview" }));
-      const said = element("div", {}, element("h2", { textContent: "…" }),
-        element("p", { className: "name", textContent: file.name }));
-      waiting.push({ file, said });
-      return element("section", { className: "answer", ariaBusy: "true" },
-        element("div", { className: "pictures" }, preview), said);
-    });
-    $("answers").prepend(...cards);
-    for (const _ of cards) work();
-  };
+  start({ classify, atOnce: AT_ONCE });
 
-  const drop = $("drop");
-  for (const kind of ["dragover", "dragleave", "drop"]) {
-    addEventListener(kind, (event) => {
-      event.preventDefault();
-      drop.classList.toggle("over", kind === "dragover");
-      if (kind === "drop") take(event.dataTransfer.files);
-    });
-  }
-  addEventListener("paste", (event) => take(event.clipboardData.files));
-  $("files").addEventListener("change", (event) => {
-    take(event.target.files);
-    event.target.value = "";
-  });
   $("token-form").addEventListener("submit", (event) => {
     event.preventDefault();
     token = $("token").value;

@@ -1,0 +1,43 @@
+"""Images as a user names them for a model: files, bytes, folders of images, and tables that name some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from graftwork.errors import DataError
+from graftwork.images.cells import TEXT_TABLES
+from graftwork.images.folders import images_below, printable
+from graftwork.images.tables import PARQUET, images_named
+
+Given = str | Path | bytes
+
+
+def given_images(
+    images: Given | Iterable[Given], image_column: str | None, on_error: Callable[[str, DataError], None] | None
+) -> Iterator[Path | bytes]:
+    """Yield the paths and the bytes of images, folders and tables replaced by what they hold.
+
+    Parameters
+    ----------
+    image_column
+        Column of a table with the images, where its name is not recognised.
+    on_error
+        Called with the name and the error of each folder or table without images; without it the first one raises.
+    """
+    for image in [images] if isinstance(images, (str, Path, bytes)) else images:
+        if isinstance(image, bytes):
+            yield image
+            continue
+        path = Path(image)
+        try:
+            if path.is_dir():
+                yield from images_below(path)
+            elif path.suffix.lower() in (*TEXT_TABLES, *PARQUET):
+                yield from images_named(path, image_column)
+            else:
+                yield path
+        except DataError as error:
+            if on_error is None:
+                raise
+            on_error(printable(str(path)), error)
