@@ -68,11 +68,15 @@ class PatientProtocol(HttpToolsProtocol):
 class PatientServer(uvicorn.Server):
     """uvicorn's server, which at its end takes the connections that the system has accepted for it, too."""
 
+    is_stopping = False
+    """Whether answers end their connections. Not before it has stopped to listen: who is told so connects anew."""
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, and answer what is there."""
         accepted = [connection for one in sockets or [] for connection in _left_waiting(one)]
         for server in self.servers:
             server.close()
+        self.is_stopping = True
         loop = asyncio.get_running_loop()
         for connection in accepted:
             with contextlib.suppress(OSError):  # its client has gone meanwhile

@@ -64,7 +64,7 @@ class Service(Shown):
             logging.getLogger(logger).setLevel(logging.ERROR)
         self._server = PatientServer(
             uvicorn.Config(
-                app(self._served, options, only_here=only_here, is_stopping=lambda: self._server.should_exit),
+                app(self._served, options, only_here=only_here, is_stopping=lambda: self._server.is_stopping),
                 http=PatientProtocol,
                 ws="none",
                 lifespan="on",
