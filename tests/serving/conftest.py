@@ -33,5 +33,6 @@ def folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
     """Where the model answers; images are flagged when they are beyond 19 of 20 training images."""
-    with graftwork.serve(folder, port=0, show_training_images=True, novelty_rate=0.05, max_upload_mb=1) as service:
+    shown = {"show_training_images": True, "explain": True}
+    with graftwork.serve(folder, port=0, novelty_rate=0.05, max_upload_mb=1, **shown) as service:
         yield service.url

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from service_client import ask, send
 
 import graftwork
@@ -18,6 +21,8 @@ from graftwork.files import sha256_of, write_json
 from graftwork.model.predict import Model
 from graftwork.runfolder import read_run
 from graftwork.serving.service import Service
+
+pytestmark = pytest.mark.xdist_group("serving")
 
 
 def images(photos: Path) -> list[Path]:
@@ -57,8 +62,6 @@ def test_an_image_that_is_refused_leaves_the_others_their_predictions(url: str, 
 
 
 def test_an_image_unlike_the_training_images_is_flagged(url: str, tmp_path: Path) -> None:
-    from PIL import Image
-
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     (answer,) = send(url, tmp_path / "noise.png").json["images"]
@@ -67,10 +70,7 @@ def test_an_image_unlike_the_training_images_is_flagged(url: str, tmp_path: Path
 
 
 def test_the_nearest_training_images_are_shown_where_that_was_asked_for(url: str, folder: Path, photos: Path) -> None:
-    shown = {path.stem for path in (folder / "thumbnails").iterdir()}
-    trained = next(
-        path for path in sorted(photos.rglob("*.png")) if sha256_of(path) in shown and _develop(path, folder)
-    )
+    trained = next(path for path in sorted(photos.rglob("*.png")) if _develop(path, folder))
     (answer,) = send(url, trained, query="?nearest=3").json["images"]
     assert len(answer["nearest"]) == 3
     assert answer["nearest"][0]["similarity"] == pytest.approx(1, abs=0.01)  # itself
@@ -86,21 +86,31 @@ def _develop(path: Path, folder: Path) -> bool:
     return table.parts[table.digests.index(sha256_of(path))] == "develop"
 
 
-def test_training_images_are_shown_by_no_service_that_was_not_told_to(folder: Path, photos: Path) -> None:
+def test_a_picture_of_the_evidence_is_drawn_where_that_was_asked_for(url: str, photos: Path) -> None:
+    (answer,) = send(url, images(photos)[0], query="?explain=true").json["images"]
+    kind, _, data = answer["evidence"].partition(",")
+    assert kind == "data:image/png;base64"
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    assert picture.shape == (480, 480, 3)  # 48 pixels, enlarged
+    assert picture.std() > 10
+    assert send(url, images(photos)[0]).json["images"][0]["evidence"] is None
+    mixed = send(url, b"no image", images(photos)[0], query="?explain=true").json["images"]
+    assert [("evidence" in one) for one in mixed] == [False, True]
+
+
+def test_what_a_service_was_not_told_to_show_it_does_not(folder: Path, photos: Path) -> None:
     with graftwork.serve(folder, port=0) as service:
-        said = send(service.url, images(photos)[0], query="?nearest=3")
-        assert not ask(service.url, "/model").json["shows_training_images"]
-    assert said.status == 403
-    assert "--show-training-images" in said.json["error"]
+        for query, option in (("?nearest=3", "--show-training-images"), ("?explain=true", "--explain")):
+            said = send(service.url, images(photos)[0], query=query)
+            assert said.status == 403
+            assert option in said.json["error"]
+        about = ask(service.url, "/model").json
+        assert (about["shows_training_images"], about["explains"]) == (False, False)
 
 
-def test_training_images_that_are_not_there_cannot_be_shown(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"must be the folder of a finished run, but has no run\.json"):
+def test_training_images_that_are_not_known_cannot_be_shown(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"^--show-training-images needs the images .* is a model without its run"):
         graftwork.serve(folder / "model", port=0, show_training_images=True)
-    shutil.copytree(folder, tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "thumbnails")
-    with pytest.raises(ModelError, match=r"must have thumbnails of its training images .* serve it without"):
-        graftwork.serve(tmp_path / "run", port=0, show_training_images=True)
 
 
 def test_it_says_what_it_serves(url: str, folder: Path) -> None:

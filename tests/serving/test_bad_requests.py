@@ -27,6 +27,8 @@ from graftwork.serving.refusal import Refusal
 from graftwork.serving.upload import HELD_UPLOADS, Room, Upload
 from graftwork.testing import tiny_image
 
+pytestmark = pytest.mark.xdist_group("serving")
+
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG of a few bytes whose header claims many pixels."""

@@ -12,6 +12,8 @@ from service_client import ask
 import graftwork
 from browser import BROWSERS, Browser
 
+pytestmark = pytest.mark.xdist_group("serving")
+
 CARDS = "[...document.querySelectorAll('.answer')]"
 
 
@@ -44,6 +46,8 @@ def test_chosen_images_are_classified(
     assert titles[len(good) :] == ["Not classified"] * 2
     assert browser.value("document.querySelectorAll('.bars li').length") == 3 * len(good)
     assert browser.value("document.querySelectorAll('.nearest img').length") == 6 * len(good)
+    drawn = browser.value("[...document.querySelectorAll('.pictures img')].map((one) => one.src.slice(0, 15))")
+    assert drawn.count("data:image/png;") == len(good)  # where the evidence is
     assert "broken.png must be a whole image" in browser.value(f"{CARDS}.at(-2).textContent")
     assert "<b>text.png must be an image" in browser.value(f"{CARDS}.at(-1).textContent")
     assert "accuracy" in browser.value("document.getElementById('about').textContent")

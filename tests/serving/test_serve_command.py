@@ -22,6 +22,8 @@ import graftwork
 from graftwork.errors import UsageError
 from graftwork.listener import Listener
 
+pytestmark = pytest.mark.xdist_group("serving")
+
 
 @contextlib.contextmanager
 def started(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:

@@ -27,6 +27,7 @@ TOKEN_VARIABLE = "GRAFTWORK_TOKEN"
 @options.of(
     ServeOptions, "show_training_images", "Show thumbnails of the nearest training images to who sends an image."
 )
+@options.of(ServeOptions, "explain", "Show where in an image the evidence is; loads the network into torch, too.")
 @options.of(
     ServeOptions,
     "novelty_rate",

@@ -180,6 +180,8 @@ class ServeOptions(Arguments):
     """What a request must send as its bearer token."""
     show_training_images: bool = False
     """Whether thumbnails of the nearest training images may be seen by who sends an image."""
+    explain: bool = False
+    """Whether a picture of the evidence may be asked for, which needs the network in torch."""
     novelty_rate: Share = 0.01
     max_upload_mb: Annotated[float, Range(0, above=True)] = 32.0
     """Megabytes (10^6 bytes) of one request."""

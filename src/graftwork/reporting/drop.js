@@ -17,7 +17,7 @@ const graft = (() => {
   };
 
   // `classify` promises for a file: either `error`, a line, or `label`, `probability`, `top` (the first classes, each
-  // with its label and probability) and `more`, elements to show below these.
+  // with its label and probability), `more`, elements to show below these, and perhaps `pictures`, to show beside them.
   const start = ({ classify, atOnce }) => {
     const waiting = [];
     let running = 0;
@@ -30,6 +30,7 @@ const graft = (() => {
       }
       title.replaceChildren(answer.label, " ", element("span", { textContent: percent(answer.probability) }));
       said.append(element("ol", { className: "bars" }, ...answer.top.map(bar)), ...answer.more);
+      said.previousElementSibling.append(...(answer.pictures ?? []));
     };
     const work = async () => {
       if (running >= atOnce || !waiting.length) return;

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from graftwork.model.predict import Prediction
-
 
 @dataclasses.dataclass(frozen=True)
 class Class:
@@ -22,8 +20,8 @@ class Neighbour:
     label: str
     similarity: float
     """Cosine of the two images' codes; 1 for the same image."""
-    thumbnail: str
-    """As a ``data:`` address."""
+    thumbnail: str | None
+    """As a ``data:`` address; None where none is at hand."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +41,9 @@ class Answer:
     """Whether the image is flagged as unlike the training images; None where these were too few."""
     nearest: list[Neighbour]
     """Training images, the nearest first; empty unless they were asked for."""
+    evidence: str | None
+    """A picture of where in the image the evidence for its class is, as a ``data:`` address; None unless it was asked
+    for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,20 +120,8 @@ class About:
     novelty: bool
     """Whether images unlike the training images are flagged."""
     shows_training_images: bool
+    explains: bool
+    """Whether it draws where the evidence is."""
     max_upload_mb: float
     max_megapixels: float
     formats: str
-
-
-def answer(prediction: Prediction, top: int, nearest: list[Neighbour]) -> Answer:
-    """Return a prediction as it is sent, with ``top`` of its classes."""
-    classes = [Class(label, probability) for label, probability in prediction.top[:top]]
-    return Answer(
-        name=prediction.name,
-        label=prediction.label,
-        probability=prediction.probability,
-        top=classes,
-        p_value=prediction.p_value,
-        novel=prediction.novel,
-        nearest=nearest,
-    )

@@ -23,7 +23,7 @@ from graftwork.serving import pages
 from graftwork.serving.access import Access
 from graftwork.serving.answers import About, Answers, Health, Problem
 from graftwork.serving.metrics import CONTENT_TYPE, Metrics
-from graftwork.serving.predictor import Predictor
+from graftwork.serving.predictor import Predictor, Wishes
 from graftwork.serving.refusal import Refusal
 from graftwork.serving.served import Served
 from graftwork.serving.upload import Room, Upload
@@ -34,6 +34,7 @@ Top = Annotated[int, Query(ge=1, description="Number of classes to name, best fi
 Nearest = Annotated[
     int, Query(ge=0, le=MOST_NEAREST, description="Number of nearest training images to show, where the service may.")
 ]
+Explain = Annotated[bool, Query(description="Draw where the evidence is, where the service may.")]
 _GONE = 499
 """What servers write down for a client that left before its answer."""
 _PROBLEM = TypeAdapter(Problem)
@@ -55,7 +56,7 @@ _REFUSED: dict[int | str, dict[str, Any]] = {
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     **_REFUSED,
     400: {"model": Problem, "description": "The request is empty, or no form"},
-    403: {"model": Problem, "description": "The service shows no training images"},
+    403: {"model": Problem, "description": "The service shows no training images, or explains nothing"},
     408: {"model": Problem, "description": "The request did not arrive in time"},
     413: {"model": Answers | Problem, "description": "The request is too large, or its only image has too many pixels"},
     415: {"model": Answers | Problem, "description": "The request holds no image, or none that is accepted"},
@@ -124,13 +125,13 @@ def _predictions(predictor: Predictor) -> APIRouter:
         openapi_extra={"requestBody": _BODY},
         summary="Predict the classes of images",
     )
-    async def predict(request: Request, top: Top = 5, nearest: Nearest = 0) -> Response:
+    async def predict(request: Request, top: Top = 5, nearest: Nearest = 0, explain: Explain = False) -> Response:
         """The body is one image, or a form with several as its files.
 
         The status is 200 where any image was classified; images that were not have a status and a reason of their own.
         Where none was, the status of the answer is that of the first one.
         """
-        return await predictor.predict(request, top, nearest)
+        return await predictor.predict(request, Wishes(top, nearest, explain))
 
     return router
 

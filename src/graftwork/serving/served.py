@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import graftwork
 from graftwork.backbones.openvino_engine import FEW
 from graftwork.core.options import ServeOptions
+from graftwork.errors import ModelError
 from graftwork.files import sha256_of
 from graftwork.model.folder import MANIFEST, model_folder
 from graftwork.model.load import load
 from graftwork.serving.accepting import WORDS
 from graftwork.serving.answers import About, Health, TestFigures
-from graftwork.serving.neighbours import TrainingImages
+from graftwork.ship.training_images import NearestImages, nearest_images
+
+if TYPE_CHECKING:
+    from graftwork.model.predict import Model
+    from graftwork.ship.explain import Explainer
 
 
 class Served:
@@ -28,7 +34,8 @@ class Served:
         self._manifest = model_folder(folder).resolve() / MANIFEST
         self.model = load(folder, batch_sizes=FEW)
         self._sha256 = sha256_of(self._manifest)
-        self.training_images = TrainingImages(folder, self.model) if options.show_training_images else None
+        self.training_images = self._nearest_images(folder) if options.show_training_images else None
+        self.explainer = _explainer(folder, self.model) if options.explain else None
         self.about = self._describe(options)
 
     def health(self, *, stopping: bool) -> Health:
@@ -44,6 +51,12 @@ class Served:
             "gone": "the folder is gone, and the model that was loaded answers; put it back before a restart",
         }[folder]
         return Health("stopping" if stopping else "ok", folder, advice)
+
+    def _nearest_images(self, folder: Path) -> NearestImages:
+        near = nearest_images(folder, self.model.novelty)
+        if isinstance(near, str):
+            raise ModelError(f"--show-training-images needs the images that {folder} was trained on, but {near}")
+        return near
 
     def _describe(self, options: ServeOptions) -> About:
         model, manifest = self.model, self.model.about
@@ -63,7 +76,14 @@ class Served:
             test=None if test is None else TestFigures(**test),
             novelty=model.novelty is not None and model.novelty.can_flag(options.novelty_rate),
             shows_training_images=self.training_images is not None,
+            explains=self.explainer is not None,
             max_upload_mb=options.max_upload_mb,
             max_megapixels=options.max_megapixels,
             formats=WORDS,
         )
+
+
+def _explainer(folder: Path, model: Model) -> Explainer:
+    from graftwork.ship.explain import Explainer  # which imports torch
+
+    return Explainer(folder, model)

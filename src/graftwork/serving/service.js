@@ -48,10 +48,14 @@
         `Like the training images: ${far} % of these are at least as far from the others.` });
   };
   const neighbours = (nearest) => element("div", { className: "nearest" },
-    element("h3", { textContent: "The nearest training images that have a thumbnail" }),
+    element("h3", { textContent: "The nearest training images" }),
     element("ul", { className: "gallery small" }, ...nearest.map(({ label, similarity, thumbnail }) =>
-      element("li", {}, element("figure", {}, element("img", { src: thumbnail, alt: "", width: 96, height: 96 }),
+      element("li", {}, element("figure", {}, thumbnail
+        ? element("img", { src: thumbnail, alt: "", width: 96, height: 96 })
+        : element("span", { className: "blank", textContent: "no thumbnail" }),
         element("figcaption", { textContent: `${label}, similarity ${similarity.toFixed(2)}` }))))));
+  const evidence = (picture, label) => element("figure", {}, element("img", { src: picture, alt: "" }),
+    element("figcaption", { textContent: `Where the evidence for ${label} is: the brighter, the more` }));
   const pause = (seconds) => new Promise((go) => setTimeout(go, 1000 * seconds));
   const answered = async (file) => {
     await introduced;
@@ -61,7 +65,8 @@
     const body = new FormData();
     body.append("file", file);
     for (let tries = 0; ; tries += 1) {
-      const answer = await ask(`predict?top=5&nearest=${nearest}`, { method: "POST", body });
+      const wishes = `top=5&nearest=${nearest}&explain=${about?.explains ?? false}`;
+      const answer = await ask(`predict?${wishes}`, { method: "POST", body });
       if (answer.status === 503 && tries < MOST_TRIES) {
         await pause(Number(answer.headers.get("Retry-After") ?? 1));
         continue;
@@ -75,7 +80,8 @@
     try {
       const answer = await answered(file);
       if (answer.error) return answer;
-      return { ...answer, more: [novelty(answer), ...(answer.nearest.length ? [neighbours(answer.nearest)] : [])] };
+      const more = [novelty(answer), ...(answer.nearest.length ? [neighbours(answer.nearest)] : [])];
+      return { ...answer, more, pictures: answer.evidence ? [evidence(answer.evidence, answer.label)] : [] };
     } catch (error) {
       return { error: `The service did not answer: ${error.message}` };
     }

@@ -19,6 +19,7 @@ from graftwork.images.pixels import Placement, laid_back, placement, prepared, s
 from graftwork.images.views import views
 from graftwork.model.folder import BODY, model_folder, read_model
 from graftwork.model.load import body_card, load
+from graftwork.model.predict import Model
 from graftwork.ship.attribution import Attribution, over_the_others
 from graftwork.ship.overlay import overlay, png_of, side_by_side
 from graftwork.ship.training_images import NearestImages, TrainingImage, nearest_images
@@ -127,6 +128,8 @@ class Explainer:
     ----------
     folder
         A run's folder or a model folder.
+    model
+        The one that was loaded from it, where one was.
 
     Raises
     ------
@@ -136,10 +139,10 @@ class Explainer:
         When a layer under the classifier has no positions of the image at or below it.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, model: Model | None = None) -> None:
         place = model_folder(Path(folder))
         contents = read_model(place)
-        self.model = load(folder)
+        self.model = load(folder) if model is None else model
         fitted = self.model.fitted
         card = dataclasses.replace(body_card(place, contents), taps=fitted.taps)
         try:

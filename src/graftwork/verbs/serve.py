@@ -24,6 +24,7 @@ def serve(
     host: str = "127.0.0.1",
     token: str | None = None,
     show_training_images: bool = False,
+    explain: bool = False,
     novelty_rate: float = 0.01,
     max_upload_mb: float = 32.0,
     max_megapixels: float = 50.0,
@@ -45,6 +46,8 @@ def serve(
         What every request must send as its bearer token, but for the page, its description and ``/health``.
     show_training_images
         Show thumbnails of the nearest training images to who sends an image.
+    explain
+        Show where in an image the evidence for its class is; loads the network a second time, in torch.
     novelty_rate
         Share of images like the training images that may be flagged as novel.
     max_upload_mb
@@ -59,7 +62,9 @@ def serve(
     Raises
     ------
     ModelError
-        When the folder is no model, or has no thumbnails that could be shown.
+        When the folder is no model, or does not hold what is to be shown.
+    BackboneError
+        When the network cannot be explained.
     UsageError
         When an argument is out of range, the address cannot be listened on, or FastAPI is not installed.
 
@@ -72,8 +77,8 @@ def serve(
     b'{"status":"ok","folder":"unchanged","advice":""}'
     """
     options = ServeOptions(
-        port=port, host=host, token=token, show_training_images=show_training_images, novelty_rate=novelty_rate,
-        max_upload_mb=max_upload_mb, max_megapixels=max_megapixels, max_waiting=max_waiting,
+        port=port, host=host, token=token, show_training_images=show_training_images, explain=explain,
+        novelty_rate=novelty_rate, max_upload_mb=max_upload_mb, max_megapixels=max_megapixels, max_waiting=max_waiting,
         upload_seconds=upload_seconds,
     )  # fmt: skip
     try:
