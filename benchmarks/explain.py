@@ -45,7 +45,7 @@ PER_CLASS = 120
 BACKGROUND_PX, HIDDEN_PX = 256, 18
 SIDES = (0.22, 0.38)
 """Side of the thing as a share of the photo's shorter side."""
-IMAGES, SLOW_IMAGES = 30, 8
+IMAGES, SLOW_IMAGES = 20, 5
 NETWORKS = {
     "efficientnet_lite0, last layer": ("efficientnet_lite0", "last"),
     "efficientnet_lite0, all layers": ("efficientnet_lite0", "all"),
@@ -55,7 +55,6 @@ NETWORKS = {
     ),
     "squeezenet1_1, all layers": (SHARED / "weights/squeezenet1_1.mxnet_in1k.safetensors", "all"),
     "deit_tiny, last layer": (SHARED / "weights/deit_tiny_patch16_224.fb_in1k.safetensors", "last"),
-    "deit_tiny, all layers": (SHARED / "weights/deit_tiny_patch16_224.fb_in1k.safetensors", "all"),
 }
 SLOW = ("efficientnet_lite0, all layers", "deit_tiny, last layer")
 STEPS = 16
@@ -212,7 +211,7 @@ def inner_modules(attribution: Attribution) -> list[tuple[torch.nn.Module, str, 
     """Modules at some depths of the network, from the layers that graftwork knows."""
     body = attribution.network.network
     points = [point for point in find_points(body, 224) if point.sources[0].layout in ("planes", "tokens")]
-    chosen = [points[i] for i in sorted({round(share * (len(points) - 1)) for share in (0.3, 0.6, 0.8, 1.0)})]
+    chosen = [points[i] for i in sorted({round(share * (len(points) - 1)) for share in (0.4, 0.7, 1.0)})]
     return [
         (body.get_submodule(point.sources[0].module), f"{point.tap.depth:.2f}", point.sources[0].layout == "planes")
         for point in chosen
