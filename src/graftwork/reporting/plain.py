@@ -1,4 +1,4 @@
-"""Pages without charts, such as the one where one drops images: each one file, filled by the package that knows what."""
+"""Pages without charts, such as the one where one drops images: each one file, filled for another package."""
 
 from __future__ import annotations
 

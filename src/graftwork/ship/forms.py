@@ -33,7 +33,7 @@ _INPUTS: dict[ExportFormat, tuple[ExportInput, ...]] = {
 }
 """The first one is the default."""
 _WHY_NO_OTHER: dict[ExportFormat, str] = {
-    "openvino": "OpenVINO does not resize as the model needs it; leave it out, and resize as the example beside it does",
+    "openvino": "OpenVINO does not resize as the model needs it; leave it out, and resize as the example does",
     "web": "the page leaves resizing to the model; leave it out",
 }
 

@@ -1,4 +1,4 @@
-"""What runs an exported file in a browser: onnxruntime-web, in one version, by npm from where the user's npm fetches."""
+"""What runs an exported file in a browser: onnxruntime-web, in one version, from where the user's npm fetches."""
 
 from __future__ import annotations
 

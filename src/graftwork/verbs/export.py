@@ -29,6 +29,7 @@ from graftwork.ship.forms import form_of, input_of
 from graftwork.ship.onnx_model import fitted_model
 from graftwork.ship.parity import LARGEST, Distance, distance
 
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Export(Shown):
     """An exported file and what lies beside it, or a folder for browsers and what is in it."""
