@@ -17,7 +17,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-component-update",
     "--disable-background-networking", "--disable-sync", "--remote-debugging-pipe",
 )  # fmt: skip
-SECONDS = 60
+SECONDS = 120
 
 
 class Browser:

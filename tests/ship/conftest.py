@@ -60,6 +60,21 @@ def small_run(small_backbone: Path, shared_cache: Path, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="session")
+def web_archive(shared_cache: Path) -> Path:
+    """The page's runtime, fetched by npm from the registry that it is set to."""
+    from graftwork.errors import UsageError
+    from graftwork.ship.web_runtime import PACKAGE, VERSION, web_runtime
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("npm_config_fetch_retries", "0")
+        try:
+            web_runtime()
+        except UsageError as error:
+            pytest.skip(f"needs {PACKAGE} from npm's registry: {error}")
+    return shared_cache / "downloads" / f"{PACKAGE}-{VERSION}.tgz"
+
+
+@pytest.fixture(scope="session")
 def exported(small_run: Path) -> Callable[..., Path]:
     """Give the file of an export, made once."""
     from graftwork import export

@@ -59,7 +59,7 @@
   start({ classify, atOnce: 1 });
 
   const fetched = async (name) => {
-    const answer = await fetch(`${model.samples}/${name}`);
+    const answer = await fetch(`${model.samples}/${name}`, { cache: "no-cache" });
     if (!answer.ok) throw new Error(`${name} must be in ${model.samples}, but the server answers ${answer.status}`);
     return answer;
   };

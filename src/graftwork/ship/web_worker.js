@@ -3,7 +3,7 @@ import * as ort from "./ort.wasm.bundle.min.js";
 
 let loaded = 0;
 const load = async ({ name, bytes }) => {
-  const answer = await fetch(name);
+  const answer = await fetch(name, { cache: "no-cache" }); // a browser must not mix two exports
   if (!answer.ok) throw new Error(`${name} must be beside the page, but the server answers ${answer.status}`);
   const whole = new Uint8Array(bytes);
   let at = 0;
