@@ -37,7 +37,6 @@ from graftwork.ship.parity import LARGEST, Distance, distance
 from graftwork.steps.int8 import change_of_model
 
 
-
 @dataclasses.dataclass(frozen=True, repr=False)
 class Export(Shown):
     """An exported file and what lies beside it, or a folder for browsers and what is in it."""
