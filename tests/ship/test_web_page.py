@@ -142,7 +142,7 @@ def turned(orientation: int) -> Image.Exif:
 
 
 def png_kinds(folder: Path) -> list[Path]:
-    """One picture in every kind of PNG that may be read otherwise."""
+    """One picture in every kind of PNG that may be decoded differently."""
     image = photo(151, 93)
     fading = np.tile(np.linspace(0, 255, image.width).astype(np.uint8), (image.height, 1))
     translucent = image.copy()
@@ -257,7 +257,9 @@ def test_chosen_images_are_shown_with_their_classes(
     assert browser.console == []
 
 
-def test_what_a_browser_would_read_otherwise_is_refused_in_one_line(page: tuple[Browser, Path], tmp_path: Path) -> None:
+def test_what_a_browser_would_decode_differently_is_refused_in_one_line(
+    page: tuple[Browser, Path], tmp_path: Path
+) -> None:
     image = photo(120, 80)
     image.save(tmp_path / "whole.png")
     image.save(tmp_path / "whole.jpg")

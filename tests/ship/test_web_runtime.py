@@ -51,12 +51,12 @@ class Registry:
     """A registry of one package on loopback."""
 
     def __init__(self, tarball: bytes) -> None:
-        self.tarball, self.asked = tarball, []
+        self.tarball, self.requests = tarball, []
         registry = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                registry.asked.append(self.path)
+                registry.requests.append(self.path)
                 body = registry.tarball if self.path.endswith(".tgz") else json.dumps(registry.document).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -100,10 +100,10 @@ def test_npm_fetches_it_once_from_the_registry_that_it_is_set_to(registry: Regis
     assert files[BINARY] == b"\0asm"
     assert "other.wasm" not in files
     assert b"MIT License" in files["onnxruntime-LICENSE.txt"]
-    assert sum(path.endswith(".tgz") for path in registry.asked) == 1
-    registry.asked.clear()
+    assert sum(path.endswith(".tgz") for path in registry.requests) == 1
+    registry.requests.clear()
     assert web_runtime().files == files
-    assert registry.asked == []
+    assert registry.requests == []
 
 
 @needs_npm
@@ -142,7 +142,7 @@ def test_without_npm_one_line_says_how_to_get_it(registry: Registry, monkeypatch
     with pytest.raises(UsageError, match=r"graftwork\[web\].*--runtime-from") as raised:
         web_runtime()
     assert f"npm pack {PACKAGE}@{VERSION}" in str(raised.value)
-    assert registry.asked == []
+    assert registry.requests == []
 
 
 def test_the_package_may_be_given_as_a_file(registry: Registry, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_the_package_may_be_given_as_a_file(registry: Registry, tmp_path: Path) 
         web_runtime(given)
     given.write_bytes(TARBALL)
     assert web_runtime(given).files[BINARY] == b"\0asm"
-    assert registry.asked == []
+    assert registry.requests == []
 
 
 def where_of_bytes(path: Path) -> Path:
