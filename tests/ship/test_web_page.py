@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import struct
+import tarfile
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -142,7 +143,7 @@ def turned(orientation: int) -> Image.Exif:
 
 
 def png_kinds(folder: Path) -> list[Path]:
-    """One picture in every kind of PNG that a browser may decode differently."""
+    """One picture in every kind of PNG that may be decoded differently."""
     image = photo(151, 93)
     fading = np.tile(np.linspace(0, 255, image.width).astype(np.uint8), (image.height, 1))
     translucent = image.copy()
@@ -497,3 +498,39 @@ def test_the_page_is_proved_with_its_own_runtime_where_node_is_and_else_with_pyt
     assert parity.runtime == f"{PACKAGE} {VERSION}"
     monkeypatch.setattr(forms, "node", lambda: None)
     assert forms.WebForm(tmp_path / "web", "name", None).runtime == "onnxruntime"
+
+
+@pytest.mark.slow
+def test_photos_get_the_answers_of_predict(
+    shared: Path, web_archive: Path, browser: Browser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tarfile.open(shared / "datasets" / "hymenoptera.tar") as archive:
+        archive.extractall(tmp_path / "photos", filter="data")
+    photos = next((tmp_path / "photos").iterdir())
+    run = graftwork.train(
+        photos, output=tmp_path / "run", strategy="linear", backbone="efficientnet_lite0", listener=SILENT
+    )
+    web = graftwork.export(run.folder, to="web", output=tmp_path / "web", runtime_from=web_archive, listener=SILENT)
+    model = load_in_float32(run.folder)
+    jpeg = sorted(photos.rglob("*.jpg"))[::4]
+    png = []
+    for number, file in enumerate(jpeg[:30]):  # as they are, much larger, and narrow
+        image = Image.open(io.BytesIO(file.read_bytes())).convert("RGB")
+        width = (image.width, 1501, image.width)[number % 3]
+        image = image.resize((width, max(1, width * image.height // image.width)), Image.Resampling.BICUBIC)
+        png.append(tmp_path / f"{number}.png")
+        (image.crop((0, 0, width // 3, image.height)) if number % 3 == 2 else image).save(png[-1], compress_level=1)
+    with served(web.path) as url:
+        assert open_page(browser, f"{url}/index.html") == ""
+        exact, lossy = np.array(answers(browser, png), np.float32), np.array(answers(browser, jpeg), np.float32)
+        assert compared(browser)[0] == "good"
+    right = model.probabilities([file.read_bytes() for file in jpeg])
+    gap = distance(exact, model.probabilities([file.read_bytes() for file in png]))
+    with capsys.disabled():
+        print(f"\n{len(png)} PNG: {gap.in_words}\n{len(jpeg)} JPEG: {distance(lossy, right).in_words}")
+    assert gap.largest <= LARGEST
+    assert gap.median <= MEDIAN
+    assert gap.other_class == 0
+    ordered = np.sort(right, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > 0.05
+    assert (lossy.argmax(axis=1) == right.argmax(axis=1))[clear].all()
