@@ -108,7 +108,7 @@ def test_the_wheel_works_in_a_clean_environment_outside_the_repository(tmp_path)
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "clean")], check=True)
     python = tmp_path / "clean" / ("Scripts" if os.name == "nt" else "bin") / "python"
     lock = str(ROOT / "requirements.lock")
-    install = [str(python), "-m", "pip", "install", "-q", "-c", lock, f"{wheel}[export]"]
+    install = [str(python), "-m", "pip", "install", "-q", "-c", lock, f"{wheel}[export,serve]"]
     subprocess.run(install, check=True, cwd=tmp_path)
     for page in PAGES:
         run_page(page, python, tmp_path / Path(page).stem)

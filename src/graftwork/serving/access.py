@@ -27,10 +27,10 @@ class Access:
     def __init__(self, token: str | None, *, only_here: bool) -> None:
         self._token, self._only_here = token, only_here
 
-    def __call__(
+    async def __call__(
         self, request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
     ) -> None:
-        """Raise Refusal where this request may not be answered."""
+        """Raise Refusal where this request may not be answered; a coroutine, so that it costs no thread."""
         if self._token is not None:
             if given is None or not hmac.compare_digest(given.credentials.encode("latin-1"), self._token.encode()):
                 raise Refusal(401, "the service needs its token, as `Authorization: Bearer TOKEN`; ask who runs it")

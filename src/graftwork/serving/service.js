@@ -55,7 +55,7 @@
         : element("span", { className: "blank", textContent: "no thumbnail" }),
         element("figcaption", { textContent: `${label}, similarity ${similarity.toFixed(2)}` }))))));
   const evidence = (picture, label) => element("figure", {}, element("img", { src: picture, alt: "" }),
-    element("figcaption", { textContent: `Where the evidence for ${label} is: the brighter, the more` }));
+    element("figcaption", { textContent: `Where the evidence for ${label} is: the brighter, the more; the model does not see what is striped` }));
   const pause = (seconds) => new Promise((go) => setTimeout(go, 1000 * seconds));
   const answered = async (file) => {
     await introduced;
