@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import graftwork
 from graftwork.clock import Clock, parse_seconds
@@ -19,9 +21,12 @@ from graftwork.core.plans import Linear, Recipe
 from graftwork.core.record import Run
 from graftwork.errors import BackboneError, Interrupted, UsageError
 from graftwork.finetune import loop
+from graftwork.images.pixels import prepared
+from graftwork.images.views import views as views_of
 from graftwork.model.folder import read_model
 from graftwork.reporting.page import render
 from graftwork.runfolder import read_run
+from graftwork.ship.explain import Explainer
 from graftwork.steps import compete
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
@@ -97,6 +102,22 @@ def test_a_tuned_model_predicts_in_another_folder_what_was_tested(
     (moved / "engine").rename(tmp_path / "no-engine")
     again = graftwork.load(moved)  # exported again from the body, which is the fine-tuned one
     np.testing.assert_allclose(again.probabilities(paths), run.test.probabilities, atol=2e-3)
+    assert_explained(moved, paths[0], again)
+
+
+def assert_explained(folder: Path, image: Path, model: graftwork.Model) -> None:
+    """The network in which evidence is looked for gives the codes of the engine, so its body is the tuned one."""
+    explainer = Explainer(folder)
+    one = explainer.explain(image.read_bytes())
+    kinds = views_of(model.fitted.views, seed=0)
+    picture = Image.open(image).convert("RGB")
+    inputs = np.stack([prepared(picture, model.fitted.card.preprocess, view) for view in kinds])
+    codes = torch.cat(explainer._attribution.network(torch.from_numpy(inputs)), 1).mean(0).numpy()
+    np.testing.assert_allclose(codes, model.codes([image])[0], rtol=0.02, atol=0.02)
+    assert one.label == model.predict(image)[0].label
+    assert (len(one.evidence), one.nearest) == (len(kinds), ())
+    (note,) = explainer.notes
+    assert note.startswith("nearest training images: not known, for a fine-tuned network's folder")
 
 
 def _choose_tuned(choose, views=1):  # type: ignore[no-untyped-def]

@@ -175,5 +175,6 @@ def _file_bytes(path: Path) -> bytes:
 def _named(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read: {why}") from error

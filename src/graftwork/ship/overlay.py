@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+
+from graftwork.core.shown import one_line
 
 _COLOURS = np.array([[38, 16, 92], [124, 26, 128], [205, 56, 98], [248, 128, 62], [255, 226, 104]], np.float32)
 """Of evidence from little to most: their lightness rises, so that they stay apart in grey and for colour-blind eyes."""
@@ -35,9 +38,9 @@ def overlay(picture: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[
 def side_by_side(picture: NDArray[np.uint8], values: NDArray[np.float32], caption: str) -> Image.Image:
     """The picture, the map drawn over it beside it, and a line of text below both."""
     height, width = values.shape
-    font = ImageFont.load_default(_TEXT_PX)
-    text = caption if font.getmask(caption).getbbox() else ""
-    sheet = Image.new("RGB", (2 * width + _GAP_PX, height + 2 * _TEXT_PX), _PAPER)
+    font, text = ImageFont.load_default(_TEXT_PX), one_line(caption)
+    across = max(2 * width + _GAP_PX, math.ceil(font.getlength(text)))
+    sheet = Image.new("RGB", (across, height + 2 * _TEXT_PX), _PAPER)
     sheet.paste(Image.fromarray(picture), (0, 0))
     sheet.paste(Image.fromarray(overlay(picture, values)), (width + _GAP_PX, 0))
     ImageDraw.Draw(sheet).text((0, height + _TEXT_PX // 4), text, _INK, font)
