@@ -33,7 +33,7 @@ SETS = tuple(sorted(path.stem for path in (SHARED / "datasets").glob("*.*") if p
 NETWORKS = ("efficientnet_lite0", "mobilenetv2_100.tv_in1k", "deit_tiny_patch16_224.fb_in1k", "caffe-squeezenet")
 WAYS = (("onnx", "image"), ("onnx", "fixed"), ("openvino", "fixed"))
 PER_CLASS = 12
-SPEED_SET, IMAGES, BATCHES, ROUNDS = "hymenoptera", 64, (1, 4, 16), 7
+SPEED_SET, IMAGES, BATCHES, ROUNDS = "hymenoptera", 32, (1, 4), 25
 
 
 def machine_of_row() -> dict[str, Any]:
