@@ -4,8 +4,8 @@
 
 OLD is a checkout of an earlier commit (``git worktree add --detach ../old COMMIT``); the other side is this one. Both run
 in turn on the embedded default at its own input, with the same split, their engines measured before and all other caches
-empty. One line of ``results/equal_seconds.jsonl`` per set, seed, limit and kind of processor; cells that are there are
-not run again.
+empty. ``taskset -c 0`` before it measures with one core. One line of ``results/equal_seconds.jsonl`` per set, seed, limit,
+kind of processor and number of cores; cells that are there are not run again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--limits", default="120,60", help="seconds")
     options = parser.parse_args()
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    keys = {(row["set"], row["seed"], row["limit_seconds"], row["kind"]) for row in done}
+    keys = {(row["set"], row["seed"], row["limit_seconds"], row["kind"], row["machine"]["cores"]) for row in done}
     sides = {"old": options.old.resolve(), "new": HERE}
     commits = {
         side: subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=path, text=True).strip()
@@ -85,7 +85,7 @@ def main() -> None:
         for seed, limit, name in itertools.product(
             map(int, options.seeds.split(",")), map(int, options.limits.split(",")), options.sets.split(",")
         ):
-            if (name, seed, limit, kind()) in keys:
+            if (name, seed, limit, kind(), describe()["cores"]) in keys:
                 continue
             rows = {side: run(path, Path(caches) / side, name, seed, f"{limit}s") for side, path in sides.items()}
             images = [rows[side].pop("images") for side in sides]

@@ -4,8 +4,8 @@
 
 Loss: a softmax on the last layer, five folds, up to 500 images a set; in 8 bits once with the heads that were fitted on
 codes in float32 (unchanged, as ``graft export --int8`` has it) and once with heads fitted on codes in 8 bits (refitted, as
-``graft train --engine int8``). Speed: the same pixels through the network in float32 and in 8 bits, in one process on
-one core, in turns; seconds are those of the processor, so that a busy machine gives the same ratios. One line a row in
+``graft train --engine int8``), and, for comparison, with one scale for all channels of a tensor. Speed: the same pixels through the network in float32 and in 8 bits, in one process on
+one core, in turns, and dynamically quantised too; seconds are those of the processor, so that a busy machine gives the same ratios. One line a row in
 ``results/int8.jsonl``; rows that it has are not computed again.
 """
 
@@ -15,6 +15,7 @@ import argparse
 import dataclasses
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,12 @@ from typing import Any
 import numpy as np
 from datasets import SHARED, path_of
 from export import machine_of_row
+
+from graftwork.core.fitted import Head
+from graftwork.core.int8 import int8_change
+from graftwork.core.metrics import softmax
+from graftwork.core.splits import deal
+from graftwork.core.stats import shared_training
 
 RESULTS = Path(__file__).parent / "results" / "int8.jsonl"
 SETS = ("hymenoptera", "trashnet", "neu-steel")
@@ -58,13 +65,34 @@ def some_images(name: str) -> Any:
     return images.take(np.unique(np.linspace(0, len(images) - 1, IMAGES).astype(int)))
 
 
+def other_ways(body: Any, pixels: np.ndarray) -> tuple[Any, Any]:
+    """Return the network with one scale for all channels of a tensor, and the one that is quantised as one goes."""
+    import onnx
+    from onnxruntime import quantization
+
+    from graftwork.ship.onnx_int8 import _before_the_network, _quiet, _reader
+
+    made = []
+    with tempfile.TemporaryDirectory() as place, _quiet():
+        for number in range(2):
+            own = type(body)()
+            own.CopyFrom(body)
+            path = Path(place) / f"{number}.onnx"
+            if number == 0:
+                quantization.quantize_static(
+                    own, path, _reader(pixels), quant_format=quantization.QuantFormat.QDQ, per_channel=False,
+                    activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
+                    calibrate_method=quantization.CalibrationMethod.MinMax,
+                    nodes_to_exclude=_before_the_network(body),
+                )  # fmt: skip
+            else:
+                quantization.quantize_dynamic(own, path, weight_type=quantization.QuantType.QUInt8)
+            made.append(onnx.load(path))
+    return made[0], made[1]
+
+
 def loss_rows(name: str, network: str, card: Any, body: Any) -> list[dict[str, Any]]:
     from graftwork.backbones.batches import gathered
-    from graftwork.core.fitted import Head
-    from graftwork.core.int8 import int8_change
-    from graftwork.core.metrics import softmax
-    from graftwork.core.splits import deal
-    from graftwork.core.stats import shared_training
     from graftwork.images.pixels import pixels
     from graftwork.linear.cross_validate import cross_validate, refit
     from graftwork.ship.int8_engine import int8_engine
@@ -78,7 +106,8 @@ def loss_rows(name: str, network: str, card: Any, body: Any) -> list[dict[str, A
     folds = deal(y, groups, (1.0,) * FOLDS, np.random.default_rng(0))
     calibration = calibration_images(images)
     tag = calibration_name(calibration, card.preprocess)
-    quantised = quantised_model(body, calibration_pixels(calibration, card.preprocess))
+    shown_to_it = calibration_pixels(calibration, card.preprocess)
+    quantised, one_scale = quantised_model(body, shown_to_it), other_ways(body, shown_to_it)[0]
 
     def codes(model: Any, runtime: str) -> np.ndarray:
         (values,) = gathered(int8_engine(model, runtime, tag).stream([batch])).values()  # type: ignore[arg-type]
@@ -90,8 +119,8 @@ def loss_rows(name: str, network: str, card: Any, body: Any) -> list[dict[str, A
     plain = codes(body, "onnxruntime")
     before = tried(plain)
     rows = []
-    for runtime in RUNTIMES:
-        values = codes(quantised, runtime)
+    for runtime, way in (*((runtime, quantised) for runtime in RUNTIMES), ("onnxruntime", one_scale)):
+        values = codes(way, runtime)
         unchanged = np.zeros_like(before.probabilities)
         for fold in range(FOLDS):
             inside, outside = folds != fold, folds == fold
@@ -102,7 +131,12 @@ def loss_rows(name: str, network: str, card: Any, body: Any) -> list[dict[str, A
             unchanged[outside] = softmax(margins, before.temperature)
         centred = plain.astype(np.float32) - plain.mean(0, dtype=np.float32)
         error = np.linalg.norm(values.astype(np.float32) - plain.astype(np.float32)) / np.linalg.norm(centred)
-        for head_name, probabilities in (("unchanged", unchanged), ("refitted", tried(values).probabilities)):
+        heads = {"unchanged": unchanged}
+        if way is one_scale:
+            heads = {"unchanged, one scale a tensor": unchanged}
+        else:
+            heads["refitted"] = tried(values).probabilities
+        for head_name, probabilities in heads.items():
             change = int8_change(
                 y, before.probabilities, probabilities, groups, engines=("float32", f"{runtime} int8"),
                 rows_of="validation images", seed=0, widening=shared_training(FOLDS, FOLDS),
@@ -129,16 +163,19 @@ def speed_row(network: str, card: Any, body: Any) -> dict[str, Any]:
     from graftwork.ship.onnx_int8 import calibration_images, calibration_pixels, quantised_model
 
     images = some_images(SETS[0])
-    quantised = quantised_model(body, calibration_pixels(calibration_images(images), card.preprocess))
+    shown_to_it = calibration_pixels(calibration_images(images), card.preprocess)
+    quantised, dynamic = quantised_model(body, shown_to_it), other_ways(body, shown_to_it)[1]
     batch = np.stack([pixels(images.read(i), card.preprocess) for i in range(TIMED)])
     runs: dict[str, Callable[[np.ndarray], Any]] = {}
-    for precision, model in (("float32", body), ("int8", quantised)):
+    for precision, model in (("float32", body), ("int8", quantised), ("dynamic", dynamic)):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        runs[f"onnxruntime {precision}"] = lambda part, session=session: session.run(None, {"pixels": part})
+        if model is dynamic:
+            continue
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
         compiled = core().compile_model(openvino_graph(model), "CPU", settings)
-        runs[f"onnxruntime {precision}"] = lambda part, session=session: session.run(None, {"pixels": part})
         runs[f"openvino {precision}"] = lambda part, compiled=compiled: compiled(part)
     best = dict.fromkeys(runs, float("inf"))
     for counted in range(1 + ROUNDS):

@@ -24,7 +24,7 @@ def results_path(name: str) -> Path:
 
 
 def describe() -> dict[str, object]:
-    """Return the date, the processor with the flags that matter here, its cores, and versions."""
+    """Return the date, the processor with the flags that matter here, the cores that may be used, and versions."""
     model, flags = platform.processor() or platform.machine(), []
     information = Path("/proc/cpuinfo")
     if information.exists():
@@ -36,7 +36,7 @@ def describe() -> dict[str, object]:
         "date": datetime.date.today().isoformat(),
         "processor": model,
         "flags": flags,
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
     }

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import graftwork
+from graftwork.core.record import Run
 from graftwork.errors import DataError, ModelError, UsageError
 from graftwork.listener import SILENT
 from graftwork.runfolder import RUN, read_run
+from graftwork.steps import compete
 
 onnx = pytest.importorskip("onnx", reason="needs what `pip install 'graftwork[export]'` installs")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -37,20 +42,23 @@ def test_an_export_in_8_bits_says_what_that_changed(small_run: Path, to, file) -
     assert graftwork.check_export(exported.path, runtime=runtime).distance.largest < 0.001
 
 
-def test_a_run_in_8_bits_says_what_that_changed_and_loads_without_torch(
-    small_run: Path, small_backbone: Path, tmp_path: Path, shared_cache: Path
-) -> None:
-    data = json.loads((small_run / "settings.json").read_text())["data"]
-    run = graftwork.train(
-        data,
-        output=tmp_path / "int8",
-        strategy="linear",
-        loss="softmax",
-        layer="last",
-        backbone=small_backbone,
-        engine="int8",
-        listener=SILENT,
-    )
+@pytest.fixture(scope="module")
+def trained(small_run: Path, small_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Train on the photos of the small run, unlike it as named."""
+
+    def made(**settings: Any) -> Run:
+        data = json.loads((small_run / "settings.json").read_text())["data"]
+        usual = {"strategy": "linear", "loss": "softmax", "layer": "last", "backbone": small_backbone}
+        return graftwork.train(
+            settings.pop("data", data), output=tmp_path_factory.mktemp("run") / "int8", listener=SILENT,
+            **{**usual, **settings},
+        )  # fmt: skip
+
+    return made
+
+
+def test_a_run_in_8_bits_says_what_that_changed_and_loads_without_torch(trained: Callable[..., Run]) -> None:
+    run = trained(engine="int8")
     kind, precision, calibration = run.engine.split()
     assert (kind, precision, len(calibration)) == ("openvino", "int8", 12)
     assert run.int8 is not None
@@ -71,12 +79,65 @@ print(graftwork.load({run.folder!r}).engine)
     assert done.stdout.strip() == run.engine, done.stderr
     with pytest.raises(UsageError, match="was trained with --engine int8"):
         graftwork.export(run.folder, listener=SILENT)
+    with pytest.raises(UsageError, match="must be a run without --engine int8 for --to web"):
+        graftwork.export(run.folder, to="web", listener=SILENT)
     moved = graftwork.export(run.folder, int8=True, to="openvino", listener=SILENT)
     assert moved.facts.int8 is not None
     assert (moved.facts.int8.before, moved.facts.int8.equal) == (run.engine, len(run.y))
     shutil.rmtree(Path(run.folder) / "model" / "engine")
     with pytest.raises(ModelError, match="must hold the network in 8 bits"):
         graftwork.load(run.folder)
+
+
+def test_8_bits_with_several_views_and_a_cross_validated_test(trained: Callable[..., Run]) -> None:
+    run = trained(engine="int8", views=2, test="cv")
+    assert run.int8 is not None
+    assert run.int8.images == len(run.y) == len(run.images)
+    assert graftwork.load(run.folder).fitted.views == 2
+    exported = graftwork.export(run.folder, int8=True, listener=SILENT)
+    assert exported.facts.int8 is not None
+    assert exported.facts.int8.before == run.engine
+
+
+def test_a_fine_tuned_network_in_8_bits_is_compared_on_what_it_was_tuned_on(
+    trained: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose = compete.choose
+
+    def tuned(trials: Any, *rest: Any, **named: Any) -> Any:
+        """The real verdict, but a fine-tuning is taken."""
+        kinds = [(trial.ended, trial.candidate.plan.kind != "linear") for trial in trials]
+        return dataclasses.replace(choose(trials, *rest, **named), chosen=kinds.index(("completed", True)))
+
+    monkeypatch.setattr(compete, "choose", tuned)
+    quick = {"epochs": 2, "batch_size": 8, "folds": 3, "time_limit": None, "lr": 3e-3}
+    run = trained(engine="int8", strategy="tournament", layer=None, freeze_to="stages.1", **quick)
+    assert run.int8 is None, "a fine-tuning is not computed in 8 bits"
+    assert not any(finding.code == "G403" for finding in run.findings)
+    change = graftwork.export(run.folder, int8=True, accept_loss=True, listener=SILENT).facts.int8
+    assert change is not None
+    assert change.rows_of == "images that the network was fine-tuned on"
+    assert change.images == len(run.develop)
+    assert "int8" not in change.before
+
+
+def test_engines_calibrated_on_other_images_share_no_codes(
+    trained: Callable[..., Run], small_run: Path, tmp_path: Path
+) -> None:
+    first = Path(json.loads((small_run / "settings.json").read_text())["data"])
+    second = tmp_path / "insects"
+    shutil.copytree(first, second)
+    lost = sorted(second.rglob("*.png"))[0]
+    lost.unlink()
+    runs = [trained(engine="int8", data=data) for data in (first, second)]
+    assert runs[0].engine != runs[1].engine
+
+
+def test_8_bits_without_their_packages_are_one_line(trained: Callable[..., Run], monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UsageError, match=r"pip install 'graftwork\[export\]'") as error:
+        trained(engine="int8")
+    assert "\n" not in str(error.value)
 
 
 def test_8_bits_that_change_too_much_are_refused(small_run: Path, tmp_path: Path, monkeypatch) -> None:

@@ -147,7 +147,7 @@ def export(
     kind = input_of(to, argument("input", input, ExportInput | None))
     folder = model_folder(run)
     contents = read_model(folder)
-    _require_int8_of(run, contents, int8=int8, accept_loss=accept_loss)
+    _require_int8_of(run, contents, to, int8=int8, accept_loss=accept_loss)
     form = form_of(Path(run), to, kind, output, runtime_from, int8=int8)
     form.require_place(overwrite=overwrite)
     require_packages(form.runtime)
@@ -216,9 +216,16 @@ def check_export(file: str | Path, *, runtime: Runtime = "onnxruntime") -> Expor
     return ExportCheck(path, exported.runtime, len(samples), gap)
 
 
-def _require_int8_of(run: str | Path, contents: ModelFolder, *, int8: bool, accept_loss: bool) -> None:
+def _require_int8_of(
+    run: str | Path, contents: ModelFolder, to: ExportFormat, *, int8: bool, accept_loss: bool
+) -> None:
     if accept_loss and not int8:
         raise UsageError("--accept-loss is about what 8 bits change, but --int8 is missing; add it, or leave this out")
+    if is_int8(contents.fitted.engine) and to == "web":
+        raise UsageError(
+            f"{run} must be a run without --engine int8 for --to web, which was not tried in 8 bits; train with "
+            "--engine auto"
+        )
     if is_int8(contents.fitted.engine) and not int8:
         raise UsageError(
             f"{run} was trained with --engine int8, so that its head fits codes in 8 bits alone; export it with --int8"
