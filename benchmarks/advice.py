@@ -2,10 +2,12 @@
 
     python benchmarks/advice.py [--strategies FILE]
 
-Reads ``results/strategies.jsonl`` and ``results/similarity.json``; writes ``results/advice.json`` and the table that the
-package brings (``src/graftwork/advice/table.json``). A unit is a data set, a size and a network, its seeds averaged.
-Whatever is said of a set was fitted without it, half-widths of intervals too. Intervals are those of Student's t over
-the means of data sets, or bootstraps over data sets for rank correlations.
+Reads ``results/strategies.jsonl``, ``results/linear_facts.jsonl`` and ``results/similarity.json``; writes
+``results/advice.json`` and the table that the package brings (``src/graftwork/advice/table.json``). A cell is a data set,
+a size, a network and a seed; a unit is what remains when the cells of all seeds are averaged. Each cell is forecast from
+what cross-validation says of its images to train on, and what was fine-tuned is judged on its test images. Whatever is
+said of a set was fitted without it, the covariance too. Intervals are those of Student's t over the means of data sets,
+or bootstraps over data sets for rank correlations.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import argparse
 import dataclasses
 import functools
 import json
-from collections import defaultdict
+import unittest.mock
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +27,14 @@ from scipy.stats import spearmanr, t
 
 from graftwork.advice.similarity import DIGEST_LENGTH
 from graftwork.core.advice import (
+    DIFFERENT_ENTROPY,
+    LARGE_PER_CLASS,
     RULE,
     Coefficients,
     Expectation,
     Gain,
-    expected_gain,
+    GainModel,
+    expected_gains,
     recommended_of,
     situation_of,
 )
@@ -67,71 +73,108 @@ LADDER = {
     "neu-steel": "surfaces of rolled steel",
 }
 DIGESTS = 16
-COVERAGE = 0.8
+WORTH = (0.0, 0.25, 0.5, 1.0, 2.0)
+LEAST_ERROR = 0.01
+"""Shares of fewer errors than this are shares of this: one image more or less would be everything."""
+PER_CLASS = (1.0, 10.0, 30.0, 100.0, 300.0, 1e9)
+ENTROPY = (0.0, 0.45, 0.7, 1.0, 2.0, 9.0)
+"""Boundaries of the rule of thumb that are tried: everything on either side, and what lies between the sets."""
 PRIOR_UNITS = 3.0
 """Of 0, 0.3, 1, 3, 10, 30 the one with the smallest error with sets left out, on the table of the recipe before."""
 DRAWS = 2000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Units:
-    """The units in which all strategies were run, (m,) each."""
+class Cells:
+    """The cells in which all strategies were run, or their means over seeds, (m,) each."""
 
     sets: np.ndarray
     sizes: np.ndarray
     networks: np.ndarray
     error: np.ndarray
-    """Share that the last layer misclassifies."""
+    """Share that the last layer misclassifies in cross-validation."""
     per_class: np.ndarray
     entropy: np.ndarray
     gains: dict[str, np.ndarray]
-    """In points over the last layer, by strategy; NaN where it was not run."""
+    """In points over the last layer on the test images, by strategy; NaN where it was not run."""
     seconds: dict[str, np.ndarray]
     """Of one core, by strategy."""
     depth: np.ndarray
-    """Of the best layer by cross-validation, mean over seeds; NaN where several were chosen together."""
+    """Of the best layer by cross-validation; NaN where several were chosen together."""
+    measured: tuple[dict[str, Gain], ...]
+    """What linear strategies gain in cross-validation, by cell."""
 
     @property
     def strategies(self) -> list[str]:
-        """Those that were run in every unit, the last layer first."""
+        """Those that were run in every cell, the last layer first."""
         return [
             "last layer",
             *(name for name, gain in self.gains.items() if name != "last layer" and not np.isnan(gain).any()),
         ]
 
+    @property
+    def unit(self) -> np.ndarray:
+        """(m,) the unit of each cell."""
+        keys = np.char.add(np.char.add(self.sets, self.sizes), self.networks)
+        return np.unique(keys, return_inverse=True)[1]
+
     def facts(self) -> np.ndarray:
         """(m, 3) what the share of errors that a strategy removes is a linear function of."""
         return np.stack([np.log2(self.entropy), np.log2(self.per_class), self.error], axis=1)
 
+    def shares(self, strategy: str) -> np.ndarray:
+        """(m,) of the last layer's errors that a strategy removes."""
+        return self.gains[strategy] / (100 * np.maximum(self.error, LEAST_ERROR))
 
-def units(lines: list[dict], entropy: dict[str, float]) -> Units:
-    by_unit: dict[tuple[str, str, str], list[dict]] = defaultdict(list)
-    for line in lines:
-        by_unit[line["set"], line["size"], line["backbone"]].append(line)
-    keys = sorted(by_unit)
-    classes = {name: len(read_images(path_of(name)).classes) for name in {key[0] for key in keys}}
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """(u,) means of the units; NaN is left out."""
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of nothing but NaN
+            return np.array([np.nanmean(values[self.unit == unit]) for unit in range(self.unit.max() + 1)])
 
-    def mean(key: tuple[str, str, str], strategy: str, what: str) -> float:
-        values = [line["strategies"][strategy][what] for line in by_unit[key] if strategy in line["strategies"]]
-        return float(np.mean(values)) if values else float("nan")
+    def units(self) -> Cells:
+        """The means over seeds."""
+        first = np.unique(self.unit, return_index=True)[1]
+        return Cells(
+            **{name: getattr(self, name)[first] for name in ("sets", "sizes", "networks")},
+            **{name: self.means(getattr(self, name)) for name in ("error", "per_class", "entropy", "depth")},
+            **{
+                name: {strategy: self.means(values) for strategy, values in getattr(self, name).items()}
+                for name in ("gains", "seconds")
+            },
+            measured=(),
+        )
 
-    def depth(key: tuple[str, str, str]) -> float:
-        layers = [line["strategies"][STRATEGIES["best layer"]]["layer"].rpartition(",")[0] for line in by_unit[key]]
-        return float(np.nanmean([depths(key[2]).get(layer, float("nan")) for layer in layers] or [float("nan")]))
 
-    last = np.array([mean(key, STRATEGIES["last layer"], "percent") for key in keys])
-    return Units(
-        sets=np.array([key[0] for key in keys]),
-        sizes=np.array([key[1] for key in keys]),
-        networks=np.array([key[2] for key in keys]),
-        error=1 - last / 100,
-        per_class=np.array([np.mean([line["train"] for line in by_unit[key]]) / classes[key[0]] for key in keys]),
-        entropy=np.array([entropy[key[0]] for key in keys]),
-        gains={
-            name: np.array([mean(key, label, "percent") for key in keys]) - last for name, label in STRATEGIES.items()
-        },
-        seconds={name: np.array([mean(key, label, "seconds") for key in keys]) for name, label in STRATEGIES.items()},
-        depth=np.array([depth(key) for key in keys]),
+def cells(lines: list[dict], facts: list[dict], entropy: dict[str, float]) -> Cells:
+    def key(line: dict) -> tuple[str, ...]:
+        return tuple(str(line[name]) for name in ("set", "size", "backbone", "seed"))
+
+    known = {key(line): line for line in facts}
+    lines = sorted(lines, key=key)
+    classes = {name: len(read_images(path_of(name)).classes) for name in {line["set"] for line in lines}}
+
+    def what(strategy: str, of: str) -> np.ndarray:
+        return np.array([line["strategies"].get(strategy, {}).get(of, float("nan")) for line in lines])
+
+    def depth(line: dict) -> float:
+        layer = line["strategies"][STRATEGIES["best layer"]]["layer"].rpartition(",")[0]
+        return depths(line["backbone"]).get(layer, float("nan"))
+
+    last = what(STRATEGIES["last layer"], "percent")
+    return Cells(
+        sets=np.array([line["set"] for line in lines]),
+        sizes=np.array([line["size"] for line in lines]),
+        networks=np.array([line["backbone"] for line in lines]),
+        error=np.array([known[key(line)]["error"] for line in lines]),
+        per_class=np.array([line["train"] / classes[line["set"]] for line in lines]),
+        entropy=np.array([entropy[line["set"]] for line in lines]),
+        gains={name: what(label, "percent") - last for name, label in STRATEGIES.items()},
+        seconds={name: what(label, "seconds") for name, label in STRATEGIES.items()},
+        depth=np.array([depth(line) for line in lines]),
+        measured=tuple(
+            {name: Gain(*ends) for name, ends in known[key(line)]["gains"].items() if name in STRATEGIES}
+            for line in lines
+        ),
     )
 
 
@@ -145,45 +188,65 @@ def depths(backbone: str) -> dict[str, float]:
     return {tap.name: tap.depth for tap in card.taps}
 
 
-def fitted(of: Units, rows: np.ndarray, strategy: str) -> Coefficients:
-    """Coefficients from some units; half of the interval holds COVERAGE of them, each set left out in turn."""
-    facts, most, gain, sets = of.facts()[rows], 100 * of.error[rows], of.gains[strategy][rows], of.sets[rows]
-    off = np.zeros(len(gain))
+def fitted(of: Cells, rows: np.ndarray) -> GainModel:
+    """The model from some units; its covariance is that of the errors with each set left out in turn."""
+    facts, sets = of.facts()[rows], of.sets[rows]
+    names = of.strategies[1:]
+    shares = np.stack([of.shares(name)[rows] for name in names], axis=1)
+    off = np.zeros_like(shares)
     for name in np.unique(sets):
         here = sets == name
-        constant, *slopes = ridge(facts[~here], most[~here], gain[~here])
-        off[here] = np.abs(most[here] * (constant + facts[here] @ slopes) - gain[here])
-    weights = ridge(facts, most, gain)
-    return Coefficients(*(round(float(w), 4) for w in weights), round(float(np.quantile(off, COVERAGE)), 2))
+        constants, slopes = ridge(facts[~here], shares[~here])
+        off[here] = constants + facts[here] @ slopes - shares[here]
+    constants, slopes = ridge(facts, shares)
+    coefficients = {
+        name: Coefficients(*(round(float(weight), 4) for weight in (constants[j], *slopes[:, j])))
+        for j, name in enumerate(names)
+    }
+    return GainModel(coefficients, (off.T @ off / len(off)).round(5))
 
 
-def ridge(facts: np.ndarray, most: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """(4,) constant and slopes of gain / most, slopes of standardised facts drawn to 0 by PRIOR_UNITS units."""
+def ridge(facts: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(s,) constants and (3, s) slopes of shares (m, s); of standardised facts, drawn to 0 by PRIOR_UNITS units."""
     center, spread = facts.mean(axis=0), facts.std(axis=0)
-    design = most[:, None] * np.column_stack([np.ones(len(most)), (facts - center) / spread])
-    penalty = PRIOR_UNITS * np.mean(most**2) * np.diag([0.0, *np.ones(facts.shape[1])])
-    constant, *slopes = np.linalg.solve(design.T @ design + penalty, design.T @ gain)
-    slopes = np.array(slopes) / spread
-    return np.array([constant - center @ slopes, *slopes])
+    design = np.column_stack([np.ones(len(facts)), (facts - center) / spread])
+    penalty = PRIOR_UNITS * np.diag([0.0, *np.ones(facts.shape[1])])
+    constants, *slopes = np.linalg.solve(design.T @ design + penalty, design.T @ shares)
+    slopes = np.array(slopes) / spread[:, None]
+    return constants - center @ slopes, slopes
 
 
-def left_out(of: Units, strategy: str) -> list[Gain]:
-    """The gain of a strategy in each unit, forecast from the units of all other data sets."""
-    by_set = {name: fitted(of, of.sets != name, strategy) for name in np.unique(of.sets)}
+def left_out(of: Cells, units: Cells, known: tuple[str, ...]) -> list[dict[str, Gain]]:
+    """What every strategy is expected to gain in each cell, from the units of all other data sets.
+
+    Parameters
+    ----------
+    known
+        Linear strategies whose gain in cross-validation is known.
+    """
+    by_set = {name: fitted(units, units.sets != name) for name in np.unique(of.sets)}
     return [
-        expected_gain(by_set[name], error=error, effective_per_class=per_class, entropy=entropy)
-        for name, error, per_class, entropy in zip(of.sets, of.error, of.per_class, of.entropy, strict=True)
-    ]
+        expected_gains(
+            by_set[name], error=error, effective_per_class=per_class, entropy=entropy,
+            measured={strategy: gain for strategy, gain in measured.items() if strategy in known},
+        )
+        for name, error, per_class, entropy, measured in zip(
+            of.sets, of.error, of.per_class, of.entropy, of.measured, strict=True
+        )
+    ]  # fmt: skip
 
 
-def judged(forecast: list[Gain], gain: np.ndarray, sizes: np.ndarray) -> dict:
-    points = np.array([each.points for each in forecast])
-    inside = np.array([each.low <= g <= each.high for each, g in zip(forecast, gain, strict=True)])
-    error, plain = np.abs(points - gain), np.abs(gain - gain.mean())
+def judged(of: Cells, units: Cells, forecasts: list[dict[str, Gain]], strategy: str) -> dict:
+    gain = units.gains[strategy]
+    points, low, high = (
+        of.means(np.array([getattr(each[strategy], end) for each in forecasts])) for end in ("points", "low", "high")
+    )
+    inside, error, plain = (low <= gain) & (gain <= high), np.abs(points - gain), np.abs(gain - gain.mean())
     return {
-        "mean_absolute_error": {size: round(float(error[sizes == size].mean()), 2) for size in SIZES},
-        "of_the_mean_gain": {size: round(float(plain[sizes == size].mean()), 2) for size in SIZES},
+        "mean_absolute_error": {size: round(float(error[units.sizes == size].mean()), 2) for size in SIZES},
+        "of_the_mean_gain": {size: round(float(plain[units.sizes == size].mean()), 2) for size in SIZES},
         "covered_percent": round(100 * float(inside.mean())),
+        "covered_percent_by_size": {size: round(100 * float(inside[units.sizes == size].mean())) for size in SIZES},
     }
 
 
@@ -199,57 +262,106 @@ def over_sets(values: np.ndarray, sets: np.ndarray) -> dict:
     return {"mean": round(mean, 2), "low": round(mean - half, 2), "high": round(mean + half, 2), "sets": len(means)}
 
 
-def advised(of: Units, forecasts: dict[str, list[Gain]]) -> list[str]:
-    """The strategy that would be recommended in each unit before anything was tuned, its set left out."""
+def advised(of: Cells, forecasts: list[dict[str, Gain]]) -> list[str]:
+    """The strategy that would be recommended in each cell before anything was tuned, its set left out."""
     picks = []
-    for i in range(len(of.sets)):
+    for i, expected in enumerate(forecasts):
         each = [
-            Expectation(name, forecasts[name][i] if name in forecasts else Gain(0, 0, 0), seconds=of.seconds[name][i])
-            for name in of.strategies
+            Expectation(name, expected.get(name, Gain(0, 0, 0)), seconds=of.seconds[name][i]) for name in of.strategies
         ]
         picks.append(recommended_of(sorted(each, key=lambda one: one.seconds)).strategy)
     return picks
 
 
-def policies(of: Units, picks: list[str]) -> dict[str, dict]:
+def worth_of(of: Cells, units: Cells, forecasts: list[dict[str, Gain]], worth: float) -> dict:
+    """What the advice loses and takes if another lag behind the best were worth the seconds (``WORTH_POINTS``)."""
+    with unittest.mock.patch("graftwork.core.advice.WORTH_POINTS", worth):
+        return policies(of, units, {"advice": advised(of, forecasts)})["advice"]["every"]
+
+
+def rule_of_thumb(of: Cells, per_class: float = LARGE_PER_CLASS, entropy: float = DIFFERENT_ENTROPY) -> list[str]:
+    """The strategy of the rule of thumb in each cell, with these boundaries."""
+    return [
+        RULE["large" if size >= per_class else "small", "different" if far >= entropy else "similar"]
+        for size, far in zip(of.per_class, of.entropy, strict=True)
+    ]
+
+
+def followed(of: Cells, picks: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(u,) what the strategies that were picked in each cell gain over the last layer, and log seconds."""
+    gain = np.array([of.gains[name][i] for i, name in enumerate(picks)])
+    seconds = np.array([of.seconds[name][i] for i, name in enumerate(picks)])
+    return of.means(gain), of.means(np.log(seconds))
+
+
+def best_of(units: Cells) -> np.ndarray:
+    """(u,) what the best strategy of each unit gains over the last layer."""
+    return np.max([units.gains[name] for name in units.strategies], axis=0)
+
+
+def policies(of: Cells, units: Cells, every: dict[str, list[str]]) -> dict[str, dict]:
     """What following each policy loses against the best strategy of a unit, and the seconds that it takes."""
-    situations = [situation_of(per_class, entropy) for per_class, entropy in zip(of.per_class, of.entropy, strict=True)]
-    every: dict[str, list[str]] = {"advice": picks, "rule of thumb": [RULE[s.size, s.similarity] for s in situations]}
-    every |= {f"always {name}": [name] * len(picks) for name in of.strategies}
-    best = np.max([of.gains[name] for name in of.strategies], axis=0)
-    tuned = of.gains["all layers tuned"], of.seconds["all layers tuned"]
+    every = every | {f"always {name}": [name] * len(of.sets) for name in of.strategies}
+    best, (tuned, tuned_seconds) = best_of(units), followed(of, every["always all layers tuned"])
     result = {}
     for policy, chosen in every.items():
-        gain = np.array([of.gains[name][i] for i, name in enumerate(chosen)])
-        seconds = np.array([of.seconds[name][i] for i, name in enumerate(chosen)])
-        sizes = {size: of.sizes == size for size in SIZES} | {"every": np.ones(len(gain), bool)}
+        gain, seconds = followed(of, chosen)
+        sizes = {size: units.sizes == size for size in SIZES} | {"every": np.ones(len(gain), bool)}
         result[policy] = {
             size: {
-                "behind_the_best": over_sets((best - gain)[rows], of.sets[rows]),
-                "beyond_all_tuned": over_sets((tuned[0] - gain)[rows], of.sets[rows]),
+                "behind_the_best": over_sets((best - gain)[rows], units.sets[rows]),
+                "beyond_all_tuned": over_sets((tuned - gain)[rows], units.sets[rows]),
                 "within_a_point_percent": round(100 * float((best - gain <= 1)[rows].mean())),
-                "seconds_ratio": round(float(np.exp(np.log(seconds / tuned[1])[rows].mean())), 3),
+                "seconds_ratio": round(float(np.exp((seconds - tuned_seconds)[rows].mean())), 3),
             }
             for size, rows in sizes.items()
         }
     return result
 
 
-def wrong(of: Units, picks: list[str]) -> list[dict]:
+def boundaries(of: Cells, units: Cells) -> dict:
+    """What the rule of thumb loses with other boundaries, and with those that are best for the other data sets."""
+    best = best_of(units)
+
+    def lost(per_class: float, entropy: float) -> np.ndarray:
+        return best - followed(of, rule_of_thumb(of, per_class, entropy))[0]
+
+    grid = [(per_class, entropy) for per_class in PER_CLASS for entropy in ENTROPY]
+    table = np.array([lost(*at) for at in grid])
+    chosen, left = [], np.zeros(len(best))
+    for name in np.unique(units.sets):
+        here = units.sets == name
+        means = [[row[units.sets == other].mean() for other in np.unique(units.sets[~here])] for row in table]
+        at = int(np.argmin(np.mean(means, axis=1)))
+        chosen.append(grid[at])
+        left[here] = table[at][here]
+    own = lost(LARGE_PER_CLASS, DIFFERENT_ENTROPY)
+    return {
+        "grid": [
+            {"per_class": per_class, "entropy": entropy, "behind_the_best": over_sets(row, units.sets)}
+            for (per_class, entropy), row in zip(grid, table, strict=True)
+        ],
+        "chosen_for_the_others": sorted({f"{per_class:g} a class, {entropy:g} nats" for per_class, entropy in chosen}),
+        "behind_the_best_with_those": over_sets(left, units.sets),
+        "behind_the_best_with_ours": over_sets(own, units.sets),
+    }
+
+
+def wrong(of: Cells, units: Cells, picks: list[str]) -> list[dict]:
     """The units in which the advice loses more than two points against the best strategy."""
-    best = np.max([of.gains[name] for name in of.strategies], axis=0)
+    lost = best_of(units) - followed(of, picks)[0]
     return [
         {
-            "set": str(of.sets[i]), "size": str(of.sizes[i]), "network": str(of.networks[i]), "advised": name,
-            "best": max(of.strategies, key=lambda other: of.gains[other][i]),
-            "points": round(float(best[i] - of.gains[name][i]), 1),
+            "set": str(units.sets[i]), "size": str(units.sizes[i]), "network": str(units.networks[i]),
+            "advised": " or ".join(sorted({pick for pick, unit in zip(picks, of.unit, strict=True) if unit == i})),
+            "best": max(units.strategies, key=lambda other: units.gains[other][i]),
+            "points": round(float(lost[i]), 1),
         }
-        for i, name in enumerate(picks)
-        if best[i] - of.gains[name][i] > 2
+        for i in np.flatnonzero(lost > 2)
     ]  # fmt: skip
 
 
-def quadrants(of: Units) -> dict[str, dict]:
+def quadrants(of: Cells) -> dict[str, dict]:
     """What each strategy gains over the last layer in each situation of the rule of thumb."""
     situations = [situation_of(per_class, entropy) for per_class, entropy in zip(of.per_class, of.entropy, strict=True)]
     result = {}
@@ -265,9 +377,9 @@ def quadrants(of: Units) -> dict[str, dict]:
     return result
 
 
-def correlations(of: Units, similarity: dict[str, dict]) -> dict[str, dict]:
+def correlations(of: Cells, similarity: dict[str, dict]) -> dict[str, dict]:
     """Spearman's of each measure with the share of errors that tuning all layers removes, and with the best depth."""
-    share = of.gains["all layers tuned"] / (100 * of.error)
+    share = of.shares("all layers tuned")
     result: dict[str, dict] = {}
     for measure in MEASURES:
         values = np.array([_measure(similarity[name], measure) for name in of.sets])
@@ -316,25 +428,37 @@ def main() -> None:
     options = parser.parse_args()
     similarity = json.loads((RESULTS / "similarity.json").read_text())["sets"]
     lines = [json.loads(line) for line in options.strategies.read_text().splitlines()]
-    of = units(lines, {name: row["entropy"] for name, row in similarity.items()})
-    forecast = of.strategies[1:]
-    forecasts = {name: left_out(of, name) for name in forecast}
-    picks = advised(of, forecasts)
-    everywhere = np.ones(len(of.sets), bool)
-    table = {name: dataclasses.asdict(fitted(of, everywhere, name)) for name in forecast}
-    TABLE.write_text(json.dumps({"gains": table, "ladder": rungs(similarity)}, indent=1) + "\n")
+    facts = [json.loads(line) for line in (RESULTS / "linear_facts.jsonl").read_text().splitlines()]
+    of = cells(lines, facts, {name: row["entropy"] for name, row in similarity.items()})
+    units = of.units()
+    known = {
+        "of the last layer alone": (),
+        "of layers": ("best layer",),
+        "of layers and views": ("best layer", "several views"),
+    }
+    forecasts = {what: left_out(of, units, strategies) for what, strategies in known.items()}
+    picks = {f"advice that knows {what.removeprefix('of ')}": advised(of, each) for what, each in forecasts.items()}
+    model = fitted(units, np.ones(len(units.sets), bool))
+    gains = {name: dataclasses.asdict(each) for name, each in model.coefficients.items()}
+    table = {"gains": gains, "covariance": model.covariance.tolist(), "ladder": rungs(similarity)}
+    TABLE.write_text(json.dumps(table, indent=1) + "\n")
     result = {
-        "units": len(of.sets),
+        "units": len(units.sets),
         "cells": len(lines),
-        "forecasts": {name: judged(forecasts[name], of.gains[name], of.sizes) for name in forecast},
-        "policies": policies(of, picks),
-        "wrong": wrong(of, picks),
-        "quadrants": quadrants(of),
-        "rank_correlations": correlations(of, similarity),
+        "forecasts": {
+            what: {name: judged(of, units, each, name) for name in model.coefficients}
+            for what, each in forecasts.items()
+        },
+        "policies": policies(of, units, picks | {"rule of thumb": rule_of_thumb(of)}),
+        "wrong": wrong(of, units, picks["advice that knows layers"]),
+        "worth_points": {f"{worth:g}": worth_of(of, units, forecasts["of layers"], worth) for worth in WORTH},
+        "boundaries": boundaries(of, units),
+        "quadrants": quadrants(units),
+        "rank_correlations": correlations(units, similarity),
         "machine": describe(),
     }
     (RESULTS / "advice.json").write_text(json.dumps(result, indent=1) + "\n")
-    for name in ("forecasts", "policies", "wrong", "quadrants"):
+    for name in ("forecasts", "policies", "wrong"):
         print(name, json.dumps(result[name], indent=1))
 
 

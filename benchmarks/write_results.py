@@ -582,16 +582,20 @@ def advice() -> list[str]:
         f"From {data['cells']} cells of the table of strategies: {data['units']} units of set, size and network, seeds averaged. "
         "What is said of a set was fitted without it (`advice.py`).",
         "",
-        "Forecast of what a strategy gains over the last layer: mean absolute error in points by images a class, that of the "
-        "mean gain in brackets; and the share of units inside the 80 % interval.",
+        "Forecast of what a strategy gains over the last layer, from cross-validation on the images to train on, and its "
+        "gain on the test images: mean absolute error in points by images a class, that of the mean gain in brackets; and "
+        "the share of units inside the 80 % interval. What was measured of linear strategies changes what is expected of the "
+        "others.",
         "",
-        "| strategy | 5 | 20 | all | inside |",
-        "|---|---|---|---|---|",
+        "| forecast from the gains | strategy | 5 | 20 | all | inside | 5 / 20 / all |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for name, row in data["forecasts"].items():
-        error, plain = row["mean_absolute_error"], row["of_the_mean_gain"]
-        cells = " | ".join(f"{error[size]:.1f} ({plain[size]:.1f})" for size in sizes)
-        lines.append(f"| {name} | {cells} | {row['covered_percent']} % |")
+    for known, by_strategy in data["forecasts"].items():
+        for name, row in by_strategy.items():
+            error, plain = row["mean_absolute_error"], row["of_the_mean_gain"]
+            cells = " | ".join(f"{error[size]:.1f} ({plain[size]:.1f})" for size in sizes)
+            inside = " / ".join(f"{row['covered_percent_by_size'][size]} %" for size in sizes)
+            lines.append(f"| {known} | {name} | {cells} | {row['covered_percent']} % | {inside} |")
     lines += [
         "",
         "Following the advice before anything is tuned, and fixed rules: points lost beyond tuning all layers always (95 % "
@@ -615,6 +619,35 @@ def advice() -> list[str]:
             f"{row['points']} points more"
             for row in data["wrong"]
         ]
+    lines += [
+        "",
+        "How far behind the best expectation a cheaper strategy may be (`WORTH_POINTS`), over all sizes: "
+        + "; ".join(
+            f"{worth}: {span(row['beyond_all_tuned'])} points beyond tuning all layers always, "
+            f"{row['seconds_ratio']:.2f} of its seconds"
+            for worth, row in data["worth_points"].items()
+        )
+        + ".",
+    ]
+    tried = data["boundaries"]
+    spread = [row["behind_the_best"]["mean"] for row in tried["grid"]]
+    lines += [
+        "",
+        f"Boundaries of the rule of thumb: with {len(spread)} pairs of them (from none to all data called large, or different) "
+        f"it loses {min(spread):.1f} to {max(spread):.1f} points against the best strategy, in the mean of sets; with ours "
+        f"{span(tried['behind_the_best_with_ours'])}, with those that were best for the other sets "
+        f"({'; '.join(tried['chosen_for_the_others'])}) {span(tried['behind_the_best_with_those'])}.",
+        "",
+        "| images a class, at least | "
+        + " | ".join(f"{entropy:g} nats" for entropy in dict.fromkeys(row["entropy"] for row in tried["grid"]))
+        + " |",
+        "|---|" + "---|" * len({row["entropy"] for row in tried["grid"]}),
+    ]
+    for per_class in dict.fromkeys(row["per_class"] for row in tried["grid"]):
+        cells = " | ".join(
+            f"{row['behind_the_best']['mean']:.1f}" for row in tried["grid"] if row["per_class"] == per_class
+        )
+        lines.append(f"| {'never large' if per_class > 1e6 else f'{per_class:g}'} | {cells} |")
     lines += [
         "",
         "The four situations of the CS231n note (boundaries: `core/advice.py`): points over the last layer, means of sets with "

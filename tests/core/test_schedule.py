@@ -39,7 +39,7 @@ def test_a_smaller_input_is_fast_and_needs_codes_of_its_own() -> None:
 def test_the_clock_goes_first_to_what_is_expected_to_gain_most_on_these_data() -> None:
     alone = 50 + REFIT * 50  # all layers; the cut before it would leave too little
     assert worth_trying(EVERY, FORECASTS, {PARTIAL.key: 1.0, FULL.key: 5.0}, alone, refit=REFIT) == Entered((FULL,))
-    near = {PARTIAL.key: 4.5, FULL.key: 5.0}  # within a point of it, and faster
+    near = {PARTIAL.key: 4.5, FULL.key: 5.0}  # half a point less, and faster
     assert worth_trying(EVERY, FORECASTS, near, alone, refit=REFIT) == Entered((PARTIAL,))
     assert worth_trying(EVERY, FORECASTS, near, alone - 1, refit=REFIT) == Entered((PARTIAL,))
 

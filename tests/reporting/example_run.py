@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from graftwork.advice.sources import coefficients, ladder
+from graftwork.advice.sources import gain_model, ladder
 from graftwork.core.advice import (
     Advice,
     Expectation,
@@ -28,7 +28,7 @@ from graftwork.core.advice import (
     LearningCurve,
     Similarity,
     Size,
-    expected_gain,
+    expected_gains,
     situation_of,
 )
 from graftwork.core.choose import choose
@@ -209,8 +209,10 @@ def example_advice(y: np.ndarray, k: int, *, tuned: bool) -> Advice:
     size = Size(len(y), tuple(np.bincount(y, minlength=k).tolist()), len(y))
     points = ((len(y) // 5, 0.6), (2 * len(y) // 5, 0.7), (4 * len(y) // 5, 0.78))
     expectations = [Expectation("last layer", Gain(0.0, 0.0, 0.0), seconds=0.0)] + [
-        Expectation(name, expected_gain(each, error=0.22, effective_per_class=size.effective_per_class, entropy=1.6))
-        for name, each in coefficients().items()
+        Expectation(name, gain)
+        for name, gain in expected_gains(
+            gain_model(), error=0.22, effective_per_class=size.effective_per_class, entropy=1.6
+        ).items()
     ]
     advice = Advice(
         "example:random-filters",
@@ -223,7 +225,8 @@ def example_advice(y: np.ndarray, k: int, *, tuned: bool) -> Advice:
         tuple(expectations),
     )
     gains = {"best layer": Gain(1.2, 0.1, 2.3)}
-    return advice.with_measured(gains | ({"all layers tuned": Gain(-0.4, -2.0, 1.2)} if tuned else {}))
+    measured = gains | ({"all layers tuned": Gain(-0.4, -2.0, 1.2)} if tuned else {})
+    return advice.with_measured(measured, gain_model())
 
 
 def tuned_trials(

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from graftwork.advice.similarity import SourceProfile
 from graftwork.backbones.zoo_folder import PROFILE, ZOO, zoo_folder
-from graftwork.core.advice import Coefficients, Rung, Strategy
+from graftwork.core.advice import Coefficients, GainModel, Rung
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
 from graftwork.files import whole_file
@@ -101,9 +101,10 @@ def ladder(without: Collection[str] = ()) -> tuple[Rung, ...]:
 
 
 @functools.cache
-def coefficients() -> dict[Strategy, Coefficients]:
+def gain_model() -> GainModel:
     """Return how the gain of each strategy is forecast."""
-    return {name: Coefficients(**values) for name, values in _table()["gains"].items()}
+    gains = {name: Coefficients(**values) for name, values in _table()["gains"].items()}
+    return GainModel(gains, np.array(_table()["covariance"]))
 
 
 @functools.cache

@@ -11,8 +11,12 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from types import MappingProxyType
 from typing import Literal, cast
 
+import numpy as np
+
+from graftwork.core.arrays import Floats
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Candidate, Linear, Recipe
 from graftwork.core.recipes import cut_layers
@@ -272,12 +276,50 @@ class Coefficients:
     """Per doubling of the independent images a class."""
     by_error: float
     """Per unit of the share that the last layer misclassifies."""
-    half_width: float
-    """Of the 80 % interval of the gain, in points."""
 
 
-def expected_gain(coefficients: Coefficients, *, error: float, effective_per_class: float, entropy: float) -> Gain:
-    """Forecast what a strategy gains over a linear classifier on the last layer.
+@dataclasses.dataclass(frozen=True, eq=False)
+class GainModel:
+    """The shares of the last layer's errors that strategies remove: jointly normal around functions of the data."""
+
+    coefficients: Mapping[Strategy, Coefficients]
+    """Of the strategies that were fitted, by the cost that they usually have."""
+    covariance: Floats
+    """(s, s) of the shares of these strategies around what the coefficients say: where data gain more from one of them
+    than the others did, they mostly gain more from all."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Follower:
+    """What a strategy gains over another one that its forecast follows, in points."""
+
+    points: float
+    deviation: float
+    """Standard deviation over data sets."""
+
+
+OVER_ALL_LAYERS: Mapping[Strategy, Follower] = {
+    "smaller input": Follower(-0.5, 2.4), "tuned above the lowest": Follower(0.0, 1.1),
+}  # fmt: skip
+"""Strategies whose forecast follows that of tuning all layers: measured at 224 px on seven sets
+(``benchmarks/schedules.py``), where they pay; at the 96 px of the table of strategies they do not."""
+SHARED_NOISE = 0.5
+"""Correlation of the errors of two measured gains: both are over the same last layer, which was measured, too."""
+_NONE_MEASURED: Mapping[Strategy, Gain] = MappingProxyType({})
+
+
+def expected_gains(
+    model: GainModel,
+    *,
+    error: float,
+    effective_per_class: float,
+    entropy: float,
+    measured: Mapping[Strategy, Gain] = _NONE_MEASURED,
+) -> dict[Strategy, Gain]:
+    """Forecast what every strategy gains over a linear classifier on the last layer, by the cost they usually have.
+
+    What was measured of some strategies changes what is expected of all: the forecast is the conditional distribution
+    of a normal one, so that a measurement counts by its precision, and a strategy's own the most.
 
     Parameters
     ----------
@@ -287,44 +329,52 @@ def expected_gain(coefficients: Coefficients, *, error: float, effective_per_cla
         Independent images a class.
     entropy
         Mean entropy of the source classifier, in nats.
+    measured
+        Gains in cross-validation, with their 95 % intervals.
+
+    Returns
+    -------
+    Gains in points with 80 % intervals; none is larger than there are errors.
     """
-    share = (
-        coefficients.constant
-        + coefficients.by_entropy * math.log2(max(entropy, 1e-3))
-        + coefficients.by_size * math.log2(max(effective_per_class, 1.0))
-        + coefficients.by_error * error
-    )
+    facts = np.array([1.0, math.log2(max(entropy, 1e-3)), math.log2(max(effective_per_class, 1.0)), error])
+    shares = np.array([dataclasses.astuple(each) for each in model.coefficients.values()]) @ facts
     most = 100 * error
-    points = min(most * share, most)
-    return Gain(points, points - coefficients.half_width, min(points + coefficients.half_width, most))
+    names, of, points, deviations = _with_followers(model)
+    mean = most * of @ shares + points
+    covariance = most**2 * of @ model.covariance @ of.T + np.diag(deviations**2)
+    known = [i for i, name in enumerate(names) if name in measured]
+    if known:
+        gains = [measured[names[i]] for i in known]
+        noise = np.array([_deviation(gain, 0.95) for gain in gains])
+        shared = SHARED_NOISE * np.outer(noise, noise) + np.diag((1 - SHARED_NOISE) * noise**2)
+        weights = np.linalg.solve(covariance[np.ix_(known, known)] + shared, covariance[known]).T
+        mean = mean + weights @ (np.array([gain.points for gain in gains]) - mean[known])
+        covariance = covariance - weights @ covariance[known]
+    half = NormalDist().inv_cdf(0.9) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    return {
+        name: Gain(*(min(float(end), most) for end in (at, at - width, at + width)))
+        for name, at, width in zip(names, mean, half, strict=True)
+    }
 
 
-OVER_ALL_LAYERS: Mapping[Strategy, float] = {"smaller input": -0.5, "tuned above the lowest": 0.0}
-"""Points that strategies gain over tuning all layers, which their forecast follows: measured at 224 px on seven to nine
-sets (``benchmarks/schedules.py``), where they pay; at the 96 px of the table of strategies they do not."""
-
-
-def expected_gains(
-    coefficients: Mapping[Strategy, Coefficients], *, error: float, effective_per_class: float, entropy: float
-) -> dict[Strategy, Gain]:
-    """Forecast what every strategy gains, by the cost that they usually have.
-
-    Parameters
-    ----------
-    coefficients
-        Of the strategies that were fitted, by that cost.
-    error, effective_per_class, entropy
-        As ``expected_gain``.
-    """
-    gains: dict[Strategy, Gain] = {}
-    for strategy, each in coefficients.items():
-        gain = expected_gain(each, error=error, effective_per_class=effective_per_class, entropy=entropy)
+def _with_followers(model: GainModel) -> tuple[list[Strategy], Floats, Floats, Floats]:
+    """Names of all strategies; (n, s) the fitted one that each is or follows; (n,) points over it, and deviations."""
+    names: list[Strategy] = []
+    rows: list[tuple[int, Follower]] = []
+    for position, strategy in enumerate(model.coefficients):
         if training_of_strategy(strategy) == "all layers tuned":
-            for follower, points in OVER_ALL_LAYERS.items():
-                ends = (min(end + points, 100 * error) for end in (gain.points, gain.low, gain.high))
-                gains[follower if strategy == "all layers tuned" else averaged(follower)] = Gain(*ends)
-        gains[strategy] = gain
-    return gains
+            for follower, over in OVER_ALL_LAYERS.items():
+                names.append(follower if strategy == "all layers tuned" else averaged(follower))
+                rows.append((position, over))
+        names.append(strategy)
+        rows.append((position, Follower(0.0, 0.0)))
+    of = np.eye(len(model.coefficients))[[position for position, _ in rows]]
+    return names, of, np.array([over.points for _, over in rows]), np.array([over.deviation for _, over in rows])
+
+
+def _deviation(gain: Gain, coverage: float) -> float:
+    """Standard deviation of a normal distribution whose interval of that coverage is as wide."""
+    return max((gain.high - gain.low) / (2 * NormalDist().inv_cdf((1 + coverage) / 2)), 1e-3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -333,38 +383,22 @@ class Expectation:
 
     strategy: Strategy
     gain: Gain
-    """Over a linear classifier on the last layer."""
+    """Over a linear classifier on the last layer: the forecast, given what was measured of any strategy."""
     measured: Gain | None = None
     """What it gained in cross-validation; None where it was not tried."""
     seconds: float | None = None
     """To judge and to fit it on this machine; None where that was not measured."""
 
-    @property
-    def points(self) -> float:
-        """What is known of its gain: forecast and measurement, each with the weight of its precision.
 
-        The best of many layers, or one fold of a few images, says little alone.
-        """
-        if self.measured is None:
-            return self.gain.points
-        forecast, measured = 1 / _variance(self.gain, 0.8), 1 / _variance(self.measured, 0.95)
-        return (forecast * self.gain.points + measured * self.measured.points) / (forecast + measured)
-
-
-def _variance(gain: Gain, coverage: float) -> float:
-    """Variance of a normal distribution whose interval of that coverage is as wide."""
-    deviation = (gain.high - gain.low) / (2 * NormalDist().inv_cdf((1 + coverage) / 2))
-    return max(deviation, 1e-6) ** 2
-
-
-WORTH_POINTS = 1.0
-"""A strategy is recommended if none that costs less comes within this of what is expected of the best."""
+WORTH_POINTS = 0.5
+"""A strategy is recommended if none that costs less comes within this of what is expected of the best. With 1, advice
+lost 0.6 points more; with 0.25, it took a quarter more seconds for 0.1 points (``benchmarks/advice.py``)."""
 
 
 def recommended_of(expectations: Sequence[Expectation]) -> Expectation:
     """Return the first, by rising cost, that is within ``WORTH_POINTS`` of the best."""
-    best = max(each.points for each in expectations)
-    return next(each for each in expectations if each.points >= best - WORTH_POINTS)
+    best = max(each.gain.points for each in expectations)
+    return next(each for each in expectations if each.gain.points >= best - WORTH_POINTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -384,12 +418,31 @@ class Advice:
     expectations: tuple[Expectation, ...]
     """By rising cost."""
 
-    def with_measured(self, gains: Mapping[Strategy, Gain]) -> Advice:
-        """Return the advice with what strategies gained over the last layer in cross-validation."""
+    def with_measured(self, gains: Mapping[Strategy, Gain], model: GainModel) -> Advice:
+        """Return the advice with what strategies gained over the last layer in cross-validation.
+
+        Parameters
+        ----------
+        gains
+            In addition to those that it holds.
+        model
+            What is expected of the other strategies then.
+        """
+        before = {each.strategy: each.measured for each in self.expectations if each.measured is not None}
+        measured = {**before, **gains}
+        expected = expected_gains(
+            model,
+            error=self.error,
+            effective_per_class=self.size.effective_per_class,
+            entropy=self.similarity.entropy,
+            measured=measured,
+        )
         return dataclasses.replace(
             self,
             expectations=tuple(
-                dataclasses.replace(each, measured=gains.get(each.strategy, each.measured))
+                dataclasses.replace(
+                    each, gain=expected.get(each.strategy, each.gain), measured=measured.get(each.strategy)
+                )
                 for each in self.expectations
             ),
         )
@@ -409,14 +462,16 @@ class Advice:
         """What the recommended strategy gains, as it was measured or is expected."""
         best, over = self.recommended, "over a linear classifier on the last layer"
         if best.strategy == "last layer":
-            return "nothing is expected to gain more than a point over a linear classifier on the last layer"
+            return f"nothing is expected to gain more than {WORTH_POINTS:g} points {over}"
         if best.measured is not None:
             chance = "" if best.measured.low > 0 else "; chance may explain that"
             return (
                 f"{best.strategy}: gains {best.measured.points:.1f} points {over}, in cross-validation here "
                 f"(95 % interval {best.measured.ends}){chance}"
             )
-        return f"{best.strategy}: expected to gain {best.points:.1f} points {over} (80 % interval {best.gain.ends})"
+        return (
+            f"{best.strategy}: expected to gain {best.gain.points:.1f} points {over} (80 % interval {best.gain.ends})"
+        )
 
     @property
     def recommended(self) -> Expectation:
@@ -432,7 +487,7 @@ class Advice:
     @property
     def agree(self) -> bool:
         """Whether the rule's strategy is expected to come within ``WORTH_POINTS`` of the recommended one."""
-        return self.rule.points >= self.recommended.points - WORTH_POINTS
+        return self.rule.gain.points >= self.recommended.gain.points - WORTH_POINTS
 
 
 RULE: Mapping[tuple[HowMuch, HowSimilar], Strategy] = {

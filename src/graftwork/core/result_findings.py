@@ -195,8 +195,8 @@ def advice_findings(advice: Advice, known: int) -> tuple[Finding, ...]:
             finding(
                 "G501",
                 f"the data are {advice.situation.in_words}, for which the rule of thumb is: {advice.situation.says} "
-                f"({rule.points:+.1f} points over the last layer); {best.strategy} {gain} "
-                f"{best.points - rule.points:.1f} points more",
+                f"({rule.gain.points:+.1f} points over the last layer); {best.strategy} {gain} "
+                f"{best.gain.points - rule.gain.points:.1f} points more",
                 do="" if best.measured is not None else "`graft train` tries both, as far as its --time-limit allows",
             )
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.engines import Engine
-from graftwork.backbones.processes import PerProcess
 from graftwork.codes.compute import averaged
 from graftwork.core.arguments import argument
 from graftwork.core.figures import counted, probability, with_interval
@@ -74,7 +72,7 @@ class Model(Shown):
 
     Arrays are of uint8; those of one channel also of uint16, int32, float32 or float64, as TIFF files are.
 
-    Made by :func:`graftwork.load`. Several threads may predict at the same time; the network runs one call at a time.
+    Made by :func:`graftwork.load`. Several threads may predict at the same time.
     A forked process may use it too. A pickle of it holds the place of its folder, and loads it again.
 
     Parameters
@@ -106,7 +104,6 @@ class Model(Shown):
         self._engine = engine
         self._reload = reload
         self.about = about
-        self._running = PerProcess(threading.Lock)
 
     def __reduce__(self) -> _Reload:
         return self._reload
@@ -243,7 +240,7 @@ class Model(Shown):
         return np.stack([pixels(data, preprocess, view, name) for view in views(self.fitted.views, seed=0)])
 
     def run(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
-        """(n, d) CNN codes of images that ``decode`` made ready; the network runs one call at a time.
+        """(n, d) CNN codes of images that ``decode`` made ready; several threads may run at the same time.
 
         Examples
         --------
@@ -252,8 +249,7 @@ class Model(Shown):
         (1, 1280)
         """
         layers = [tap.name for tap in self.fitted.taps]
-        with self._running.get():
-            blocks = list(self._engine.stream(view[None] for array in inputs for view in array))
+        blocks = list(self._engine.stream(view[None] for array in inputs for view in array))
         flat = np.concatenate([np.concatenate([block[layer] for layer in layers], axis=1) for block in blocks])
         by_view = flat.astype(self.fitted.code_dtype).reshape(len(inputs), -1, flat.shape[1])
         return averaged([by_view[:, view] for view in range(by_view.shape[1])])

@@ -1,6 +1,7 @@
-"""Images that wait together become predictions: decoded in a few threads, classified together in one.
+"""Images that wait together become predictions: decoded in a few threads, classified together in a few others.
 
-Nothing waits on purpose: as soon as the network is free, it takes what has been decoded by then.
+Nothing waits on purpose: as soon as a thread is free to classify, it takes what has been decoded by then. With one such
+thread, cores were idle at the end of every batch, and a sixth fewer images were classified (``benchmarks/serve.py``).
 """
 
 from __future__ import annotations
@@ -59,8 +60,11 @@ class Batcher:
         self._model, self._decode, self._novelty_rate, self._on_batch = model, decode, novelty_rate, on_batch
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._decoded: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._classifier = threading.Thread(target=self._classify, name="classify", daemon=True)
-        self._classifier.start()
+        self._classifiers = [
+            threading.Thread(target=self._classify, name="classify", daemon=True) for _ in range(os.cpu_count() or 1)
+        ]
+        for classifier in self._classifiers:
+            classifier.start()
 
     def submit(self, data: bytes, name: str, top: int) -> Future[Classified]:
         """Return what the model will say of an image file, with its ``top`` most probable classes or more."""
@@ -72,7 +76,8 @@ class Batcher:
         """Wait until every image has its answer, and let go of the threads."""
         self._decoders.shutdown()
         self._decoded.put(None)
-        self._classifier.join()
+        for classifier in self._classifiers:
+            classifier.join()
 
     def _decode_one(self, data: bytes, name: str, top: int, answer: Future[Classified]) -> None:
         if not answer.set_running_or_notify_cancel():  # whoever asked has gone
@@ -93,6 +98,7 @@ class Batcher:
                 jobs.append(job)
             self._on_batch(len(jobs))
             self._answer(jobs)
+        self._decoded.put(None)  # for the next thread
 
     def _answer(self, jobs: list[_Job]) -> None:
         try:

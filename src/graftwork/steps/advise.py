@@ -10,7 +10,7 @@ import numpy as np
 
 from graftwork.advice.learning_curve import learning_curve
 from graftwork.advice.similarity import DIGEST_LENGTH, SourceProfile, classifier_of, similarity_of
-from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, coefficients, gauge_profile, ladder, own_profile
+from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, gain_model, gauge_profile, ladder, own_profile
 from graftwork.core.advice import (
     OVER_ALL_LAYERS,
     Advice,
@@ -73,7 +73,7 @@ def advise(
         *(
             Expectation(name, gain, None, _seconds(name, seconds))
             for name, gain in expected_gains(
-                coefficients(),
+                gain_model(),
                 error=error,
                 effective_per_class=size.effective_per_class,
                 entropy=similarity.entropy,
@@ -92,27 +92,16 @@ def advise(
         # stable, so that those without seconds stay in the order of their usual cost
         expectations=tuple(sorted(every, key=lambda each: each.seconds or 0.0)),
     )
-    layers = [trial for trial in result.trials if trial.candidate.backbone == last.candidate.backbone and trial != last]
-    return advice.with_measured({"best layer": _gain(result.chosen, last, task, among=layers)})
+    return with_tried(advice, result, task, backbones)
 
 
 def with_tried(advice: Advice, result: SearchResult, task: Task, backbones: Backbones) -> Advice:
-    """Return advice with what was gained by the strategies that a run has tried on the network that it is about.
+    """Return advice with what was gained by the strategies that were tried on the network that it is about.
 
     Fine-tunings are measured as they are forecast, at alpha 1; each on the images that it was run on.
     """
     last = last_layer_trial(result, task, backbones, advice.backbone)
-    card = backbones.by_name[advice.backbone].card
-    measured: dict[Strategy, Gain] = {}
-    for trial in result.trials:
-        candidate = trial.candidate
-        strategy = strategy_of(candidate, card, views=last.candidate.views)
-        plain = isinstance(candidate.plan, Linear) or candidate.plan.alpha == 1
-        if candidate.backbone != advice.backbone or strategy in _NO_CODES or not plain:
-            continue
-        gain = _gain(trial, last, task)
-        measured[strategy] = max(gain, measured.get(strategy, gain), key=lambda each: each.points)
-    return advice.with_measured(measured)
+    return advice.with_measured(_measured(last, result, task, backbones), gain_model())
 
 
 def expected_points(
@@ -122,18 +111,23 @@ def expected_points(
 
     A training can be used on one view or on several, and counts by the better of both. A strategy that no reference
     set was measured with, such as random weights, has none.
+
+    Parameters
+    ----------
+    result
+        Of the linear candidates: what they gained is known of their networks.
     """
     points: dict[str, float] = {}
     for name in dict.fromkeys(candidate.backbone for candidate in candidates):
-        error = advice.error
-        if name != advice.backbone:
-            error = 1 - _accuracy(last_layer_trial(result, task, backbones, name), task)
+        last = last_layer_trial(result, task, backbones, name)
+        error = 1 - _accuracy(last, task)
         ahead = 100 * (_accuracy(result.chosen, task) - (1 - error))
         gains = expected_gains(
-            coefficients(),
+            gain_model(),
             error=error,
             effective_per_class=advice.size.effective_per_class,
             entropy=advice.similarity.entropy,
+            measured=_measured(last, result, task, backbones),
         )
         card = backbones.by_name[name].card
         for candidate in candidates:
@@ -204,15 +198,43 @@ def measured_similarity(
     return dataclasses.replace(similarity, entropy=scale * similarity.entropy)
 
 
-def _gain(trial: Trial, last: Trial, task: Task, among: Sequence[Trial] = ()) -> Gain:
-    """What a trial gains over the last layer on the images that both have.
+def _best_layer(last: Trial, result: SearchResult, task: Task) -> Gain:
+    """What the best layer of the last layer's network gains over it; the interval holds for all of its layers."""
+    plain = [
+        trial
+        for trial in result.trials
+        if isinstance(trial.candidate.plan, Linear)
+        and (trial.candidate.backbone, trial.candidate.views) == (last.candidate.backbone, last.candidate.views)
+    ]
+    best = result.chosen if result.chosen in plain else max(plain, key=lambda trial: _accuracy(trial, task))
+    return gain_over(last, best, task, among=plain)
+
+
+def _measured(last: Trial, result: SearchResult, task: Task, backbones: Backbones) -> dict[Strategy, Gain]:
+    """What strategies have gained over the last layer on its network, by their best candidates."""
+    card = backbones.by_name[last.candidate.backbone].card
+    measured: dict[Strategy, Gain] = {"best layer": _best_layer(last, result, task)}
+    for trial in result.trials:
+        candidate = trial.candidate
+        strategy = strategy_of(candidate, card, views=last.candidate.views)
+        plain = isinstance(candidate.plan, Linear) or candidate.plan.alpha == 1
+        if candidate.backbone != last.candidate.backbone or strategy in _NO_CODES or not plain:
+            continue
+        gain = gain_over(last, trial, task)
+        measured[strategy] = max(gain, measured.get(strategy, gain), key=lambda each: each.points)
+    return measured
+
+
+def gain_over(last: Trial, trial: Trial, task: Task, among: Sequence[Trial] = ()) -> Gain:
+    """Return what a trial gains over that of the last layer, in points, on the images that both have.
 
     Parameters
     ----------
     among
         Trials that it was chosen from: the interval holds for all of them at once.
     """
-    row, *_ = beside(trial, [last, *(each for each in among if each is not trial)], task, "accuracy")
+    rest = [each for each in among if each is not trial and each.candidate != last.candidate]
+    row, *_ = beside(trial, [last, *rest], task, "accuracy")
     return Gain(100 * row.deficit, 100 * row.deficit_low, 100 * row.deficit_high)
 
 

@@ -160,7 +160,8 @@ def compete(
         dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
         for c in context.candidates
     ]
-    points = expected_points(planned, advice, result, task, backbones)
+    linear = dataclasses.replace(result, trials=tuple(trials))
+    points = expected_points(planned, advice, linear, task, backbones)
     entered = _once(
         context.folder / "decided.json",
         _Entered,
