@@ -273,9 +273,9 @@ def advised(of: Cells, forecasts: list[dict[str, Gain]]) -> list[str]:
     return picks
 
 
-def worth_of(of: Cells, units: Cells, forecasts: list[dict[str, Gain]], worth: float) -> dict:
+def worth_of(of: Cells, units: Cells, forecasts: list[dict[str, Gain]], tolerance: float) -> dict:
     """What the advice loses and takes if another lag behind the best were worth the seconds (``WORTH_POINTS``)."""
-    with unittest.mock.patch("graftwork.core.advice.WORTH_POINTS", worth):
+    with unittest.mock.patch("graftwork.core.advice.WORTH_POINTS", tolerance):
         return policies(of, units, {"advice": advised(of, forecasts)})["advice"]["every"]
 
 
@@ -451,7 +451,9 @@ def main() -> None:
         },
         "policies": policies(of, units, picks | {"rule of thumb": rule_of_thumb(of)}),
         "wrong": wrong(of, units, picks["advice that knows layers"]),
-        "worth_points": {f"{worth:g}": worth_of(of, units, forecasts["of layers"], worth) for worth in WORTH},
+        "worth_points": {
+            f"{tolerance:g}": worth_of(of, units, forecasts["of layers"], tolerance) for tolerance in WORTH
+        },
         "boundaries": boundaries(of, units),
         "quadrants": quadrants(units),
         "rank_correlations": correlations(units, similarity),

@@ -47,10 +47,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--strategies", type=Path, default=STRATEGIES)
     torch.set_num_threads(1)
-    wanted = map(json.loads, parser.parse_args().strategies.read_text().splitlines())
+    cells = map(json.loads, parser.parse_args().strategies.read_text().splitlines())
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
     keys = {(row["set"], row["backbone"], row["size"], row["seed"]) for row in done}
-    for row in wanted:
+    for row in cells:
         key = (row["set"], row["backbone"], row["size"], row["seed"])
         at = None if key in keys else cell(*key)
         if at is None:

@@ -623,9 +623,9 @@ def advice() -> list[str]:
         "",
         "How far behind the best expectation a cheaper strategy may be (`WORTH_POINTS`), over all sizes: "
         + "; ".join(
-            f"{worth}: {span(row['beyond_all_tuned'])} points beyond tuning all layers always, "
+            f"{tolerance}: {span(row['beyond_all_tuned'])} points beyond tuning all layers always, "
             f"{row['seconds_ratio']:.2f} of its seconds"
-            for worth, row in data["worth_points"].items()
+            for tolerance, row in data["worth_points"].items()
         )
         + ".",
     ]

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from graftwork.advice.similarity import DIGEST_LENGTH, SourceClassifier, SourceProfile, profile_of, similarity_of
 from graftwork.advice.sources import (
     GAUGE,
-    coefficients,
+    gain_model,
     gauge_profile,
     ladder,
     load_profile,
@@ -89,4 +89,11 @@ def test_the_ladder_rises_from_photographs_to_steel() -> None:
     assert entropies == sorted(entropies)
     assert len(ladder()) >= 8
     assert "photographs" in ladder()[0].name
-    assert {"best layer", "several views", "all layers tuned"} <= coefficients().keys()
+
+
+def test_the_shipped_gains_are_jointly_normal() -> None:
+    model = gain_model()
+    assert {"best layer", "several views", "all layers tuned"} <= model.coefficients.keys()
+    assert model.covariance.shape == (len(model.coefficients), len(model.coefficients))
+    assert_allclose(model.covariance, model.covariance.T)
+    assert np.linalg.eigvalsh(model.covariance).min() > 0

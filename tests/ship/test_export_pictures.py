@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ from PIL import Image
 
 from graftwork.core.facts import Preprocess
 from graftwork.model.folder import read_samples
-from graftwork.ship.export_pictures import IMAGES, images_of_run, mosaic, pictures
+from graftwork.ship.export_pictures import mosaic, pictures
 from graftwork.testing import tiny_image
 
 pytestmark = pytest.mark.xdist_group("export")
@@ -54,19 +51,3 @@ def test_a_mosaic_is_among_the_samples_of_an_export(exported) -> None:
     samples = read_samples(file.with_name(f"{file.stem}-samples"))
     assert samples[-1].name == "mosaic.png"
     assert Image.open(io.BytesIO(samples[-1].data)).size == (96, 96)
-
-
-def test_images_of_a_run_are_those_that_it_had(small_run: Path, tmp_path: Path) -> None:
-    assert len(images_of_run(small_run)) == IMAGES
-    assert images_of_run(small_run / "model") == []
-    moved = shutil.copytree(small_run, tmp_path / "run")
-    data = shutil.copytree(small_run.parent / "insects", tmp_path / "insects")
-    record = json.loads((moved / "run.json").read_text())
-    record["settings"]["data"] = str(data)
-    (moved / "run.json").write_text(json.dumps(record))
-    assert len(images_of_run(moved)) == IMAGES
-    for path in sorted(data.rglob("*.png"))[1:]:
-        path.write_bytes(stored((70, 70)))  # another image under an old name
-    assert len(images_of_run(moved)) == 1
-    shutil.rmtree(data)
-    assert images_of_run(moved) == []

@@ -92,7 +92,7 @@ print(graftwork.load({run.folder!r}).engine)
 def test_8_bits_with_several_views_and_a_cross_validated_test(trained: Callable[..., Run]) -> None:
     run = trained(engine="int8", views=2, test="cv")
     assert run.int8 is not None
-    assert run.int8.images == len(run.y) == len(run.images)
+    assert run.int8.images == len(run.y) == len(run.images.names)
     assert graftwork.load(run.folder).fitted.views == 2
     exported = graftwork.export(run.folder, int8=True, listener=SILENT)
     assert exported.facts.int8 is not None
@@ -111,7 +111,7 @@ def test_a_fine_tuned_network_in_8_bits_is_compared_on_what_it_was_tuned_on(
 
     monkeypatch.setattr(compete, "choose", tuned)
     quick = {"epochs": 2, "batch_size": 8, "folds": 3, "time_limit": None, "lr": 3e-3}
-    run = trained(engine="int8", strategy="tournament", layer=None, freeze_to="stages.1", **quick)
+    run = trained(engine="int8", strategy="auto", layer="auto", freeze_to="stages.1", **quick)
     assert run.int8 is None, "a fine-tuning is not computed in 8 bits"
     assert not any(finding.code == "G403" for finding in run.findings)
     change = graftwork.export(run.folder, int8=True, accept_loss=True, listener=SILENT).facts.int8

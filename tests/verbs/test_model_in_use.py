@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -133,23 +132,6 @@ def test_eight_threads_get_the_probabilities_that_one_gets(model: graftwork.Mode
     with ThreadPoolExecutor(8) as pool:
         for rows, probabilities in zip(shares, pool.map(classify, shares), strict=True):
             np.testing.assert_array_equal(probabilities, expected[rows])
-
-
-def test_the_network_runs_one_call_at_a_time(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = graftwork.load(run.folder)
-    engine, inside, most = model._engine, [], []
-
-    class Watched:
-        def stream(self, batches: Iterable[np.ndarray]) -> Iterator[object]:
-            inside.append(None)
-            most.append(len(inside))
-            yield from engine.stream(batches)
-            inside.pop()
-
-    monkeypatch.setattr(model, "_engine", Watched())
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(model.predict, sorted(tiny.rglob("*.png"))[:24]))
-    assert most == [1] * 24
 
 
 def test_a_slim_model_leaves_the_body_out_and_says_what_is_missing_where_the_backbone_is(

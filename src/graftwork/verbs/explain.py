@@ -25,7 +25,7 @@ from graftwork.reporting.thumbnails import write_evidence
 from graftwork.runfolder import read_run
 from graftwork.ship.explain import Explainer, Explanation
 from graftwork.ship.explained_folder import require_free, written
-from graftwork.ship.training_images import RunImages
+from graftwork.ship.run_images import RunImages
 
 OnError = Callable[[str, DataError], None]
 

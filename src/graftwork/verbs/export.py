@@ -23,10 +23,10 @@ from graftwork.model.folder import ModelFolder, Sample, model_folder, read_model
 from graftwork.model.load import body_card, load_in_float32
 from graftwork.model.predict import Model
 from graftwork.progress import Stages
-from graftwork.runfolder import read_run
+from graftwork.runfolder import RUN, read_run
 from graftwork.ship.export_facts import ExportFacts, facts_of, metadata_of
 from graftwork.ship.export_imports import require_packages
-from graftwork.ship.export_pictures import develop_images, images_of_run, mosaic
+from graftwork.ship.export_pictures import mosaic
 from graftwork.ship.export_proof import prove
 from graftwork.ship.exported import ExportedFile, model_file, open_exported
 from graftwork.ship.forms import form_of, input_of
@@ -34,7 +34,11 @@ from graftwork.ship.int8_engine import int8_engine
 from graftwork.ship.onnx_int8 import calibration_images, calibration_name, calibration_pixels, quantised_model
 from graftwork.ship.onnx_model import fitted_model
 from graftwork.ship.parity import LARGEST, Distance, distance
+from graftwork.ship.run_images import RunImages
 from graftwork.steps.int8 import change_of_model
+
+PROVED_ON = 32
+"""Maximum number of images of the run that a file is compared on, beside the samples; spread over all of them."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -167,7 +171,7 @@ def export(
             samples = _samples(folder, contents, reference)
             unproved = Path(place) / form.path.name
             form.write_model(model, metadata_of(facts), unproved)
-            images = [*(sample.data for sample in samples), *images_of_run(Path(run))]
+            images = [*(sample.data for sample in samples), *_images_of(Path(run))]
             exported = open_exported(unproved, form.runtime)
             facts = facts.with_parity(prove(exported, facts, folder, images, stages.listener))
             if int8:
@@ -237,7 +241,7 @@ def _in_int8(
 ) -> tuple[Any, Int8Change]:
     """The body in 8 bits, and what that changes."""
     record = read_run(run)
-    develop = develop_images(record)
+    develop = RunImages(record).develop()
     calibration, preprocess = calibration_images(develop), contents.fitted.card.preprocess
     quantised = quantised_model(body, calibration_pixels(calibration, preprocess))
     engine = int8_engine(quantised, runtime, calibration_name(calibration, preprocess))
@@ -245,6 +249,11 @@ def _in_int8(
         record, contents.fitted, body_card(folder, contents), develop, lambda: engine, engine.name, listener
     )
     return quantised, change
+
+
+def _images_of(run: Path) -> list[bytes]:
+    """Some images of a run; none without one."""
+    return RunImages(read_run(run)).some(PROVED_ON) if (run / RUN).is_file() else []
 
 
 def _required_small(change: Int8Change, *, accept_loss: bool) -> Int8Change:
