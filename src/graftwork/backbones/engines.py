@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
-import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,10 +20,10 @@ from numpy.typing import NDArray
 
 from graftwork.backbones.batches import Codes, gathered
 from graftwork.backbones.openvino_engine import GRAPH_FILE, OpenVINOEngine, Precision, has_bf16, write_graph, write_part
-from graftwork.backbones.openvino_import import core
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.errors import BackboneError
 from graftwork.files import cache_folder, read_cached, whole_folder, write_json
+from graftwork.machine import processor_name, usable_cores
 
 AGREE = 0.02
 """Law: relative error of the centred codes against float32, at most, on the worst image and layer."""
@@ -187,11 +185,8 @@ def worst_error(codes: Mapping[str, NDArray[np.floating]], reference: Mapping[st
 
 
 def machine_name() -> str:
-    """Return what tells machines apart whose speed differs: processor, cores, and version of OpenVINO."""
-    processor = platform.processor() or platform.machine()
-    if _openvino_version() is not None:
-        processor = str(core().get_property("CPU", "FULL_DEVICE_NAME")).strip()
-    return f"{processor}, {os.cpu_count()} cores, OpenVINO {_openvino_version() or 'absent'}"
+    """Return what tells machines apart whose speed differs: processor, usable cores, and version of OpenVINO."""
+    return f"{processor_name()}, {usable_cores()} cores, OpenVINO {_openvino_version() or 'absent'}"
 
 
 def _measured(card: BackboneCard, pixels: NDArray[np.uint8], machine: str) -> EngineChoice:

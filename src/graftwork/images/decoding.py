@@ -5,11 +5,12 @@ Pillow and zlib release the interpreter's lock while they work, so threads decod
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from graftwork.machine import usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,12 +27,12 @@ def prefetched(
     Parameters
     ----------
     threads
-        Number of threads; the number of cores unless given.
+        Number of threads; the number of usable cores unless given.
     ahead
         Maximum number of results per thread that are computed, or being computed, before they are consumed: what
         bounds the memory. Items are drawn no faster than that either.
     """
-    threads = threads or os.cpu_count() or 1
+    threads = threads or usable_cores()
     pending: deque[Future[R]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     try:

@@ -7,7 +7,6 @@ thread, cores were idle at the end of every batch, and a sixth fewer images were
 from __future__ import annotations
 
 import dataclasses
-import os
 import queue
 import threading
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.arrays import Floats
+from graftwork.machine import usable_cores
 from graftwork.model.predict import Model, Prediction
 
 MOST_TOGETHER = 8
@@ -58,10 +58,10 @@ class Batcher:
         self, model: Model, decode: Decode, novelty_rate: float, on_batch: Callable[[int], None] = lambda n: None
     ) -> None:
         self._model, self._decode, self._novelty_rate, self._on_batch = model, decode, novelty_rate, on_batch
-        self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
         self._decoded: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._classifiers = [
-            threading.Thread(target=self._classify, name="classify", daemon=True) for _ in range(os.cpu_count() or 1)
+            threading.Thread(target=self._classify, name="classify", daemon=True) for _ in range(usable_cores())
         ]
         for classifier in self._classifiers:
             classifier.start()

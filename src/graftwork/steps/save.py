@@ -36,6 +36,7 @@ from graftwork.fit import fit
 from graftwork.images.pixels import decode
 from graftwork.images.thumbnail import thumbnail
 from graftwork.listener import Listener
+from graftwork.machine import processor_name
 from graftwork.model.folder import Sample, write_model
 from graftwork.model.novelty import fit_novelty
 from graftwork.progress import Stages
@@ -134,7 +135,7 @@ def _record(outcome: Outcome, settings: dict[str, Any], stages: Stages, folder: 
         name=folder.name,
         created=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         versions=_versions(),
-        machine={"processor": platform.processor() or platform.machine(), "system": platform.platform()},
+        machine={"processor": processor_name(), "system": platform.platform()},
         command=output.command("train", settings),
         settings=settings,
         engine=outcome.network.extraction.engine,
