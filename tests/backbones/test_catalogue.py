@@ -21,8 +21,10 @@ from graftwork.backbones.catalogue import (
     find_card,
     recommended,
 )
+from graftwork.backbones.describe import macs
 from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import batchnorm_statistics, load
+from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.backbones.weights import require_safetensors
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
@@ -245,6 +247,18 @@ def test_identity_batch_norm_is_found(tiny_file: Path, tmp_path: Path) -> None:
 
 def test_a_network_without_batch_norm_says_none(tiny_card: Callable[..., BackboneCard]) -> None:
     assert tiny_card("test_vit").batchnorm_statistics == "none"
+
+
+def test_operations_of_attention_are_counted() -> None:
+    make_torchvision_importable()
+    import timm
+
+    network = timm.create_model("deit_tiny_patch16_224").eval()
+    tokens, channels, blocks = 14 * 14 + 1, 192, 12
+    weights = sum(p.numel() for name, p in network.blocks.named_parameters() if p.ndim == 2)
+    attention = blocks * 2 * tokens**2 * channels
+    stem = network.patch_embed.proj.weight.numel() * (tokens - 1)
+    assert macs(network, 224) == tokens * weights + attention + stem + network.head.weight.numel()
 
 
 def test_a_package_that_is_not_installed_says_how(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from graftwork.files import cache_folder, read_cached, sha256_of, write_json
 EMBEDDED = "efficientnet_lite0"
 """The network whose weights come with the installation."""
 
-_DESCRIPTION_VERSION = 1
+_DESCRIPTION_VERSION = 2
 _DATA_TERMS = "data_terms"
 
 
