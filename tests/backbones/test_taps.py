@@ -99,6 +99,52 @@ def test_a_class_token_is_read_where_the_network_reads_one() -> None:
     assert taps_of("test_vit2")[0].pool == "average"  # this one averages its tokens
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "pools"),
+    [
+        ("cait_xxs24_224", {}, ["average"] * 4 + ["average", "none"]),
+        ("convit_tiny", {"use_pos_embed": False}, ["average"] * 4 + ["token"]),
+    ],
+)
+def test_patches_are_averaged_where_a_class_token_comes_later(name: str, options: dict, pools: list[str]) -> None:
+    make_torchvision_importable()
+    import timm
+
+    network = timm.create_model(name, pretrained=False, **options).eval()
+    points = find_points(network, 224)
+    assert [point.tap.pool for point in points] == pools
+    pixels = torch.randint(0, 256, (1, 224, 224, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    below = pixels.clone()
+    below[:, 112:] = 255 - below[:, 112:]  # the first patch, at the top left, does not see it in the first layers
+    with torch.inference_mode():
+        codes = CodesNetwork(network, points, Preprocess())
+        assert all(not torch.equal(one, other) for one, other in zip(codes(pixels), codes(below), strict=True))
+
+
+def test_registers_are_no_part_of_a_mean() -> None:
+    (first, *_, last) = find_points(network_of("vit_tiny_patch16_dinov3_qkvb", 64), 64)
+    assert {source.prefix_tokens for point in (first, last) for source in point.sources} == {5}
+    assert (first.tap.pool, last.tap.pool) == ("average", "average")
+
+
+@pytest.mark.parametrize(("name", "several"), [("crossvit_tiny_240", "2 in head"), ("efficientvim_m1", "4 in heads")])
+def test_a_network_with_several_classifiers_is_refused(name: str, several: str) -> None:
+    make_torchvision_importable()
+    import timm
+
+    with pytest.raises(BackboneError, match=f"must have one classifier of its own.* but has {several}; choose another"):
+        find_points(timm.create_model(name, pretrained=False).eval(), 240 if "240" in name else 224)
+
+
+def test_a_layer_that_does_not_say_why_it_refuses() -> None:
+    class Refusing(torch.nn.Module):
+        def forward(self, value: torch.Tensor) -> torch.Tensor:
+            raise AssertionError
+
+    with pytest.raises(BackboneError, match="must be able to take 64 px, but: one of its layers refuses it, and does"):
+        find_points(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), Refusing()).eval(), 64)
+
+
 def test_an_input_that_the_network_cannot_take_is_one_line() -> None:
     with pytest.raises(BackboneError, match=r"must be able to take 64 px, but: .* choose another --input-px"):
         find_points(network_of("mixer_s32_224"), 64)

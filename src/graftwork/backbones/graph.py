@@ -71,7 +71,7 @@ class CodesNetwork(nn.Module):
         """Pool a tensor the moment it is there: what comes next may overwrite it in place."""
 
         def keep(value: torch.Tensor) -> None:
-            read[source] = pooled(value.float(), source.layout, point.tap.pool, point.prefix_tokens)
+            read[source] = pooled(value.float(), source.layout, point.tap.pool, source.prefix_tokens)
 
         module = self.network.get_submodule(source.module)
         if source.side == "input":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -51,6 +52,7 @@ class Source:
     module: str
     side: Literal["input", "output"]
     layout: Layout
+    prefix_tokens: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,6 @@ class Point:
     """Read side by side; one, but before a threshold perhaps several."""
     before_relu: tuple[Source, ...] = ()
     """The same before its threshold, side by side; empty where there is none, or it is no module of its own."""
-    prefix_tokens: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +77,13 @@ class _ModuleOutput:
     convolutions: int
     """Convolutions and matrix products until then, its own included."""
     layout: Layout
+    pool: Pool
+    prefix_tokens: int
     code: torch.Tensor
     """(c,), pooled as the network does."""
+
+    def source(self, side: Literal["input", "output"] = "output") -> Source:
+        return Source(self.name, side, self.layout, self.prefix_tokens)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +129,7 @@ def find_points(network: nn.Module, input_px: int, also: Sequence[str] = ()) -> 
 
 def trunk_sources(network: nn.Module, input_px: int) -> tuple[Source, ...]:
     """Return what the modules of the trunk give up to the network's own classifier, in the order of execution."""
-    return tuple(Source(entry.name, "output", entry.layout) for entry in _run_watched(network, input_px, ()).trunk)
+    return tuple(entry.source() for entry in _run_watched(network, input_px, ()).trunk)
 
 
 def _extra(network: nn.Module, forward_pass: _Pass, entry: _ModuleOutput) -> Point:
@@ -160,10 +166,22 @@ def pooled(value: torch.Tensor, layout: Layout, pool: Pool, prefix_tokens: int =
     return value.mean(axes)
 
 
-def prefix_tokens(network: nn.Module) -> int:
-    """Class token and registers before the tokens of the image; 0 in a network without tokens."""
-    tokens = getattr(network, "num_prefix_tokens", None)  # networks of timm have it
-    return tokens if isinstance(tokens, int) else int(hasattr(network, "class_token"))
+def prefix_tokens(network: nn.Module, layout: Layout, shape: Sequence[int]) -> int:
+    """Number of class tokens and registers before the tokens of the image in a tensor of this shape (n, l, c).
+
+    Some networks add their class token late, such as CaiT and ConViT, and have none until then: the input is square, so
+    the tokens of the image alone are a square number. A class token alone has nothing after it.
+    """
+    if layout != "tokens":
+        return 0
+    named = getattr(network, "num_prefix_tokens", None)  # networks of timm have it
+    tokens = named if isinstance(named, int) else int(hasattr(network, "class_token"))
+    late = _is_square(shape[1]) and not _is_square(shape[1] - tokens)
+    return 0 if late or shape[1] <= tokens else tokens
+
+
+def _is_square(number: int) -> bool:
+    return number >= 0 and math.isqrt(number) ** 2 == number
 
 
 def classifier_name(network: nn.Module) -> str | None:
@@ -200,14 +218,26 @@ class _Watcher:
             handles.append(module.register_forward_hook(functools.partial(self._after, name)))
         return handles
 
+    def require_one_classifier(self) -> None:
+        """Raise BackboneError where the network averages what classifiers at several depths say, as CrossViT does."""
+        if self.final is None and self._classifier is not None:
+            classifiers = self._network.get_submodule(self._classifier)
+            if isinstance(classifiers, nn.ModuleList):
+                raise BackboneError(
+                    f"the network must have one classifier of its own, whose input is the last layer, but has "
+                    f"{len(classifiers)} in {self._classifier}; choose another"
+                )
+
     def note(self, name: str, value: Any) -> _ModuleOutput | None:
         """Return what is to be known of a tensor; None for other things, and for shapes that are no code."""
         if not isinstance(value, torch.Tensor) or value.ndim not in (2, 3, 4):
             return None
         layout = _layout(self._network, value)
-        pool = _own_pool(self._network, layout)
-        code = pooled(value.detach(), layout, pool, prefix_tokens(self._network))[0].clone()
-        return _ModuleOutput(name, tuple(value.shape[1:]), value.grad_fn, self._convolutions, layout, code)
+        before = prefix_tokens(self._network, layout, value.shape)
+        pool = _own_pool(self._network, layout, before)
+        code = pooled(value.detach(), layout, pool, before)[0].clone()
+        shape = tuple(value.shape[1:])
+        return _ModuleOutput(name, shape, value.grad_fn, self._convolutions, layout, pool, before, code)
 
     def _before(self, name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if name == self._classifier:
@@ -236,13 +266,14 @@ def _run_watched(network: nn.Module, input_px: int, also: Sequence[str]) -> _Pas
             noise = torch.rand(1, 3, input_px, input_px, generator=torch.Generator().manual_seed(0))
             output = network(noise.requires_grad_())
     except (AssertionError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or "one of its layers refuses it, and does not say why"
         raise BackboneError(
-            f"the network must be able to take {input_px} px, but: {' '.join(str(error).split())}; "
-            "choose another --input-px"
+            f"the network must be able to take {input_px} px, but: {reason}; choose another --input-px"
         ) from error
     finally:
         for handle in handles:
             handle.remove()
+    watcher.require_one_classifier()
     final = watcher.final or watcher.note("", output)
     if final is None:
         raise BackboneError(
@@ -284,11 +315,11 @@ def _layout(network: nn.Module, value: torch.Tensor) -> Layout:
     return "planes last" if getattr(network, "output_fmt", "NCHW") == "NHWC" else "planes"
 
 
-def _own_pool(network: nn.Module, layout: Layout) -> Pool:
+def _own_pool(network: nn.Module, layout: Layout, before: int) -> Pool:
     if layout == "vector":
         return "none"
-    by_token = prefix_tokens(network) > 0 and getattr(network, "global_pool", "token") == "token"
-    return "token" if layout == "tokens" and by_token else "average"
+    by_token = before > 0 and getattr(network, "global_pool", "token") == "token"
+    return "token" if by_token else "average"
 
 
 def _stage_ends(forward_pass: _Pass) -> list[_ModuleOutput]:
@@ -381,15 +412,15 @@ def _point(
         name=name,
         depth=round(entry.convolutions / forward_pass.final.convolutions, 4),
         channels=len(entry.code),
-        pool=_own_pool(network, entry.layout),
+        pool=entry.pool,
         relu=relus is not None,
     )
     # of the modules that hand one value on, the first made it
     by_operation = {leaf.operation: leaf for leaf in reversed(forward_pass.leaves.values())}
     modules = [by_operation.get(relu) for relu in relus or ()]
-    sources = tuple(Source(leaf.name, "input", leaf.layout) for leaf in modules if leaf is not None)
+    sources = tuple(leaf.source("input") for leaf in modules if leaf is not None)
     before = sources if len(sources) == len(modules) else ()
-    return Point(tap, (Source(entry.name, side, entry.layout),), before, prefix_tokens(network))
+    return Point(tap, (entry.source(side),), before)
 
 
 def _relus_of(operation: Any) -> list[Any] | None:

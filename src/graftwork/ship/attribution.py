@@ -36,7 +36,6 @@ class _Place:
     sources: tuple[Source, ...]
     exact: bool
     """Whether its positions are what the layer's code is pooled from."""
-    prefix_tokens: int
 
 
 class Attribution:
@@ -104,26 +103,26 @@ def _places(network: CodesNetwork, trunk: Sequence[Source], card: BackboneCard) 
     own = [source for point in network.points for source in point.sources]
     codes, tensors = _run(network, noise, [*own, *trunk])
 
-    def count(part: torch.Tensor, sources: Sequence[Source], prefix_tokens: int) -> bool:
+    def count(part: torch.Tensor, sources: Sequence[Source]) -> bool:
         gradients = _gradients(part, [tensors[source] for source in sources])
         return all(
-            gradient is not None and _reached(gradient, source, prefix_tokens) > 1
+            gradient is not None and _reached(gradient, source) > 1
             for source, gradient in zip(sources, gradients, strict=True)
         )
 
     places = []
     for point, code in zip(network.points, codes, strict=True):
         part = (code * torch.linspace(1, 2, code.shape[1])).sum()  # of weights that no normalisation cancels
-        if count(part, point.sources, point.prefix_tokens):
-            places.append(_Place(point.sources, True, point.prefix_tokens))
+        if count(part, point.sources):
+            places.append(_Place(point.sources, True))
             continue
-        below = next((source for source in reversed(trunk) if count(part, (source,), point.prefix_tokens)), None)
+        below = next((source for source in reversed(trunk) if count(part, (source,))), None)
         if below is None:
             raise BackboneError(
                 f"the layer {point.tap.name} of {card.name} must have positions of the image at or below it to be "
                 "explained, but none were found; train with --layer and name another"
             )
-        places.append(_Place((below,), False, point.prefix_tokens))
+        places.append(_Place((below,), False))
     return tuple(places)
 
 
@@ -163,25 +162,25 @@ def _gradients(part: torch.Tensor, tensors: Sequence[torch.Tensor]) -> Sequence[
     return torch.autograd.grad(part, tensors, retain_graph=True, allow_unused=True)
 
 
-def _reached(gradient: torch.Tensor, source: Source, prefix_tokens: int) -> int:
+def _reached(gradient: torch.Tensor, source: Source) -> int:
     """Number of positions that have a gradient."""
-    grid = _grid(gradient, source, prefix_tokens)
+    grid = _grid(gradient, source)
     return 0 if grid is None else int(grid.abs().sum(-1).count_nonzero())
 
 
 def _summands(tensor: torch.Tensor, gradient: torch.Tensor | None, source: Source, place: _Place) -> torch.Tensor:
     """(rows, columns) share of each position in a part of the margin."""
-    activations = _grid(tensor.detach(), source, place.prefix_tokens)
+    activations = _grid(tensor.detach(), source)
     assert activations is not None
     assert gradient is not None
-    gradients = _grid(gradient, source, place.prefix_tokens)
+    gradients = _grid(gradient, source)
     assert gradients is not None
     # Grad-CAM: what lies between makes a single gradient noise, and their mean the weight of a channel
     weights = gradients if place.exact else gradients.mean((0, 1), keepdim=True)
     return (weights * activations).sum(-1)
 
 
-def _grid(value: torch.Tensor, source: Source, prefix_tokens: int) -> torch.Tensor | None:
+def _grid(value: torch.Tensor, source: Source) -> torch.Tensor | None:
     """(rows, columns, c) of the tensor of one image, without class token and registers; None without positions."""
     match source.layout:
         case "planes":
@@ -189,12 +188,9 @@ def _grid(value: torch.Tensor, source: Source, prefix_tokens: int) -> torch.Tens
         case "planes last":
             return value[0]
         case "tokens":
-            # some networks add their class token late: until then all tokens are places
-            for tokens in (value[0, prefix_tokens:], value[0]):
-                side = math.isqrt(len(tokens))
-                if side and side * side == len(tokens):
-                    return tokens.reshape(side, side, -1)
-            return None
+            tokens = value[0, source.prefix_tokens :]
+            side = math.isqrt(len(tokens))
+            return tokens.reshape(side, side, -1) if side * side == len(tokens) else None
         case "vector":
             return None
 
