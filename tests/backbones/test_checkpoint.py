@@ -37,6 +37,14 @@ def test_plain_tensors_are_read_with_the_head_that_they_have(tmp_path: Path) -> 
     assert all(torch.equal(read.tensors[name], value) for name, value in own.items())
 
 
+def test_parameters_that_were_saved_with_their_gradients_are_plain_tensors(tmp_path: Path) -> None:
+    whole = network()
+    own = {**dict(whole.named_parameters()), **dict(whole.named_buffers())}
+    read = read_checkpoint(saved(own, tmp_path / "net.pth"), ARCHITECTURE)
+    assert not any(value.requires_grad for value in read.tensors.values())
+    assert read.tensors["conv1.0.weight"].numpy().shape == (16, 3, 3, 3)
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.backbone.", "module.model."])
 def test_a_prefix_is_left_out_and_said(prefix: str, tmp_path: Path) -> None:
     wrapped = {f"{prefix}{name}": value for name, value in network().state_dict().items()}

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from graftwork.backbones.architectures import bare_card
+from graftwork.backbones.file_formats import require_no_other_format
 from graftwork.backbones.load import TORCHVISION, empty
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError, did_you_mean
@@ -76,6 +77,7 @@ def read_checkpoint(path: Path, architecture: str | None = None, *, card: Backbo
 def _contents(path: Path) -> Any:
     if not path.is_file():
         raise BackboneError(f"{path} must be a file of weights, but does not exist; check the path")
+    require_no_other_format(path)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -105,7 +107,7 @@ def _groups(contents: Any, label: str = "the file", depth: int = 3) -> Iterator[
     """Every mapping of names to tensors, by the key that it stands under."""
     if not isinstance(contents, Mapping):
         return
-    tensors = {str(name): value for name, value in contents.items() if isinstance(value, torch.Tensor)}
+    tensors = {str(name): value.detach() for name, value in contents.items() if isinstance(value, torch.Tensor)}
     if any(value.ndim for value in tensors.values()):  # single numbers are counters of a training
         yield label, tensors
         return
