@@ -32,11 +32,12 @@ def describe() -> dict[str, object]:
         lines = {name.strip(): value.strip() for name, _, value in pairs}
         model = lines.get("model name", model)
         flags = [flag for flag in FLAGS if flag in lines.get("flags", "").split()]
+    installed = {distribution.name for distribution in importlib.metadata.distributions()}
     return {
         "date": datetime.date.today().isoformat(),
         "processor": model,
         "flags": flags,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if name in installed},
     }

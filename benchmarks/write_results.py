@@ -1294,7 +1294,7 @@ def exports() -> list[str]:
         f"float32 on pictures of many sizes and ratios ({sum(row['pictures'] for row in measured):,} comparisons in all; "
         "`export.py`). Largest difference of a probability (at most 0.01, or the file is not written) and the largest median "
         "over pictures (at most 0.0001); decisions that differ where the margin is above a point; the largest size of a file "
-        "relative to the weights in it. "
+        "relative to the weights in it, where these are 1 MB or more (a head on the first layers needs few KB). "
         + (f"Not written: {len(refused)} of {len(measured) + len(refused)}." if refused else "Every file was written."),
         "",
         "| network | file | sets | largest | median | other class | size |",
@@ -1304,7 +1304,7 @@ def exports() -> list[str]:
         for way, title in ways.items():
             of = [row for row in measured if row["network"] == network and (row["to"], row["input"]) == way]
             if of:
-                size = max(row["size_mb"] / row["weights_mb"] for row in of)
+                size = max(row["size_mb"] / row["weights_mb"] for row in of if row["weights_mb"] >= 1)
                 lines.append(
                     f"| {network} | {title} | {len(of)} | {max(row['largest'] for row in of):.1g} | "
                     f"{max(row['median'] for row in of):.1g} | {sum(row['other_class'] for row in of)} | {size:.3f} |"
@@ -1324,6 +1324,56 @@ def exports() -> list[str]:
             cores = row["what"].removeprefix("speed, ").removesuffix(" cores").removesuffix(" core")
             lines.append(f"| {row['network']} | {cores} | {cells[0]:.0f} | {cells[1]:.2f} | {cells[2]:.2f} | {load} |")
     return [*lines, "", *machines(rows), ""]
+
+
+def runtimes() -> list[str]:
+    rows = read("runtimes.jsonl")
+    if not rows:
+        return []
+    return [
+        f"The samples of a file of `--input fixed` ({rows[0]['samples']} of the embedded default on hymenoptera) in other "
+        "runtimes (`runtimes.py`):",
+        "",
+        "| runtime | version | largest difference of a probability | class |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['runtime']} | {row['version']} | {row['largest']:.1g} | {'the same' if row['same_class'] else 'another'} |"
+            for row in rows
+        ),
+        "",
+        *machines(rows),
+        "",
+    ]
+
+
+def families() -> list[str]:
+    rows = read("families.jsonl")
+    if not rows:
+        return []
+    refused = [row for row in rows if "refused" in row]
+    taken = [row for row in rows if "refused" not in row]
+    linear = [row for row in taken if row["as_classifier"] is not None]
+    other = [row["network"] for row in taken if not row["as_forward_head"]]
+    several = [row["network"] for row in linear if not row["as_classifier"]]
+    lines = [
+        "## Families of timm",
+        "",
+        f"The smallest network of each of {len(rows)} families, with random weights (`families.py`). The last layer is what "
+        f"timm's `forward_head` gives before the classifier in {len(taken) - len(other)} of {len(taken)}"
+        + (f" (not in {', '.join(other)})" if other else "")
+        + f"; where the classifier is one matrix ({len(linear)}), it makes the network's logits of that in "
+        f"{len(linear) - len(several)}"
+        + (
+            f", and {', '.join(several)} average two classifiers, of which graftwork takes the input of the first"
+            if several
+            else ""
+        )
+        + f". Refused: {len(refused)}.",
+        "",
+        *(f"- {row['network']}: {row['refused']}" for row in refused),
+        "",
+    ]
+    return [*lines, *machines(rows), ""]
 
 
 def eight_bits() -> list[str]:
@@ -1432,9 +1482,9 @@ def main() -> None:
         check_sets(),
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
-        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), gauges(), advise(), order(), networks(), caffe(), selection(), recipes(), precision(),
+        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
-        exports(), eight_bits(), by_processor("serve", service),
+        exports(), runtimes(), eight_bits(), by_processor("serve", service),
     ]  # fmt: skip
     head = [
         "# Results",
