@@ -112,6 +112,16 @@ def test_layers_views_lengths_and_rounding(how: dict[str, Any], small: Converted
     require_equal(*small, **how)
 
 
+def test_the_number_of_images_may_be_fixed_to_one(small: Converted) -> None:
+    card, _, body = small
+    codes = np.random.default_rng(0).normal(size=(9, sum(tap.channels for tap in card.taps))).astype(np.float32)
+    model = fitted_model(with_random_head(card, [codes]), body, "fixed")
+    assert not model.graph.value_info, "shapes in between would still say any number"
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.checker.check_model(onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True))
+
+
 @pytest.mark.parametrize("aspect", ["pad", "stretch"])
 def test_the_whole_of_an_oblong_image(aspect: Any, small: Converted) -> None:
     card, network, body = small

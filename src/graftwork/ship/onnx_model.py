@@ -64,6 +64,8 @@ def fitted_model(fitted: Fitted, body: Any, input: ExportInput) -> Any:
             "--backbone"
         )
     onnx.checker.check_model(joined, full_check=True)
+    # shapes in between say "any number of images": with them tract could not be given one
+    joined.graph.ClearField("value_info")
     joined.producer_name, joined.producer_version = "graftwork", graftwork.__version__
     return joined
 
