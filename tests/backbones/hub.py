@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+import loopback
 
 COMMIT = "c" * 40
 
@@ -62,14 +63,5 @@ def serving(files: Mapping[str, bytes]) -> Iterator[Hub]:
         def log_message(self, *args: object) -> None:
             """Keep quiet."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
+    with loopback.serving(Handler) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -20,13 +20,14 @@ from typing import Any
 
 import pytest
 from hub import Hub, serving
-from website import Site, folder_server, site, sockets
+from website import Site, site, sockets
 
 from graftwork.backbones.download import Patience
 from graftwork.backbones.fetch import Unavailable, Unreachable
 from graftwork.backbones.places import _counting, open_place, safe_path
 from graftwork.errors import BackboneError, StorageError
 from graftwork.listener import SILENT, Listener
+from loopback import folder_server
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -80,7 +81,7 @@ def test_a_static_server_without_ranges_is_a_place(tmp_path: Path) -> None:
     (tmp_path / "zoo" / "net").mkdir(parents=True)
     (tmp_path / "zoo" / "net" / "model.safetensors").write_bytes(CONTENT)
     (tmp_path / "zoo" / "a name%20.json").write_bytes(b"{}")
-    with folder_server(str(tmp_path)) as url:
+    with folder_server(tmp_path) as url:
         assert fetch(f"{url}/zoo/", tmp_path).read_bytes() == CONTENT
         assert open_place(f"{url}/zoo").read("a name%20.json", 2) == b"{}"
     assert partials(tmp_path) == []

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import loopback
+
 
 @dataclass
 class Site:
@@ -94,39 +96,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def site(files: Mapping[str, bytes]) -> Iterator[Site]:
     """Serve files on a free port of the loopback device."""
     here = Site(files)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": here}))
-    with _running(server):
-        here.url = f"http://127.0.0.1:{server.server_port}"
+    with loopback.serving(type("Handler", (_Handler,), {"site": here})) as here.url:
         yield here
-
-
-@contextlib.contextmanager
-def folder_server(folder: str) -> Iterator[str]:
-    """Serve a folder as ``python -m http.server`` does, which knows no ranges."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object, **options: object) -> None:
-            super().__init__(*args, directory=folder, **options)  # type: ignore[arg-type]
-
-        def log_message(self, *args: object) -> None:
-            """Keep quiet."""
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    with _running(server):
-        yield f"http://127.0.0.1:{server.server_port}"
-
-
-@contextlib.contextmanager
-def _running(server: http.server.ThreadingHTTPServer) -> Iterator[None]:
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextlib.contextmanager

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import http.server
 import io
 import json
 import re
 import shutil
 import struct
 import tarfile
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 import graftwork
+import loopback
 from browser import BROWSERS, Browser
 from graftwork.errors import BackboneError, UsageError
 from graftwork.listener import SILENT
@@ -80,24 +79,17 @@ def page(browser: Browser, web: Path, tmp_path_factory: pytest.TempPathFactory) 
 def served(folder: Path, *, headers: dict[str, str] | None = None, plain: bool = False) -> Iterator[str]:
     """A folder as any static server serves it; with ``plain`` by one that knows no kind of file but pages and .js."""
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
+    class Handler(loopback.Folder):
         def end_headers(self) -> None:
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
             super().end_headers()
 
-        def log_message(self, *said: object) -> None: ...
-
     if plain:
         Handler.extensions_map = {".html": "text/html", ".js": "text/javascript", "": "text/plain"}
         Handler.guess_type = lambda self, path: self.extensions_map.get(Path(path).suffix, "text/plain")  # type: ignore[method-assign, assignment]
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with loopback.serving(functools.partial(Handler, directory=str(folder))) as url:
+        yield url
 
 
 def open_page(browser: Browser, address: str) -> str:

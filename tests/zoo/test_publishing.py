@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
-import http.server
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +18,7 @@ from graftwork.errors import BackboneError, GraftError, UsageError
 from graftwork.steps import compete
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 from graftwork.zoo.published import INDEX, merged, parsed
+from loopback import folder_server
 
 pytestmark = pytest.mark.xdist_group("zoo")
 
@@ -69,18 +66,6 @@ def tuned(photos: Path, backbone: Path, tmp_path_factory: pytest.TempPathFactory
         )  # fmt: skip
 
 
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """What ``python -m http.server`` does, on loopback."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-
-
 @pytest.mark.parametrize("kind", ["linear", "tuned"])
 def test_a_run_is_published_served_listed_pulled_and_trained_on(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
@@ -90,7 +75,7 @@ def test_a_run_is_published_served_listed_pulled_and_trained_on(
     published = zoo.publish(run.folder, place, name="mine")
     assert set(published.files) == {"README.md", "config.json", CARD, WEIGHTS}
     monkeypatch.setenv("GRAFTWORK_HOME", str(tmp_path / "somebody else"))
-    with served(place) as address:
+    with folder_server(place) as address:
         (listed,) = zoo.list(place=address)
         assert (listed.name, listed.licence) == ("mine", "CC0-1.0")
         pulled = zoo.pull("mine", place=address)

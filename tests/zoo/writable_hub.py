@@ -8,10 +8,11 @@ import functools
 import hashlib
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+import loopback
 
 COMMIT = "c" * 40
 
@@ -32,17 +33,8 @@ class WritableHub:
 def writable_hub() -> Iterator[WritableHub]:
     """Serve on a free port of the loopback device."""
     hub = WritableHub()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, hub))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
+    with loopback.serving(functools.partial(_Handler, hub)) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
