@@ -415,7 +415,7 @@ def test_deep_images_without_a_known_range_are_one_line(tmp_path):
     X, _ = pictures(3)
     codes = CodesTransformer(**SMALL).fit(X)
     deep = paths_of(tmp_path / "deep", [np.full((32, 32), 9, np.uint16)], ".tif")
-    with pytest.raises(ValueError, match="the intensity range of its data set is not known: use `--intensity dtype`"):
+    with pytest.raises(ValueError, match="range of its data set is not known: train with `--intensity dtype`"):
         codes.transform(deep)
 
 

@@ -92,7 +92,8 @@ def why_no_run(folder: Path) -> str:
         return "this one was stopped before its end; the command that began it goes on where it was"
     runs = [path.parent.name for path in folder.parent.glob(f"*/{RUN}")] if folder.parent.is_dir() else []
     hint = did_you_mean(folder.name, runs)
-    return f"{'has no run.json' if folder.is_dir() else 'does not exist'}{hint}; give the -o of a train"
+    what = "has no run.json" if folder.is_dir() else "is a file" if folder.is_file() else "does not exist"
+    return f"{what}{hint}; give the -o of a train"
 
 
 def _read_table(path: Path) -> ImageTable:

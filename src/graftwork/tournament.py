@@ -18,7 +18,7 @@ from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.plans import Candidate, labels_of, linear_of, recipe_of
 from graftwork.core.recipes import WISE_FT_ALPHA
 from graftwork.core.schedule import REFIT_FOLDS
-from graftwork.core.trials import Baseline, Ended, Standing, Task, Trial
+from graftwork.core.trials import MAJORITY, Baseline, Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError
 from graftwork.finetune.context import FineTuneContext
 from graftwork.linear.cross_validate import cross_validate
@@ -87,7 +87,7 @@ def run_baselines(features: Mapping[str, Floats], task: Task) -> tuple[Baseline,
     """
     n = len(task.y)
     share = (np.bincount(task.y, minlength=task.n_classes) / n).astype(np.float32)
-    rows = [Baseline("majority class", np.tile(share, (n, 1)))]
+    rows = [Baseline(MAJORITY, np.tile(share, (n, 1)))]
     for name, values in features.items():
         result = cross_validate(
             values, task.y, task.folds, n_classes=task.n_classes, loss="softmax", metric=task.metric

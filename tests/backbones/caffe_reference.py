@@ -17,7 +17,7 @@ from graftwork.backbones.caffe.structure import Structure
 from graftwork.backbones.caffe.weights import Tensors
 from graftwork.backbones.zoo_folder import card_in
 from graftwork.core.facts import BackboneCard
-from graftwork.zoo.entries import add_network
+from graftwork.zoo.entries import write_network
 
 Blobs = dict[str, NDArray[np.float32]]
 NO_WEIGHTS = b"\n\x01t"
@@ -91,5 +91,6 @@ def worst_error(ours: Blobs, reference: Blobs) -> tuple[float, str]:
 
 def added(imported: Imported, folder: Path) -> BackboneCard:
     """Write a network into a folder, as into the user's zoo, and return its card there."""
-    add_network(folder, imported.card, imported.tensors)
+    folder.mkdir(parents=True)
+    write_network(folder, imported.card, imported.tensors)
     return card_in(folder, f"file:{folder.name}")

@@ -101,6 +101,7 @@ def test_no_gain_is_larger_than_the_errors(
     for gain in gains.values():
         assert gain.low <= gain.points <= gain.high
         assert gain.high <= 100 * error
+        assert gain.low >= 100 * error - 100, "more than all correct answers would be lost"
 
 
 def test_strategies_without_a_fit_of_their_own_follow_all_layers() -> None:

@@ -121,6 +121,10 @@ def test_g301_warns_where_a_baseline_scores_within_three_points(pixels: float, w
         )
 
 
+def test_the_majority_class_is_no_shortcut() -> None:
+    assert "G301" not in findings_of(SINGLE, baselines={"majority class": 0.89, "file facts": 0.4})
+
+
 def test_g301_names_the_nearest_and_says_nothing_of_log_loss() -> None:
     rows = {"file facts": 0.88, "16 x 16 pixels": 0.89}
     assert findings_of(SINGLE, baselines=rows)["G301"].because.startswith("16 x 16 pixels alone")

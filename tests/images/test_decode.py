@@ -72,7 +72,7 @@ def test_sixteen_bits_take_one_range_for_the_data_set(format: str) -> None:
     assert got[..., 0].tolist() == [[0, 128], [255, 255]]
     assert seen(data, Preprocess(intensity="dtype"))[..., 0].tolist() == [[0, 4], [8, 233]]
     assert seen(data, Preprocess(intensity="image"))[..., 0][0, 0] == 0
-    with pytest.raises(DataError, match=r"x.png has 16 bits .* is not known: use `--intensity dtype`"):
+    with pytest.raises(DataError, match=r"x.png has 16 bits .* is not known: train with `--intensity dtype`"):
         seen(data)
 
 

@@ -160,6 +160,7 @@ def test_a_folder_that_changes_under_it_is_reported_and_the_loaded_model_answers
     with graftwork.serve(run, port=0) as service:
         before = send(service.url, images(photos)[0]).json
         assert ask(service.url, "/health").json == {"status": "ok", "folder": "unchanged", "advice": ""}
+        assert [ask(service.url, path, "HEAD").status for path in ("/", "/health")] == [200, 200]
         write_json(run / "model" / "manifest.json", {"schema_version": 99})
         health = ask(service.url, "/health")
         assert health.status == 200

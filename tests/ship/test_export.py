@@ -102,6 +102,18 @@ def test_a_runtime_that_ignores_antialiasing_is_stopped_in_one_line(exported, gr
     assert graft("export", "--check", exported(), "--runtime", "onnxruntime").code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        (("run", "--runtime", "openvino"), "--runtime must be left out without --check"),
+        (("--check", "x.onnx", "--int8", "--to", "openvino"), "--int8 and --to must be left out with --check"),
+    ],
+)
+def test_an_option_that_nothing_would_read_is_refused(words: tuple[str, ...], flags: str, graft) -> None:
+    done = graft("export", *words)
+    assert (done.code, done.err) == (2, f"graft: {flags}: nothing reads it\n")
+
+
 @pytest.mark.parametrize(("to", "input"), [("onnx", "image"), ("onnx", "fixed"), ("openvino", "fixed")])
 def test_the_example_runs_as_it_stands(to: str, input: str, exported, small_run: Path, tmp_path: Path) -> None:
     file = exported(to, input)
@@ -109,7 +121,11 @@ def test_the_example_runs_as_it_stands(to: str, input: str, exported, small_run:
     Image.fromarray(tiny_image(2, 77, 90)).save(tmp_path / "new.png")
     alone = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (alone.returncode, alone.stdout) == (0, "the samples get the probabilities that they must get\n")
-    said = subprocess.run([sys.executable, script, tmp_path / "new.png"], capture_output=True, text=True, check=True)
+    (tmp_path / "torn.png").write_bytes((tmp_path / "new.png").read_bytes()[:90])
+    (tmp_path / "note.txt").write_text("no image")
+    images = [tmp_path / name for name in ("torn.png", "note.txt", "new.png")]
+    said = subprocess.run([sys.executable, script, *images], capture_output=True, text=True, check=True)
+    assert [line.partition(": ")[0] for line in said.stderr.splitlines()] == list(map(str, images[:2]))
     (prediction,) = load_in_float32(small_run).predict(tmp_path / "new.png")
     assert said.stdout.startswith(f"{tmp_path / 'new.png'}: {prediction.label} (")
     assert float(said.stdout.split("(")[1].split(" %")[0]) == pytest.approx(100 * prediction.probability, abs=0.5)

@@ -99,6 +99,14 @@ def test_8_bits_with_several_views_and_a_cross_validated_test(trained: Callable[
     assert exported.facts.int8.before == run.engine
 
 
+def test_the_accuracy_before_is_that_of_the_cross_validation(trained: Callable[..., Run]) -> None:
+    run = trained()
+    change = graftwork.export(run.folder, int8=True, accept_loss=True, listener=SILENT).facts.int8
+    assert change is not None
+    chosen = run.trials[run.verdict.chosen].probabilities
+    assert change.accuracy_before == (chosen.argmax(axis=1) == run.y).mean()
+
+
 def test_a_fine_tuned_network_in_8_bits_is_compared_on_what_it_was_tuned_on(
     trained: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:

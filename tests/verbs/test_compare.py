@@ -13,7 +13,7 @@ import pytest
 
 import graftwork
 from graftwork.core.record import Run
-from graftwork.errors import UsageError
+from graftwork.errors import ModelError, UsageError
 from graftwork.runfolder import write_run
 
 
@@ -159,6 +159,16 @@ def test_one_run_cannot_be_compared(pair: tuple[Run, Run], graft) -> None:
     answer = graft("compare", pair[0].folder)
     assert answer.code == 2
     assert answer.err == "graft: compare needs at least two runs, got 1; name another run's folder\n"
+
+
+def test_one_folder_is_no_list_of_folders(pair: tuple[Run, Run]) -> None:
+    with pytest.raises(UsageError, match=r"runs must be a list of folders, but is '.*'; give at least two in a list"):
+        graftwork.compare(str(pair[0].folder))
+
+
+def test_a_file_is_no_run(pair: tuple[Run, Run]) -> None:
+    with pytest.raises(ModelError, match=r"report\.html must be .*, but is a file"):
+        graftwork.compare([pair[0].folder, Path(pair[0].folder) / "report.html"])
 
 
 def test_runs_tested_on_different_images_are_refused_with_what_to_do(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import graftwork
@@ -49,6 +51,34 @@ def test_one_picture_may_stand_without_a_list(model: graftwork.Model, tiny: Path
         (said,) = model.predict(image)
         assert (said.label, said.top) == (expected.label, expected.top)
     assert model.predict([]) == []
+
+
+def test_a_tensor_and_a_buffer_are_one_picture(model: graftwork.Model, tiny: Path) -> None:
+    path = next(tiny.rglob("*.png"))
+    expected = model.probabilities(path)
+    array, data = np.asarray(Image.open(path)), path.read_bytes()
+    for image in (torch.from_numpy(array.copy()), bytearray(data), memoryview(data)):
+        np.testing.assert_array_equal(model.probabilities(image), expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((3, 8, 9), np.uint8), r"must be an array \(height, width, channels\), but is \(3, 8, 9\)"),
+        (io.BytesIO(b"not read"), "but are BytesIO; of an open file give what `.read"),
+        (5, "must be paths, bytes, pictures of PIL or arrays, but are int"),
+        (None, "but are NoneType"),
+    ],
+)
+def test_what_would_be_cut_into_rows_or_lines_is_refused(model: graftwork.Model, images: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        model.predict(images)
+
+
+@pytest.mark.parametrize("images", [5, None, [5], [None]])
+def test_the_verb_takes_paths_and_bytes_alone(run: Run, images: object) -> None:
+    with pytest.raises(UsageError, match=r"images must be paths or bytes, but one is (int|NoneType)"):
+        graftwork.predict(run.folder, images)
 
 
 def test_a_grey_picture_is_the_same_in_memory_and_on_disk(model: graftwork.Model, tiny: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_every_mode_is_predicted_or_one_line(model: Model, mode: str) -> None:
     picture = in_mode(mode)
     assert picture.mode == mode
     if mode in DEEP:
-        with pytest.raises(DataError, match=r"^image 1 .*(use `--intensity dtype`|convert it to RGB)") as raised:
+        with pytest.raises(DataError, match=r"^image 1 .*(train with `--intensity dtype`|convert it to RGB)") as raised:
             model.predict(picture)
         assert "\n" not in str(raised.value)
         return

@@ -16,6 +16,11 @@ from graftwork.errors import BackboneError, UsageError
     ("verb", "wrong", "message"),
     [
         ("train", {"strategy": "linaer"}, "strategy must be auto or linear, got 'linaer'"),
+        (
+            "train",
+            {"strategy": "linear", "lr": 0.1, "freeze_to": "4"},
+            "freeze_to, lr must be left out with strategy linear",
+        ),
         ("train", {"final": "everything"}, "final must be develop or all, got 'everything'"),
         ("train", {"metric": "f1"}, "metric must be accuracy, balanced-accuracy, macro-f1 or log-loss, got 'f1'"),
         ("train", {"tolerance": -1}, "tolerance must be a number from 0 on, got -1"),

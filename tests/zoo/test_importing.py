@@ -96,8 +96,58 @@ def test_a_name_is_taken_once_and_nothing_is_written_where_a_file_is_refused(tmp
 
 @pytest.mark.parametrize(("mean", "std"), [((0.5, 0.5), None), (None, (1.0, 2.0, 0.1)), ("mean.npy", None)])
 def test_a_normalisation_that_is_none_is_one_line(mean: object, std: object, tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match="must be three numbers from 0 to 1"):
+    with pytest.raises(
+        UsageError, match=r"of a checkpoint must be three numbers|of each channel must be a number above 0"
+    ):
         zoo.import_(checkpoint(tmp_path / "net.pth"), architecture="test_resnet", mean=mean, std=std)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"input_px": 5}, "input_px must be a whole number from 16 on or None, got 5"),
+        ({"input_px": 64.5}, "input_px must be a whole number"),
+        ({"weights": "other.caffemodel"}, "weights belongs to a network of Caffe"),
+        ({"std": (0.0, 0.0, 0.0)}, "std of each channel must be a number above 0, at most 1, got 0"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_one_line(options: dict[str, object], why: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=why):
+        zoo.import_(checkpoint(tmp_path / "net.pth"), name="mine", architecture="test_resnet", **options)
+    assert not (zoo_folder() / "mine").exists()
+
+
+def test_options_of_a_checkpoint_are_refused_for_caffe(tmp_path: Path) -> None:
+    for option in ({"std": (1, 2, 3)}, {"architecture": "resnet18"}):
+        with pytest.raises(UsageError, match=f"{next(iter(option))} belongs to a checkpoint of PyTorch"):
+            zoo.import_(tmp_path / "deploy.prototxt", **option)
+
+
+def test_facts_beside_a_file_that_are_not_used_are_said(tmp_path: Path) -> None:
+    file = write_tiny_backbone(tmp_path / "net")
+    notes = zoo.import_(file, architecture=json.loads(file.with_suffix(".json").read_text())["architecture"]).notes
+    assert f"the facts of {file.stem}.json are not used, since the architecture was given" in notes
+
+
+def test_a_network_whose_layers_cannot_be_taken_is_not_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(name: str) -> None:
+        raise BackboneError(f"{name} must have layers")
+
+    zoo.import_(checkpoint(tmp_path / "net.pth"), name="mine", architecture="test_resnet", licence="MIT")
+    monkeypatch.setattr(zoo.importing, "find_card", refused)
+    with pytest.raises(BackboneError, match="must have layers"):
+        zoo.import_(tmp_path / "net.pth", name="mine", architecture="test_resnet", overwrite=True)
+    assert zoo_card("mine").licence == "MIT", "what was there before is lost"
+
+
+def test_a_card_with_a_standard_deviation_of_0_is_refused(tmp_path: Path) -> None:
+    zoo.import_(checkpoint(tmp_path / "net.pth"), name="mine", architecture="test_resnet")
+    card = zoo_folder() / "mine" / CARD
+    facts = json.loads(card.read_text())
+    facts["input"]["std"] = [0.5, 0.0, 0.5]
+    card.write_text(json.dumps(facts))
+    with pytest.raises(BackboneError, match=r"its `std` must be above 0 in each channel, but is \[0.5, 0.0, 0.5\]"):
+        zoo_card("mine")
 
 
 def test_a_damaged_card_is_listed_with_its_problem_and_named_where_it_is_used(tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ def card_of(facts: Any, where: str, **known: str) -> BackboneCard:
     checksum = facts.get("sha256")
     if checksum is not None and not re.fullmatch(r"[0-9a-f]{64}", str(checksum)):
         raise _broken(where, f"its `sha256` is not 64 hexadecimal digits: {checksum}")
+    std = facts.get(INPUT, {}).get("std")
+    if isinstance(std, (list, tuple)) and not all(isinstance(value, (int, float)) and value > 0 for value in std):
+        raise _broken(where, f"its `std` must be above 0 in each channel, but is {list(std)}")
     data, _, terms = str(facts.get(_DATA) or _UNKNOWN).partition(";")
     try:
         return _CONVERTER.structure(

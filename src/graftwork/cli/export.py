@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from graftwork.cli import options
 from graftwork.core.options import ExportFormat, ExportInput, Runtime
@@ -57,7 +58,7 @@ from graftwork.errors import UsageError
     "--runtime",
     default="onnxruntime",
     show_default=True,
-    help="What runs the file for --check.",
+    help="With --check: what runs the file.",
 )
 @options.json_option
 @options.quiet_option
@@ -71,6 +72,11 @@ def command(*, run: Path | None, check: Path | None, runtime: Runtime, as_json: 
     from graftwork.cli.show import show_facts
     from graftwork.verbs.export import check_export, export
 
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if odd := sorted(given & ({"runtime"} if check is None else {*arguments} - {"listener"})):
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in odd)
+        raise UsageError(f"{flags} must be left out {'without' if check is None else 'with'} --check: nothing reads it")
     if run is not None and check is None:
         show_facts(export(run, **arguments), as_json=as_json)
     elif run is None and check is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from graftwork.cli import options
-from graftwork.core.options import SortBy
+from graftwork.core.options import InputPx, SortBy
 
 if TYPE_CHECKING:
     from graftwork.core.shown import Shown
@@ -74,7 +74,7 @@ def verify_command(*, name: str, as_json: bool) -> None:
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="The .caffemodel of a prototxt.")
 @click.option("--mean", metavar="FILE|R,G,B", help="Mean of each channel, or Caffe's mean file.")
 @click.option("--std", metavar="R,G,B", help="Standard deviation of each channel.")
-@click.option("--input-px", type=int, metavar="N", help="Side of the network's input, in pixels.")
+@options.of_type(InputPx, "--input-px", help="Side of the network's input, in pixels.")
 @click.option("--licence", metavar="NAME", help="As it stands on the card.")
 @click.option("--pretraining-data", metavar="WORDS", help="As it stands on the card.")
 @click.option("--overwrite", is_flag=True, help="Replace a network of this name.")

@@ -334,7 +334,7 @@ def expected_gains(
 
     Returns
     -------
-    Gains in points with 80 % intervals; none is larger than there are errors.
+    Gains in points with 80 % intervals; none is larger than there are errors, none a larger loss than correct answers.
     """
     facts = np.array([1.0, math.log2(max(entropy, 1e-3)), math.log2(max(effective_per_class, 1.0)), error])
     shares = np.array([dataclasses.astuple(each) for each in model.coefficients.values()]) @ facts
@@ -352,7 +352,7 @@ def expected_gains(
         covariance = covariance - weights @ covariance[known]
     half = NormalDist().inv_cdf(0.9) * np.sqrt(np.maximum(np.diag(covariance), 0.0))
     return {
-        name: Gain(*(min(float(end), most) for end in (at, at - width, at + width)))
+        name: Gain(*(min(max(float(end), most - 100), most) for end in (at, at - width, at + width)))
         for name, at, width in zip(names, mean, half, strict=True)
     }
 

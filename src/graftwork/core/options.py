@@ -35,6 +35,7 @@ T = TypeVar("T")
 Count = Annotated[int, Range(1)]
 CountFromZero = Annotated[int, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+PositiveShare = Annotated[float, Range(0, 1, above=True)]
 InputPx = Annotated[int, Range(16)]
 Layers = Annotated[str, 'auto, all, last or names in one text, such as "blocks.3,blocks.4"']
 Part = Literal["develop", "all"]
@@ -157,9 +158,16 @@ class FineTuneOptions(Arguments):
     epochs: Count | None = None
     batch_size: Annotated[int, Range(2)] | None = None
     lr: Annotated[float, Range(0, above=True)] | None = None
-    layer_decay: Annotated[float, Range(0, 1, above=True)] | None = None
+    layer_decay: PositiveShare | None = None
     patience: Count | None = None
     augment: Augment | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        of_tuning = [field for field in dataclasses.fields(self) if field.name not in ("strategy", "time_limit")]
+        given = [field.name for field in of_tuning if getattr(self, field.name) != field.default]
+        if self.strategy == "linear" and given:
+            raise UsageError(f"{', '.join(given)} must be left out with strategy linear, which fine-tunes nothing")
 
     @property
     def recipe_values(self) -> dict[str, int | float | str]:

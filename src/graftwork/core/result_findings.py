@@ -14,7 +14,7 @@ from graftwork.core.figures import counted, figure, interval_in_words, points
 from graftwork.core.findings import Finding, finding
 from graftwork.core.plans import Candidate, labels_of
 from graftwork.core.scoring import Score
-from graftwork.core.trials import Task, Trial
+from graftwork.core.trials import MAJORITY, Task, Trial
 
 SHORTCUT_POINTS = 3.0
 """A baseline closer than this to the chosen candidate suggests a shortcut."""
@@ -207,10 +207,11 @@ def advice_findings(advice: Advice, known: int) -> tuple[Finding, ...]:
 
 
 def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:
-    """G301: a baseline that does not use the network scores nearly as high."""
+    """G301: a baseline that does not use the network, but looks at the image, scores nearly as high."""
     if verdict.metric == "log-loss":
         return None
-    near = [row for row in verdict.baselines if 100 * (chosen.score - row.score) < SHORTCUT_POINTS]
+    looking = [row for row in verdict.baselines if row.label != MAJORITY]
+    near = [row for row in looking if 100 * (chosen.score - row.score) < SHORTCUT_POINTS]
     if not near:
         return None
     row = max(near, key=lambda r: r.score)
@@ -225,7 +226,7 @@ def _shortcut(verdict: Verdict, chosen: Row) -> Finding | None:
 
 def _no_better_than_majority(verdict: Verdict, chosen: Row) -> Finding | None:
     """G302: the chosen classifier is not significantly better than always naming the largest class."""
-    majority = next((row for row in verdict.baselines if row.label == "majority class"), None)
+    majority = next((row for row in verdict.baselines if row.label == MAJORITY), None)
     if majority is None or majority.beaten:
         return None
     return finding(

@@ -119,6 +119,10 @@ class Standing:
     """Until it has completed; None where that is not known."""
 
 
+MAJORITY = "majority class"
+"""The baseline that names the largest class every time, whatever the image."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Baseline:
     """What can be known without the network, to compare every candidate with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from graftwork.errors import DataError
+from graftwork.errors import DataError, UsageError
 from graftwork.images.cells import TEXT_TABLES
 from graftwork.images.folders import images_below, printable
 from graftwork.images.tables import PARQUET, images_named
@@ -24,11 +24,21 @@ def given_images(
         Column of a table with the images, where its name is not recognised.
     on_error
         Called with the name and the error of each folder or table without images; without it the first one raises.
+
+    Raises
+    ------
+    UsageError
+        When something is neither a path nor bytes.
     """
-    for image in [images] if isinstance(images, (str, Path, bytes)) else images:
+    for image in [images] if isinstance(images, (str, Path, bytes)) or not isinstance(images, Iterable) else images:
         if isinstance(image, bytes):
             yield image
             continue
+        if not isinstance(image, (str, Path)):
+            raise UsageError(
+                f"images must be paths or bytes, but one is {type(image).__name__}; pictures in memory are for "
+                "`graftwork.load(RUN).predict`"
+            )
         path = Path(image)
         try:
             if path.is_dir():

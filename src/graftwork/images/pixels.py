@@ -288,7 +288,7 @@ def _intensity_range(
     if preprocess.intensity_range is None:
         raise DataError(
             f"{name} has {samples.bits} bits a channel, and the intensity range of its data set is not known: "
-            "use `--intensity dtype`, or a model trained on such images"
+            "train with `--intensity dtype`, or on such images"
         )
     return preprocess.intensity_range
 

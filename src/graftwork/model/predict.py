@@ -19,7 +19,7 @@ from graftwork.core.figures import counted, probability, with_interval
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.options import Count, Share
 from graftwork.core.shown import Fact, Shown
-from graftwork.errors import DataError
+from graftwork.errors import DataError, UsageError
 from graftwork.images.decoding import prefetched
 from graftwork.images.folders import printable
 from graftwork.images.header import BROKEN
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _Reload = tuple[Callable[..., "Model"], tuple[Any, ...]]
 CHUNK = 64
 """Number of images that are decoded and held in memory at a time."""
+_COLOURS = 3
 _MOST_CHANNELS = 4
 _TIFF_MODES = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
 """What a TIFF can hold in place of modes that it cannot."""
@@ -324,11 +325,31 @@ class Model(Shown):
 
 
 def _several(images: Any) -> Any:
-    """Return pictures as they are, and one picture (a path, bytes, of PIL, an array (h, w) or (h, w, 3)) in a list."""
-    one = isinstance(images, (str, Path, bytes)) or hasattr(images, "getexif")
-    if isinstance(images, np.ndarray) and images.dtype.kind not in "OUST":  # of numbers, and not of paths
-        one = images.ndim == 2 or (images.ndim == 3 and images.shape[-1] <= _MOST_CHANNELS)
-    return [images] if one else images
+    """Return pictures as they are, and one picture (a path, bytes, of PIL, an array (h, w) or (h, w, 3)) in a list.
+
+    Raises
+    ------
+    UsageError
+        When they are neither, or an array whose channels come first: its rows would be taken for pictures.
+    """
+    if isinstance(images, (str, Path, bytes, bytearray, memoryview)) or hasattr(images, "getexif"):
+        return [images]
+    if hasattr(images, "__array__"):  # of NumPy, PyTorch and others
+        images = np.asarray(images)
+        if images.dtype.kind not in "OUST":  # of numbers, and not of paths
+            if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] <= _MOST_CHANNELS):
+                return [images]
+            if images.ndim == 3 and images.shape[0] == _COLOURS:
+                raise UsageError(
+                    f"an image must be an array (height, width, channels), but is {images.shape}; move its "
+                    "channels to the end, or give several of one channel in a list"
+                )
+    if hasattr(images, "read") or not isinstance(images, Iterable):
+        raise UsageError(
+            f"images must be paths, bytes, pictures of PIL or arrays, but are {type(images).__name__}; of an open file "
+            "give what `.read()` returns"
+        )
+    return images
 
 
 def _name(image: Picture, number: int) -> str:
@@ -337,8 +358,8 @@ def _name(image: Picture, number: int) -> str:
 
 def _bytes(image: Picture, name: str) -> bytes:
     """Return the bytes of an image file, or of a picture in memory written without loss: one path decodes all."""
-    if isinstance(image, bytes):
-        return image
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return bytes(image)
     if isinstance(image, (str, Path)):
         try:
             return Path(image).read_bytes()

@@ -14,7 +14,7 @@ from graftwork.core.figures import difference, difference_unit, interval_in_word
 from graftwork.core.metrics import mean_loss, score_from_loss
 from graftwork.core.plans import Candidate, Kind, linear_of, recipe_of
 from graftwork.core.record import Run
-from graftwork.core.trials import Ended, Trial
+from graftwork.core.trials import MAJORITY, Ended, Trial
 
 METRIC_NAMES: dict[Metric, str] = {
     "accuracy": "accuracy",
@@ -130,7 +130,7 @@ def _subject(metric: Metric, n: int, whom: str, value: float) -> str:
 
 def majority(run: Run) -> str:
     """The score of always giving one answer on the images of the headline; empty where it was not recorded."""
-    constant = next((b for b in run.baselines if b.name == "majority class"), None)
+    constant = next((b for b in run.baselines if b.name == MAJORITY), None)
     if constant is None:
         return ""
     metric = run.verdict.metric

@@ -99,11 +99,13 @@ def app(served: Served, options: ServeOptions, *, only_here: bool, is_stopping: 
     api.include_router(_predictions(predictor), dependencies=protected)
     api.include_router(_facts(served, metrics), dependencies=protected)
 
+    @api.head("/health", include_in_schema=False)
     @api.get("/health", summary="Whether the service answers, and with which model")
     async def health() -> Health:
         """The status is 200 as long as the service runs, whatever became of its folder."""
         return served.health(stopping=is_stopping())
 
+    @api.head("/", include_in_schema=False)
     @api.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
         return pages.response(pages.drop_page())

@@ -13,15 +13,15 @@ from graftwork.codes.extract import LayerCodes, extract
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard
-from graftwork.core.fitted import Fitted, probabilities
+from graftwork.core.fitted import Fitted, Head, probabilities
 from graftwork.core.int8 import Int8Change, RowsOf, int8_change
 from graftwork.core.options import JudgingOptions
 from graftwork.core.plans import Linear
 from graftwork.core.record import Run
 from graftwork.core.stats import shared_training
 from graftwork.core.trials import Task, Trial
-from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
+from graftwork.linear.cross_validate import refit
 from graftwork.listener import Listener
 from graftwork.steps.backbones import Backbones
 from graftwork.tournament import run_trials
@@ -62,9 +62,9 @@ def change_of_model(
     task, trial = _task(run), run.trials[run.verdict.chosen]
     rows_of: RowsOf = "images that the network was fine-tuned on"
     widening = 1.0
-    if isinstance(trial.candidate.plan, Linear):
+    if isinstance(plan := trial.candidate.plan, Linear):
         rows_of, widening = "validation images", shared_training(task.n_folds, task.n_folds)
-        first, second = _out_of_fold(trial, before, after, task)
+        first, second = _out_of_fold(trial, plan, fitted, before, after, task)
     else:
         first, second = (probabilities(fitted, codes.of(taps)) for codes in (before, after))
     return int8_change(
@@ -114,14 +114,21 @@ def _task(run: Run) -> Task:
 
 
 def _out_of_fold(
-    trial: Trial, before: LayerCodes, after: LayerCodes, task: Task
+    trial: Trial, plan: Linear, fitted: Fitted, before: LayerCodes, after: LayerCodes, task: Task
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(n, k) rows twice: each image by the head of its fold, which was fitted on the codes before."""
+    """(n, k) rows twice: each image by the head of its fold, which was fitted on the codes before.
+
+    Images outside a fold weigh nothing there, and codes are standardised over all, as in the cross-validation.
+    """
     rows = np.zeros((2, len(task.y), task.n_classes), np.float32)
-    taps = trial.candidate.taps
+    taps, weight = trial.candidate.taps, np.ones(len(task.y)) if task.sample_weight is None else task.sample_weight
     for fold in np.unique(task.folds):
-        inside, outside = np.flatnonzero(task.folds != fold), np.flatnonzero(task.folds == fold)
-        fitted = fit(trial, before.take(inside), task.take(inside))
+        matrices = refit(
+            before.of(taps), task.y, n_classes=task.n_classes, loss=plan.loss, C=trial.details["C"],
+            normalise=plan.normalise, sample_weight=weight * (task.folds != fold),
+        )  # fmt: skip
+        of_fold = dataclasses.replace(fitted, head=Head(*matrices, task.classes, trial.details["temperature"]))
+        outside = np.flatnonzero(task.folds == fold)
         for which, codes in enumerate((before, after)):
-            rows[which, outside] = probabilities(fitted, codes.take(outside).of(taps))
+            rows[which, outside] = probabilities(of_fold, codes.take(outside).of(taps))
     return rows[0], rows[1]

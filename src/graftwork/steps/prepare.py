@@ -261,11 +261,6 @@ def _require_labels(images: ImageSet, data: str | Path) -> None:
 
 
 def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
-    if len(split.develop) < folds:
-        raise DataError(
-            f"at least {folds} images must be left to develop on, but {len(split.develop)} are "
-            f"({len(split.left_out)} share a group with the test part); add images or lower --folds"
-        )
     count = np.bincount(images.labels[split.develop], minlength=len(images.classes))
     absent = np.flatnonzero(count == 0)
     if len(absent):
@@ -282,6 +277,11 @@ def _require_develop(images: ImageSet, split: Split, folds: int) -> None:
         raise DataError(
             "at least two classes must have two images each (in different groups) to develop on, so that a classifier "
             f"can be judged on classes that it has learned, but of {len(count)} classes {which} has; add images"
+        )
+    if len(split.develop) < folds:
+        raise DataError(
+            f"at least {folds} images must be left to develop on, but {len(split.develop)} are "
+            f"({len(split.left_out)} share a group with the test part); add images or lower --folds"
         )
 
 

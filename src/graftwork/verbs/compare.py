@@ -68,6 +68,8 @@ def compare(runs: Sequence[str | Path]) -> Comparison:
     >>> [row.label for row in compare(["runs/photos-001", "runs/last-layer"]).rows]
     ['runs/photos-001', 'runs/last-layer']
     """
+    if isinstance(runs, (str, Path)):
+        raise UsageError(f"runs must be a list of folders, but is {str(runs)!r}; give at least two in a list")
     if len(runs) < 2:
         raise UsageError(f"compare needs at least two runs, got {len(runs)}; name another run's folder")
     records = [read_run(Path(folder)) for folder in runs]

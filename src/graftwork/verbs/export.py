@@ -164,7 +164,7 @@ def export(
         if int8:
             with stages.stage("int8"):
                 body, change = _in_int8(body, Path(run), contents, folder, form.runtime, stages.listener)
-                facts = facts.with_int8(_required_small(change, accept_loss=accept_loss))
+                facts = facts.with_int8(_required_small(change, contents.fitted.engine, accept_loss=accept_loss))
         model = fitted_model(contents.fitted, body, kind)
         with stages.stage("proof"), tempfile.TemporaryDirectory(dir=part) as place:
             reference = load_in_float32(folder)
@@ -256,12 +256,13 @@ def _images_of(run: Path) -> list[bytes]:
     return RunImages(read_run(run)).some(PROVED_ON) if (run / RUN).is_file() else []
 
 
-def _required_small(change: Int8Change, *, accept_loss: bool) -> Int8Change:
+def _required_small(change: Int8Change, engine: str, *, accept_loss: bool) -> Int8Change:
     if not change.small and not accept_loss:
+        fits = "`graft train --engine int8` fits a head to 8 bits"
+        closer = "--to openvino has the 8 bits that its head was fitted to" if is_int8(engine) else fits
         raise ModelError(
             f"8 bits must leave {percent(EQUAL)} % of the classes and lose at most {points('accuracy', LOSS)}, but "
-            f"here they give {change.in_words}; --accept-loss writes the file all the same, and `graft train --engine "
-            "int8` fits a head to 8 bits"
+            f"here they give {change.in_words}; --accept-loss writes the file all the same, and {closer}"
         )
     return change
 

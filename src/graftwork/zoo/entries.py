@@ -12,7 +12,7 @@ from graftwork.backbones.cardfile import mapping_of
 from graftwork.backbones.zoo_folder import CARD, WEIGHTS, require_name, zoo_folder
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import UsageError
-from graftwork.files import sha256_of, whole_folder, write_json
+from graftwork.files import sha256_of, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,13 @@ _OF_THE_PLACE = ("name", "source", "weights")
 """Fields of a card that say where a network is, which its folder says already."""
 
 
-def require_free(name: str, *, overwrite: bool) -> Path:
+def require_free(name: str, *, overwrite: bool, instead: str = "--overwrite") -> Path:
     """Return the folder of a name in the user's zoo.
+
+    Parameters
+    ----------
+    instead
+        Options that help where the name is taken.
 
     Raises
     ------
@@ -33,20 +38,8 @@ def require_free(name: str, *, overwrite: bool) -> Path:
     """
     folder = zoo_folder() / require_name(name)
     if folder.exists() and not overwrite:
-        raise UsageError(f"{name} is in your zoo already ({folder}); give another --name, or --overwrite")
+        raise UsageError(f"{name} is in your zoo already ({folder}); use {instead}")
     return folder
-
-
-def add_network(folder: Path, card: BackboneCard, tensors: Mapping[str, np.ndarray[Any, Any]]) -> BackboneCard:
-    """Write a network's folder, whole or not at all; return the card as it is there.
-
-    Raises
-    ------
-    StorageError
-        When the folder cannot be written to. What was there before is still there.
-    """
-    with whole_folder(folder) as part:
-        return write_network(part, card, tensors)
 
 
 def write_network(folder: Path, card: BackboneCard, tensors: Mapping[str, np.ndarray[Any, Any]]) -> BackboneCard:

@@ -9,12 +9,15 @@ from typing import Any
 
 from graftwork.backbones.catalogue import find_card, stated_card
 from graftwork.backbones.zoo_folder import ZOO
+from graftwork.core.arguments import argument
 from graftwork.core.facts import BackboneCard
+from graftwork.core.options import InputPx, PositiveShare, Share
 from graftwork.core.shown import Fact, Shown
-from graftwork.errors import BackboneError
+from graftwork.errors import UsageError
+from graftwork.files import whole_folder
 from graftwork.listener import Listener
 from graftwork.progress import Stages
-from graftwork.zoo.entries import add_network, require_free
+from graftwork.zoo.entries import require_free, write_network
 
 _CAFFE = (".prototxt", ".caffemodel")
 
@@ -82,7 +85,7 @@ def import_(
     BackboneError
         When the file is damaged, holds code, or does not fit; nothing is written then.
     UsageError
-        When the name is taken.
+        When the name is taken, or an option does not belong to this kind of file.
 
     Examples
     --------
@@ -90,8 +93,16 @@ def import_(
     'test_resnet'
     """
     path, stages = Path(path), Stages(listener)
+    input_px = argument("input_px", input_px, InputPx | None)
+    of_caffe = path.is_dir() or path.suffix in _CAFFE
+    for option, value in (
+        {"architecture": architecture, "std": std}.items() if of_caffe else {"weights": weights}.items()
+    ):
+        if value is not None:
+            kind = "a checkpoint of PyTorch" if of_caffe else "a network of Caffe"
+            raise UsageError(f"{option} belongs to {kind}, but {path} is none; leave it out")
     with stages.stage("reading"):
-        if path.is_dir() or path.suffix in _CAFFE:
+        if of_caffe:
             card, tensors, notes = _of_caffe(path, weights, mean, licence, pretraining_data)
             proposed = card.name.partition(":")[2]
         else:
@@ -106,23 +117,27 @@ def import_(
         trained_on=pretraining_data or card.trained_on,
     )
     name = name or proposed
-    folder = require_free(name, overwrite=overwrite)
-    with stages.stage("writing"):
-        add_network(folder, card, tensors)
-    with stages.stage("layers"):
-        card = find_card(f"{ZOO}{name}")
-    return Imported(name, card, str(folder), notes)
+    folder = require_free(name, overwrite=overwrite, instead="another --name, or --overwrite")
+    with whole_folder(folder) as part:
+        with stages.stage("writing"):
+            write_network(part, card, tensors)
+        with stages.stage("layers"):
+            find_card(str(part))  # one whose layers cannot be taken is not added
+    return Imported(name, find_card(f"{ZOO}{name}"), str(folder), notes)
 
 
 def _of_pytorch(path: Path, architecture: str | None) -> tuple[BackboneCard, Mapping[str, Any], tuple[str, ...]]:
     from graftwork.backbones.checkpoint import read_checkpoint
 
-    if architecture is None and path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
+    beside = path.with_suffix(".json")
+    has_facts = path.suffix == ".safetensors" and beside.is_file()
+    if has_facts and architecture is None:
         recognised = read_checkpoint(path, card=stated_card(str(path)))
-        notes = (*recognised.notes, f"its facts are those of {path.with_suffix('.json').name}")
+        notes = (*recognised.notes, f"its facts are those of {beside.name}")
     else:
         recognised = read_checkpoint(path, architecture)
-        notes = recognised.notes
+        unused = (f"the facts of {beside.name} are not used, since the architecture was given",) if has_facts else ()
+        notes = (*recognised.notes, *unused)
     return recognised.card, {name: value.numpy() for name, value in recognised.tensors.items()}, notes
 
 
@@ -151,10 +166,10 @@ def _with_normalisation(
     card: BackboneCard, mean: Sequence[float] | str | Path | None, std: Sequence[float] | None
 ) -> BackboneCard:
     values = {}
-    for name, given in (("mean", mean), ("std", std)):
+    for name, given, domain in (("mean", mean, Share), ("std", std, PositiveShare)):
         if given is None:
             continue
-        if isinstance(given, (str, Path)) or len(given) != 3 or not all(0 <= value <= 1 for value in given):
-            raise BackboneError(f"--{name} of a checkpoint must be three numbers from 0 to 1, but is {given}")
-        values[name] = tuple(map(float, given))
+        if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 3:
+            raise UsageError(f"{name} of a checkpoint must be three numbers, but is {given}; correct it")
+        values[name] = tuple(argument(f"{name} of each channel", value, domain) for value in given)
     return dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, **values))  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from graftwork.backbones.zoo_folder import PROFILE, ZOO, zoo_folder
 from graftwork.core.figures import counted
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.shown import Fact, Shown
+from graftwork.errors import BackboneError
 from graftwork.images.read import read_images
 from graftwork.listener import Listener
 from graftwork.progress import Stages
@@ -83,6 +84,11 @@ def profile(
             source=source or Path(data).name,
             digests=tuple(map(str, images.digests)),
             seed=seed,
+        )
+    if not all(np.isfinite(values).all() for values in made.means.values()):
+        raise BackboneError(
+            f"{name} must give finite codes, but gives others on {data}; its preprocessing must be wrong: look at it "
+            "with `graft zoo show`, and import the network again"
         )
     path = zoo_folder() / name / PROFILE
     save_profile(made, path)
