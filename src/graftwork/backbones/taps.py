@@ -264,7 +264,8 @@ def _run_watched(network: nn.Module, input_px: int, also: Sequence[str]) -> _Pas
     try:
         with torch.inference_mode(False), torch.enable_grad(), one_thread():
             noise = torch.rand(1, 3, input_px, input_px, generator=torch.Generator().manual_seed(0))
-            output = network(noise.requires_grad_())
+            noise.requires_grad_()
+            output = network(noise)
     except (AssertionError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or "one of its layers refuses it, and does not say why"
         raise BackboneError(
@@ -279,7 +280,21 @@ def _run_watched(network: nn.Module, input_px: int, also: Sequence[str]) -> _Pas
         raise BackboneError(
             f"the network must give one code an image, but gives {type(output).__name__}; choose another"
         )
-    return _Pass(tuple(watcher.trunk.values()), watcher.leaves, final, tuple(watcher.named.values()))
+    trunk = (entry for entry in watcher.trunk.values() if _is_of(noise, entry.operation))
+    return _Pass(tuple(trunk), watcher.leaves, final, tuple(watcher.named.values()))
+
+
+def _is_of(image: torch.Tensor, operation: Any) -> bool:
+    """Whether the result of an operation depends on the image, as an encoding of positions does not."""
+    ahead, seen = [operation], {operation}
+    while ahead:
+        node = ahead.pop()
+        if getattr(node, "variable", None) is image:
+            return True
+        inputs = {source for source, _ in getattr(node, "next_functions", ())} - seen
+        seen |= inputs
+        ahead += inputs
+    return False
 
 
 def _trunk(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
