@@ -19,11 +19,13 @@ from graftwork.images.views import View, views
 onnx = pytest.importorskip("onnx", reason="needs onnx and onnxruntime: pip install 'graftwork[export]'")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from graftwork.ship.onnx_preprocess import preprocess_model  # noqa: E402
+from graftwork.ship.onnx_preprocess import SMALL_PX, preprocess_model  # noqa: E402
 
 PX = 24
 LARGEST_MEAN = 0.2
 """Grey levels: onnxruntime rounds some of the sums of bilinear weights that lie between two bytes the other way."""
+LARGEST_MEAN_OF_SMALL = 0.003
+"""One or two of the values: corners of boxes are rounded to single precision."""
 ASPECTS = ("crop", "pad", "stretch")
 SIDES = st.integers(1, 200)
 LARGE = st.integers(1, 40_000)
@@ -62,6 +64,18 @@ def test_an_image_of_any_size_becomes_the_same_pixels(aspect: str, interpolation
     gap = gaps(height, width, aspect, interpolation)
     assert gap.max() <= 2
     assert gap.mean() < LARGEST_MEAN
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("aspect", ASPECTS)
+@given(height=st.integers(1, SMALL_PX), width=st.integers(1, SMALL_PX))
+@example(height=10, width=32)
+@settings(max_examples=20)
+def test_small_wide_images_become_pillows_pixels(aspect: str, interpolation: str, height: int, width: int) -> None:
+    """Of a tall one ``images/pixels.py`` cuts rows off first: then its box is rounded in another place."""
+    gap = gaps(min(height, width), max(height, width), aspect, interpolation)
+    assert gap.max() <= 1
+    assert gap.mean() < LARGEST_MEAN_OF_SMALL
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
