@@ -50,4 +50,5 @@ def test_a_mosaic_is_among_the_samples_of_an_export(exported) -> None:
     file = exported()
     samples = read_samples(file.with_name(f"{file.stem}-samples"))
     assert samples[-1].name == "mosaic.png"
-    assert Image.open(io.BytesIO(samples[-1].data)).size == (96, 96)
+    side = Image.open(io.BytesIO(samples[-1].data)).size
+    assert side == (160, 160), "larger than what is resized exactly, so that the runtime's own resizing is checked"

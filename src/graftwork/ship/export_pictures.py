@@ -11,12 +11,14 @@ from PIL import Image
 
 from graftwork.core.facts import Preprocess
 from graftwork.images.pixels import decode
+from graftwork.ship.onnx_preprocess import SMALL_PX
 
 Picture = NDArray[np.uint8]
 """(h, w, 3) RGB."""
 
 _LONG = 3
 """Longer side in units of the shorter one, of what is cut tall or wide."""
+_FINER = 3
 _TINY_PX = 20
 _LARGE = 3.1
 """Shorter side in units of the network's input: much to shrink, by no whole number."""
@@ -34,15 +36,17 @@ def pictures(images: Sequence[bytes], preprocess: Preprocess) -> Iterator[Pictur
 
 
 def mosaic(images: Sequence[bytes], preprocess: Preprocess) -> bytes:
-    """PNG of nine images side by side, three times as large as the network's input.
+    """PNG of images side by side, at least three times as large as the network's input.
 
-    Much of it is finer than what the network sees: who resizes it without antialiasing sees something else.
+    Much of it is finer than what the network sees: who resizes it without antialiasing sees something else. It is
+    larger than what an exported file resizes by other operations.
     """
     px = preprocess.input_px
-    whole = Image.new("RGB", (3 * px, 3 * px))
-    for number in range(9):
+    side = max(_FINER, SMALL_PX // px + 1)
+    whole = Image.new("RGB", (side * px, side * px))
+    for number in range(side**2):
         image = decode(images[number % len(images)], preprocess, f"sample {number}")
-        whole.paste(image.resize((px, px), Image.Resampling.BICUBIC), (number % 3 * px, number // 3 * px))
+        whole.paste(image.resize((px, px), Image.Resampling.BICUBIC), (number % side * px, number // side * px))
     out = io.BytesIO()
     whole.save(out, "PNG", optimize=True)
     return out.getvalue()
