@@ -53,7 +53,7 @@ def seen(image: np.ndarray, preprocess: Preprocess, count: int) -> np.ndarray:
 
 def with_random_head(card: BackboneCard, codes: Sequence[np.ndarray], **how: Any) -> Fitted:
     """A head on the layers of a card whose decisions depend on all codes, and are neither certain nor random."""
-    values = np.concatenate(codes)
+    values = np.concatenate(codes).astype(np.float32)  # squares of large codes are no float16
     rng = np.random.default_rng(0)
     scale = 1 / np.maximum(values.std(axis=0), 1e-3 * np.abs(values).max() + 1e-9)
     if how.get("normalise") == "l2":
