@@ -19,7 +19,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
 
 
 def test_the_number_of_cores_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("graftwork.images.decoding.usable_cores", lambda: 3)
     together = threading.Barrier(3, timeout=10)  # three items at the same time, or none of them ends
     assert len(list(prefetched(lambda _: together.wait(), range(3)))) == 3
 

@@ -196,7 +196,7 @@ def service(folder: Path) -> Iterator[Service]:
 
 
 def test_images_that_wait_together_are_one_batch(folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 1)  # so that one thread classifies
+    monkeypatch.setattr("graftwork.serving.batching.usable_cores", lambda: 1)  # so that one thread classifies
     with graftwork.serve(folder, port=0) as service, ThreadPoolExecutor(4) as pool:
         held = Held(monkeypatch)
         first = pool.submit(send, service.url, images(photos)[0])

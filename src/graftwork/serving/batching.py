@@ -6,6 +6,7 @@ thread, cores were idle at the end of every batch, and a sixth fewer images were
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import queue
 import threading
@@ -90,12 +91,13 @@ class Batcher:
     def _classify(self) -> None:
         while (first := self._decoded.get()) is not None:
             jobs = [first]
-            while len(jobs) < MOST_TOGETHER and not self._decoded.empty():
-                job = self._decoded.get()
-                if job is None:  # the end: for the outer loop to read again
-                    self._decoded.put(None)
-                    break
-                jobs.append(job)
+            with contextlib.suppress(queue.Empty):  # which another thread may have made it since it was asked
+                while len(jobs) < MOST_TOGETHER:
+                    job = self._decoded.get_nowait()
+                    if job is None:  # the end: for the outer loop to read again
+                        self._decoded.put(None)
+                        break
+                    jobs.append(job)
             self._on_batch(len(jobs))
             self._answer(jobs)
         self._decoded.put(None)  # for the next thread

@@ -25,7 +25,7 @@ PIXELS = "pixels"
 """Name of the output: (views, input_px, input_px, 3) uint8 RGB."""
 
 SMALL_PX = 128
-"""Images of at most so many pixels squared are resized with Pillow's own arithmetic, which costs them little: what is
+"""Images of at most the square of this are resized with Pillow's own arithmetic, which costs them little: what is
 enlarged shows every grey level, and of a classifier of such images half of the probabilities would differ by 0.0005."""
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
