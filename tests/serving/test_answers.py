@@ -20,6 +20,7 @@ from graftwork.errors import ModelError
 from graftwork.files import sha256_of, write_json
 from graftwork.model.predict import Model
 from graftwork.runfolder import read_run
+from graftwork.serving.batching import Batcher
 from graftwork.serving.service import Service
 
 pytestmark = pytest.mark.xdist_group("serving")
@@ -197,13 +198,19 @@ def service(folder: Path) -> Iterator[Service]:
 
 def test_images_that_wait_together_are_one_batch(folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graftwork.serving.batching.usable_cores", lambda: 1)  # so that one thread classifies
+    decoded, decode = threading.Semaphore(0), Batcher._decode_one
+
+    def counted(*given: object) -> None:
+        decode(*given)  # type: ignore[arg-type]
+        decoded.release()
+
+    monkeypatch.setattr(Batcher, "_decode_one", counted)
     with graftwork.serve(folder, port=0) as service, ThreadPoolExecutor(4) as pool:
         held = Held(monkeypatch)
         first = pool.submit(send, service.url, images(photos)[0])
         assert held.begun.wait(60)
         others = [pool.submit(send, service.url, path) for path in images(photos)[1:4]]
-        while _waiting(service) < 4:
-            pass
+        assert all(decoded.acquire(timeout=60) for _ in range(4))
         held.go_on.set()
         answers = [one.result() for one in (first, *others)]
         assert held.batches == [1, 3]
