@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from graftwork.backbones.catalogue import find_card
 from graftwork.backbones.checkpoint import read_checkpoint
-from graftwork.backbones.file_formats import require_no_other_format
+from graftwork.backbones.file_formats import require_weights_file
 from graftwork.errors import BackboneError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -83,7 +83,7 @@ def test_other_formats_are_named(name: str, tmp_path: Path) -> None:
 def test_the_command_that_is_given_saves_the_tensors(name: str, tmp_path: Path) -> None:
     OTHERS[name][0](tmp_path / name)
     with pytest.raises(BackboneError) as caught:
-        require_no_other_format(tmp_path / name)
+        require_weights_file(tmp_path / name)
     code = str(caught.value).partition('python -c "')[2].removesuffix('"`')
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path, check=True)
     tensors = torch.load((tmp_path / name).with_suffix(".pth"), weights_only=True)
@@ -96,4 +96,4 @@ def test_weights_pass(tmp_path: Path) -> None:
     torch.save(own, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     save_file(own, tmp_path / "net.safetensors")
     for path in tmp_path.iterdir():
-        require_no_other_format(path)
+        require_weights_file(path)

@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 import graftwork
+from graftwork.core.int8 import Int8Change
 from graftwork.core.record import Run
 from graftwork.errors import DataError, ModelError, UsageError
 from graftwork.listener import SILENT
 from graftwork.runfolder import RUN, read_run
 from graftwork.steps import compete
+from graftwork.verbs.export import _required_small
 
 onnx = pytest.importorskip("onnx", reason="needs what `pip install 'graftwork[export]'` installs")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -127,6 +129,19 @@ def test_a_fine_tuned_network_in_8_bits_is_compared_on_what_it_was_tuned_on(
     assert change.rows_of == "images that the network was fine-tuned on"
     assert change.images == len(run.develop)
     assert "int8" not in change.before
+
+
+@pytest.mark.parametrize(
+    ("engine", "advice"),
+    [
+        ("openvino int8 0123456789ab", "--to openvino has the 8 bits"),
+        ("openvino f32", "`graft train --engine int8` fits"),
+    ],
+)
+def test_a_refusal_advises_what_was_not_done_already(engine: str, advice: str) -> None:
+    change = Int8Change(engine, "onnxruntime int8", 100, "validation images", 80, 0.9, 0.8, 0.1, 0.05, 0.15)
+    with pytest.raises(ModelError, match=advice):
+        _required_small(change, engine, accept_loss=False)
 
 
 def test_engines_calibrated_on_other_images_share_no_codes(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import graftwork
 from graftwork import zoo
@@ -17,6 +18,7 @@ from graftwork.core.record import Run
 from graftwork.errors import BackboneError, GraftError, UsageError
 from graftwork.steps import compete
 from graftwork.testing import write_tiny_backbone, write_tiny_images
+from graftwork.zoo.entries import write_network
 from graftwork.zoo.published import INDEX, merged, parsed
 from loopback import folder_server
 
@@ -141,6 +143,17 @@ def test_a_network_is_published_under_its_own_classes_and_profile(backbone: Path
     published = zoo.publish("tiny", tmp_path / "published")
     assert PROFILE in published.files
     assert (published.name, published.card.licence) == ("tiny", "CC0-1.0")
+
+
+def test_a_network_whose_codes_are_no_numbers_has_no_profile(backbone: Path, photos: Path) -> None:
+    card = zoo.import_(backbone, name="tiny").card
+    values = load_file(zoo_folder() / "tiny" / WEIGHTS)
+    first = next(name for name, value in values.items() if value.ndim == 4)
+    values[first][:] = np.inf
+    write_network(zoo_folder() / "tiny", card, values)
+    with pytest.raises(GraftError, match="finite"):
+        zoo.profile("tiny", photos)
+    assert not (zoo_folder() / "tiny" / PROFILE).exists()
 
 
 def test_a_second_network_joins_the_index_and_a_name_is_taken_once(linear: Run, backbone: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from graftwork.backbones.architectures import bare_card
-from graftwork.backbones.file_formats import require_no_other_format
+from graftwork.backbones.file_formats import require_weights_file
 from graftwork.backbones.load import TORCHVISION, empty
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError, did_you_mean
@@ -75,9 +75,7 @@ def read_checkpoint(path: Path, architecture: str | None = None, *, card: Backbo
 
 
 def _contents(path: Path) -> Any:
-    if not path.is_file():
-        raise BackboneError(f"{path} must be a file of weights, but does not exist; check the path")
-    require_no_other_format(path)
+    require_weights_file(path)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file

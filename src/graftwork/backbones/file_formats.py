@@ -16,11 +16,13 @@ _OTHER_FRAMEWORK = (
 _STATE_DICT = "which holds code, too; save its tensors alone"
 
 
-def require_no_other_format(path: Path) -> None:
-    """Raise BackboneError where a file is recognised as something other than weights of PyTorch.
+def require_weights_file(path: Path) -> None:
+    """Raise BackboneError where there is no file, or one that is recognised as something other than weights of PyTorch.
 
     What is not recognised passes: whoever reads the file says what is wrong with it.
     """
+    if not path.is_file():
+        raise BackboneError(f"{path} must be a file of weights, but does not exist; check the path")
     with path.open("rb") as file:
         beginning = file.read(_BEGINNING_BYTES)
     for is_other, what in _others(path, beginning):

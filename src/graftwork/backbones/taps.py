@@ -53,6 +53,7 @@ class Source:
     side: Literal["input", "output"]
     layout: Layout
     prefix_tokens: int = 0
+    """Class tokens and registers before the tokens of the image."""
 
 
 @dataclasses.dataclass(frozen=True)

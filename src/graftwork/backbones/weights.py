@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from graftwork.backbones.fetch import hub_file, web_file
-from graftwork.backbones.file_formats import require_no_other_format
+from graftwork.backbones.file_formats import require_weights_file
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
 from graftwork.files import sha256_of
@@ -44,9 +44,7 @@ def weights_file(card: BackboneCard) -> Path:
 
 def require_safetensors(path: Path) -> None:
     """Raise BackboneError unless a file exists and is no pickle: loading one can run code."""
-    if not path.is_file():
-        raise BackboneError(f"{path} must be a file of weights, but does not exist; check the path")
-    require_no_other_format(path)
+    require_weights_file(path)
     with path.open("rb") as file:
         beginning = file.read(9)
     # safetensors begin with the length of their header, 8 bytes of any value, and the header itself

@@ -3,7 +3,7 @@
 Sizes and places are computed in double precision by the operations that Python uses, so that they are equal for every
 image. The whole image is resized by ONNX's ``Resize``, on bytes: Pillow rounds to bytes between its two passes, and so
 does onnxruntime there. The box of a view lies between pixels, for which ``Resize`` has no place: it is resized by two
-matrix products, whose weights are computed in the graph.
+matrix products, whose weights are computed in the graph. So are small images, with Pillow's own arithmetic.
 """
 
 from __future__ import annotations

@@ -95,12 +95,10 @@ def import_(
     path, stages = Path(path), Stages(listener)
     input_px = argument("input_px", input_px, InputPx | None)
     of_caffe = path.is_dir() or path.suffix in _CAFFE
-    for option, value in (
-        {"architecture": architecture, "std": std}.items() if of_caffe else {"weights": weights}.items()
-    ):
-        if value is not None:
-            kind = "a checkpoint of PyTorch" if of_caffe else "a network of Caffe"
-            raise UsageError(f"{option} belongs to {kind}, but {path} is none; leave it out")
+    others = {"architecture": architecture, "std": std} if of_caffe else {"weights": weights}
+    for option in (name for name, value in others.items() if value is not None):
+        kind = "a checkpoint of PyTorch" if of_caffe else "a network of Caffe"
+        raise UsageError(f"{option} belongs to {kind}, but {path} is none; leave it out")
     with stages.stage("reading"):
         if of_caffe:
             card, tensors, notes = _of_caffe(path, weights, mean, licence, pretraining_data)
