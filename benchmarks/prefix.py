@@ -58,7 +58,7 @@ from graftwork.codes.store import Store
 from graftwork.core.facts import BackboneCard, Tap
 from graftwork.core.plans import Recipe
 from graftwork.core.recipes import CACHED_AUGMENTATIONS, cut_layers, recipe
-from graftwork.finetune.cut import Cut, Tail, activations_card, cut_of, find_cut, last_layer_network, module_calls
+from graftwork.finetune.cut import Cut, Tail, activations_tap, cut_of, find_cut, last_layer_network, module_calls
 from graftwork.finetune.engine import training_engine
 from graftwork.finetune.learning_rates import parameter_groups, stages
 from graftwork.finetune.loop import margins, train
@@ -126,7 +126,9 @@ class ActivationsEngine:
 def cached_activations(card: BackboneCard, cuts: Sequence[Cut], images: ImageSet, folder: Path) -> LayerCodes:
     """Return the activations of all images in ``CACHED_AUGMENTATIONS`` views."""
     taps = [Tap(cut.layer, 0.5, int(np.prod(cut.shape)), pool="none", relu=True) for cut in cuts]
-    extraction = ExtractionSettings(dataclasses.replace(card, taps=tuple(taps)), "eager", views=CACHED_AUGMENTATIONS)
+    extraction = ExtractionSettings(
+        dataclasses.replace(card, taps=()), "eager", views=CACHED_AUGMENTATIONS, activations=tuple(taps)
+    )
     return extract(images, extraction, lambda: ActivationsEngine(card, cuts), Store(folder))
 
 
@@ -337,7 +339,7 @@ def accuracy_row(name: str, size: str, seed: int) -> dict[str, Any] | None:
     right, seconds = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         extraction = dataclasses.replace(
-            at.backbone.extraction, card=activations_card(card, cut), views=CACHED_AUGMENTATIONS
+            at.backbone.extraction, activations=(activations_tap(card, cut),), views=CACHED_AUGMENTATIONS
         )
         begin = time.perf_counter()
         activations = (

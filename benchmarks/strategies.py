@@ -151,7 +151,7 @@ def fine_tuned(
     with tempfile.TemporaryDirectory() as folder:
         context = FineTuneContext(
             images=images,
-            extract=lambda images, extraction: at.backbone.with_extraction(extraction).codes(images),
+            extract=lambda extraction: at.backbone.with_extraction(extraction).codes(images),
             folder=Path(folder),
             store_mb=STORE_MB,
             seed=at.seed,

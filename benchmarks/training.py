@@ -63,7 +63,7 @@ images = read_images(folder)
 backbone = open_backbone(name, ExtractionOptions(input_px=px), images)
 task = Task(images.labels, np.arange(len(images)), np.zeros(len(images), int), images.classes)
 with tempfile.TemporaryDirectory() as work:
-    context = FineTuneContext(images, lambda *_: None, Path(work), 1e5, 0, 1, Epochs())
+    context = FineTuneContext(images, lambda _: None, Path(work), 1e5, 0, 1, Epochs())
     tune_fold(
         Recipe(None, epochs), 0.01, backbone.codes(images), task, np.zeros(0, int), alphas=(1.0,), context=context,
         checkpoint=Path(work) / "checkpoint",

@@ -235,8 +235,7 @@ def test_a_candidate_that_diverges_later_stays_diverged_while_the_others_complet
 def test_where_the_time_ends_in_a_fold_all_completed_trials_have_run_on_the_same_folds(
     tmp_path: Path, fake: FakeFolds, four
 ) -> None:
-    heard = Heard()
-    running = opened(tmp_path, limit_seconds=1000, listener=heard)
+    running = opened(tmp_path, limit_seconds=1000)
 
     def out_of_time(name: str, fold: int) -> None:
         if (name, fold) == ("second", 2):
@@ -248,7 +247,6 @@ def test_where_the_time_ends_in_a_fold_all_completed_trials_have_run_on_the_same
     assert {trial.candidate.layer for trial in completed} == {"best", "second"}
     for trial in completed:
         np.testing.assert_array_equal(trial.run, TASK.folds < 2)
-    assert heard.lines[-1] == "the time limit leaves 2 of 3 folds to fine-tunings"
 
 
 def test_without_time_no_fold_is_run_and_no_candidate_has_a_trial(tmp_path: Path, fake: FakeFolds, four) -> None:
@@ -330,15 +328,41 @@ def test_a_fold_that_is_forecast_to_take_longer_than_what_is_left_is_not_begun(
     assert {name for name, _ in fake.calls} == {"best"}
 
 
-@pytest.mark.parametrize(("n_refits", "tried"), [(1, {"best": "completed"}), (2, {})])
-def test_where_no_refit_fits_one_fold_is_run_without_unless_the_model_must_be_fitted_again(
-    tmp_path: Path, fake: FakeFolds, four, n_refits: int, tried: dict[str, str]
+def test_where_no_refit_fits_folds_are_run_in_the_seconds_put_aside_for_it(
+    tmp_path: Path, fake: FakeFolds, four
 ) -> None:
-    short = opened(tmp_path, limit_seconds=100, n_refits=n_refits)
+    short = opened(tmp_path, limit_seconds=100, n_refits=1)
     short._fold_seconds = {four[1].key: 60.0, four[3].key: 1000.0}
-    trials = short.run(four[1:2], at_the_end=four[3:])
-    assert ended(trials) == tried
+    assert short.run(four[1:2], at_the_end=four[3:]) == []
+    trials = short.without_refit()
+    assert ended(trials) == {"best": "completed"}
     assert not [trial for trial in trials if "fold" in trial.details]  # it was faster than forecast: a refit fits
+
+
+def test_the_seconds_of_the_refit_go_to_folds_that_were_not_run(tmp_path: Path, fake: FakeFolds, four) -> None:
+    short = opened(tmp_path, limit_seconds=100, n_refits=1)
+
+    def busy(name: str, fold: int) -> None:
+        short._entries[0].slowest_seconds = 60.0  # one more fold fits, and its refit does not
+
+    fake.before = busy
+    (trial, *_) = short.run(four[1:2])
+    np.testing.assert_array_equal(trial.run, TASK.folds == 0)
+    (trial, *_) = short.without_refit()
+    assert trial.run.all()
+    assert fake.calls == [("best", 0), ("best", 1), ("best", 2)]
+
+
+def test_of_a_fold_that_goes_on_the_rest_alone_must_fit(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graftwork.finetune.loop.epochs_done", lambda checkpoint, recipe: done)
+    short = opened(tmp_path, limit_seconds=100)
+    short._fold_seconds = {four[1].key: 150.0}
+    done = 0
+    assert short.run(four[1:2]) == []
+    done = four[1].plan.epochs // 2
+    assert ended(short.run(four[1:2])) == {"best": "completed"}
 
 
 def test_without_time_for_its_refit_a_trial_names_the_fold_whose_model_is_used(

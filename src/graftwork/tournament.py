@@ -186,11 +186,22 @@ class Tournament:
         self._labels = dict(zip((c.key for c in every), labels_of(every), strict=True))
         self._compete(self._entries[: len(candidates)], exhaustive)
         self._catch_up()
-        if self._context.n_refits == 1 and not any(entry.folds for entry in self._entries):
-            self._refit_folds = 0.0  # one fold, whose model is used then, tells more than none
-            self._catch_up()
         for repeat in range(1, repeats):
             self._repeat([entry for entry in self._entries if entry.ended == "completed"], repeat)
+        return self._every_trial()
+
+    def without_refit(self) -> list[Trial]:
+        """Return the trials after more folds, in the seconds that were put aside for the refit.
+
+        For where nothing that ``run`` returned would be refitted: more folds tell more, and where one of them is chosen
+        then, the model of its first fold is used.
+        """
+        self._refit_folds = 0.0
+        self._further_folds([entry for entry in self._entries if entry.ended == "completed"])
+        self._catch_up()
+        return self._every_trial()
+
+    def _every_trial(self) -> list[Trial]:
         left = self._clock.left()
         return [trial for entry in self._entries if entry.folds for trial in self._trials(entry, left)]
 
@@ -210,13 +221,14 @@ class Tournament:
             running = [entry for entry in running if entry.ended != "eliminated"]
         for entry in running:
             entry.ended = "completed"
+        self._further_folds(running)
+
+    def _further_folds(self, running: Sequence[_Entry]) -> None:
+        """Run entries on the folds after those that they have, as far as the time allows."""
         for fold in map(int, np.unique(self._task.folds)[1:]):
             if not all(self._run_fold(entry, fold, running) or entry.ended == "diverged" for entry in running):
                 for entry in running:
                     entry.folds.pop(fold, None)  # a fold that not all have run compares nothing
-                self._context.listener.say(
-                    f"the time limit leaves {fold} of {self._task.n_folds} folds to fine-tunings"
-                )
                 return
             running = [entry for entry in running if entry.ended == "completed"]
 
@@ -250,14 +262,16 @@ class Tournament:
             entry.repeats.append(again.folds)
 
     def _run_fold(self, entry: _Entry, fold: int, all_entries: Sequence[_Entry]) -> bool:
-        """Run one fold; False where the time does not allow it or the training diverged."""
+        """Run one fold, unless it was run; False where the time does not allow it or the training diverged."""
+        if fold in entry.folds:
+            return True
         state = f"fold {fold + 1} of {self._task.n_folds}"
         self._show(entry, state)
         begin = time.perf_counter()
         place = entry.context.fold_place(entry.candidate, self._start(entry.candidate), fold)
         result = load_fold(place, entry.variants)
         if result is None:
-            if not self._fits(entry, all_entries):
+            if not self._fits(entry, place, all_entries):
                 return False
             from graftwork.finetune.fold import cached_inputs
 
@@ -274,11 +288,15 @@ class Tournament:
         self._show(entry, f"{state} done")
         return True
 
-    def _fits(self, entry: _Entry, all_entries: Sequence[_Entry]) -> bool:
-        """Whether the time allows one more fold of an entry, and the refit of the slowest."""
+    def _fits(self, entry: _Entry, place: Path, all_entries: Sequence[_Entry]) -> bool:
+        """Whether the time allows what is left of a fold of an entry, and the refit of the slowest."""
+        from graftwork.finetune.loop import epochs_done
+
         fold_seconds = entry.slowest_seconds or self._fold_seconds.get(entry.candidate.key, 0.0)
         slowest = max((other.slowest_seconds for other in all_entries), default=0.0)
-        return fold_seconds + self._refit_folds * max(slowest, fold_seconds) <= self._clock.left()
+        recipe = recipe_of(entry.candidate)
+        share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
+        return share_left * fold_seconds + self._refit_folds * max(slowest, fold_seconds) <= self._clock.left()
 
     def _tuned(
         self, entry: _Entry, fold: int, place: Path, state: str, all_entries: Sequence[_Entry]
@@ -290,7 +308,7 @@ class Tournament:
             try:
                 return self._trained(entry, fold, place, state)
             except OutOfTimeError:
-                if not self._fits(entry, all_entries):
+                if not self._fits(entry, place, all_entries):
                     break
             except TrainingError as error:
                 self._context.listener.say(f"{entry.candidate.label}: dropped, {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from graftwork.backbones.load import batchnorm_statistics, load
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.batchnorm import measure_statistics
-from graftwork.finetune.cut import Tail, activations_card, find_cut, last_layer_network
+from graftwork.finetune.cut import Tail, activations_tap, find_cut, last_layer_network
 from graftwork.finetune.sources import TrainingData
 from graftwork.finetune.tune import FineTuned, fine_tune
 from graftwork.images.imageset import ImageSet
@@ -99,7 +100,8 @@ def test_a_tail_measures_what_is_there(folded: BackboneCard, images: ImageSet) -
     network = load(folded)
     cut = find_cut(network, folded, folded.taps[1].name)
     inputs = shown(images, folded)
-    activations = codes_network(copy.deepcopy(network), activations_card(folded, cut))(inputs)[0].detach()
+    at_cut = dataclasses.replace(folded, taps=(activations_tap(folded, cut),))
+    activations = codes_network(copy.deepcopy(network), at_cut)(inputs)[0].detach()
     tail = Tail(last_layer_network(network, folded), cut, folded.preprocess.input_px)
     expected = tail(activations)[0].detach()
     measure_statistics(tail, activations.split(17))

@@ -15,7 +15,7 @@ from graftwork.backbones.graph import codes_network
 from graftwork.backbones.load import load
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import BackboneError
-from graftwork.finetune.cut import Tail, activations_card, find_cut, last_layer_network
+from graftwork.finetune.cut import Cut, Tail, activations_tap, find_cut, last_layer_network
 
 RandomCard = Callable[[str], BackboneCard]
 
@@ -24,6 +24,11 @@ FAMILIES = (
     "mobilenetv3_small_050", "test_convnext",
     "test_vit", "test_byobnet",
 )  # fmt: skip
+
+
+def with_activations(card: BackboneCard, cut: Cut) -> BackboneCard:
+    """The card with the codes of all layers, and in the same pass the activations at a cut."""
+    return dataclasses.replace(card, taps=(*card.taps, activations_tap(card, cut)))
 
 
 @pytest.mark.parametrize("architecture", FAMILIES)
@@ -43,7 +48,7 @@ def test_cut_at_every_layer_gives_the_same_codes(
     assert layers
     for layer in layers:
         cut = find_cut(network, card, layer)
-        activations = codes_network(copy.deepcopy(network), activations_card(card, cut))(pixels)[0].detach()
+        activations = codes_network(copy.deepcopy(network), with_activations(card, cut))(pixels)[-1].detach()
         assert activations.shape == (3, cut.values_per_image)
         tail = Tail(last_layer_network(copy.deepcopy(network), card), cut, px)
         codes = tail(activations)[0]
@@ -66,7 +71,7 @@ def test_activations_at_a_cut_do_not_depend_on_how_codes_are_taken(random_card: 
     network = load(card)
     layer = next(tap.name for tap in card.taps if tap.relu and tap.depth < 1)
     activations = [
-        codes_network(copy.deepcopy(network), activations_card(one, find_cut(network, one, layer)))(pixels)[0].detach()
+        codes_network(copy.deepcopy(network), with_activations(one, find_cut(network, one, layer)))(pixels)[-1].detach()
         for one in (card, before)
     ]
     assert activations[0].min() == 0

@@ -330,9 +330,7 @@ def test_a_fold_is_saved_under_all_that_it_depends_on(
     swapped[split_images.split.develop[:2]] = swapped[split_images.split.develop[:2]][::-1] + 1
     other = dataclasses.replace(split_images, images=dataclasses.replace(images, labels=swapped % 3))
     ((name, backbone),) = backbones.by_name.items()
-    extraction = dataclasses.replace(
-        backbone.extraction, card=dataclasses.replace(backbone.card, weights_sha256="another")
-    )
+    extraction = dataclasses.replace(backbone.extraction, card=dataclasses.replace(backbone.card, licence="another"))
     again = dataclasses.replace(backbones, by_name={name: dataclasses.replace(backbone, extraction=extraction)})
     assert folder() == folder()
     folders = [folder(), folder(other), folder(backbones=again), folder(weight="balanced")]
@@ -542,3 +540,39 @@ def test_ctrl_c_in_a_fine_tuning_leaves_an_unfinished_run_and_the_same_call_goes
     assert len(epochs) < 2 * stop_at + len([t for t in run.trials if t.candidate.plan.kind != "linear"]) * 20
     for one, other in zip(run.trials, expected.trials, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+def test_one_pass_over_the_views_serves_the_linear_classifier_and_every_cut(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.codes import extract
+
+    passes, compute = [], extract.compute
+
+    def counted(images, rows, extraction, views, engine):  # type: ignore[no-untyped-def]
+        passes.append((len(rows), len(views), len(extraction.activations)))
+        return compute(images, rows, extraction, views, engine)
+
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(extract, "compute", counted)
+    run = graftwork.train(tiny, output=tmp_path / "run", **settings)
+    cuts = {c.plan.freeze_to for c in (t.candidate for t in run.trials) if isinstance(c.plan, Recipe)} - {None}
+    assert len(cuts) == 2
+    assert [each for each in passes if each[0] == len(run.develop) and each[1] > 1] == [
+        (len(run.develop), 8, len(cuts))
+    ]
+
+
+@pytest.mark.parametrize(("final", "further"), [("develop", True), ("all", False)])
+def test_the_seconds_of_a_refit_that_is_not_needed_go_to_more_folds(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, final: str, further: bool
+) -> None:
+    used = []
+    without_refit = compete.Tournament.without_refit
+    monkeypatch.setattr(
+        compete.Tournament, "without_refit", lambda tournament: used.append(1) or without_refit(tournament)
+    )
+    arguments = {**settings, "time_limit": "10m", "tolerance": 100, "freeze_to": "blocks.2", "epochs": 1}
+    run = graftwork.train(tiny, output=tmp_path / "run", final=final, **arguments)
+    assert run.trials[run.verdict.chosen].candidate.plan.kind == "linear"
+    assert bool(used) == further

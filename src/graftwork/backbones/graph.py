@@ -53,25 +53,26 @@ class CodesNetwork(nn.Module):
 
     def codes(self, planes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Codes, as ``forward`` gives them, of planes (n, 3, px, px) that are normalised already."""
-        read: dict[Source, torch.Tensor] = {}
+        read: dict[tuple[str, Source], torch.Tensor] = {}
         listeners = [self._listen(point, source, read) for point in self.points for source in point.sources]
         try:
             output = self.network(planes.to(self._dtype))
         finally:
             for listener in listeners:
                 listener.remove()
-        codes = [torch.cat([read[source] for source in point.sources], 1) for point in self.points]
+        codes = [torch.cat([read[point.tap.name, source] for source in point.sources], 1) for point in self.points]
         return (*codes, output.float()) if self._logits else tuple(codes)
 
     @property
     def _dtype(self) -> torch.dtype:
         return next(self.network.parameters()).dtype
 
-    def _listen(self, point: Point, source: Source, read: dict[Source, torch.Tensor]) -> Any:
+    def _listen(self, point: Point, source: Source, read: dict[tuple[str, Source], torch.Tensor]) -> Any:
         """Pool a tensor the moment it is there: what comes next may overwrite it in place."""
 
         def keep(value: torch.Tensor) -> None:
-            read[source] = pooled(value.float(), source.layout, point.tap.pool, source.prefix_tokens)
+            codes = pooled(value.float(), source.layout, point.tap.pool, source.prefix_tokens)
+            read[point.tap.name, source] = codes
 
         module = self.network.get_submodule(source.module)
         if source.side == "input":
@@ -93,15 +94,15 @@ def codes_network(network: nn.Module, card: BackboneCard, *, logits: bool = Fals
     known = {point.tap.name: point for point in find_points(network, watched_px(network, card), also)}
     chosen = []
     for tap in card.taps:
-        if tap.name not in known:
+        if tap.layer not in known:
             raise BackboneError(
-                f"{card.name} must have the layer {tap.name}, but has {', '.join(known)}; choose of these"
+                f"{card.name} must have the layer {tap.layer}, but has {', '.join(known)}; choose of these"
             )
-        point = known[tap.name]
+        point = known[tap.layer]
         sources = point.sources if tap.relu or not point.tap.relu else point.before_relu
         if not sources:
             raise BackboneError(
-                f"the layer {tap.name} must have its ReLU as a module of its own to be read before it, but has it "
+                f"the layer {tap.layer} must have its ReLU as a module of its own to be read before it, but has it "
                 "inside a function; use `--relu after` or leave the layer out"
             )
         chosen.append(dataclasses.replace(point, tap=tap, sources=sources))

@@ -77,7 +77,7 @@ def extract(
     StorageError
         When the store cannot be written.
     """
-    layers = [tap.name for tap in extraction.card.taps]
+    layers = [tap.name for tap in extraction.read_card.taps]
     kinds = views(extraction.views, seed=0)
     spaces = [store.space(extraction.key(view)) for view in kinds]
     for space in spaces:
@@ -116,7 +116,7 @@ class _Fill:
     ) -> None:
         self._spaces, self._images, self._rows, self._dtype = spaces, images, rows, extraction.dtype
         self._shard = max(1, _shard_images(extraction) // math.ceil(len(spaces) / HELD_SHARDS))
-        self._held: dict[str, list[Floats]] = {tap.name: [] for tap in extraction.card.taps}
+        self._held: dict[str, list[Floats]] = {tap.name: [] for tap in extraction.read_card.taps}
         """By layer, the codes that are not written yet: every view of an image, then those of the next image."""
         self._heights = 0
         """Number of codes held."""
@@ -155,6 +155,6 @@ class _Fill:
 
 
 def _shard_images(extraction: ExtractionSettings) -> int:
-    width = sum(tap.channels for tap in extraction.card.taps)
+    width = sum(tap.channels for tap in extraction.read_card.taps)
     by_size = int(SHARD_MB * 1e6 / (width * np.dtype(extraction.dtype).itemsize))
     return max(1, min(by_size, SHARD_IMAGES))

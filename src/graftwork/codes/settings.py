@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from graftwork.core.facts import BackboneCard, Dtype
+from graftwork.core.facts import BackboneCard, Dtype, Tap
 from graftwork.images.pixels import VERSION as PIXELS_VERSION
 from graftwork.images.views import View
 
@@ -20,6 +20,13 @@ class ExtractionSettings:
     views: int = 1
     """Number of views of an image over which codes are averaged."""
     dtype: Dtype = "float16"
+    activations: tuple[Tap, ...] = ()
+    """Layers that are taken whole in the same pass: what fine-tunings of the layers above them are trained on."""
+
+    @property
+    def read_card(self) -> BackboneCard:
+        """The card with everything that one pass reads."""
+        return dataclasses.replace(self.card, taps=(*self.card.taps, *self.activations))
 
     def key(self, view: View | None) -> dict[str, Any]:
         """Name the space of one view; layers are told apart within it."""
@@ -28,7 +35,7 @@ class ExtractionSettings:
             "architecture": [self.card.architecture, self.card.model_args],
             "preprocess": [PIXELS_VERSION, dataclasses.asdict(self.card.preprocess)],
             "view": dataclasses.asdict(view) if view is not None else None,
-            "taps": [[tap.name, tap.pool, tap.relu] for tap in self.card.taps],
+            "taps": [[tap.name, tap.pool, tap.relu] for tap in self.read_card.taps],
             "engine": self.engine,
             "precision": self.dtype,
         }

@@ -64,6 +64,13 @@ class Tap:
     """True where the network thresholds this point in training, so that no code is negative."""
     extra: bool = False
     """True where a user named it and the network's own list has it not: codes, but no place to cut the network."""
+    at: str | None = None
+    """The layer, where the tap has another name: one forward pass can give the codes of a layer and its whole map."""
+
+    @property
+    def layer(self) -> str:
+        """The layer that is read."""
+        return self.at or self.name
 
 
 @dataclasses.dataclass(frozen=True)

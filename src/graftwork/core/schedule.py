@@ -27,11 +27,13 @@ class Forecast:
     """To cache the activations of all images in one augmented view."""
     epoch_seconds: float
     """One epoch of one fold."""
+    views_done: int = 0
+    """Augmented views whose activations are cached already."""
 
     def once(self, plan: Recipe) -> float:
         """Before the first fold."""
         begun_with = plan.input_px is not None  # the linear model on codes of this input, which nothing else needs
-        return self.view_seconds * (plan.cached_augmentations + begun_with)
+        return self.view_seconds * (max(0, plan.cached_augmentations - self.views_done) + begun_with)
 
     def fold(self, plan: Recipe) -> float:
         """One fold, without what is done once."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from graftwork.codes.extract import LayerCodes
 from graftwork.codes.settings import ExtractionSettings
+from graftwork.core.facts import Tap
 from graftwork.core.plans import Candidate, training_of
 from graftwork.images.imageset import ImageSet
 from graftwork.listener import Listener
@@ -19,8 +20,8 @@ class FineTuneContext:
 
     images: ImageSet
     """Those to develop on."""
-    extract: Callable[[ImageSet, ExtractionSettings], LayerCodes]
-    """Gives the codes, or activations, of images; computed where the store lacks them."""
+    extract: Callable[[ExtractionSettings], LayerCodes]
+    """Gives codes and activations of these images; computed where the store lacks them."""
     folder: Path
     """Where checkpoints and fine-tuned weights are written."""
     store_mb: float
@@ -32,6 +33,8 @@ class FineTuneContext:
     listener: Listener
     candidates: tuple[Candidate, ...] = ()
     """The fine-tunings of every network that may be tried."""
+    activations: Mapping[str, tuple[Tap, ...]] = dataclasses.field(default_factory=dict)
+    """Activations at the cuts of these, by network: computed together, in all of the augmented views."""
 
     def place(self, candidate: Candidate, C: float) -> Path:
         """Return the folder of a fine-tuning that begins with the linear model of ``C``."""

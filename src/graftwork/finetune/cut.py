@@ -20,7 +20,7 @@ from torch import nn
 from graftwork.backbones.graph import CodesNetwork, codes_network, watched_px
 from graftwork.backbones.load import load
 from graftwork.backbones.taps import find_points, one_thread
-from graftwork.core.facts import BackboneCard, digest_of
+from graftwork.core.facts import BackboneCard, Tap, digest_of
 from graftwork.errors import BackboneError
 
 
@@ -109,11 +109,12 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
     return Cut(layer, name, shape, tuple(below), shapes_below, points[layer].tap.relu)
 
 
-def activations_card(card: BackboneCard, cut: Cut) -> BackboneCard:
-    """Return the card whose only codes are the activations at a cut, flattened and not pooled."""
+def activations_tap(card: BackboneCard, cut: Cut) -> Tap:
+    """Return the tap that gives the activations at a cut, flattened and not pooled."""
     tap = next(tap for tap in card.taps if tap.name == cut.layer)
-    whole = dataclasses.replace(tap, pool="none", relu=cut.relu, channels=cut.values_per_image)
-    return dataclasses.replace(card, taps=(whole,))
+    return dataclasses.replace(
+        tap, name=f"{tap.name}, whole", at=tap.name, pool="none", relu=cut.relu, channels=cut.values_per_image
+    )
 
 
 class Tail(nn.Module):

@@ -11,15 +11,16 @@ import numpy as np
 from graftwork.codes.extract import LayerCodes
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.core.arrays import Ints
-from graftwork.core.facts import digest_of
+from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.core.plans import Recipe
 from graftwork.core.trials import Task
 from graftwork.finetune.context import FineTuneContext
-from graftwork.finetune.cut import activations_card, cut_of
+from graftwork.finetune.cut import activations_tap, cut_of
 from graftwork.finetune.sources import TrainingData
 from graftwork.finetune.tune import FineTuned, fine_tune
 from graftwork.images.cached import CachedImages, cached_images
 from graftwork.linear.cross_validate import refit
+from graftwork.listener import Listener
 
 
 def tune_fold(
@@ -102,24 +103,33 @@ def cached_inputs(
     hold them.
     """
     if recipe.freeze_to is not None and recipe.cached_augmentations:
-        card = activations_card(extraction.card, cut_of(extraction.card, recipe.freeze_to))
-        at_cut = dataclasses.replace(extraction, card=card, views=recipe.cached_augmentations)
-        return context.extract(context.images, at_cut), None
+        tap = activations_tap(extraction.card, cut_of(extraction.card, recipe.freeze_to))
+        together = context.activations.get(extraction.card.name, ())
+        activations = together if tap in together else (tap,)
+        return context.extract(
+            dataclasses.replace(extraction, views=recipe.cached_augmentations, activations=activations)
+        ), None
     images, preprocess = context.images, extraction.card.preprocess
     key = digest_of([[str(digest) for digest in images.digests], dataclasses.asdict(preprocess)])
     folder = context.folder / f"images-{key}"
     return None, cached_images(images, preprocess, folder, budget_mb=context.store_mb, listener=context.listener)
 
 
-def within_disk(recipe: Recipe, extraction: ExtractionSettings, context: FineTuneContext) -> Recipe:
-    """Return a recipe with as many cached augmentations as the disk may hold; with 0, epochs run the whole network."""
+def within_disk(recipe: Recipe, card: BackboneCard, images: int, store_mb: float, listener: Listener) -> Recipe:
+    """Return a recipe with as many cached augmentations as the disk may hold; with 0, epochs run the whole network.
+
+    Parameters
+    ----------
+    store_mb
+        As ``FineTuneContext.store_mb``.
+    """
     if recipe.freeze_to is None or not recipe.cached_augmentations:
         return recipe
-    size_mb = cut_of(extraction.card, recipe.freeze_to).bytes_per_image * len(context.images) / 1e6
-    views = min(recipe.cached_augmentations, int(context.store_mb / size_mb))
+    size_mb = cut_of(card, recipe.freeze_to).bytes_per_image * images / 1e6
+    views = min(recipe.cached_augmentations, int(store_mb / size_mb))
     if views < recipe.cached_augmentations:
         instead = f"{views} views are cached" if views else "every epoch runs the whole network"
-        context.listener.say(
+        listener.say(
             f"activations at {recipe.freeze_to} would take {recipe.cached_augmentations} x {size_mb:.0f} MB, more than "
             f"the cache may hold ($GRAFTWORK_CACHE_MB); {instead}"
         )

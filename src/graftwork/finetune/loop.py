@@ -132,6 +132,11 @@ def train(
     return curve
 
 
+def epochs_done(checkpoint: Path, recipe: Recipe) -> int:
+    """Return after how many epochs a training with this recipe would go on from a checkpoint."""
+    return len(_saved_curve(checkpoint, recipe))
+
+
 def margins(classifier: Classifier, source: Source, rows: Ints, views: int = 1) -> dict[int, NDArray[np.float32]]:
     """(len(rows), k) margins of images without augmentation, by number of views: the plain one, and the mean of all."""
     classifier.eval()
@@ -284,15 +289,15 @@ def _resume(
     folder: Path | None, classifier: Classifier, optimiser: torch.optim.Optimizer, recipe: Recipe
 ) -> list[tuple[float, float]]:
     """Go on from a checkpoint of the same recipe; one that is missing, broken or of another recipe is ignored."""
-    if folder is None or not (folder / "progress.json").is_file():
+    curve = [] if folder is None else _saved_curve(folder, recipe)
+    if folder is None or not curve:
         return []
     try:
-        saved = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
         tensors = load((folder / "state.safetensors").read_bytes())  # not memory-mapped: the file is replaced later
-    except (OSError, ValueError, SafetensorError):
+    except (OSError, SafetensorError):
         return []
     own = dict(_moving(classifier))
-    if saved.get("recipe") != dataclasses.asdict(recipe) or own.keys() - tensors.keys():
+    if own.keys() - tensors.keys():
         return []
     with torch.no_grad():
         for name, value in own.items():
@@ -307,6 +312,17 @@ def _resume(
             ordered = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
             moments.setdefault(int(number), {})[key] = ordered
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    return curve
+
+
+def _saved_curve(folder: Path, recipe: Recipe) -> list[tuple[float, float]]:
+    """Return the learning curve of a checkpoint of this recipe; empty where there is none."""
+    try:
+        saved = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if saved.get("recipe") != dataclasses.asdict(recipe):
+        return []
     return [(float(a), float("nan") if b is None else float(b)) for a, b in saved["curve"]]
 
 

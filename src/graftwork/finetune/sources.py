@@ -99,7 +99,8 @@ class CachedActivations:
     """Cached activations at a cut: (b, values) float32; in each epoch one of the image's augmented views is drawn."""
 
     def __init__(self, codes: LayerCodes, layer: str, seed: int) -> None:
-        self._codes, self._layer, self._seed = codes, layer, seed
+        self._codes, self._seed = codes, seed
+        self._name = next(tap.name for tap in codes.extraction.activations if tap.layer == layer)
 
     def stream(self, batches: Sequence[Ints], epoch: int | None, view: int = 0) -> Iterator[torch.Tensor]:
         """Yield batches in order, from the store's memory-mapped files."""
@@ -110,7 +111,7 @@ class CachedActivations:
             for space in set(chosen):
                 here = np.flatnonzero(np.array(chosen) == space)
                 digests = [self._codes.digests[batch[i]] for i in here]
-                values = self._codes.spaces[space].gather(digests, self._layer)
+                values = self._codes.spaces[space].gather(digests, self._name)
                 rows = np.empty((len(batch), values.shape[1]), np.float32) if rows is None else rows
                 rows[here] = values
             yield torch.from_numpy(rows)

@@ -20,7 +20,7 @@ from graftwork.backbones.tensors import tensors_of
 from graftwork.codes.extract import LayerCodes, extract
 from graftwork.codes.settings import ExtractionSettings
 from graftwork.codes.store import Store
-from graftwork.core.facts import BackboneCard, Dtype, Tap
+from graftwork.core.facts import BackboneCard, Dtype, Tap, digest_of
 from graftwork.core.findings import Finding, finding
 from graftwork.core.fitted import Fitted
 from graftwork.core.options import AUTO, ExtractionOptions
@@ -75,15 +75,24 @@ class Backbone:
         card = with_input(self.card, input_px=input_px)
         return plain.with_extraction(dataclasses.replace(plain.extraction, card=card))
 
+    def with_activations(self, activations: tuple[Tap, ...]) -> Backbone:
+        """Return the same network with some layers taken whole in addition to its codes."""
+        return self.with_extraction(dataclasses.replace(self.extraction, activations=activations))
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it is not in 8 bits."""
+        return self.extraction.engine == self.choice.name
+
     def in_float(self) -> Backbone:
         """Return the same network on the engine that was chosen by measuring: this one, unless it is in 8 bits."""
-        if self.extraction.engine == self.choice.name:
+        if self.is_float:
             return self
         return self.with_extraction(dataclasses.replace(self.extraction, engine=self.choice.name))
 
     def with_extraction(self, extraction: ExtractionSettings) -> Backbone:
         """Return a network, perhaps another one, with other extraction settings, on the same store."""
-        engine = functools.partial(open_engine, extraction.card, extraction.engine)
+        engine = functools.partial(open_engine, extraction.read_card, extraction.engine)
         return dataclasses.replace(self, extraction=extraction, engine=engine)
 
     def with_fitted(self, fitted: Fitted) -> Backbone:
@@ -112,8 +121,11 @@ class Backbones:
     """By the names of their cards, in the order in which the user gave them."""
     develop: ImageSet
     listener: Listener
-    _codes: dict[tuple[str, str, int, int | None], LayerCodes] = dataclasses.field(default_factory=dict)
-    """By card, engine, number of views and smaller input."""
+    activations: Mapping[str, tuple[Tap, ...]] = dataclasses.field(default_factory=dict)
+    """Layers of networks that are taken whole wherever codes of several views are computed: one pass serves the linear
+    classifier of several views and all fine-tunings above a cut."""
+    _codes: dict[str, LayerCodes] = dataclasses.field(default_factory=dict)
+    """Of the images to develop on, by the digest of the extraction settings."""
     _seconds_per_image: dict[tuple[str, int], float] = dataclasses.field(default_factory=dict)
     """Decoding included, of each network and input when it last extracted codes here."""
 
@@ -137,25 +149,35 @@ class Backbones:
 
         What is fine-tuned is never in 8 bits.
         """
-        backbone = self.by_name[candidate.backbone].with_input(candidate.smaller_px).with_views(candidate.views_before)
-        return backbone if candidate.plan.kind == "linear" else backbone.in_float()
+        own = self.by_name[candidate.backbone]
+        backbone = own.with_input(candidate.smaller_px).with_views(candidate.views_before)
+        if candidate.plan.kind != "linear":
+            return backbone.in_float()
+        several = own.extraction.views == 1 < candidate.views and backbone.is_float
+        return backbone.with_activations(self.activations.get(candidate.backbone, ())) if several else backbone
+
+    def with_activations(self, activations: Mapping[str, tuple[Tap, ...]]) -> Backbones:
+        """Return the same networks, some layers of which are taken whole wherever codes of several views are computed.
+
+        Parameters
+        ----------
+        activations
+            By name of the network.
+        """
+        return dataclasses.replace(self, activations=activations)
 
     def codes(self, candidate: Candidate) -> LayerCodes:
         """Return the codes that a candidate begins with, of the images to develop on."""
-        backbone = self.of(candidate)
-        key = candidate.backbone, backbone.extraction.engine, candidate.views_before, candidate.smaller_px
-        if key not in self._codes:
-            self._codes[key] = self._timed(backbone, self.develop)
-        return self._codes[key]
+        return self._develop_codes(self.of(candidate))
 
     def extract_for(self, candidates: Sequence[Candidate]) -> None:
         """Compute the codes under the heads of candidates that the store lacks."""
         for candidate in candidates:
             self.codes(candidate)
 
-    def extract(self, images: ImageSet, extraction: ExtractionSettings) -> LayerCodes:
-        """Return the codes of any images with any extraction settings."""
-        return next(iter(self.by_name.values())).with_extraction(extraction).codes(images, self.listener)
+    def extract(self, extraction: ExtractionSettings) -> LayerCodes:
+        """Return the codes of the images to develop on with any extraction settings."""
+        return self._develop_codes(next(iter(self.by_name.values())).with_extraction(extraction))
 
     def forecast_seconds(self, name: str, images: int, input_px: int | None = None) -> float:
         """Return the seconds that it takes to extract codes of this number of images in one view.
@@ -174,6 +196,12 @@ class Backbones:
     def store(self) -> Store:
         """Where codes are cached."""
         return next(iter(self.by_name.values())).store
+
+    def _develop_codes(self, backbone: Backbone) -> LayerCodes:
+        key = digest_of([backbone.extraction.key(None), backbone.extraction.views])
+        if key not in self._codes:
+            self._codes[key] = self._timed(backbone, self.develop)
+        return self._codes[key]
 
     def _timed(self, backbone: Backbone, images: ImageSet) -> LayerCodes:
         """Return codes, and measure how long those took that the store lacked."""

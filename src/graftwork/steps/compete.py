@@ -7,18 +7,20 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import cattrs
+import numpy as np
 
 from graftwork.clock import Clock
 from graftwork.core.advice import Advice, Strategy, strategy_of
 from graftwork.core.choose import choose
-from graftwork.core.facts import digest_of
+from graftwork.core.facts import Tap, digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.options import FineTuneOptions
 from graftwork.core.plans import Candidate, Linear, recipe_of, training_of
-from graftwork.core.recipes import fine_tuning_candidates, smaller_px
+from graftwork.core.recipes import CACHED_AUGMENTATIONS, fine_tuning_candidates, smaller_px
 from graftwork.core.result_findings import diverged_finding, untried_finding
 from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
 from graftwork.core.trials import Task, Trial
@@ -32,8 +34,9 @@ from graftwork.tournament import Tournament, run_trials
 
 T = TypeVar("T")
 
-VIEWS = 8
-"""Maximum number of views that the linear candidate of several views averages."""
+VIEWS = CACHED_AUGMENTATIONS
+"""Maximum number of views that the linear candidate of several views averages; the pass over them gives the activations
+that fine-tunings above a cut are trained on, too."""
 WORK = "work"
 """Folder of a run for what a killed one goes on with; dropped when the run is complete."""
 STEP_MARGIN = 1.2
@@ -98,9 +101,15 @@ def fine_tune_context(
     BackboneError, UsageError
         As ``candidates_to_tune``; as ``finetune.engine.training_engine``.
     """
-    tune = options.strategy == "auto"
-    candidates = candidates_to_tune(options, backbones, len(task.y), any_input=any_input and tune)
+    tune, n = options.strategy == "auto", len(task.y)
+    candidates = candidates_to_tune(options, backbones, n, any_input=any_input and tune)
     cuts = sum(candidate.plan.kind == "partial" for candidate in candidates)
+    store_mb = ACTIVATIONS_SHARE * backbones.budget_mb / max(cuts, 1)
+    if tune:
+        from graftwork.finetune.fold import within_disk
+
+        plans = [within_disk(recipe_of(c), backbones.of(c).card, n, store_mb, backbones.listener) for c in candidates]
+        candidates = tuple(dataclasses.replace(c, plan=p) for c, p in zip(candidates, plans, strict=True))
     # everything that a fold depends on apart from the candidate, its C and its random draws
     cards = [[dataclasses.asdict(b.card), b.extraction.engine] for b in backbones.by_name.values()]
     engines = _training_engines(candidates, backbones) if tune else []
@@ -114,11 +123,30 @@ def fine_tune_context(
         images=split_images.develop,
         extract=backbones.extract,
         folder=folder / WORK / digest_of(depends_on),
-        store_mb=ACTIVATIONS_SHARE * backbones.budget_mb / max(cuts, 1),
+        store_mb=store_mb,
         seed=task.seed,
         n_refits=n_refits,
         listener=backbones.listener,
+        activations=_activations(candidates, backbones) if tune else {},
     )
+
+
+def _activations(candidates: Sequence[Candidate], backbones: Backbones) -> dict[str, tuple[Tap, ...]]:
+    """Return the activations that fine-tunings of each network read in all of the augmented views."""
+    from graftwork.finetune.cut import activations_tap, cut_of
+
+    taps: dict[str, tuple[Tap, ...]] = {}
+    for candidate in candidates:
+        freeze_to, card = recipe_of(candidate).freeze_to, backbones.of(candidate).card
+        if freeze_to is not None and _together(candidate):
+            tap = activations_tap(card, cut_of(card, freeze_to))
+            taps[candidate.backbone] = (*taps.get(candidate.backbone, ()), tap)
+    return taps
+
+
+def _together(candidate: Candidate) -> bool:
+    """Whether the activations of a fine-tuning are cached in the pass over all of the augmented views."""
+    return recipe_of(candidate).cached_augmentations == CACHED_AUGMENTATIONS
 
 
 def _training_engines(candidates: Sequence[Candidate], backbones: Backbones) -> list[dict[str, Any]]:
@@ -151,21 +179,19 @@ def compete(
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
-    from graftwork.finetune.fold import within_disk
-
     views = _once(context.folder / "views.json", int, lambda: _views_within_time(result, task, backbones, clock))
-    trials = [*result.trials, *_several_views(views, result, task, backbones)]
+    several = _several_views(views, result, task, backbones)
+    trials = [*result.trials, *several]
+    views_done = {
+        c.backbone: c.views for c in (trial.candidate for trial in several) if backbones.of(c).extraction.activations
+    }
     reserve_extraction(clock, backbones, (views - 1) * to_extract)
-    planned = [
-        dataclasses.replace(c, plan=within_disk(recipe_of(c), backbones.of(c).extraction, context))
-        for c in context.candidates
-    ]
     linear = dataclasses.replace(result, trials=tuple(trials))
-    points = expected_points(planned, advice, linear, task, backbones)
+    points = expected_points(context.candidates, advice, linear, task, backbones)
     entered = _once(
         context.folder / "decided.json",
         _Entered,
-        lambda: _within_time(planned, points, task, backbones, context, clock),
+        lambda: _within_time(context.candidates, points, views_done, task, backbones, context, clock),
     )
     tournament = Tournament(
         backbones.codes,
@@ -180,12 +206,14 @@ def compete(
     tuned = tournament.run(
         entered.now, at_the_end=entered.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats
     )
-    if any(trial.ended == "completed" and not trial.run.all() for trial in tuned):
-        trials = _represented(trials, result)
-    trials = [*trials, *tuned]
-    costs = costs_of([trial.candidate for trial in trials], backbones.cards)
-    verdict = choose(trials, costs, task, result.baselines)
-    return SearchResult(tuple(trials), result.baselines, verdict, _findings(planned, tuned, tournament.diverged))
+    judged = _judged(linear, tuned, task, backbones)
+    if judged.chosen.candidate.plan.kind == "linear" and clock.runs_out and context.n_refits == 1:
+        tuned = tournament.without_refit()
+        judged = _judged(linear, tuned, task, backbones)
+    folds = max((len(np.unique(task.folds[trial.run])) for trial in tuned if trial.ended == "completed"), default=0)
+    if 0 < folds < task.n_folds:
+        context.listener.say(f"the time limit left {folds} of {task.n_folds} folds to fine-tunings")
+    return dataclasses.replace(judged, findings=_findings(context.candidates, tuned, tournament.diverged))
 
 
 def reserve_extraction(clock: Clock, backbones: Backbones, images: int) -> None:
@@ -194,13 +222,30 @@ def reserve_extraction(clock: Clock, backbones: Backbones, images: int) -> None:
         clock.reserve_seconds += max(backbones.forecast_seconds(name, images) for name in backbones.by_name)
 
 
-def _represented(trials: Sequence[Trial], result: SearchResult) -> list[Trial]:
-    """Let the chosen linear trial alone compete, where fine-tunings had no time for all folds."""
-    linear = range(len(result.trials))
-    return [
-        dataclasses.replace(trial, ended="represented") if j in linear and j != result.verdict.chosen else trial
-        for j, trial in enumerate(trials)
-    ]
+def _judged(linear: SearchResult, tuned: Sequence[Trial], task: Task, backbones: Backbones) -> SearchResult:
+    """Choose among linear trials and fine-tunings.
+
+    Parameters
+    ----------
+    linear
+        Its verdict chose among the trials of one number of views.
+    """
+    trials = linear.trials
+    if any(trial.ended == "completed" and not trial.run.all() for trial in tuned):
+        trials = _represented(linear)
+    trials = (*trials, *tuned)
+    costs = costs_of([trial.candidate for trial in trials], backbones.cards)
+    return dataclasses.replace(linear, trials=trials, verdict=choose(trials, costs, task, linear.baselines))
+
+
+def _represented(linear: SearchResult) -> tuple[Trial, ...]:
+    """Let the chosen linear trial alone compete, and that of several views, where fine-tunings had not all folds."""
+    return tuple(
+        dataclasses.replace(trial, ended="represented")
+        if j != linear.verdict.chosen and trial.candidate.views == linear.chosen.candidate.views
+        else trial
+        for j, trial in enumerate(linear.trials)
+    )
 
 
 def _findings(
@@ -230,15 +275,22 @@ class _Entered:
 def _within_time(
     candidates: Sequence[Candidate],
     points: Mapping[str, float],
+    views_done: Mapping[str, int],
     task: Task,
     backbones: Backbones,
     context: FineTuneContext,
     clock: Clock,
 ) -> _Entered:
-    """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left."""
+    """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left.
+
+    Parameters
+    ----------
+    views_done
+        Of how many augmented views the activations are cached, by network.
+    """
     if not clock.runs_out:
         return _Entered(tuple(candidates))
-    forecasts, n = _forecasts(candidates, task, backbones, clock), len(task.y)
+    forecasts, n = _forecasts(candidates, task, backbones, clock, views_done), len(task.y)
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
     refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
     entering = worth_trying(timed, forecasts, points, clock.left(), refit=refit, folds=folds)
@@ -267,7 +319,13 @@ def _within_time(
     return _Entered(entered, later, fold_seconds, entering.refit)
 
 
-def _forecasts(candidates: Sequence[Candidate], task: Task, backbones: Backbones, clock: Clock) -> dict[str, Forecast]:
+def _forecasts(
+    candidates: Sequence[Candidate],
+    task: Task,
+    backbones: Backbones,
+    clock: Clock,
+    views_done: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, Forecast]:
     """Forecast fine-tunings on this machine, by their keys; those are left out that no time is left to measure."""
     from graftwork.finetune.forecast import seconds_per_image_of
 
@@ -280,6 +338,7 @@ def _forecasts(candidates: Sequence[Candidate], task: Task, backbones: Backbones
         candidate.key: Forecast(
             view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
             epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
+            views_done=views_done.get(candidate.backbone, 0) if _together(candidate) else 0,
         )
         for candidate, step_seconds in zip(candidates, seconds, strict=True)
         if step_seconds is not None

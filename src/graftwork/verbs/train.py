@@ -226,6 +226,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
             context = fine_tune_context(
                 images, task, backbones, tuning, folder, any_input=input_px is None, n_refits=2 if final == "all" else 1
             )
+            backbones = backbones.with_activations(context.activations)
         with stages.stage("codes"):
             backbones.extract_for(candidates)
         with stages.stage("candidates"):
