@@ -63,6 +63,9 @@ def test_the_columns_name_the_best_classes_with_their_probabilities(run: Run, pa
 def test_no_more_classes_are_named_than_there_are(run: Run, paths: list[Path], graft) -> None:
     (line,) = graft("predict", run.folder, paths[0], "--top", 9, "--format", "jsonl").out.splitlines()
     assert len(json.loads(line)["top"]) == len(run.classes)
+    (row,) = rows_of(graft("predict", run.folder, paths[0], "--top", 9).out)
+    assert list(row)[-2:] == [f"label_{len(run.classes)}", f"probability_{len(run.classes)}"]
+    assert row[f"label_{len(run.classes)}"] in run.classes
 
 
 def test_json_lines_hold_what_python_returns(run: Run, paths: list[Path], graft) -> None:

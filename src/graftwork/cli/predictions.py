@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,7 +48,7 @@ def write_predictions(
     Parameters
     ----------
     top
-        Classes that each prediction names.
+        Classes that each prediction names at most.
     classes
         Classes that have a column each, in place of the ``top`` ones; empty where these are wanted.
     bom
@@ -78,8 +79,11 @@ def _write(
         return
     writer = csv.writer(file, lineterminator="\n")
     if not classes:
-        writer.writerow([*_COLUMNS, *(f"{kind}_{i}" for i in range(2, top + 1) for kind in ("label", "probability"))])
-        for p in predictions:
+        rows = iter(predictions)
+        first = next(rows, None)
+        named = top if first is None else len(first.top)  # there may be fewer classes
+        writer.writerow([*_COLUMNS, *(f"{kind}_{i}" for i in range(2, named + 1) for kind in ("label", "probability"))])
+        for p in itertools.chain(() if first is None else (first,), rows):
             further = [cell for label, probability in p.top[1:] for cell in (label, f"{probability:.4f}")]
             writer.writerow([*_cells(p), *further])
         return

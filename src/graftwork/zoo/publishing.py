@@ -118,6 +118,8 @@ def publish(
     with stages.stage("reading"):
         subject = _subject(what)
     name = require_name(name or _name_of(what, subject))
+    if not overwrite and _holds(to, name):
+        raise UsageError(f"{to} has a network {name} already; give another --name, or --overwrite")
     card = _with_licence(subject.card, licence)
     allowed = permission(card.licence, card.data_terms, trained_further=subject.tuned)
     notes = _notes(card, allowed)
@@ -134,7 +136,7 @@ def publish(
         write_text(folder / "README.md", published_card(name, card, subject.run, commercial=allowed.commercial))
         files = tuple(sorted(path.name for path in folder.iterdir()))
         with stages.stage("copying"):
-            _put(folder, to, name, overwrite=overwrite)
+            _put(folder, to, name)
     address = to if to.startswith(HUB) else f"{to.rstrip('/')}/{name}"
     return Publication(name, address, card, files, notes)
 
@@ -249,19 +251,30 @@ def _write_reference(subject: _Subject, card: BackboneCard, allowed: Permission,
     return card
 
 
-def _put(folder: Path, to: str, name: str, *, overwrite: bool) -> None:
+def _holds(to: str, name: str) -> bool:
+    """Whether a place has a network of this name; a repository of a hub holds one, and is written to again."""
+    if to.startswith(HUB):
+        return False
+    if "://" not in to:
+        return (Path(to) / name).exists()
+    import fsspec
+
+    with _storage(to):
+        system, root = fsspec.core.url_to_fs(to.rstrip("/"))
+        return bool(system.exists(f"{root}/{name}/{CARD}"))
+
+
+def _put(folder: Path, to: str, name: str) -> None:
     """Copy a network's folder to a place, and name it in the index there once it is whole."""
     if to.startswith(HUB):
         _put_on_hub(folder, to.removeprefix(HUB))
     elif "://" in to:
-        _put_by_fsspec(folder, to.rstrip("/"), name, overwrite=overwrite)
+        _put_by_fsspec(folder, to.rstrip("/"), name)
     else:
-        _put_in_folder(folder, Path(to), name, overwrite=overwrite)
+        _put_in_folder(folder, Path(to), name)
 
 
-def _put_in_folder(folder: Path, to: Path, name: str, *, overwrite: bool) -> None:
-    if (to / name).exists() and not overwrite:
-        raise _taken(name, str(to))
+def _put_in_folder(folder: Path, to: Path, name: str) -> None:
     before = (to / INDEX).read_bytes() if (to / INDEX).is_file() else None
     index = merged(before, name, folder, str(to / INDEX))
     with whole_folder(to / name) as part:
@@ -270,13 +283,11 @@ def _put_in_folder(folder: Path, to: Path, name: str, *, overwrite: bool) -> Non
         part.write_bytes(index)
 
 
-def _put_by_fsspec(folder: Path, to: str, name: str, *, overwrite: bool) -> None:
+def _put_by_fsspec(folder: Path, to: str, name: str) -> None:
     import fsspec
 
     with _storage(to):
         system, root = fsspec.core.url_to_fs(to)
-        if system.exists(f"{root}/{name}/{CARD}") and not overwrite:
-            raise _taken(name, to)
         before = system.cat_file(f"{root}/{INDEX}") if system.exists(f"{root}/{INDEX}") else None
         index = merged(before, name, folder, f"{to}/{INDEX}")
         for path in sorted(folder.iterdir()):
@@ -305,7 +316,3 @@ def _put_on_hub(folder: Path, repository: str) -> None:
         api = huggingface_hub.HfApi()
         api.create_repo(repository, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message="A network published by graftwork")
-
-
-def _taken(name: str, to: str) -> UsageError:
-    return UsageError(f"{to} has a network {name} already; give another --name, or --overwrite")
