@@ -1,10 +1,11 @@
 """Two checkouts in the same seconds: test accuracy of ``train`` with its default options, paired per image.
 
-    python benchmarks/equal_seconds.py OLD [--sets …] [--seeds 0,1,2] [--limits 120,60]
+    python benchmarks/equal_seconds.py OLD [--sets …] [--seeds 0,1,2] [--limits 120,60] [--old-limit 600]
 
 OLD is a checkout of an earlier commit (``git worktree add --detach ../old COMMIT``); the other side is this one. Both run
 in turn on the embedded default at its own input, with the same split, their engines measured before and all other caches
-empty. ``taskset -c 0`` before it measures with one core. One line of ``results/equal_seconds.jsonl`` per set, seed, limit,
+empty. ``taskset -c 0`` before it measures with one core. ``--old-limit`` gives OLD other seconds than this one:
+how long it takes this one to be as accurate. One line of ``results/equal_seconds.jsonl`` per set, seed, limit,
 kind of processor and number of cores; cells that are there are not run again.
 """
 
@@ -71,9 +72,13 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--limits", default="120,60", help="seconds")
+    parser.add_argument("--old-limit", type=int, help="seconds of OLD, where they are others")
     options = parser.parse_args()
     done = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
-    keys = {(row["set"], row["seed"], row["limit_seconds"], row["kind"], row["machine"]["cores"]) for row in done}
+    keys = {
+        (r["set"], r["seed"], r["limit_seconds"], r["old_limit_seconds"], r["kind"], r["machine"]["cores"])
+        for r in done
+    }
     sides = {"old": options.old.resolve(), "new": HERE}
     commits = {
         side: subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=path, text=True).strip()
@@ -85,14 +90,15 @@ def main() -> None:
         for seed, limit, name in itertools.product(
             map(int, options.seeds.split(",")), map(int, options.limits.split(",")), options.sets.split(",")
         ):
-            if (name, seed, limit, kind(), describe()["cores"]) in keys:
+            limits = {"old": options.old_limit or limit, "new": limit}
+            if (name, seed, limit, limits["old"], kind(), describe()["cores"]) in keys:
                 continue
-            rows = {side: run(path, Path(caches) / side, name, seed, f"{limit}s") for side, path in sides.items()}
+            rows = {side: run(sides[side], Path(caches) / side, name, seed, f"{limits[side]}s") for side in sides}
             images = [rows[side].pop("images") for side in sides]
             assert images[0] == images[1], "both sides must test on the same images"
             line = {
-                "set": name, "seed": seed, "limit_seconds": limit, "kind": kind(), "commits": commits,
-                "test": len(images[0]), **rows, "machine": describe(),
+                "set": name, "seed": seed, "limit_seconds": limit, "old_limit_seconds": limits["old"], "kind": kind(),
+                "commits": commits, "test": len(images[0]), **rows, "machine": describe(),
             }  # fmt: skip
             with RESULTS.open("a") as file:
                 file.write(json.dumps(line) + "\n")

@@ -543,30 +543,33 @@ def equal_seconds() -> list[str]:
         "Test accuracy of `graft train` with its default options on the embedded default at 224 px (`equal_seconds.py`): the "
         "checkout before this work and a later one, in turn, the same split, engines measured before.",
         "",
-        "| limit | cores | set | seed | before | after | chosen before | chosen after | seconds after |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| limit before | limit after | cores | set | seed | after is | before | after | chosen before | chosen after | seconds after |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
 
-    def budget(cell: dict[str, Any]) -> tuple[int, int]:
-        return cell["limit_seconds"], cell["machine"]["cores"]
+    def budget(cell: dict[str, Any]) -> tuple[int, int, int]:
+        return cell["old_limit_seconds"], cell["limit_seconds"], cell["machine"]["cores"]
 
     for cell in sorted(cells, key=lambda c: (*budget(c), c["set"], c["seed"])):
         old, new = (100 * cell[side]["right"].count("1") / cell["test"] for side in ("old", "new"))
         lines.append(
-            f"| {cell['limit_seconds']} s | {cell['machine']['cores']} | {cell['set']} | {cell['seed']} | {old:.1f} | {new:.1f} | {cell['old']['chosen']} | "
+            f"| {cell['old_limit_seconds']} s | {cell['limit_seconds']} s | {cell['machine']['cores']} | {cell['set']} | "
+            f"{cell['seed']} | {cell['commits']['new']} | {old:.1f} | {new:.1f} | {cell['old']['chosen']} | "
             f"{cell['new']['chosen']} | {cell['new']['seconds']:.0f} |"
         )
-    for limit, cores in sorted(set(map(budget, cells))):
+    for old_limit, limit, cores in sorted(set(map(budget, cells))):
         gains: dict[str, list[float]] = {}
+        seeds = {cell["seed"] for cell in cells if budget(cell) == (old_limit, limit, cores)}
         for cell in cells:
-            if budget(cell) == (limit, cores):
+            if budget(cell) == (old_limit, limit, cores):
                 right = {side: cell[side]["right"].count("1") for side in ("old", "new")}
                 gains.setdefault(cell["set"], []).append(100 * (right["new"] - right["old"]) / cell["test"])
         means = [statistics.mean(points) for points in gains.values()]
         lines += [
             "",
-            f"At {limit} s on {cores} {'core' if cores == 1 else 'cores'}: {interval(means)} points on the mean of "
-            f"{len(means)} sets.",
+            f"At {limit} s{'' if old_limit == limit else f' against {old_limit} s before'} on {cores} "
+            f"{'core' if cores == 1 else 'cores'}: {interval(means)} points on the mean of {len(means)} sets"
+            f"{' (interval with sets as units)' if len(means) > 1 else ''}, seeds {', '.join(map(str, sorted(seeds)))}.",
         ]
     return [*lines, "", *machines(cells), ""]
 
