@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graftwork.backbones.tensors import write_tensors
 from graftwork.codes.extract import LayerCodes
 from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Fitted, Head
@@ -95,10 +96,8 @@ def _fit_tuned(trial: Trial, plan: Recipe, codes: LayerCodes, task: Task, contex
 
 def _tuned_card(card: BackboneCard, tuned: FineTuned, path: Path) -> BackboneCard:
     """Write the fine-tuned weights, and return the card of the network with these weights."""
-    from safetensors.numpy import save
-
     with whole_file(path) as part:
-        part.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tuned.body.items()}))
+        write_tensors(part, tuned.body)
     return dataclasses.replace(
         card,
         name=f"{card.name}, tuned",

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from graftwork.advice.similarity import SourceProfile
+from graftwork.backbones.tensors import write_tensors
 from graftwork.backbones.zoo_folder import PROFILE, ZOO, zoo_folder
 from graftwork.core.advice import Coefficients, GainModel, Rung
 from graftwork.core.facts import BackboneCard
@@ -40,7 +40,7 @@ def save_profile(profile: SourceProfile, path: Path) -> None:
     }
     layers = list(profile.means)
     with whole_file(path) as part:
-        save_file(tensors, part, metadata={_FACTS: json.dumps({**facts, "layers": layers})})
+        write_tensors(part, tensors, {_FACTS: json.dumps({**facts, "layers": layers})})
 
 
 def load_profile(path: Path) -> SourceProfile:

@@ -1,10 +1,12 @@
-"""A network's own tensors by name, as a model folder holds them."""
+"""Tensors by name: how they are written, and those of a network, as a model folder holds them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -34,5 +36,14 @@ def tensors_of(card: BackboneCard) -> Mapping[str, NDArray[Any]]:
     tensors = {name: tensor.contiguous().numpy() for name, tensor in load(card).state_dict().items()}
     if card.source != "file":
         with whole_file(cached) as part:
-            save_file(tensors, part)
+            write_tensors(part, tensors)
     return tensors
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None) -> None:
+    """Write arrays as safetensors.
+
+    From 0.8.0 on, safetensors writes an array's memory as it lies: one in Fortran order, or every second column of
+    another, would be read back as other numbers (``findings/safetensors_numpy_reads_memory_not_strides.sh``).
+    """
+    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path, metadata=metadata)

@@ -25,9 +25,10 @@ import cattrs
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 
 from graftwork.backbones.cardfile import INPUT, card_of, mapping_of
+from graftwork.backbones.tensors import write_tensors
 from graftwork.core.facts import Tap
 from graftwork.core.fitted import Fitted, Head
 from graftwork.errors import GraftError, ModelError
@@ -85,19 +86,20 @@ def write_model(
     """
     with whole_folder(folder) as part:
         head = fitted.head
-        _save(part / "head.safetensors", {"weight": head.weight, "bias": head.bias})
+        write_tensors(part / "head.safetensors", {"weight": head.weight, "bias": head.bias})
         write_json(part / "classes.json", list(head.classes))
         card = mapping_of(fitted.card)
         write_json(part / "preprocess.json", card.pop(INPUT))
         if body is not None:
             if fitted.card.source == "file":  # its weights are here: where they were is nobody's business
                 card["weights"] = Path(fitted.card.weights).name
-            _save(part / BODY, body)
+            write_tensors(part / BODY, body)
         if write_engine is not None:
             (part / "engine").mkdir()
             write_engine(part / "engine")
         if novelty is not None:
-            _save(part / "novelty.safetensors", {"references": novelty.references, "distances": novelty.distances})
+            arrays: dict[str, NDArray[Any]] = {"references": novelty.references, "distances": novelty.distances}
+            write_tensors(part / "novelty.safetensors", arrays)
         write_samples(part / "samples", samples)
         write_text(part / "README.md", readme)
         manifest = {
@@ -166,11 +168,6 @@ def read_model(folder: Path) -> ModelFolder:
             f"{folder} must be a complete model folder, but reading it failed ({why}); train again"
         ) from error
     return ModelFolder(fitted, novelty, samples, manifest)
-
-
-def _save(path: Path, tensors: Mapping[str, NDArray[Any]]) -> None:
-    # safetensors writes an array's memory in its order: one in Fortran order would be read back transposed
-    path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}))
 
 
 def write_samples(folder: Path, samples: Sequence[Sample]) -> None:

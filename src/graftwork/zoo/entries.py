@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graftwork.backbones.cardfile import mapping_of
+from graftwork.backbones.tensors import write_tensors
 from graftwork.backbones.zoo_folder import CARD, WEIGHTS, require_name, zoo_folder
 from graftwork.core.facts import BackboneCard
 from graftwork.errors import UsageError
@@ -44,9 +45,7 @@ def require_free(name: str, *, overwrite: bool, instead: str = "--overwrite") ->
 
 def write_network(folder: Path, card: BackboneCard, tensors: Mapping[str, np.ndarray[Any, Any]]) -> BackboneCard:
     """Write weights and card into a folder that exists; return the card with their sha256."""
-    from safetensors.numpy import save_file
-
-    save_file(dict(tensors), folder / WEIGHTS, metadata={"format": "pt"})  # transformers asks for the word
+    write_tensors(folder / WEIGHTS, tensors, {"format": "pt"})  # transformers asks for the word
     card = dataclasses.replace(card, weights_sha256=sha256_of(folder / WEIGHTS))
     write_json(folder / CARD, facts_of(card))
     return card
