@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -66,8 +67,18 @@ class Verdict:
     """Develop images on which the completed trials were compared; None: all of them."""
 
 
-def choose(trials: Sequence[Trial], costs: Sequence[float], task: Task, baselines: Sequence[Baseline] = ()) -> Verdict:
+def choose(
+    trials: Sequence[Trial],
+    costs: Sequence[float],
+    task: Task,
+    baselines: Sequence[Baseline] = (),
+    *,
+    expected: Sequence[float] | None = None,
+) -> Verdict:
     """Choose the cheapest candidate that is not significantly worse than the best, within the task's tolerance of it.
+
+    Within the tolerance is what was measured so, or what is expected to be: on few images a difference of two points is
+    mostly chance, and what like data gained says more.
 
     Only completed trials can be chosen; they are compared on the images that all of them have.
 
@@ -80,6 +91,9 @@ def choose(trials: Sequence[Trial], costs: Sequence[float], task: Task, baseline
     ----------
     costs
         What using each candidate takes, in any one unit; only the order counts.
+    expected
+        Accuracy of each candidate as it is expected, given what was measured of it and what other data gained; NaN
+        where nothing is expected.
     """
     completed = [j for j, trial in enumerate(trials) if trial.ended == "completed"]
     common = np.logical_and.reduce([trials[j].run for j in completed])
@@ -103,7 +117,13 @@ def choose(trials: Sequence[Trial], costs: Sequence[float], task: Task, baseline
         compared[j] if j in compared else dataclasses.replace(beside(trials[best], [trial], task)[0], label=labels[j])
         for j, trial in enumerate(trials)
     ]
-    cheapest = min(costs[j] for j in completed if not rows[j].beaten and rows[j].deficit <= task.tolerance)
+    behind = [math.nan] * len(trials) if expected is None else [expected[best] - each for each in expected]
+    near = [
+        j
+        for j in completed
+        if not rows[j].beaten and (rows[j].deficit <= task.tolerance or behind[j] <= task.tolerance)
+    ]
+    cheapest = min(costs[j] for j in near)
     log_loss = _log_loss(task.metric, y)
     equals = [j for j in completed if costs[j] == cheapest and not rows[j].beaten]
     chosen = min(equals, key=lambda j: (log_loss(trials[j].probabilities[common]), loss[j], j))
@@ -114,7 +134,7 @@ def choose(trials: Sequence[Trial], costs: Sequence[float], task: Task, baseline
         chosen=chosen,
         best=best,
         words=words,
-        because=_because([rows[j] for j in completed], rows[chosen], rows[best], words, task.metric),
+        because=_because([rows[j] for j in completed], rows[chosen], rows[best], words, task, behind[chosen]),
         rows=tuple(rows),
         baselines=table[len(completed) :],
         tolerance=task.tolerance,
@@ -228,10 +248,12 @@ def _words(
     return "not worth it" if rows[chosen].deficit_high < tolerance else "cannot tell"
 
 
-def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, metric: Metric) -> str:
+def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, task: Task, behind: float) -> str:
     name = chosen.label
     unbeaten = sum(not row.beaten for row in rows) - 1
-    ahead = _ahead(best, chosen.deficit, metric)
+    ahead = _ahead(best, chosen.deficit, task.metric)
+    if behind <= task.tolerance < chosen.deficit:
+        ahead = f"{ahead}: {points(task.metric, behind)} are expected, given what like data gained"
     match words:
         case "only one":
             return f"{name} was the only candidate"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -119,25 +120,51 @@ def expected_points(
     """
     points: dict[str, float] = {}
     for name in dict.fromkeys(candidate.backbone for candidate in candidates):
-        last = last_layer_trial(result, task, backbones, name)
-        error = 1 - _accuracy(last, task)
-        ahead = 100 * (_accuracy(result.chosen, task) - (1 - error))
-        gains = expected_gains(
-            gain_model(),
-            error=error,
-            effective_per_class=advice.size.effective_per_class,
-            entropy=advice.similarity.entropy,
-            measured=_measured(last, result, task, backbones),
-        )
+        accuracies = _expected(name, advice, result, task, backbones)
         card = backbones.by_name[name].card
         for candidate in candidates:
-            if candidate.backbone != name:
-                continue
             training = strategy_of(candidate, card)
-            known = [gains[each].points for each in (training, averaged(training)) if each in gains]
-            if known:
-                points[candidate.key] = max(known) - ahead
+            known = [accuracies[each] for each in (training, averaged(training)) if each in accuracies]
+            if candidate.backbone == name and known:
+                points[candidate.key] = 100 * (max(known) - _accuracy(result.chosen, task))
     return points
+
+
+def expected_accuracies(advice: Advice, result: SearchResult, task: Task, backbones: Backbones) -> list[float]:
+    """Return the accuracy that is expected of each trial, given what was measured of all and what other data gained.
+
+    Returns
+    -------
+    Shares, in the order of the trials; NaN for a strategy that no reference set was measured with.
+    """
+    by_network = {
+        card.name: _expected(card.name, advice, result, task, backbones)
+        for card in backbones.cards
+        if any(trial.candidate.backbone == card.name for trial in result.trials)
+    }
+    expected = []
+    for candidate in (trial.candidate for trial in result.trials):
+        own = backbones.by_name[candidate.backbone]
+        strategy = strategy_of(candidate, own.card, views=own.extraction.views)
+        expected.append(by_network[candidate.backbone].get(strategy, math.nan))
+    return expected
+
+
+def _expected(
+    name: str, advice: Advice, result: SearchResult, task: Task, backbones: Backbones
+) -> dict[Strategy, float]:
+    """Return the accuracy that is expected of each strategy on a network, as a share."""
+    last = last_layer_trial(result, task, backbones, name)
+    accuracy = _accuracy(last, task)
+    gains = expected_gains(
+        gain_model(),
+        error=1 - accuracy,
+        effective_per_class=advice.size.effective_per_class,
+        entropy=advice.similarity.entropy,
+        measured=_measured(last, result, task, backbones),
+    )
+    accuracies: dict[Strategy, float] = {"last layer": accuracy}
+    return accuracies | {strategy: accuracy + gain.points / 100 for strategy, gain in gains.items()}
 
 
 def known_to_gauge(develop: ImageSet, card: BackboneCard) -> int:

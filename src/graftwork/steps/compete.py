@@ -26,7 +26,7 @@ from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, secon
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.context import FineTuneContext
-from graftwork.steps.advise import expected_points
+from graftwork.steps.advise import expected_accuracies, expected_points
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
@@ -206,10 +206,10 @@ def compete(
     tuned = tournament.run(
         entered.now, at_the_end=entered.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats
     )
-    judged = _judged(linear, tuned, task, backbones)
+    judged = _judged(linear, tuned, advice, task, backbones)
     if judged.chosen.candidate.plan.kind == "linear" and clock.runs_out and context.n_refits == 1:
         tuned = tournament.without_refit()
-        judged = _judged(linear, tuned, task, backbones)
+        judged = _judged(linear, tuned, advice, task, backbones)
     folds = max((len(np.unique(task.folds[trial.run])) for trial in tuned if trial.ended == "completed"), default=0)
     if 0 < folds < task.n_folds:
         context.listener.say(f"the time limit left {folds} of {task.n_folds} folds to fine-tunings")
@@ -222,7 +222,9 @@ def reserve_extraction(clock: Clock, backbones: Backbones, images: int) -> None:
         clock.reserve_seconds += max(backbones.forecast_seconds(name, images) for name in backbones.by_name)
 
 
-def _judged(linear: SearchResult, tuned: Sequence[Trial], task: Task, backbones: Backbones) -> SearchResult:
+def _judged(
+    linear: SearchResult, tuned: Sequence[Trial], advice: Advice, task: Task, backbones: Backbones
+) -> SearchResult:
     """Choose among linear trials and fine-tunings.
 
     Parameters
@@ -230,12 +232,15 @@ def _judged(linear: SearchResult, tuned: Sequence[Trial], task: Task, backbones:
     linear
         Its verdict chose among the trials of one number of views.
     """
-    trials = linear.trials
+    trials, every = linear.trials, dataclasses.replace(linear, trials=(*linear.trials, *tuned))
+    expected = expected_accuracies(advice, every, task, backbones) if task.metric == "accuracy" else None
     if any(trial.ended == "completed" and not trial.run.all() for trial in tuned):
         trials = _represented(linear)
     trials = (*trials, *tuned)
     costs = costs_of([trial.candidate for trial in trials], backbones.cards)
-    return dataclasses.replace(linear, trials=trials, verdict=choose(trials, costs, task, linear.baselines))
+    return dataclasses.replace(
+        linear, trials=trials, verdict=choose(trials, costs, task, linear.baselines, expected=expected)
+    )
 
 
 def _represented(linear: SearchResult) -> tuple[Trial, ...]:
