@@ -99,7 +99,7 @@ def _right(score: Any) -> str:
 @contextlib.contextmanager
 def without(model: GainModel, choices: Choices) -> Iterator[None]:
     with (
-        mock.patch.object(advise, "gain_model", lambda: model),
+        mock.patch.object(advise, "gain_model", return_value=model),
         mock.patch.object(train, "compete", choices.compete),
         mock.patch.object(train, "score_held_out", choices.score),
     ):
