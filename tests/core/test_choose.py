@@ -112,6 +112,53 @@ def test_power_a_gain_of_three_points_is_taken():
     assert np.mean(taken) >= 0.8
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("expected", "chosen"),
+    [
+        (None, 1),
+        ([0.900, 0.905], 0),  # of like data half a point was gained
+        ([0.900, 0.930], 1),
+        ([0.920, 0.900], 0),
+        ([NAN, 0.9], 1),
+        ([0.9, NAN], 1),
+    ],
+)
+def test_a_few_images_ahead_are_no_reason_to_pay_where_like_data_gained_nothing(expected, chosen):
+    y = np.arange(60) % 2
+    cheap = np.arange(60) % 10 > 0
+    dear = cheap.copy()
+    dear[0] = True  # 1.7 points
+    trials = [trial("cheap", rows_that_hit(cheap, y)), trial("dear", rows_that_hit(dear, y))]
+    verdict = choose(trials, [1, 2], task_of(y), expected=expected)
+    assert (verdict.best, verdict.chosen) == (1, chosen)
+    said = "dear, softmax scores 1.7 points better, which may be chance: 0.5 points are expected, given what like data"
+    assert verdict.because.startswith(said) == (expected == [0.900, 0.905])
+
+
+@pytest.mark.parametrize("expected", [[0.9, 0.9], [0.5, 0.9]])
+def test_what_is_expected_neither_saves_one_that_is_beaten_nor_promotes_one_that_is_not_ahead(expected):
+    y = np.arange(500) % 2
+    cheap, dear = two_with_gain(np.random.default_rng(0), 500, 0.09, 0.1)
+    beaten = [trial("cheap", rows_that_hit(cheap, y)), trial("dear", rows_that_hit(dear, y))]
+    assert choose(beaten, [1, 2], task_of(y), expected=expected).chosen == 1
+    same = [trial("cheap", rows_that_hit(cheap, y)), trial("dear", rows_that_hit(cheap, y))]
+    assert choose(same, [1, 2], task_of(y), expected=expected).chosen == 0
+
+
+def test_what_is_expected_of_one_that_was_judged_on_few_images_does_not_make_up_for_what_was_measured():
+    y = np.arange(300) % 2
+    known = np.arange(300) % 10 > 0
+    few = known.copy()
+    few[[1, 11]] = False  # two of sixty
+    trials = [trial("few", rows_that_hit(few, y)), trial("known", rows_that_hit(known, y))]
+    trials[0].probabilities[np.arange(300) % 5 > 1] = np.nan
+    assert choose(trials, [1, 2], task_of(y), expected=[0.95, 0.9]).chosen == 1
+    assert choose(trials[::-1], [1, 2], task_of(y), expected=[0.9, 0.95]).chosen == 0
+
+
 @pytest.mark.parametrize("group_size", [1, 5])
 def test_exchangeable_candidates_seldom_pay(group_size):
     rng = np.random.default_rng(7)

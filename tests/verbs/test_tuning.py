@@ -576,3 +576,31 @@ def test_the_seconds_of_a_refit_that_is_not_needed_go_to_more_folds(
     run = graftwork.train(tiny, output=tmp_path / "run", final=final, **arguments)
     assert run.trials[run.verdict.chosen].candidate.plan.kind == "linear"
     assert bool(used) == further
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro-f1"])
+def test_the_choice_knows_what_is_expected_of_every_candidate_but_random_weights(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:
+    heard, choose = [], compete.choose
+
+    def listening(trials, *rest, expected, **named):  # type: ignore[no-untyped-def]
+        heard.append((trials, expected))
+        return choose(trials, *rest, expected=expected, **named)
+
+    monkeypatch.setattr(compete, "choose", listening)
+    arguments = {**settings, "metric": metric, "epochs": 1, "scratch": True}
+    run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
+    ((trials, expected),) = heard
+    if metric != "accuracy":  # nothing was measured of others
+        assert expected is None
+        return
+    assert len(expected) == len(trials) == len(run.trials)
+    kinds = [trial.candidate.plan.kind for trial in trials]
+    assert {kind for kind, value in zip(kinds, expected, strict=True) if math.isnan(value)} <= {"scratch"}
+    assert "linear" in kinds
+    last = next(
+        t for t in trials if t.candidate.taps == trials[-1].candidate.taps and t.candidate.plan.kind == "linear"
+    )
+    measured = float((last.probabilities.argmax(axis=1) == run.y).mean())
+    assert expected[trials.index(last)] == pytest.approx(measured)

@@ -77,8 +77,8 @@ def choose(
 ) -> Verdict:
     """Choose the cheapest candidate that is not significantly worse than the best, within the task's tolerance of it.
 
-    Within the tolerance is what was measured so, or what is expected to be: on few images a difference of two points is
-    mostly chance, and what like data gained says more.
+    Within the tolerance is what was measured so, or what is expected to be where it was judged on every image: on few
+    images a difference of two points is mostly chance, and what like data gained says more.
 
     Only completed trials can be chosen; they are compared on the images that all of them have.
 
@@ -121,7 +121,8 @@ def choose(
     near = [
         j
         for j in completed
-        if not rows[j].beaten and (rows[j].deficit <= task.tolerance or behind[j] <= task.tolerance)
+        if not rows[j].beaten
+        and (rows[j].deficit <= task.tolerance or (behind[j] <= task.tolerance and trials[j].run.all()))
     ]
     cheapest = min(costs[j] for j in near)
     log_loss = _log_loss(task.metric, y)
@@ -253,6 +254,7 @@ def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, task: Ta
     unbeaten = sum(not row.beaten for row in rows) - 1
     ahead = _ahead(best, chosen.deficit, task.metric)
     if behind <= task.tolerance < chosen.deficit:
+        behind = max(behind, 0.0)
         ahead = f"{ahead}: {points(task.metric, behind)} are expected, given what like data gained"
     match words:
         case "only one":
