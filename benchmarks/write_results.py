@@ -574,6 +574,47 @@ def equal_seconds() -> list[str]:
     return [*lines, "", *machines(cells), ""]
 
 
+def choice() -> list[str]:
+    cells = read("choice.jsonl")
+    if not cells:
+        return []
+    whose = ("linear", "measured", "expected")
+    lines = [
+        "## The choice under a time limit",
+        "",
+        f"`graft train` with its default options on the embedded default at 224 px and {cells[0]['limit_seconds']} s, gains "
+        "forecast from the other data sets alone (`choice.py`). Of the same trials: test accuracy of the best linear classifier, "
+        "of the cheapest candidate within a point of the best as measured, and of the one that `train` takes, which counts what "
+        "is expected, too; and on how many images they were compared.",
+        "",
+        "| set | seed | images | linear | as measured | as expected | chosen as measured | chosen as expected |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    gains: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for cell in sorted(cells, key=lambda c: (c["set"], c["seed"])):
+        percent = {who: 100 * cell[who]["right"].count("1") / len(cell[who]["right"]) for who in whose}
+        lines.append(
+            f"| {cell['set']} | {cell['seed']} | {cell['images_judged_on']} | "
+            f"{' | '.join(f'{percent[who]:.1f}' for who in whose)} | {cell['measured']['chosen']} | {cell['expected']['chosen']} |"
+        )
+        for pair in (("expected", "linear"), ("measured", "linear"), ("expected", "measured")):
+            one, other = (percent[who] for who in pair)
+            gains.setdefault(pair, {}).setdefault(cell["set"], []).append(one - other)
+    lines.append("")
+    for (one, other), by_set in gains.items():
+        means = [statistics.mean(points) for points in by_set.values()]
+        lines.append(
+            f"- {'As ' + one if one != 'linear' else 'linear'} against {'as ' + other if other != 'linear' else 'linear'}: "
+            f"{interval(means)} points on the mean of {len(means)} sets (interval with sets as units)."
+        )
+    dearer = sum(cell["measured"]["chosen"] != cell["expected"]["chosen"] for cell in cells)
+    lines += [
+        f"- In {dearer} of {len(cells)} cells the two differ: the model as expected is the cheaper one to use.",
+        "",
+    ]
+    return [*lines, *machines(cells), ""]
+
+
 def advice() -> list[str]:
     data, similarity = read("advice.json"), read("similarity.json")
     if data is None or similarity is None:
@@ -1485,7 +1526,7 @@ def main() -> None:
         check_sets(),
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
-        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
+        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), choice(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("prefix", prefix), killed(),
         exports(), runtimes(), eight_bits(), by_processor("serve", service),
     ]  # fmt: skip
