@@ -4,6 +4,8 @@ model predicts."""
 from __future__ import annotations
 
 import dataclasses
+import errno
+import io
 import math
 import os
 import re
@@ -19,7 +21,7 @@ import graftwork
 from graftwork.clock import Clock, parse_seconds
 from graftwork.core.plans import Linear, Recipe
 from graftwork.core.record import Run
-from graftwork.errors import BackboneError, Interrupted, UsageError
+from graftwork.errors import BackboneError, Interrupted, StorageError, UsageError
 from graftwork.finetune import loop
 from graftwork.images.pixels import prepared
 from graftwork.images.views import views as views_of
@@ -604,3 +606,18 @@ def test_the_choice_knows_what_is_expected_of_every_candidate_but_random_weights
     )
     measured = float((last.probabilities.argmax(axis=1) == run.y).mean())
     assert expected[trials.index(last)] == pytest.approx(measured)
+
+
+def test_a_full_disk_in_the_middle_of_a_training_is_one_line(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = io.open
+
+    def full(file: object, mode: str = "r", *rest: object, **named: object) -> object:
+        if "w" in mode and "state.safetensors" in str(file):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+        return real(file, mode, *rest, **named)
+
+    monkeypatch.setattr(io, "open", full)
+    with pytest.raises(StorageError, match="No space left on device; free some space or choose another place"):
+        graftwork.train(tiny, output=tmp_path / "run", **settings)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.files import cache_folder, whole_file
@@ -41,9 +41,9 @@ def tensors_of(card: BackboneCard) -> Mapping[str, NDArray[Any]]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: dict[str, str] | None = None) -> None:
-    """Write arrays as safetensors.
+    """Write arrays as safetensors; raises OSError where the disk is full, which ``save_file`` calls something else.
 
     From 0.8.0 on, safetensors writes an array's memory as it lies: one in Fortran order, or every second column of
     another, would be read back as other numbers (``findings/safetensors_numpy_reads_memory_not_strides.sh``).
     """
-    save_file({name: np.ascontiguousarray(value) for name, value in tensors.items()}, path, metadata=metadata)
+    path.write_bytes(save({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata))

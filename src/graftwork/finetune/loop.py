@@ -17,7 +17,7 @@ from accelerate.utils import set_seed
 from accelerate.utils.memory import should_reduce_batch_size
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import nn
 
 from graftwork.core.arrays import Ints
@@ -281,7 +281,7 @@ def _save_checkpoint(
         for key, value in moments.items():
             tensors[f"optimiser.{number}.{key}"] = torch.as_tensor(value).cpu().contiguous()
     with whole_folder(folder) as part:
-        save_file(tensors, part / "state.safetensors")
+        (part / "state.safetensors").write_bytes(save(tensors))  # a full disk is an OSError, not one of safetensors
         write_json(part / "progress.json", {"recipe": dataclasses.asdict(recipe), "curve": _json_curve(curve)})
 
 
