@@ -147,7 +147,7 @@ class Backbones:
     def of(self, candidate: Candidate) -> Backbone:
         """Return the network of a candidate, with its input, and as many views as its codes are averaged over.
 
-        What is fine-tuned is never in 8 bits.
+        What is fine-tuned is never in 8 bits. With codes of several views come the activations of the same views.
         """
         own = self.by_name[candidate.backbone]
         backbone = own.with_input(candidate.smaller_px).with_views(candidate.views_before)
