@@ -621,3 +621,18 @@ def test_a_full_disk_in_the_middle_of_a_training_is_one_line(
     monkeypatch.setattr(io, "open", full)
     with pytest.raises(StorageError, match="No space left on device; free some space or choose another place"):
         graftwork.train(tiny, output=tmp_path / "run", **settings)
+
+
+def test_how_many_folds_the_time_limit_left_is_said(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    class Heard(graftwork.Listener):
+        def say(self, text: str) -> None:
+            heard.append(text)
+
+    monkeypatch.setattr(compete.Tournament, "_further_folds", lambda *_: None)  # as where the time ends
+    arguments = {**settings, "time_limit": "10m", "freeze_to": "blocks.2", "epochs": 1}
+    graftwork.train(tiny, output=tmp_path / "run", listener=Heard(), **arguments)
+    assert "the time limit left 1 of 3 folds to fine-tunings" in heard
