@@ -1,6 +1,6 @@
 """Compared with fastai's ``fine_tune`` and the loop of PyTorch's tutorial: same weights, same split, same seconds.
 
-    python benchmarks/peers.py [--sets …] [--sizes 20,all] [--seeds 3] [--input-px 128]
+    python benchmarks/peers.py [--sets …] [--sizes 20,all] [--seeds 3] [--input-px 128] [--before OLD] [--times 10]
 
 Needs fastai in the interpreter that runs it; it is no dependency of graftwork.
 
@@ -19,25 +19,29 @@ The ImageNet MobileNetV2 of ``../shared``; the cells of ``strategies.py`` (group
   Its accuracy is the test accuracy of its own run.
 - ``linear probe``: the same with a softmax on the last layer only.
 
+With ``--before`` a checkout of an earlier commit takes the places of the tutorial and the linear probe; the lines then
+are those of ``peers_before.KIND.jsonl``. ``--times`` multiplies fastai's epochs, and with them everybody's seconds.
+
 ``seconds`` are those of training alone for the first two, of the whole call (report and projection included) for the
-others; imports are never counted. ``right`` has a 0 or 1 for each test image, in one order for all systems. Each cell is
+others, each in a process of its own; imports are never counted. ``right`` has a 0 or 1 for each test image, in one order for all systems. Each cell is
 one line of ``benchmarks/results/peers.KIND.jsonl``, KIND being the processor's, and is not computed again.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
 import dataclasses
 import importlib.metadata
 import itertools
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +50,10 @@ import numpy as np
 from datasets import GROUPS, SHARED
 from strategies import Cell, cell
 
-import graftwork
 from graftwork.backbones.torchvision_import import make_torchvision_importable
-from graftwork.core.record import Run
 from graftwork.core.splits import deal
-from graftwork.errors import DataError
 
+HERE = Path(__file__).resolve().parents[1]
 ARCHITECTURE = "mobilenetv2_100"
 WEIGHTS = SHARED / "weights" / f"{ARCHITECTURE}.tv_in1k.safetensors"
 SETS = ("rsscn7", "trashnet", "pacs-sketch", "hymenoptera")
@@ -215,63 +217,73 @@ def tutorial(files: Files, px: int, limit_seconds: float, seed: int) -> Outcome:
 # --- graftwork
 
 
-@contextlib.contextmanager
-def empty_cache(folder: Path) -> Iterator[None]:
-    before = os.environ.get("GRAFTWORK_CACHE")
-    os.environ["GRAFTWORK_CACHE"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["GRAFTWORK_CACHE"]
-        else:
-            os.environ["GRAFTWORK_CACHE"] = before
+OWN = """
+import json, sys, time
+import accelerate, openvino, scipy, sklearn, torch
+from graftwork.backbones.torchvision_import import make_torchvision_importable
+make_torchvision_importable()
+import timm
+import graftwork
+begin = time.perf_counter()
+run = graftwork.train(**json.loads(sys.argv[1]))
+seconds = time.perf_counter() - begin
+hits = run.test.probabilities.argmax(axis=1) == run.test.y
+print(json.dumps({
+    "seconds": seconds,
+    "right": {str(run.images.digests[row]): bool(hit) for row, hit in zip(run.test.rows, hits)},
+    "chosen": run.trials[run.verdict.chosen].candidate.label,
+    "tuned": [f"{trial.candidate.label}: {trial.ended}" for trial in run.trials if trial.curve],
+    "stage_seconds": {stage: round(value, 1) for stage, value in run.stage_seconds.items()},
+    "develop": len(run.y),
+}))
+"""
 
 
-def own(files: Files, name: str, px: int, seed: int, **settings: Any) -> Outcome:
-    """Run ``graftwork.train`` on the training files, tested on the test files."""
-    with tempfile.TemporaryDirectory() as place, empty_cache(Path(place) / "cache"):
-        begin = time.perf_counter()
-        run = graftwork.train(
-            files.root / "train", test=str(files.root / "test"), output=Path(place) / "run", backbone=str(WEIGHTS),
-            input_px=px, seed=seed, group_by=GROUPS.get(name), **settings,
+def own(files: Files, name: str, px: int, seed: int, checkout: Path = HERE, **settings: Any) -> Outcome:
+    """Run a checkout's ``graftwork.train`` on the training files, tested on the test files, from an empty cache.
+
+    Test images are matched by content; equal files are classified alike.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        settings |= {
+            "data": str(files.root / "train"), "test": str(files.root / "test"), "output": f"{place}/run",
+            "backbone": str(WEIGHTS), "input_px": px, "seed": seed, "group_by": GROUPS.get(name),
+        }  # fmt: skip
+        environment = {
+            "PYTHONPATH": str(checkout / "src"),
+            "GRAFTWORK_CACHE": f"{place}/cache",
+            "GRAFTWORK_HOME": place,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", OWN, json.dumps(settings)],
+            env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
-        seconds = time.perf_counter() - begin
-    chosen = run.trials[run.verdict.chosen].candidate.label
-    stages = {stage: round(value, 1) for stage, value in run.stage_seconds.items()}
-    tried = [f"{trial.candidate.label}: {trial.ended}" for trial in run.trials if trial.curve]
-    details = {"chosen": chosen, "tuned": tried, "stage_seconds": stages, "develop": len(run.y)}
-    return Outcome(right_in_order(run, files), seconds, details)
-
-
-def right_in_order(run: Run, files: Files) -> np.ndarray:
-    """Return whether each test image was classified correctly, matched by content; equal files are classified alike."""
-    assert run.test is not None
-    hits = run.test.probabilities.argmax(axis=1) == run.test.y
-    right = {run.images.digests[row]: bool(hit) for row, hit in zip(run.test.rows, hits, strict=True)}
-    missing = [digest for digest in files.test_digests if digest not in right]
-    if missing:
-        raise DataError(f"every test image must be in the run, but {len(missing)} are not")
-    return np.array([right[digest] for digest in files.test_digests])
+    details = json.loads(done.stdout.splitlines()[-1])
+    right, seconds = details.pop("right"), details.pop("seconds")
+    return Outcome(np.array([right[digest] for digest in files.test_digests]), seconds, details)
 
 
 # --- cells
 
 
-def line_of(name: str, size: str, seed: int, px: int) -> dict[str, Any] | None:
+def line_of(name: str, size: str, seed: int, px: int, before: Path | None, times: int) -> dict[str, Any] | None:
     at = cell(name, ARCHITECTURE, size, seed)
     if at is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(at, Path(folder))
-        outcomes = {"fastai": fastai(files, px, EPOCHS[size], seed)}
+        outcomes = {"fastai": fastai(files, px, times * EPOCHS[size], seed)}
         limit = outcomes["fastai"].seconds
-        outcomes["tutorial"] = tutorial(files, px, limit, seed)
+        if before is None:
+            outcomes["tutorial"] = tutorial(files, px, limit, seed)
+        else:
+            outcomes["graftwork before"] = own(files, name, px, seed, before, time_limit=limit)
         outcomes["graftwork"] = own(files, name, px, seed, time_limit=limit)
-        layer = at.backbone.card.taps[-1].name
-        outcomes["linear probe"] = own(
-            files, name, px, seed, strategy="linear", layer=layer, loss="softmax", time_limit=None
-        )  # fmt: skip
+        if before is None:
+            layer = at.backbone.card.taps[-1].name
+            outcomes["linear probe"] = own(
+                files, name, px, seed, strategy="linear", layer=layer, loss="softmax", time_limit=None
+            )  # fmt: skip
     systems = {
         system: {
             "percent": round(100 * float(outcome.right.mean()), 2),
@@ -284,8 +296,13 @@ def line_of(name: str, size: str, seed: int, px: int) -> dict[str, Any] | None:
     return {
         "set": name, "size": size, "seed": seed, "input_px": px, "train": len(at.rows), "test": len(at.test),
         "limit_seconds": round(limit, 1), "systems": systems, "load_average": round(os.getloadavg()[0], 1),
+        **({} if before is None else {"commits": {"before": commit_of(before), "now": commit_of(HERE)}, "times": times}),
         "machine": machine.describe(),
     }  # fmt: skip
+
+
+def commit_of(checkout: Path) -> str:
+    return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=checkout, text=True).strip()
 
 
 def show(line: dict[str, Any]) -> None:
@@ -299,14 +316,18 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(EPOCHS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--input-px", type=int, default=128)
+    parser.add_argument("--before", type=Path, help="a checkout of an earlier commit")
+    parser.add_argument("--times", type=int, default=1, help="fastai's epochs, as a multiple")
     options = parser.parse_args()
-    path = machine.results_path("peers").with_suffix(".jsonl")
+    before = options.before and options.before.resolve()
+    path = machine.results_path("peers_before" if before else "peers").with_suffix(".jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    keys = {(line["set"], line["size"], line["seed"], line["input_px"]) for line in lines}
+    keys = {(line["set"], line["size"], line["seed"], line["input_px"], line.get("times", 1)) for line in lines}
     make_torchvision_importable()
     warnings.filterwarnings("ignore")
     for seed, size, name in itertools.product(range(options.seeds), options.sizes.split(","), options.sets.split(",")):
-        line = None if (name, size, seed, options.input_px) in keys else line_of(name, size, seed, options.input_px)
+        known = (name, size, seed, options.input_px, options.times) in keys
+        line = None if known else line_of(name, size, seed, options.input_px, before, options.times)
         if line is None:
             continue
         show(line)

@@ -1227,27 +1227,6 @@ def half_interval(values: list[float]) -> float:
 
 
 def peers(cells: Any) -> list[str]:
-    systems = list(cells[0]["systems"])
-    lines = [
-        "## Against fastai's fine_tune and the tutorial's loop, in the same seconds",
-        "",
-        "MobileNetV2 (ImageNet) with the same weights, splits and input size; accuracy in per cent on the same test images. "
-        "fastai runs its own recipe; the others get the seconds that it took, for graftwork with extraction and selection. The "
-        "tutorial trains in batches of four with batch norm statistics of these four images, and is far behind after so few "
-        "epochs. fastai drops incomplete batches: on 40 images it takes one step per epoch.",
-        "",
-        f"| set | per class | seed | px | test | {' | '.join(systems)} | graftwork chose |",
-        f"|---|---|---|---|---|{'---|' * len(systems)}---|",
-    ]
-    for cell in cells:
-        shown = [
-            f"{cell['systems'][s]['percent']:.1f} ({cell['systems'][s].get('seconds', float('nan')):.0f} s)"
-            for s in systems
-        ]
-        lines.append(
-            f"| {cell['set']} | {cell['size']} | {cell['seed']} | {cell.get('input_px', '')} | {cell['test']} | "
-            f"{' | '.join(shown)} | {cell['systems']['graftwork']['chosen']} |"
-        )
     of_all = [cell for cell in cells if cell["size"] == "all"]
     places = {
         "every cell": cells,
@@ -1255,16 +1234,79 @@ def peers(cells: Any) -> list[str]:
         "all images": of_all,
         "all images, without hymenoptera": [cell for cell in of_all if cell["set"] != "hymenoptera"],
     }
-    others = [system for system in systems if system != "graftwork"]
-    lines += [
+    return [
+        "## Against fastai's fine_tune and the tutorial's loop, in the same seconds",
+        "",
+        "MobileNetV2 (ImageNet) with the same weights, splits and input size; accuracy in per cent on the same test images. "
+        "fastai runs its own recipe; the others get the seconds that it took, for graftwork with extraction and selection. The "
+        "tutorial trains in batches of four with batch norm statistics of these four images, and is far behind after so few "
+        "epochs. fastai drops incomplete batches: on 40 images it takes one step per epoch.",
+        "",
+        *peer_cells(cells),
         "",
         "Mean gain of graftwork over each, paired, in points, with two 95 % intervals: cells as units, and sets as units, which "
         "says what to expect on another set. Target: at least +3 over fastai and the tutorial; at least +5 over the linear probe "
         "on all images without hymenoptera.",
         "",
-        f"| cells | {' | '.join(others)} |",
-        f"|---|{'---|' * len(others)}",
+        *peer_gains(places),
+        "",
+        f"Coverage: {len(cells)} of 24 cells.",
+        "",
+        *machines(cells),
+        "",
     ]
+
+
+def peers_before(cells: Any) -> list[str]:
+    places = {
+        f"{size}, {times} times fastai's epochs" if times > 1 else str(size): [
+            cell for cell in cells if (cell["size"], cell["times"]) == (size, times)
+        ]
+        for size, times in dict.fromkeys((cell["size"], cell["times"]) for cell in cells)
+    }
+    commits = cells[-1]["commits"]
+    return [
+        "## Before and after beside fastai, in the same seconds",
+        "",
+        f"As above, with the checkout before the work on speed ({commits['before']}) and a later one "
+        f"({', '.join(dict.fromkeys(cell['commits']['now'] for cell in cells))}) in one run (`peers.py --before`).",
+        "",
+        *peer_cells(cells),
+        "",
+        "Mean gain of graftwork over each, as above. Target: at least +1 over the checkout before.",
+        "",
+        *peer_gains(places),
+        "",
+        *machines(cells),
+        "",
+    ]
+
+
+def peer_cells(cells: Any) -> list[str]:
+    """What each system reached in how many seconds, cell by cell."""
+    systems = list(cells[0]["systems"])
+    rows = []
+    for cell in cells:
+        shown = [
+            f"{cell['systems'][s]['percent']:.1f} ({cell['systems'][s].get('seconds', float('nan')):.0f} s)"
+            for s in systems
+        ]
+        rows.append(
+            f"| {cell['set']} | {cell['size']} | {cell['seed']} | {cell.get('input_px', '')} | {cell['test']} | "
+            f"{' | '.join(shown)} | {cell['systems']['graftwork']['chosen']} |"
+        )
+    return [
+        f"| set | per class | seed | px | test | {' | '.join(systems)} | graftwork chose |",
+        f"|---|---|---|---|---|{'---|' * len(systems)}---|",
+        *rows,
+    ]
+
+
+def peer_gains(places: dict[str, Any]) -> list[str]:
+    """Mean gain of graftwork over each other system, for some of the cells at a time."""
+    first = next(iter(places.values()))[0]
+    others = [system for system in first["systems"] if system != "graftwork"]
+    lines = [f"| cells | {' | '.join(others)} |", f"|---|{'---|' * len(others)}"]
     for place, inside in places.items():
         if not inside:
             continue
@@ -1274,8 +1316,7 @@ def peers(cells: Any) -> list[str]:
             gains = [Gain(name, PEERS_BACKBONE, ours - theirs) for name, ours, theirs in percent]
             row.append(f"{interval([gain.points for gain in gains])}; sets {interval(means_of_sets(gains))}")
         lines.append(f"| {place}: {len(inside)} | {' | '.join(row)} |")
-    lines.append("")
-    return [*lines, f"Coverage: {len(cells)} of 24 cells.", "", *machines(cells), ""]
+    return lines
 
 
 def prefix(data: Any) -> list[str]:
@@ -1527,7 +1568,8 @@ def main() -> None:
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
         by_processor("training", training), by_processor("depthwise", depthwise), schedules(), equal_seconds(), choice(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
-        by_processor("peers", peers), by_processor("prefix", prefix), killed(),
+        by_processor("peers", peers), by_processor("peers_before", peers_before),
+        by_processor("prefix", prefix), killed(),
         exports(), runtimes(), eight_bits(), by_processor("serve", service),
     ]  # fmt: skip
     head = [
