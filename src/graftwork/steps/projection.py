@@ -37,12 +37,12 @@ def project_codes(codes: NDArray[np.floating], rows: Ints, *, seed: int) -> Proj
     values = values[:, values.std(axis=0) > 0]
     if values.shape[1] < 2:
         return None
-    parts = min(50, *values.shape)
-    plane = PCA(parts, random_state=seed).fit_transform(values)
-    if len(plane) < 30:
-        return Projection("PCA", rows, plane[:, :2].astype(np.float32))
-    # PCA orders the axes, so the first two are a good start; perplexity must stay below the number of images
-    start = plane[:, :2] / plane[:, 0].std() * 1e-4
-    tsne = TSNE(perplexity=min(30, len(plane) / 4), init=start.astype(np.float32), random_state=seed, max_iter=500)
-    with threadpool_limits(1):  # it waits actively for its threads: on a busy machine two are ten times slower than one
+    with threadpool_limits(1):  # BLAS waits actively for its threads: two are far slower than one on a busy machine
+        parts = min(50, *values.shape)
+        plane = PCA(parts, random_state=seed).fit_transform(values)
+        if len(plane) < 30:
+            return Projection("PCA", rows, plane[:, :2].astype(np.float32))
+        # PCA orders the axes, so the first two are a good start; perplexity must stay below the number of images
+        start = (plane[:, :2] / plane[:, 0].std() * 1e-4).astype(np.float32)
+        tsne = TSNE(perplexity=min(30, len(plane) / 4), init=start, random_state=seed, max_iter=500)
         return Projection("t-SNE", rows, tsne.fit_transform(plane).astype(np.float32))

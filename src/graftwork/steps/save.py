@@ -33,6 +33,7 @@ from graftwork.core.trials import Task
 from graftwork.files import whole_folder, write_text
 from graftwork.finetune.context import FineTuneContext
 from graftwork.fit import fit
+from graftwork.images.decoding import prefetched
 from graftwork.images.pixels import decode
 from graftwork.images.thumbnail import thumbnail
 from graftwork.listener import Listener
@@ -248,11 +249,14 @@ def _samples(split_images: SplitImages, fitted: Fitted, network: Backbone) -> li
 
 def _write_thumbnails(run: Run, split_images: SplitImages, folder: Path) -> None:
     """Write the pictures that the report shows as small JPEG files named by digest."""
-    preprocess = run.card.preprocess
+    images, preprocess, shown = split_images.images, run.card.preprocess, images_to_show(run)
+
+    def small(row: int) -> bytes:
+        return thumbnail(decode(images.read(row), preprocess, images.names[row]))
+
     with whole_folder(folder) as part:
-        for row in images_to_show(run):
-            image = decode(split_images.images.read(row), preprocess, split_images.images.names[row])
-            (part / f"{run.images.digests[row]}.jpg").write_bytes(thumbnail(image))
+        for row, picture in zip(shown, prefetched(small, shown), strict=True):
+            (part / f"{run.images.digests[row]}.jpg").write_bytes(picture)
 
 
 def _versions() -> dict[str, str]:
