@@ -29,7 +29,7 @@ from graftwork.model.folder import read_model
 from graftwork.reporting.page import render
 from graftwork.runfolder import read_run
 from graftwork.ship.explain import Explainer
-from graftwork.steps import compete
+from graftwork.steps import compete, time_limit
 from graftwork.testing import write_tiny_backbone, write_tiny_images
 
 pytestmark = pytest.mark.xdist_group("tuning")
@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_with_the_views_it_had_decided_on(
     save = loop._save_checkpoint
     arguments = {**settings, "time_limit": "1h"}
     for views, end in ((3, killed), (5, save)):  # the second start has less time, or more
-        monkeypatch.setattr(compete, "_views_within_time", lambda *given, views=views: views)
+        monkeypatch.setattr(compete, "views_within", lambda *given, views=views, **named: views)
         monkeypatch.setattr(loop, "_save_checkpoint", end)
         if end is killed:
             with pytest.raises(KilledError):
@@ -209,7 +209,7 @@ def test_without_time_for_a_refit_the_model_of_the_fold_that_judged_it_is_the_mo
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "left", lambda self: 1e3)  # of which the refit, 1.35 folds, would take more
-    monkeypatch.setattr(compete, "REFIT_FOLDS", 1e9)
+    monkeypatch.setattr(time_limit, "REFIT_FOLDS", 1e9)
     monkeypatch.setattr("graftwork.tournament.REFIT_FOLDS", 1e9)
     monkeypatch.setattr(compete, "costs_of", lambda candidates, cards: [c.plan.kind == "linear" for c in candidates])
     arguments = {**settings, "time_limit": "1h", "tolerance": 100, "freeze_to": "blocks.1"}
@@ -544,8 +544,9 @@ def test_ctrl_c_in_a_fine_tuning_leaves_an_unfinished_run_and_the_same_call_goes
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
+@pytest.mark.parametrize("views", [8, 3])
 def test_one_pass_over_the_views_serves_the_linear_classifier_and_every_cut(
-    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: int
 ) -> None:
     from graftwork.codes import extract
 
@@ -557,12 +558,12 @@ def test_one_pass_over_the_views_serves_the_linear_classifier_and_every_cut(
 
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(extract, "compute", counted)
+    monkeypatch.setattr(compete, "views_within", lambda *given, **named: views)
     run = graftwork.train(tiny, output=tmp_path / "run", **settings)
-    cuts = {c.plan.freeze_to for c in (t.candidate for t in run.trials) if isinstance(c.plan, Recipe)} - {None}
-    assert len(cuts) == 2
-    assert [each for each in passes if each[0] == len(run.develop) and each[1] > 1] == [
-        (len(run.develop), 8, len(cuts))
-    ]
+    cut = [c.plan for c in (t.candidate for t in run.trials) if isinstance(c.plan, Recipe) and c.plan.freeze_to]
+    assert len({plan.freeze_to for plan in cut}) == 2
+    assert {plan.cached_augmentations for plan in cut} == {views}
+    assert [each for each in passes if each[0] == len(run.develop) and each[1] > 1] == [(len(run.develop), views, 2)]
 
 
 @pytest.mark.parametrize(("final", "further"), [("develop", True), ("all", False)])

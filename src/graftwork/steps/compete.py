@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import cattrs
 import numpy as np
 
 from graftwork.clock import Clock
-from graftwork.core.advice import Advice, Strategy, strategy_of
+from graftwork.core.advice import Advice
 from graftwork.core.choose import choose
 from graftwork.core.facts import Tap, digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.options import FineTuneOptions
-from graftwork.core.plans import Candidate, Linear, recipe_of, training_of
-from graftwork.core.recipes import CACHED_AUGMENTATIONS, fine_tuning_candidates, smaller_px
+from graftwork.core.plans import Candidate, Linear, recipe_of
+from graftwork.core.recipes import fine_tuning_candidates, smaller_px
 from graftwork.core.result_findings import diverged_finding, untried_finding
-from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.context import FineTuneContext
@@ -30,17 +28,21 @@ from graftwork.steps.advise import expected_accuracies, expected_points
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
+from graftwork.steps.time_limit import (
+    VIEWS,
+    Entered,
+    entered_within,
+    reserve_extraction,
+    views_within,
+    with_views,
+    without_length,
+)
 from graftwork.tournament import Tournament, run_trials
 
 T = TypeVar("T")
 
-VIEWS = CACHED_AUGMENTATIONS
-"""Maximum number of views that the linear candidate of several views averages; the pass over them gives the activations
-that fine-tunings above a cut are trained on, too."""
 WORK = "work"
 """Folder of a run for what a killed one goes on with; dropped when the run is complete."""
-STEP_MARGIN = 1.2
-"""Seconds of an epoch, as a multiple of its steps: the validation loss, and variation of the machine's speed."""
 ACTIVATIONS_SHARE = 0.5
 """Share of the store's budget that the activations of all cuts may take."""
 
@@ -138,15 +140,10 @@ def _activations(candidates: Sequence[Candidate], backbones: Backbones) -> dict[
     taps: dict[str, tuple[Tap, ...]] = {}
     for candidate in candidates:
         freeze_to, card = recipe_of(candidate).freeze_to, backbones.of(candidate).card
-        if freeze_to is not None and _together(candidate):
+        if freeze_to is not None and recipe_of(candidate).cached_augmentations == VIEWS:
             tap = activations_tap(card, cut_of(card, freeze_to))
             taps[candidate.backbone] = (*taps.get(candidate.backbone, ()), tap)
     return taps
-
-
-def _together(candidate: Candidate) -> bool:
-    """Whether the activations of a fine-tuning are cached in the pass over all of the augmented views."""
-    return recipe_of(candidate).cached_augmentations == CACHED_AUGMENTATIONS
 
 
 def _training_engines(candidates: Sequence[Candidate], backbones: Backbones) -> list[dict[str, Any]]:
@@ -179,19 +176,21 @@ def compete(
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
-    views = _once(context.folder / "views.json", int, lambda: _views_within_time(result, task, backbones, clock))
+    views = _once(
+        context.folder / "views.json",
+        int,
+        lambda: views_within(result, context.candidates, task, backbones, clock, to_extract=to_extract),
+    )
     several = _several_views(views, result, task, backbones)
-    trials = [*result.trials, *several]
-    views_done = {
-        c.backbone: c.views for c in (trial.candidate for trial in several) if backbones.of(c).extraction.activations
-    }
     reserve_extraction(clock, backbones, (views - 1) * to_extract)
-    linear = dataclasses.replace(result, trials=tuple(trials))
-    points = expected_points(context.candidates, advice, linear, task, backbones)
+    linear = dataclasses.replace(result, trials=(*result.trials, *several))
+    candidates = with_views(context.candidates, views)
+    points = expected_points(candidates, advice, linear, task, backbones)
+    views_done = _views_done(candidates, several, backbones)
     entered = _once(
         context.folder / "decided.json",
-        _Entered,
-        lambda: _within_time(context.candidates, points, views_done, task, backbones, context, clock),
+        Entered,
+        lambda: entered_within(candidates, points, views_done, task, backbones, context, clock),
     )
     tournament = Tournament(
         backbones.codes,
@@ -213,13 +212,7 @@ def compete(
     folds = max((len(np.unique(task.folds[trial.run])) for trial in tuned if trial.ended == "completed"), default=0)
     if 0 < folds < task.n_folds:
         context.listener.say(f"the time limit left {folds} of {task.n_folds} folds to fine-tunings")
-    return dataclasses.replace(judged, findings=_findings(context.candidates, tuned, tournament.diverged))
-
-
-def reserve_extraction(clock: Clock, backbones: Backbones, images: int) -> None:
-    """Put aside the seconds in which the final model will extract the codes of this number of images."""
-    if clock.runs_out:
-        clock.reserve_seconds += max(backbones.forecast_seconds(name, images) for name in backbones.by_name)
+    return dataclasses.replace(judged, findings=_findings(candidates, tuned, tournament.diverged))
 
 
 def _judged(
@@ -256,139 +249,11 @@ def _represented(linear: SearchResult) -> tuple[Trial, ...]:
 def _findings(
     planned: Sequence[Candidate], tuned: Sequence[Trial], diverged: Sequence[Candidate]
 ) -> tuple[Finding, ...]:
-    tried = {_without_length(candidate) for candidate in (*(trial.candidate for trial in tuned), *diverged)}
-    untried = [candidate for candidate in planned if _without_length(candidate) not in tried]
+    tried = {without_length(candidate) for candidate in (*(trial.candidate for trial in tuned), *diverged)}
+    untried = [candidate for candidate in planned if without_length(candidate) not in tried]
     return (
         *((untried_finding(untried),) if untried else ()),
         *((diverged_finding(diverged),) if diverged else ()),
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Entered:
-    """Which fine-tunings are tried, and when."""
-
-    now: tuple[Candidate, ...]
-    at_the_end: tuple[Candidate, ...] = ()
-    """If the others leave time."""
-    fold_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-    """What a fold of each is forecast to take, by its key."""
-    refit: bool = True
-    """Whether there is time to fit the chosen one again on all images."""
-
-
-def _within_time(
-    candidates: Sequence[Candidate],
-    points: Mapping[str, float],
-    views_done: Mapping[str, int],
-    task: Task,
-    backbones: Backbones,
-    context: FineTuneContext,
-    clock: Clock,
-) -> _Entered:
-    """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left.
-
-    Parameters
-    ----------
-    views_done
-        Of how many augmented views the activations are cached, by network.
-    """
-    if not clock.runs_out:
-        return _Entered(tuple(candidates))
-    forecasts, n = _forecasts(candidates, task, backbones, clock, views_done), len(task.y)
-    timed = [candidate for candidate in candidates if candidate.key in forecasts]
-    refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
-    entering = worth_trying(timed, forecasts, points, clock.left(), refit=refit, folds=folds)
-    entered = entering.candidates
-    minutes = {c.label: seconds_needed(c, forecasts[c.key], refit=refit, folds=folds) / 60 for c in timed}
-    shortened = {_without_length(candidate) for candidate in entered}
-    later = tuple(candidate for candidate in candidates if _without_length(candidate) not in shortened)
-    if later or not entered:
-        each = (
-            ", ".join(f"{c.label} ({minutes[c.label]:.1f} minutes here)" for c in later if c.label in minutes)
-            or "any fine-tuning"
-        )
-        context.listener.say(
-            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {each}: not tried; a longer "
-            "--time-limit tries more"
-        )
-    if entered:
-        context.listener.say(
-            f"the time limit allows the first fold of {', '.join(c.label for c in entered)}; "
-            f"{clock.left() / 60:.1f} minutes are left for them"
-        )
-    fold_seconds = {c.key: forecasts[c.key].fold(recipe_of(c)) for c in timed}
-    for candidate in entered:  # perhaps with fewer epochs than were planned
-        whole = next(c for c in timed if _without_length(c) == _without_length(candidate))
-        fold_seconds[candidate.key] = forecasts[whole.key].fold(recipe_of(candidate))
-    return _Entered(entered, later, fold_seconds, entering.refit)
-
-
-def _forecasts(
-    candidates: Sequence[Candidate],
-    task: Task,
-    backbones: Backbones,
-    clock: Clock,
-    views_done: Mapping[str, int] = MappingProxyType({}),
-) -> dict[str, Forecast]:
-    """Forecast fine-tunings on this machine, by their keys; those are left out that no time is left to measure."""
-    from graftwork.finetune.forecast import seconds_per_image_of
-
-    n = len(task.y)
-    images_per_fold = n * (1 - 1 / task.n_folds)
-    trainings = [(backbones.of(candidate).card, recipe_of(candidate)) for candidate in candidates]
-    # a slow machine has no time for the steps that show how slow it is
-    seconds = seconds_per_image_of(trainings, task.n_classes, lambda: clock.left() > 0)
-    return {
-        candidate.key: Forecast(
-            view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
-            epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
-            views_done=views_done.get(candidate.backbone, 0) if _together(candidate) else 0,
-        )
-        for candidate, step_seconds in zip(candidates, seconds, strict=True)
-        if step_seconds is not None
-    }
-
-
-def seconds_by_strategy(
-    name: str, candidates: Sequence[Candidate], task: Task, backbones: Backbones, clock: Clock
-) -> dict[Strategy, float]:
-    """Return what it takes on this machine to judge and to fit each strategy on one of the networks.
-
-    Of several candidates of a strategy, the fastest counts.
-    """
-    candidates = [candidate for candidate in candidates if candidate.backbone == name]
-    forecasts, folds = _forecasts(candidates, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
-    seconds: dict[Strategy, float] = {
-        "several views": (VIEWS - 1) * backbones.forecast_seconds(name, len(task.y)),
-    }
-    for candidate in candidates:
-        if candidate.key in forecasts:
-            needed = seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
-            strategy = strategy_of(candidate, backbones.of(candidate).card)
-            seconds[strategy] = min(needed, seconds.get(strategy, needed))
-    return seconds
-
-
-def say_that_linear_candidates_alone_are_nested(
-    task: Task, backbones: Backbones, context: FineTuneContext, clock: Clock
-) -> None:
-    """Say that nested cross-validation leaves fine-tunings out, and what the cheapest of them would cost."""
-    forecasts, folds = _forecasts(context.candidates, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
-    each = [
-        seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
-        for candidate in context.candidates
-        if candidate.key in forecasts
-    ]
-    # once in every fold, and once for the model
-    cost = (
-        f"; with the cheapest of them it would take {(task.n_folds + 1) * min(each) / 60:.0f} minutes here"
-        if each
-        else ""
-    )
-    backbones.listener.say(
-        f"nested cross-validation tests linear candidates only, and fine-tunes nothing{cost}; use another --test to "
-        "fine-tune"
     )
 
 
@@ -401,14 +266,6 @@ def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
     return decided
 
 
-def _without_length(candidate: Candidate) -> Candidate:
-    """Return the candidate at alpha 1 without its number of epochs, which the time limit may have lowered."""
-    training = training_of(candidate)
-    return dataclasses.replace(
-        training, plan=dataclasses.replace(recipe_of(training), epochs=0, cached_augmentations=0)
-    )
-
-
 def _start(candidate: Candidate, result: SearchResult, task: Task, backbones: Backbones) -> float:
     """Return C of the softmax on the standardised last layer, with which a fine-tuning begins."""
     last = dataclasses.replace(
@@ -419,13 +276,14 @@ def _start(candidate: Candidate, result: SearchResult, task: Task, backbones: Ba
     return trial.details["C"]
 
 
-def _views_within_time(result: SearchResult, task: Task, backbones: Backbones, clock: Clock) -> int:
-    """Return the number of views that half of the time left allows to extract; 1 where it does not allow two."""
-    if not clock.runs_out:
-        return VIEWS
-    chosen = result.chosen.candidate
-    view_seconds = backbones.forecast_seconds(chosen.backbone, len(task.y) * chosen.views)
-    return next((views for views in range(VIEWS, 1, -1) if views * view_seconds <= clock.left() / 2), 1)
+def _views_done(candidates: Sequence[Candidate], several: Sequence[Trial], backbones: Backbones) -> dict[str, int]:
+    """Return in how many views the activations of fine-tunings have come with the codes, by their keys."""
+    done: dict[tuple[str, str | None], int] = {
+        (trial.candidate.backbone, tap.layer): trial.candidate.views
+        for trial in several
+        for tap in backbones.of(trial.candidate).extraction.activations
+    }
+    return {c.key: done.get((c.backbone, recipe_of(c).freeze_to), 0) for c in candidates}
 
 
 def _several_views(views: int, result: SearchResult, task: Task, backbones: Backbones) -> list[Trial]:

@@ -34,10 +34,11 @@ from graftwork.progress import Stages
 from graftwork.steps.advise import advise as advice_of
 from graftwork.steps.advise import known_to_gauge
 from graftwork.steps.backbones import open_backbones
-from graftwork.steps.compete import candidates_to_tune, seconds_by_strategy
+from graftwork.steps.compete import candidates_to_tune
 from graftwork.steps.output import command
 from graftwork.steps.prepare import prepare
 from graftwork.steps.search import candidates_for, costs_of, search
+from graftwork.steps.time_limit import seconds_by_strategy
 
 MARGIN = 1.5
 """Time limit that is proposed, as a multiple of what the recommended strategy takes: others are tried, too."""

@@ -31,8 +31,6 @@ from graftwork.steps.backbones import open_backbones
 from graftwork.steps.compete import (
     compete,
     fine_tune_context,
-    reserve_extraction,
-    say_that_linear_candidates_alone_are_nested,
 )
 from graftwork.steps.int8 import change_of_candidate
 from graftwork.steps.output import CLOCK, claimed, run_name
@@ -42,6 +40,7 @@ from graftwork.steps.save import Outcome, save
 from graftwork.steps.score import score_held_out, score_nested, score_with_series_grouped
 from graftwork.steps.search import candidates_for, costs_of, search
 from graftwork.steps.shift import choose_for_target, load_target
+from graftwork.steps.time_limit import reserve_extraction, say_that_linear_candidates_alone_are_nested
 
 
 def train(  # noqa: PLR0915  # the whole story on one page

@@ -1,0 +1,218 @@
+"""What a time limit allows: seconds that are put aside, views of each image, and the fine-tunings that are tried."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from graftwork.clock import Clock
+from graftwork.core.advice import Strategy, strategy_of
+from graftwork.core.plans import Candidate, recipe_of, training_of
+from graftwork.core.recipes import CACHED_AUGMENTATIONS
+from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
+from graftwork.core.trials import Task
+from graftwork.finetune.context import FineTuneContext
+from graftwork.steps.backbones import Backbones
+from graftwork.steps.search import SearchResult
+
+VIEWS = CACHED_AUGMENTATIONS
+"""Maximum number of views that the linear candidate of several views averages; the pass over them gives the activations
+that fine-tunings above a cut are trained on, too."""
+STEP_MARGIN = 1.2
+"""Seconds of an epoch, as a multiple of its steps: the validation loss, and variation of the machine's speed."""
+
+
+def reserve_extraction(clock: Clock, backbones: Backbones, images: int) -> None:
+    """Put aside the seconds in which the final model will extract the codes of this number of images."""
+    if clock.runs_out:
+        clock.reserve_seconds += max(backbones.forecast_seconds(name, images) for name in backbones.by_name)
+
+
+def forecasts_of(
+    candidates: Sequence[Candidate],
+    task: Task,
+    backbones: Backbones,
+    clock: Clock,
+    views_done: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, Forecast]:
+    """Forecast fine-tunings on this machine, by their keys; those are left out that no time is left to measure.
+
+    Parameters
+    ----------
+    views_done
+        In how many augmented views the activations of a fine-tuning are cached, by its key.
+    """
+    from graftwork.finetune.forecast import seconds_per_image_of
+
+    n = len(task.y)
+    images_per_fold = n * (1 - 1 / task.n_folds)
+    trainings = [(backbones.of(candidate).card, recipe_of(candidate)) for candidate in candidates]
+    # a slow machine has no time for the steps that show how slow it is
+    seconds = seconds_per_image_of(trainings, task.n_classes, lambda: clock.left() > 0)
+    return {
+        candidate.key: Forecast(
+            view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
+            epoch_seconds=STEP_MARGIN * images_per_fold * step_seconds,
+            views_done=views_done.get(candidate.key, 0),
+        )
+        for candidate, step_seconds in zip(candidates, seconds, strict=True)
+        if step_seconds is not None
+    }
+
+
+def views_within(
+    result: SearchResult,
+    candidates: Sequence[Candidate],
+    task: Task,
+    backbones: Backbones,
+    clock: Clock,
+    to_extract: int,
+) -> int:
+    """Return of how many views the time left allows codes and activations; 1 where it does not allow two.
+
+    They take half of the time at most, and no more than leaves a fold of the fastest fine-tuning above a cut, where one
+    is possible: trained on one view it is as accurate as on eight (``benchmarks/recipes.py``).
+
+    Parameters
+    ----------
+    to_extract
+        Number of images that the final model will predict: in several views, if it averages them.
+    """
+    if not clock.runs_out:
+        return VIEWS
+    chosen = result.chosen.candidate
+    view_seconds = backbones.forecast_seconds(chosen.backbone, len(task.y) * chosen.views)
+    allowed = clock.left() / 2 / view_seconds
+    cached = [candidate for candidate in candidates if recipe_of(candidate).cached_augmentations > 1]
+    forecasts, folds = forecasts_of(cached, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
+    if forecasts:
+        fastest = min(folds * forecasts[c.key].fold(recipe_of(c)) for c in cached if c.key in forecasts)
+        each = view_seconds + backbones.forecast_seconds(chosen.backbone, to_extract)
+        beside_a_fold = (clock.left() - fastest) / each
+        allowed = min(allowed, beside_a_fold) if beside_a_fold >= 1 else allowed
+    return max(1, min(VIEWS, int(allowed)))
+
+
+def with_views(candidates: Sequence[Candidate], views: int) -> tuple[Candidate, ...]:
+    """Return fine-tunings that are trained on no more augmented views than there are."""
+
+    def at_most(candidate: Candidate) -> Candidate:
+        plan = recipe_of(candidate)
+        fewer = dataclasses.replace(plan, cached_augmentations=min(plan.cached_augmentations, views))
+        return dataclasses.replace(candidate, plan=fewer)
+
+    return tuple(map(at_most, candidates))
+
+
+@dataclasses.dataclass(frozen=True)
+class Entered:
+    """Which fine-tunings are tried, and when."""
+
+    now: tuple[Candidate, ...]
+    at_the_end: tuple[Candidate, ...] = ()
+    """If the others leave time."""
+    fold_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    """What a fold of each is forecast to take, by its key."""
+    refit: bool = True
+    """Whether there is time to fit the chosen one again on all images."""
+
+
+def entered_within(
+    candidates: Sequence[Candidate],
+    points: Mapping[str, float],
+    views_done: Mapping[str, int],
+    task: Task,
+    backbones: Backbones,
+    context: FineTuneContext,
+    clock: Clock,
+) -> Entered:
+    """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left.
+
+    Parameters
+    ----------
+    views_done
+        As ``forecasts_of``.
+    """
+    if not clock.runs_out:
+        return Entered(tuple(candidates))
+    forecasts, n = forecasts_of(candidates, task, backbones, clock, views_done), len(task.y)
+    timed = [candidate for candidate in candidates if candidate.key in forecasts]
+    refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
+    entering = worth_trying(timed, forecasts, points, clock.left(), refit=refit, folds=folds)
+    entered = entering.candidates
+    minutes = {c.label: seconds_needed(c, forecasts[c.key], refit=refit, folds=folds) / 60 for c in timed}
+    shortened = {without_length(candidate) for candidate in entered}
+    later = tuple(candidate for candidate in candidates if without_length(candidate) not in shortened)
+    if later or not entered:
+        each = (
+            ", ".join(f"{c.label} ({minutes[c.label]:.1f} minutes here)" for c in later if c.label in minutes)
+            or "any fine-tuning"
+        )
+        context.listener.say(
+            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {each}: not tried; a longer "
+            "--time-limit tries more"
+        )
+    if entered:
+        context.listener.say(
+            f"the time limit allows the first fold of {', '.join(c.label for c in entered)}; "
+            f"{clock.left() / 60:.1f} minutes are left for them"
+        )
+    fold_seconds = {c.key: forecasts[c.key].fold(recipe_of(c)) for c in timed}
+    for candidate in entered:  # perhaps with fewer epochs than were planned
+        whole = next(c for c in timed if without_length(c) == without_length(candidate))
+        fold_seconds[candidate.key] = forecasts[whole.key].fold(recipe_of(candidate))
+    return Entered(entered, later, fold_seconds, entering.refit)
+
+
+def without_length(candidate: Candidate) -> Candidate:
+    """Return the candidate at alpha 1 without its number of epochs, which the time limit may have lowered."""
+    training = training_of(candidate)
+    return dataclasses.replace(
+        training, plan=dataclasses.replace(recipe_of(training), epochs=0, cached_augmentations=0)
+    )
+
+
+def seconds_by_strategy(
+    name: str, candidates: Sequence[Candidate], task: Task, backbones: Backbones, clock: Clock
+) -> dict[Strategy, float]:
+    """Return what it takes on this machine to judge and to fit each strategy on one of the networks.
+
+    Of several candidates of a strategy, the fastest counts.
+    """
+    candidates = [candidate for candidate in candidates if candidate.backbone == name]
+    forecasts, folds = forecasts_of(candidates, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
+    seconds: dict[Strategy, float] = {
+        "several views": (VIEWS - 1) * backbones.forecast_seconds(name, len(task.y)),
+    }
+    for candidate in candidates:
+        if candidate.key in forecasts:
+            needed = seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
+            strategy = strategy_of(candidate, backbones.of(candidate).card)
+            seconds[strategy] = min(needed, seconds.get(strategy, needed))
+    return seconds
+
+
+def say_that_linear_candidates_alone_are_nested(
+    task: Task, backbones: Backbones, context: FineTuneContext, clock: Clock
+) -> None:
+    """Say that nested cross-validation leaves fine-tunings out, and what the cheapest of them would cost."""
+    forecasts, folds = (
+        forecasts_of(context.candidates, task, backbones, clock),
+        folds_to_judge(len(task.y), task.n_folds),
+    )
+    each = [
+        seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
+        for candidate in context.candidates
+        if candidate.key in forecasts
+    ]
+    # once in every fold, and once for the model
+    cost = (
+        f"; with the cheapest of them it would take {(task.n_folds + 1) * min(each) / 60:.0f} minutes here"
+        if each
+        else ""
+    )
+    backbones.listener.say(
+        f"nested cross-validation tests linear candidates only, and fine-tunes nothing{cost}; use another --test to "
+        "fine-tune"
+    )
