@@ -67,12 +67,14 @@ def views_within(
     task: Task,
     backbones: Backbones,
     clock: Clock,
+    *,
     to_extract: int,
 ) -> int:
     """Return of how many views the time left allows codes and activations; 1 where it does not allow two.
 
     They take half of the time at most, and no more than leaves a fold of the fastest fine-tuning above a cut, where one
-    is possible: trained on one view it is as accurate as on eight (``benchmarks/recipes.py``).
+    is possible: where images are few a fold is fast, and where they are many, fewer views of each are enough
+    (``benchmarks/cached_views.py``).
 
     Parameters
     ----------
