@@ -544,7 +544,7 @@ def cached_views() -> list[str]:
         "## Augmented views that activations are cached in",
         "",
         "The embedded default at its own 224 px, trained above a cut on activations of so many views of each image, tested in one "
-        "(`cached_views.py`): accuracy in per cent. A time limit that leaves no fold beside all views lowers their number.",
+        "(`cached_views.py`): accuracy in per cent. A short time limit lowers their number.",
         "",
         f"| set | per class | seed | trained on | tested on | epochs | {' | '.join(f'{n} views' for n in columns)} |",
         f"|---|---|---|---|---|---|{'---|' * len(columns)}",

@@ -176,11 +176,7 @@ def compete(
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
-    views = _once(
-        context.folder / "views.json",
-        int,
-        lambda: views_within(result, context.candidates, task, backbones, clock, to_extract=to_extract),
-    )
+    views = _once(context.folder / "views.json", int, lambda: views_within(result, task, backbones, clock))
     several = _several_views(views, result, task, backbones)
     reserve_extraction(clock, backbones, (views - 1) * to_extract)
     linear = dataclasses.replace(result, trials=(*result.trials, *several))

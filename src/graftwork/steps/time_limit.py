@@ -61,43 +61,24 @@ def forecasts_of(
     }
 
 
-def views_within(
-    result: SearchResult,
-    candidates: Sequence[Candidate],
-    task: Task,
-    backbones: Backbones,
-    clock: Clock,
-    *,
-    to_extract: int,
-) -> int:
-    """Return of how many views the time left allows codes and activations; 1 where it does not allow two.
+def views_within(result: SearchResult, task: Task, backbones: Backbones, clock: Clock) -> int:
+    """Return of how many views half of the time left allows codes and activations; 1 where it does not allow two.
 
-    They take half of the time at most, and no more than leaves a fold of the fastest fine-tuning above a cut, where one
-    is possible: where images are few a fold is fast, and where they are many, fewer views of each are enough
-    (``benchmarks/cached_views.py``).
-
-    Parameters
-    ----------
-    to_extract
-        Number of images that the final model will predict: in several views, if it averages them.
+    To leave room for a fold of a fine-tuning in place of views was tried: with 60 seconds at 224 px such folds seldom
+    ended in time, and the views were lost.
     """
     if not clock.runs_out:
         return VIEWS
     chosen = result.chosen.candidate
     view_seconds = backbones.forecast_seconds(chosen.backbone, len(task.y) * chosen.views)
-    allowed = clock.left() / 2 / view_seconds
-    cached = [candidate for candidate in candidates if recipe_of(candidate).cached_augmentations > 1]
-    forecasts, folds = forecasts_of(cached, task, backbones, clock), folds_to_judge(len(task.y), task.n_folds)
-    if forecasts:
-        fastest = min(folds * forecasts[c.key].fold(recipe_of(c)) for c in cached if c.key in forecasts)
-        each = view_seconds + backbones.forecast_seconds(chosen.backbone, to_extract)
-        beside_a_fold = (clock.left() - fastest) / each
-        allowed = min(allowed, beside_a_fold) if beside_a_fold >= 1 else allowed
-    return max(1, min(VIEWS, int(allowed)))
+    return max(1, min(VIEWS, int(clock.left() / 2 / view_seconds)))
 
 
 def with_views(candidates: Sequence[Candidate], views: int) -> tuple[Candidate, ...]:
-    """Return fine-tunings that are trained on no more augmented views than there are."""
+    """Return fine-tunings that are trained on the augmented views that there are, and need no pass over others.
+
+    Where images are many, fewer views of each are enough (``benchmarks/cached_views.py``).
+    """
 
     def at_most(candidate: Candidate) -> Candidate:
         plan = recipe_of(candidate)
