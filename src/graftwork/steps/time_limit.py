@@ -71,7 +71,7 @@ def views_within(result: SearchResult, task: Task, backbones: Backbones, clock: 
         return VIEWS
     chosen = result.chosen.candidate
     view_seconds = backbones.forecast_seconds(chosen.backbone, len(task.y) * chosen.views)
-    return max(1, min(VIEWS, int(clock.left() / 2 / view_seconds)))
+    return next((views for views in range(VIEWS, 1, -1) if views * view_seconds <= clock.left() / 2), 1)
 
 
 def with_views(candidates: Sequence[Candidate], views: int) -> tuple[Candidate, ...]:
