@@ -30,8 +30,8 @@ from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
 from graftwork.steps.time_limit import (
     VIEWS,
-    Entered,
-    entered_within,
+    Decided,
+    decided_within,
     reserve_extraction,
     views_within,
     with_views,
@@ -183,10 +183,10 @@ def compete(
     candidates = with_views(context.candidates, views)
     points = expected_points(candidates, advice, linear, task, backbones)
     views_done = _views_done(candidates, several, backbones)
-    entered = _once(
+    decided = _once(
         context.folder / "decided.json",
-        Entered,
-        lambda: entered_within(candidates, points, views_done, task, backbones, context, clock),
+        Decided,
+        lambda: decided_within(candidates, points, views_done, task, backbones, context, clock),
     )
     tournament = Tournament(
         backbones.codes,
@@ -194,12 +194,12 @@ def compete(
         start=functools.cache(lambda candidate: _start(candidate, result, task, backbones)),
         context=context,
         clock=clock,
-        fold_seconds=entered.fold_seconds,
+        fold_seconds=decided.fold_seconds,
         views=views,
-        refit=entered.refit,
+        refit=decided.refit,
     )
     tuned = tournament.run(
-        entered.now, at_the_end=entered.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats
+        decided.now, at_the_end=decided.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats
     )
     judged = _judged(linear, tuned, advice, task, backbones)
     if judged.chosen.candidate.plan.kind == "linear" and clock.runs_out and context.n_refits == 1:

@@ -89,7 +89,7 @@ def with_views(candidates: Sequence[Candidate], views: int) -> tuple[Candidate, 
 
 
 @dataclasses.dataclass(frozen=True)
-class Entered:
+class Decided:
     """Which fine-tunings are tried, and when."""
 
     now: tuple[Candidate, ...]
@@ -101,7 +101,7 @@ class Entered:
     """Whether there is time to fit the chosen one again on all images."""
 
 
-def entered_within(
+def decided_within(
     candidates: Sequence[Candidate],
     points: Mapping[str, float],
     views_done: Mapping[str, int],
@@ -109,7 +109,7 @@ def entered_within(
     backbones: Backbones,
     context: FineTuneContext,
     clock: Clock,
-) -> Entered:
+) -> Decided:
     """Return the fine-tunings that the time allows, by expected gain per second, and those to try if some is left.
 
     Parameters
@@ -118,7 +118,7 @@ def entered_within(
         As ``forecasts_of``.
     """
     if not clock.runs_out:
-        return Entered(tuple(candidates))
+        return Decided(tuple(candidates))
     forecasts, n = forecasts_of(candidates, task, backbones, clock, views_done), len(task.y)
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
     refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
@@ -145,7 +145,7 @@ def entered_within(
     for candidate in entered:  # perhaps with fewer epochs than were planned
         whole = next(c for c in timed if without_length(c) == without_length(candidate))
         fold_seconds[candidate.key] = forecasts[whole.key].fold(recipe_of(candidate))
-    return Entered(entered, later, fold_seconds, entering.refit)
+    return Decided(entered, later, fold_seconds, entering.refit)
 
 
 def without_length(candidate: Candidate) -> Candidate:
