@@ -319,6 +319,8 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="a checkout of an earlier commit")
     parser.add_argument("--times", type=int, default=1, help="fastai's epochs, as a multiple")
     options = parser.parse_args()
+    if options.times > 1 and options.before is None:
+        parser.error("--times needs --before: the lines of peers.KIND.jsonl are those of fastai's own epochs")
     before = options.before and options.before.resolve()
     path = machine.results_path("peers_before" if before else "peers").with_suffix(".jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -546,7 +546,7 @@ def cached_views() -> list[str]:
         "The embedded default at its own 224 px, trained above a cut on activations of so many views of each image, tested in one "
         "(`cached_views.py`): accuracy in per cent. A short time limit lowers their number.",
         "",
-        f"| set | per class | seed | trained on | tested on | epochs | {' | '.join(f'{n} views' for n in columns)} |",
+        f"| set | per class | seed | trained on | tested on | epochs | {' | '.join(f'views: {n}' for n in columns)} |",
         f"|---|---|---|---|---|---|{'---|' * len(columns)}",
     ]
     for cell in cells:

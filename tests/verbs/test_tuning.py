@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_with_the_views_it_had_decided_on(
     save = loop._save_checkpoint
     arguments = {**settings, "time_limit": "1h"}
     for views, end in ((3, killed), (5, save)):  # the second start has less time, or more
-        monkeypatch.setattr(compete, "views_within", lambda *given, views=views, **named: views)
+        monkeypatch.setattr(compete, "views_within", lambda *given, views=views: views)
         monkeypatch.setattr(loop, "_save_checkpoint", end)
         if end is killed:
             with pytest.raises(KilledError):
@@ -558,7 +558,7 @@ def test_one_pass_over_the_views_serves_the_linear_classifier_and_every_cut(
 
     monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(extract, "compute", counted)
-    monkeypatch.setattr(compete, "views_within", lambda *given, **named: views)
+    monkeypatch.setattr(compete, "views_within", lambda *given: views)
     run = graftwork.train(tiny, output=tmp_path / "run", **settings)
     cut = [c.plan for c in (t.candidate for t in run.trials) if isinstance(c.plan, Recipe) and c.plan.freeze_to]
     assert len({plan.freeze_to for plan in cut}) == 2

@@ -28,10 +28,7 @@ from graftwork.listener import Listener
 from graftwork.progress import Stages
 from graftwork.steps.advise import advise, with_tried
 from graftwork.steps.backbones import open_backbones
-from graftwork.steps.compete import (
-    compete,
-    fine_tune_context,
-)
+from graftwork.steps.compete import compete, fine_tune_context
 from graftwork.steps.int8 import change_of_candidate
 from graftwork.steps.output import CLOCK, claimed, run_name
 from graftwork.steps.prepare import prepare
