@@ -31,7 +31,7 @@ BACKBONE = "efficientnet_lite0"
 MEASURED_ONCE = ("engines", "backbones")
 """Folders of the cache that are kept."""
 SCRIPT = f"""
-import json, sys, time
+import json, resource, sys, time
 import graftwork
 data, seed, limit, group_by, output = sys.argv[1:]
 begin = time.perf_counter()
@@ -43,7 +43,8 @@ chosen = run.trials[run.verdict.chosen]
 tuned = sorted({{t.candidate.label: int(t.run.sum()) for t in run.trials if t.candidate.plan.kind != "linear"}}.items())
 print(json.dumps({{"images": rows, "right": "".join(map(str, right)), "seconds": round(seconds, 1),
     "chosen": chosen.candidate.label, "kind": chosen.candidate.plan.kind, "refit": "fold" not in chosen.details,
-    "images_tuned_ones_are_judged_on": dict(tuned)}}))
+    "images_tuned_ones_are_judged_on": dict(tuned),
+    "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}}))
 """
 
 

@@ -47,8 +47,8 @@ if threads:
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Recipe
 from graftwork.core.trials import Task
-from graftwork.finetune.context import FineTuneContext
-from graftwork.finetune.fold import tune_fold
+# where the oldest checkout that is compared has both
+from graftwork.finetune.fold import FineTuneContext, tune_fold
 from graftwork.images.read import read_images
 from graftwork.listener import Listener
 from graftwork.steps.backbones import open_backbone
@@ -63,7 +63,7 @@ images = read_images(folder)
 backbone = open_backbone(name, ExtractionOptions(input_px=px), images)
 task = Task(images.labels, np.arange(len(images)), np.zeros(len(images), int), images.classes)
 with tempfile.TemporaryDirectory() as work:
-    context = FineTuneContext(images, lambda _: None, Path(work), 1e5, 0, 1, Epochs())
+    context = FineTuneContext(images, lambda *_: None, Path(work), 1e5, 0, 1, Epochs())
     tune_fold(
         Recipe(None, epochs), 0.01, backbone.codes(images), task, np.zeros(0, int), alphas=(1.0,), context=context,
         checkpoint=Path(work) / "checkpoint",

@@ -505,6 +505,27 @@ def training(data: Any) -> list[str]:
     return [*lines, "", *machines(list(data.values())), ""]
 
 
+def keras_rate(data: Any) -> list[str]:
+    rows = list(data.values())
+    cases = [case for case in rows[0]["medians"] if case != "graftwork"]
+    titles = ["network, input", "graftwork", *(f"Keras: {case}" for case in cases), "ratio to its best"]
+    lines = [
+        "## Training rates beside Keras",
+        "",
+        "Images/s of MobileNetV2, every layer trained, batches of 32, on the same JPEG files, epochs after the first "
+        "(`keras_rate.py`); Keras from files and from tensors that it keeps in memory, compiled by XLA and not; medians of "
+        "rounds in turn. Target: 1.5 times the best of Keras.",
+        "",
+        f"| {' | '.join(titles)} |",
+        "|---" * len(titles) + "|",
+    ]
+    for name, row in data.items():
+        rates = [row["medians"][case] for case in ("graftwork", *cases)]
+        lines.append(f"| {name} | {' | '.join(f'{rate:g}' for rate in rates)} | {row['ratio_to_the_best']:.2f} |")
+    versions = ", ".join(f"{name} {version}" for name, version in rows[0]["keras"].items())
+    return [*lines, "", f"{versions}.", "", *machines(rows), ""]
+
+
 def schedules() -> list[str]:
     cells = read("schedules.jsonl")
     if not cells:
@@ -575,33 +596,43 @@ def equal_seconds() -> list[str]:
         "Test accuracy of `graft train` with its default options on the embedded default at 224 px (`equal_seconds.py`): the "
         "checkout before this work and a later one, in turn, the same split, engines measured before.",
         "",
-        "| limit before | limit after | cores | set | seed | after is | before | after | chosen before | chosen after | seconds after |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| limit before | limit after | processor | cores | set | seed | after is | before | after | chosen before | chosen after | seconds after |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
 
-    def budget(cell: dict[str, Any]) -> tuple[int, int, int]:
-        return cell["old_limit_seconds"], cell["limit_seconds"], cell["machine"]["cores"]
+    def budget(cell: dict[str, Any]) -> tuple[int, int, int, str]:
+        return cell["old_limit_seconds"], cell["limit_seconds"], cell["machine"]["cores"], cell["kind"]
 
     for cell in sorted(cells, key=lambda c: (*budget(c), c["set"], c["seed"])):
         old, new = (100 * cell[side]["right"].count("1") / cell["test"] for side in ("old", "new"))
         lines.append(
-            f"| {cell['old_limit_seconds']} s | {cell['limit_seconds']} s | {cell['machine']['cores']} | {cell['set']} | "
+            f"| {cell['old_limit_seconds']} s | {cell['limit_seconds']} s | {cell['kind']} | {cell['machine']['cores']} | "
+            f"{cell['set']} | "
             f"{cell['seed']} | {cell['commits']['new']} | {old:.1f} | {new:.1f} | {cell['old']['chosen']} | "
             f"{cell['new']['chosen']} | {cell['new']['seconds']:.0f} |"
         )
-    for old_limit, limit, cores in sorted(set(map(budget, cells))):
+    for old_limit, limit, cores, kind in sorted(set(map(budget, cells))):
         gains: dict[str, list[float]] = {}
-        seeds = {cell["seed"] for cell in cells if budget(cell) == (old_limit, limit, cores)}
+        seeds = {cell["seed"] for cell in cells if budget(cell) == (old_limit, limit, cores, kind)}
         for cell in cells:
-            if budget(cell) == (old_limit, limit, cores):
+            if budget(cell) == (old_limit, limit, cores, kind):
                 right = {side: cell[side]["right"].count("1") for side in ("old", "new")}
                 gains.setdefault(cell["set"], []).append(100 * (right["new"] - right["old"]) / cell["test"])
         means = [statistics.mean(points) for points in gains.values()]
         lines += [
             "",
             f"At {limit} s{'' if old_limit == limit else f' against {old_limit} s before'} on {cores} "
-            f"{'core' if cores == 1 else 'cores'}: {interval(means)} points on the mean of {len(means)} sets"
+            f"{'core' if cores == 1 else 'cores'} ({kind}): {interval(means)} points on the mean of {len(means)} sets"
             f"{' (interval with sets as units)' if len(means) > 1 else ''}, seeds {', '.join(map(str, sorted(seeds)))}.",
+        ]
+    peaks = [(cell["old"]["peak_mb"], cell["new"]["peak_mb"]) for cell in cells if "peak_mb" in cell["new"]]
+    if peaks:
+        ratio = statistics.median(new / old for old, new in peaks)
+        old, new = (max(side) for side in zip(*peaks, strict=True))
+        lines += [
+            "",
+            f"Peak memory of the process: {ratio:.2f} times that before (median of {len(peaks)} cells); at most {old} MB "
+            f"before and {new} MB after.",
         ]
     return [*lines, "", *machines(cells), ""]
 
@@ -1599,7 +1630,8 @@ def main() -> None:
         check_sets(),
         by_processor("forward", forward),
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
-        by_processor("training", training), by_processor("depthwise", depthwise), schedules(), cached_views(), equal_seconds(), choice(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
+        by_processor("training", training), by_processor("keras_rate", keras_rate),
+        by_processor("depthwise", depthwise), schedules(), cached_views(), equal_seconds(), choice(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("peers_before", peers_before),
         by_processor("prefix", prefix), killed(),
         exports(), runtimes(), eight_bits(), by_processor("serve", service),
