@@ -1,6 +1,6 @@
 """How many images a second Keras trains on, and graftwork, on the same machine.
 
-    python benchmarks/keras_rate.py --keras PYTHON [--px 96,224] [--rounds 3] [--again]
+    python benchmarks/keras_rate.py --keras PYTHON [--px 96,224] [--compiled plain,xla] [--rounds 3] [--again]
 
 PYTHON is that of an environment with tensorflow (or tensorflow-cpu) and pillow. MobileNetV2 with every layer trained,
 batch norm with the statistics of the weights, batches of 32, on 256 JPEG files of 768 x 512 (``training.write_photos``);
@@ -74,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keras", required=True, metavar="PYTHON")
     parser.add_argument("--px", default="96,224")
+    parser.add_argument("--compiled", default="plain,xla")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--again", action="store_true")
     options = parser.parse_args()
@@ -83,7 +84,7 @@ def main() -> None:
     flags = describe()["flags"]
     has_bf16 = isinstance(flags, list) and "avx512_bf16" in flags
     policies = ("float32", "mixed_bfloat16") if has_bf16 else ("float32",)
-    cases = list(itertools.product(policies, ("files", "memory"), ("plain", "xla")))
+    cases = list(itertools.product(policies, ("files", "memory"), options.compiled.split(",")))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         training.write_photos(folder / "photos")

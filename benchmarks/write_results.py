@@ -520,8 +520,8 @@ def keras_rate(data: Any) -> list[str]:
         "|---" * len(titles) + "|",
     ]
     for name, row in data.items():
-        rates = [row["medians"][case] for case in ("graftwork", *cases)]
-        lines.append(f"| {name} | {' | '.join(f'{rate:g}' for rate in rates)} | {row['ratio_to_the_best']:.2f} |")
+        rates = [f"{row['medians'][case]:g}" if case in row["medians"] else "" for case in ("graftwork", *cases)]
+        lines.append(f"| {name} | {' | '.join(rates)} | {row['ratio_to_the_best']:.2f} |")
     versions = ", ".join(f"{name} {version}" for name, version in rows[0]["keras"].items())
     return [*lines, "", f"{versions}.", "", *machines(rows), ""]
 
