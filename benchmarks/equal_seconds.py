@@ -87,7 +87,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as caches:
         for side, path in sides.items():  # engines are measured
-            run(path, Path(caches) / side, "hymenoptera", 0, "45s")
+            run(path, Path(caches) / side, "hymenoptera", 0, "60s")
         for seed, limit, name in itertools.product(
             map(int, options.seeds.split(",")), map(int, options.limits.split(",")), options.sets.split(",")
         ):

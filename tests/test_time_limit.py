@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from graftwork.clock import Clock
-from graftwork.core.plans import Candidate, recipe_of
+from graftwork.core.plans import Candidate, Linear, recipe_of
 from graftwork.core.recipes import recipe
 from graftwork.core.trials import Task
 from graftwork.steps import time_limit
@@ -19,18 +19,21 @@ IMAGES = 100
 TASK = Task(np.arange(IMAGES) % 2, np.arange(IMAGES), np.arange(IMAGES) % 5, ("ant", "bee"), seed=0)
 ABOVE = Candidate("network", ("pooled",), recipe(IMAGES, "blocks.4", cached=True))
 WHOLE = Candidate("network", ("pooled",), recipe(IMAGES))
-RESULT = SimpleNamespace(chosen=SimpleNamespace(candidate=Candidate("network", ("pooled",), ABOVE.plan)))
+CHOSEN = Candidate("network", ("pooled",), Linear("softmax", "standard"))
 BACKBONES = SimpleNamespace(forecast_seconds=lambda name, images, input_px=None: images / 20)
 """One view of the images takes 5 seconds."""
 
 
-@pytest.mark.parametrize(("left_seconds", "views"), [(math.inf, 8), (200, 8), (60, 6), (11, 1), (-5, 1)])
-def test_views_take_half_of_the_time(
-    left_seconds: float, views: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("left_seconds", "views", "of_all"), [(math.inf, 8, 8), (200, 8, 8), (60, 6, 8), (11, 1, 2), (-5, 1, 1)]
+)
+def test_views_take_half_of_the_time_or_all_of_it(
+    left_seconds: float, views: int, of_all: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "left", lambda clock: left_seconds)
     clock = Clock(left_seconds if left_seconds == math.inf else 60, tmp_path / "clock.json")
-    assert time_limit.views_within(RESULT, TASK, BACKBONES, clock) == views
+    assert time_limit.views_within(CHOSEN, IMAGES, BACKBONES, clock) == views
+    assert time_limit.views_within(CHOSEN, IMAGES, BACKBONES, clock, 1) == of_all
 
 
 def test_a_fine_tuning_is_trained_on_no_more_views_than_there_are() -> None:

@@ -328,6 +328,15 @@ def test_a_fold_that_is_forecast_to_take_longer_than_what_is_left_is_not_begun(
     assert {name for name, _ in fake.calls} == {"best"}
 
 
+def test_what_comes_before_the_first_fold_must_fit_too_and_is_done_once(tmp_path: Path, fake: FakeFolds, four) -> None:
+    for calls in ([], [("best", 0), ("best", 1), ("best", 2)]):
+        late = opened(tmp_path, limit_seconds=100)
+        late._once_seconds = {four[1].key: 1000.0}
+        late.run(four[1:2])
+        assert fake.calls == calls
+        late._context.place(four[1], 1.0).mkdir(parents=True, exist_ok=True)  # an earlier start has begun
+
+
 def test_where_no_refit_fits_folds_are_run_in_the_seconds_put_aside_for_it(
     tmp_path: Path, fake: FakeFolds, four
 ) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from graftwork.errors import UsageError
 from graftwork.files import read_cached, write_json
 
-END_SECONDS = 5.0
-"""Reserved for what comes after the search, except extraction: twice what projection, model folder and report took."""
+END_SECONDS = 8.0
+"""Reserved for what comes after the search, except extraction: projection, model folder and report took 2.5 to 7, by
+the machine."""
 _ACTIVE = "active_seconds"
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 

@@ -134,8 +134,9 @@ class Tournament:
     ----------
     start
         Gives C of the linear model that a fine-tuning begins with.
-    fold_seconds
-        What a fold of a candidate is forecast to take, by its key; one without a forecast is tried at any time.
+    once_seconds, fold_seconds
+        What is forecast to be done once before the first fold of a candidate, and what a fold takes, by its key; one
+        without a forecast is tried at any time.
     views
         Over how many views each fine-tuned network is averaged in addition.
     refit
@@ -150,11 +151,13 @@ class Tournament:
         start: Callable[[Candidate], float],
         context: FineTuneContext,
         clock: Clock,
+        once_seconds: Mapping[str, float] = MappingProxyType({}),
         fold_seconds: Mapping[str, float] = MappingProxyType({}),
         views: int = 1,
         refit: bool = True,
     ) -> None:
-        self._codes_of, self._task, self._start, self._fold_seconds = codes_of, task, start, fold_seconds
+        self._codes_of, self._task, self._start = codes_of, task, start
+        self._once_seconds, self._fold_seconds = once_seconds, fold_seconds
         self._views = views
         self._context, self._clock = context, clock
         self._refit_folds = context.n_refits * REFIT_FOLDS if refit else 0.0
@@ -266,7 +269,6 @@ class Tournament:
         if fold in entry.folds:
             return True
         state = f"fold {fold + 1} of {self._task.n_folds}"
-        self._show(entry, state)
         begin = time.perf_counter()
         place = entry.context.fold_place(entry.candidate, self._start(entry.candidate), fold)
         result = load_fold(place, entry.variants)
@@ -275,6 +277,7 @@ class Tournament:
                 return False
             from graftwork.finetune.fold import cached_inputs
 
+            self._show(entry, state)
             cached_inputs(recipe_of(entry.candidate), self._codes_of(entry.candidate).extraction, entry.context)
             entry.spent_seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
             result = self._tuned(entry, fold, place, state, all_entries)
@@ -289,14 +292,17 @@ class Tournament:
         return True
 
     def _fits(self, entry: _Entry, place: Path, all_entries: Sequence[_Entry]) -> bool:
-        """Whether the time allows what is left of a fold of an entry, and the refit of the slowest."""
+        """Whether the time allows what is left of a fold of an entry, what comes before it, and the slowest refit."""
         from graftwork.finetune.loop import epochs_done
 
         fold_seconds = entry.slowest_seconds or self._fold_seconds.get(entry.candidate.key, 0.0)
         slowest = max((other.slowest_seconds for other in all_entries), default=0.0)
         recipe = recipe_of(entry.candidate)
+        begun = entry.spent_seconds > 0 or place.parent.is_dir()
+        once_seconds = 0.0 if begun else self._once_seconds.get(entry.candidate.key, 0.0)
         share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
-        return share_left * fold_seconds + self._refit_folds * max(slowest, fold_seconds) <= self._clock.left()
+        needed = once_seconds + share_left * fold_seconds + self._refit_folds * max(slowest, fold_seconds)
+        return needed <= self._clock.left()
 
     def _tuned(
         self, entry: _Entry, fold: int, place: Path, state: str, all_entries: Sequence[_Entry]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,9 @@ def operations(card: BackboneCard, recipe: Recipe) -> int:
 
 
 def test_cached_activations_are_timed_without_the_layers_below_the_cut(
-    random_card: Callable[[str], BackboneCard],
+    random_card: Callable[[str], BackboneCard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(forecast, "ENOUGH_SECONDS", math.inf)  # also on a busy machine
     card = random_card("resnet10t")
     cut_of(card, "layer3")  # found once per card and layer, in a forward pass that is not timed
     pretrained(card)  # so is what can be folded
@@ -33,6 +35,17 @@ def test_cached_activations_are_timed_without_the_layers_below_the_cut(
     frozen = operations(card, Recipe("layer3", epochs=1, batch_size=16))
     cached = operations(card, Recipe("layer3", epochs=1, batch_size=16, cached_augmentations=4))
     assert 0 < cached < frozen < whole
+
+
+def test_on_a_slow_machine_one_step_tells(
+    random_card: Callable[[str], BackboneCard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, recipe = random_card("resnet10t"), Recipe(None, epochs=1, batch_size=2)
+    pretrained(card)
+    monkeypatch.setattr(forecast, "ENOUGH_SECONDS", math.inf)
+    all_steps = operations(card, recipe)
+    monkeypatch.setattr(forecast, "ENOUGH_SECONDS", 1e-9)
+    assert operations(card, recipe) * forecast.STEPS == all_steps
 
 
 def test_a_pace_is_measured_once_and_one_of_them_tells_how_fast_the_machine_is_today(

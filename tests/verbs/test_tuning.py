@@ -205,6 +205,26 @@ def test_what_the_limit_does_not_allow_is_said_before_it_is_spent_with_the_minut
     assert said.endswith("not tried; a longer --time-limit tries more")
 
 
+@pytest.mark.parametrize(("half", "all_of_it", "views"), [(1, 4, {1, 4}), (3, 4, {1, 4}), (5, 4, {1, 5}), (1, 1, {1})])
+def test_time_that_fine_tunings_have_no_use_for_serves_more_views(
+    settings: dict[str, object],
+    tiny: Path,
+    tmp_path: Path,
+    listener,
+    monkeypatch: pytest.MonkeyPatch,
+    half: int,
+    all_of_it: int,
+    views: set[int],
+) -> None:
+    from graftwork.finetune import forecast
+
+    monkeypatch.setattr(forecast, "seconds_per_image_of", lambda trainings, *given: [100.0] * len(trainings))
+    monkeypatch.setattr(compete, "views_within", lambda *given: half if len(given) == 4 else all_of_it)
+    run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "10m"})
+    assert {trial.candidate.views for trial in run.trials} == views
+    assert ("codes of several views do not fit into the time limit; not tried" in listener.said) == (views == {1})
+
+
 def test_without_time_for_a_refit_the_model_of_the_fold_that_judged_it_is_the_model(
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,8 +253,9 @@ def test_a_smaller_input_is_a_candidate_that_can_be_chosen_saved_and_used(
         "candidates_to_tune",
         lambda *given, **options: tuple(c for c in planned(*given, **options) if c.smaller_px),
     )
+    monkeypatch.setattr(compete, "costs_of", lambda candidates, cards: [c.plan.kind == "linear" for c in candidates])
     backbone = write_tiny_backbone(tmp_path / "backbone", architecture="test_efficientnet", input_px=128)
-    arguments = {**QUICK, "backbone": str(backbone), "tolerance": 0, "lr": 3e-3}
+    arguments = {**QUICK, "backbone": str(backbone), "tolerance": 100}
     run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
     chosen = run.trials[run.verdict.chosen].candidate
     assert (chosen.input_px, run.cards[0].preprocess.input_px) == (96, 128)

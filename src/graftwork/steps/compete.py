@@ -18,13 +18,13 @@ from graftwork.core.choose import choose
 from graftwork.core.facts import Tap, digest_of
 from graftwork.core.findings import Finding
 from graftwork.core.options import FineTuneOptions
-from graftwork.core.plans import Candidate, Linear, recipe_of
+from graftwork.core.plans import Candidate, recipe_of
 from graftwork.core.recipes import fine_tuning_candidates, smaller_px
 from graftwork.core.result_findings import diverged_finding, untried_finding
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.context import FineTuneContext
-from graftwork.steps.advise import expected_accuracies, expected_points
+from graftwork.steps.advise import expected_accuracies, expected_points, last_layer_trial
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of
@@ -176,8 +176,9 @@ def compete(
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
-    views = _once(context.folder / "views.json", int, lambda: views_within(result, task, backbones, clock))
-    several = _several_views(views, result, task, backbones)
+    chosen, n = result.chosen.candidate, len(task.y)
+    views = _once(context.folder / "views.json", int, lambda: views_within(chosen, n, backbones, clock))
+    several = _several_views(views, chosen, task, backbones)
     reserve_extraction(clock, backbones, (views - 1) * to_extract)
     linear = dataclasses.replace(result, trials=(*result.trials, *several))
     candidates = with_views(context.candidates, views)
@@ -188,12 +189,14 @@ def compete(
         Decided,
         lambda: decided_within(candidates, points, views_done, task, backbones, context, clock),
     )
+    start = functools.cache(lambda name: last_layer_trial(result, task, backbones, name).details["C"])
     tournament = Tournament(
         backbones.codes,
         task,
-        start=functools.cache(lambda candidate: _start(candidate, result, task, backbones)),
+        start=lambda candidate: start(candidate.backbone),
         context=context,
         clock=clock,
+        once_seconds=decided.once_seconds,
         fold_seconds=decided.fold_seconds,
         views=views,
         refit=decided.refit,
@@ -205,6 +208,16 @@ def compete(
     if judged.chosen.candidate.plan.kind == "linear" and clock.runs_out and context.n_refits == 1:
         tuned = tournament.without_refit()
         judged = _judged(linear, tuned, advice, task, backbones)
+    if not tuned and views < VIEWS:  # what fine-tunings had no use for serves more views
+        every, before = n + to_extract, views
+        more = _once(context.folder / "more-views.json", int, lambda: views_within(chosen, every, backbones, clock, 1))
+        views = max(before, more)
+        if views > before:
+            several = _several_views(views, chosen, task, backbones)
+            linear = dataclasses.replace(result, trials=(*result.trials, *several))
+            judged = _judged(linear, tuned, advice, task, backbones)
+    if views == 1:
+        context.listener.say("codes of several views do not fit into the time limit; not tried")
     folds = max((len(np.unique(task.folds[trial.run])) for trial in tuned if trial.ended == "completed"), default=0)
     if 0 < folds < task.n_folds:
         context.listener.say(f"the time limit left {folds} of {task.n_folds} folds to fine-tunings")
@@ -262,16 +275,6 @@ def _once(path: Path, kind: Any, decide: Callable[[], T]) -> T:
     return decided
 
 
-def _start(candidate: Candidate, result: SearchResult, task: Task, backbones: Backbones) -> float:
-    """Return C of the softmax on the standardised last layer, with which a fine-tuning begins."""
-    last = dataclasses.replace(
-        candidate, plan=Linear("softmax", "standard"), pool=result.chosen.candidate.pool, views=1
-    )
-    tried = (trial for trial in result.trials if trial.candidate == last)
-    trial = next(tried, None) or next(run_trials([last], lambda _: backbones.codes(candidate), task))
-    return trial.details["C"]
-
-
 def _views_done(candidates: Sequence[Candidate], several: Sequence[Trial], backbones: Backbones) -> dict[str, int]:
     """Return in how many views the activations of fine-tunings have come with the codes, by their keys."""
     done: dict[tuple[str, str | None], int] = {
@@ -282,10 +285,8 @@ def _views_done(candidates: Sequence[Candidate], several: Sequence[Trial], backb
     return {c.key: done.get((c.backbone, recipe_of(c).freeze_to), 0) for c in candidates}
 
 
-def _several_views(views: int, result: SearchResult, task: Task, backbones: Backbones) -> list[Trial]:
+def _several_views(views: int, chosen: Candidate, task: Task, backbones: Backbones) -> list[Trial]:
     """Try the chosen linear candidate on codes averaged over several views."""
     if views == 1:
-        backbones.listener.say("codes of several views do not fit into the time limit; not tried")
         return []
-    chosen = result.chosen.candidate
     return list(run_trials([dataclasses.replace(chosen, views=views * chosen.views)], backbones.codes, task))

@@ -14,7 +14,6 @@ from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, secon
 from graftwork.core.trials import Task
 from graftwork.finetune.context import FineTuneContext
 from graftwork.steps.backbones import Backbones
-from graftwork.steps.search import SearchResult
 
 VIEWS = CACHED_AUGMENTATIONS
 """Maximum number of views that the linear candidate of several views averages; the pass over them gives the activations
@@ -61,17 +60,16 @@ def forecasts_of(
     }
 
 
-def views_within(result: SearchResult, task: Task, backbones: Backbones, clock: Clock) -> int:
-    """Return of how many views half of the time left allows codes and activations; 1 where it does not allow two.
+def views_within(chosen: Candidate, images: int, backbones: Backbones, clock: Clock, share: float = 0.5) -> int:
+    """Return of how many views a share of the time left allows the codes of images; 1 where it does not allow two.
 
-    To leave room for a fold of a fine-tuning in place of views was tried: with 60 seconds at 224 px such folds seldom
-    ended in time, and the views were lost.
+    Half of it, where fine-tunings are to come. To leave room for a fold of one in place of views was tried: with 60
+    seconds at 224 px such folds seldom ended in time, and the views were lost.
     """
     if not clock.runs_out:
         return VIEWS
-    chosen = result.chosen.candidate
-    view_seconds = backbones.forecast_seconds(chosen.backbone, len(task.y) * chosen.views)
-    return next((views for views in range(VIEWS, 1, -1) if views * view_seconds <= clock.left() / 2), 1)
+    view_seconds = backbones.forecast_seconds(chosen.backbone, images * chosen.views)
+    return next((views for views in range(VIEWS, 1, -1) if views * view_seconds <= share * clock.left()), 1)
 
 
 def with_views(candidates: Sequence[Candidate], views: int) -> tuple[Candidate, ...]:
@@ -95,8 +93,10 @@ class Decided:
     now: tuple[Candidate, ...]
     at_the_end: tuple[Candidate, ...] = ()
     """If the others leave time."""
+    once_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    """What comes before the first fold of each is forecast to take, by its key."""
     fold_seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-    """What a fold of each is forecast to take, by its key."""
+    """What a fold of each is forecast to take."""
     refit: bool = True
     """Whether there is time to fit the chosen one again on all images."""
 
@@ -128,24 +128,28 @@ def decided_within(
     shortened = {without_length(candidate) for candidate in entered}
     later = tuple(candidate for candidate in candidates if without_length(candidate) not in shortened)
     if later or not entered:
-        each = (
+        too_long = (
             ", ".join(f"{c.label} ({minutes[c.label]:.1f} minutes here)" for c in later if c.label in minutes)
             or "any fine-tuning"
         )
         context.listener.say(
-            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {each}: not tried; a longer "
-            "--time-limit tries more"
+            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {too_long}: not tried; a "
+            "longer --time-limit tries more"
         )
     if entered:
         context.listener.say(
             f"the time limit allows the first fold of {', '.join(c.label for c in entered)}; "
             f"{clock.left() / 60:.1f} minutes are left for them"
         )
-    fold_seconds = {c.key: forecasts[c.key].fold(recipe_of(c)) for c in timed}
-    for candidate in entered:  # perhaps with fewer epochs than were planned
-        whole = next(c for c in timed if without_length(c) == without_length(candidate))
-        fold_seconds[candidate.key] = forecasts[whole.key].fold(recipe_of(candidate))
-    return Decided(entered, later, fold_seconds, entering.refit)
+    of_length = {without_length(candidate): forecasts[candidate.key] for candidate in timed}
+    each = {candidate: of_length[without_length(candidate)] for candidate in (*timed, *entered)}
+    return Decided(
+        entered,
+        later,
+        once_seconds={candidate.key: forecast.once(recipe_of(candidate)) for candidate, forecast in each.items()},
+        fold_seconds={candidate.key: forecast.fold(recipe_of(candidate)) for candidate, forecast in each.items()},
+        refit=entering.refit,
+    )
 
 
 def without_length(candidate: Candidate) -> Candidate:
