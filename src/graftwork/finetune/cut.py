@@ -19,7 +19,7 @@ from torch import nn
 
 from graftwork.backbones.graph import CodesNetwork, codes_network, watched_px
 from graftwork.backbones.load import load
-from graftwork.backbones.taps import find_points, one_thread
+from graftwork.backbones.taps import Point, find_points, one_thread
 from graftwork.core.facts import BackboneCard, Tap, digest_of
 from graftwork.errors import BackboneError
 
@@ -60,21 +60,17 @@ class ModuleCall:
 
 
 def cut_of(card: BackboneCard, layer: str) -> Cut:
-    """Return the cut of a card's network above a layer; the network is loaded for it only once per process.
+    """Return the cut of a card's network above a layer; the network is loaded once per process, for all of its cuts.
 
     Raises
     ------
     BackboneError
         As ``find_cut``, and when the network cannot be loaded.
     """
-    key = digest_of([dataclasses.asdict(card), layer])
-    if key not in _CUTS:
-        _CUTS[key] = find_cut(load(card), card, layer)
-    return _CUTS[key]
-
-
-_CUTS: dict[str, Cut] = {}
-"""A cut is a fact of card and layer, and small; the network that shows it is not."""
+    key = digest_of(dataclasses.asdict(card))
+    if key not in _WATCHED:
+        _WATCHED[key] = _watched(load(card), card)
+    return _cut(_WATCHED[key], card, layer)
 
 
 def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
@@ -85,7 +81,28 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
     BackboneError
         When the network has no such layer, or has nothing above it to train.
     """
+    return _cut(_watched(network, card), card, layer)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Watched:
+    """What a forward pass shows of a network: its layers, and when which module returned what."""
+
+    points: dict[str, Point]
+    calls: dict[str, ModuleCall]
+
+
+_WATCHED: dict[str, _Watched] = {}
+"""By digest of the card: facts, and small; the network that shows them is not."""
+
+
+def _watched(network: nn.Module, card: BackboneCard) -> _Watched:
     points = {point.tap.name: point for point in find_points(network, watched_px(network, card))}
+    return _Watched(points, module_calls(network, card.preprocess.input_px))
+
+
+def _cut(seen: _Watched, card: BackboneCard, layer: str) -> Cut:
+    points, calls = seen.points, seen.calls
     possible = [
         name
         for name, point in points.items()
@@ -96,7 +113,6 @@ def find_cut(network: nn.Module, card: BackboneCard, layer: str) -> Cut:
             f"{card.name} can be frozen up to {', '.join(possible)}, not up to {layer}; choose of these"
         )
     name = points[layer].sources[0].module
-    calls = module_calls(network, card.preprocess.input_px)
     shape = calls[name].shape
     if shape is None:
         raise BackboneError(f"the layer {layer} of {card.name} gives no tensor to cache; freeze up to another")
