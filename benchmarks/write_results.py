@@ -1616,6 +1616,30 @@ def killed() -> list[str]:
     ]
 
 
+def autogluon(rows: Any) -> list[str]:
+    lines = [
+        "## Against AutoGluon MultiModal, in the same seconds",
+        "",
+        "MobileNetV2 (ImageNet) with the same weights, split and input, all images; accuracy in per cent on the same test "
+        "images. AutoGluon runs its own recipe, with a part of the training images for validation, and ends after 20 epochs; "
+        "graftwork's seconds include everything, AutoGluon's are those of `fit` (`autogluon.py`).",
+        "",
+        "| set | seed | px | limit | test | AutoGluon | graftwork | graftwork chose |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        peer, ours = (row["systems"][name] for name in ("autogluon", "graftwork"))
+        shares = [
+            f"{100 * side['right'].count('1') / row['test']:.1f} ({side['seconds']:.0f} s)" for side in (peer, ours)
+        ]
+        lines.append(
+            f"| {row['set']} | {row['seed']} | {row['input_px']} | {row['limit_seconds']} s | {row['test']} | "
+            f"{' | '.join(shares)} | {ours['chosen']} |"
+        )
+    versions = ", ".join(sorted({row["systems"]["autogluon"]["version"] for row in rows}))
+    return [*lines, "", f"autogluon.multimodal {versions}.", "", *machines(rows), ""]
+
+
 def by_processor(name: str, part: Callable[[Any], list[str]]) -> list[str]:
     """Return a part once for each kind of processor on which it was measured."""
     measured = [
@@ -1633,6 +1657,7 @@ def main() -> None:
         by_processor("training", training), by_processor("keras_rate", keras_rate),
         by_processor("depthwise", depthwise), schedules(), cached_views(), equal_seconds(), choice(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
         by_processor("peers", peers), by_processor("peers_before", peers_before),
+        by_processor("autogluon", autogluon),
         by_processor("prefix", prefix), killed(),
         exports(), runtimes(), eight_bits(), by_processor("serve", service),
     ]  # fmt: skip

@@ -25,15 +25,15 @@ BACKBONES = SimpleNamespace(forecast_seconds=lambda name, images, input_px=None:
 
 
 @pytest.mark.parametrize(
-    ("left_seconds", "views", "of_all"), [(math.inf, 8, 8), (200, 8, 8), (60, 6, 8), (11, 1, 2), (-5, 1, 1)]
+    ("left_seconds", "views", "more"), [(math.inf, 8, 8), (200, 8, 8), (60, 6, 8), (11, 1, 5), (4, 1, 3), (-5, 1, 3)]
 )
-def test_views_take_half_of_the_time_or_all_of_it(
-    left_seconds: float, views: int, of_all: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_views_take_half_of_the_time_and_more_of_them_all_of_it(
+    left_seconds: float, views: int, more: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "left", lambda clock: left_seconds)
     clock = Clock(left_seconds if left_seconds == math.inf else 60, tmp_path / "clock.json")
     assert time_limit.views_within(CHOSEN, IMAGES, BACKBONES, clock) == views
-    assert time_limit.views_within(CHOSEN, IMAGES, BACKBONES, clock, 1) == of_all
+    assert time_limit.views_within(CHOSEN, IMAGES, BACKBONES, clock, share=1, done=3) == more
 
 
 def test_a_fine_tuning_is_trained_on_no_more_views_than_there_are() -> None:

@@ -209,9 +209,12 @@ def compete(
         tuned = tournament.without_refit()
         judged = _judged(linear, tuned, advice, task, backbones)
     if not tuned and views < VIEWS:  # what fine-tunings had no use for serves more views
-        every, before = n + to_extract, views
-        more = _once(context.folder / "more-views.json", int, lambda: views_within(chosen, every, backbones, clock, 1))
-        views = max(before, more)
+        before, every = views, n + to_extract
+        views = _once(
+            context.folder / "more-views.json",
+            int,
+            lambda: views_within(chosen, every, backbones, clock, share=1, done=before),
+        )
         if views > before:
             several = _several_views(views, chosen, task, backbones)
             linear = dataclasses.replace(result, trials=(*result.trials, *several))

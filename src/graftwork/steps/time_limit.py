@@ -60,16 +60,25 @@ def forecasts_of(
     }
 
 
-def views_within(chosen: Candidate, images: int, backbones: Backbones, clock: Clock, share: float = 0.5) -> int:
+def views_within(
+    chosen: Candidate, images: int, backbones: Backbones, clock: Clock, *, share: float = 0.5, done: int = 0
+) -> int:
     """Return of how many views a share of the time left allows the codes of images; 1 where it does not allow two.
 
     Half of it, where fine-tunings are to come. To leave room for a fold of one in place of views was tried: with 60
     seconds at 224 px such folds seldom ended in time, and the views were lost.
+
+    Parameters
+    ----------
+    done
+        Number of views whose codes are cached.
     """
     if not clock.runs_out:
         return VIEWS
     view_seconds = backbones.forecast_seconds(chosen.backbone, images * chosen.views)
-    return next((views for views in range(VIEWS, 1, -1) if views * view_seconds <= share * clock.left()), 1)
+    allowed = share * clock.left()
+    fitting = (views for views in range(VIEWS, done, -1) if (views - done) * view_seconds <= allowed)
+    return max(1, next(fitting, done))
 
 
 def with_views(candidates: Sequence[Candidate], views: int) -> tuple[Candidate, ...]:
