@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from datasets import GROUPS, path_of
 from machine import describe, kind
+from processes import answer_of
 
 RESULTS = Path(__file__).parent / "results" / "advise.jsonl"
 SETS = (
@@ -50,10 +49,8 @@ def advised(name: str, cache: Path) -> dict[str, object]:
     for folder in cache.iterdir() if cache.exists() else ():
         if folder.name not in MEASURED_ONCE:
             shutil.rmtree(folder)
-    environment = {**os.environ, "GRAFTWORK_CACHE": str(cache), "GRAFTWORK_HOME": str(cache)}
     words = [sys.executable, "-c", SCRIPT, str(path_of(name)), GROUPS.get(name, "")]
-    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    line: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    line: dict[str, object] = answer_of(words, GRAFTWORK_CACHE=str(cache), GRAFTWORK_HOME=str(cache))
     return line
 
 

@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import machine
 from peers import ARCHITECTURE, WEIGHTS, Files, own, write_files
+from processes import answer_of
 from strategies import cell
 
 RUNNER = """
@@ -75,11 +74,7 @@ def autogluon(python: str, files: Files, network: Path, px: int, seed: int, limi
             "test": [{"image": str(path), "label": path.parent.name} for path in files.test],
             "output": f"{place}/predictor", "network": str(network), "px": px, "seed": seed, "limit": limit,
         }  # fmt: skip
-        done = subprocess.run(
-            [python, "-c", RUNNER, json.dumps(settings)], stdout=subprocess.PIPE, text=True, check=True, cwd=place,
-            env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        )  # fmt: skip
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        result: dict[str, Any] = answer_of([python, "-c", RUNNER, json.dumps(settings)], cwd=place, HF_HUB_OFFLINE="1")
     return result
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from datasets import path_of
 from machine import describe
+from processes import commit_of
 
 RESULT = Path(__file__).parent / "results" / "compare_checkouts.json"
 ROUNDS = 5
@@ -141,11 +142,6 @@ def commands(checkouts: tuple[Path, Path], work: Path) -> dict[str, object]:
     return report
 
 
-def commit(checkout: Path) -> str:
-    words = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("old", type=Path)
@@ -157,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     checkouts = options.old.resolve(), options.new.resolve()
     report = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    report |= {"commits": [commit(checkout) for checkout in checkouts], "machine": describe()}
+    report |= {"commits": [commit_of(checkout) for checkout in checkouts], "machine": describe()}
     different = False
     if options.commands:
         report["commands"] = commands(checkouts, options.work)

@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 
 from datasets import GROUPS, SETS, path_of
 from machine import describe, kind
+from processes import answer_of, commit_of
 
 RESULTS = Path(__file__).parent / "results" / "equal_seconds.jsonl"
 HERE = Path(__file__).resolve().parents[1]
@@ -53,17 +52,11 @@ def run(checkout: Path, cache: Path, name: str, seed: int, limit: str) -> dict[s
         if folder.name not in MEASURED_ONCE:
             shutil.rmtree(folder)
     with tempfile.TemporaryDirectory() as work:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(checkout / "src"),
-            "GRAFTWORK_CACHE": str(cache),
-            "GRAFTWORK_HOME": work,
-        }
         words = [str(path_of(name)), str(seed), limit, GROUPS.get(name, ""), f"{work}/run"]
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, *words], env=environment, stdout=subprocess.PIPE, text=True, check=True
-        )
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        result: dict[str, Any] = answer_of(
+            [sys.executable, "-c", SCRIPT, *words],
+            PYTHONPATH=str(checkout / "src"), GRAFTWORK_CACHE=str(cache), GRAFTWORK_HOME=work,
+        )  # fmt: skip
     return result
 
 
@@ -81,10 +74,7 @@ def main() -> None:
         for r in done
     }
     sides = {"old": options.old.resolve(), "new": HERE}
-    commits = {
-        side: subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=path, text=True).strip()
-        for side, path in sides.items()
-    }
+    commits = {side: commit_of(path) for side, path in sides.items()}
     with tempfile.TemporaryDirectory() as caches:
         for side, path in sides.items():  # engines are measured
             run(path, Path(caches) / side, "hymenoptera", 0, "60s")

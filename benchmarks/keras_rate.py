@@ -17,15 +17,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import training
 from machine import describe, results_path
+from processes import answer_of
 
 NETWORK = "mobilenetv2_100"
 GRAFTWORK = "graftwork"
@@ -62,11 +61,7 @@ print(json.dumps({"rate": images / float(np.median(np.diff(Epochs.ends))), "vers
 def keras(python: str, photos: Path, px: int, *case: str) -> dict[str, Any]:
     """Images per second (``rate``) of one process of Keras, and its ``versions``."""
     words = [python, "-c", RUNNER, str(photos), str(px), str(training.EPOCHS), *case]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = answer_of(words, TF_CPP_MIN_LOG_LEVEL="3")
     return result
 
 

@@ -36,7 +36,6 @@ import importlib.metadata
 import itertools
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -48,6 +47,7 @@ from typing import Any
 import machine
 import numpy as np
 from datasets import GROUPS, SHARED
+from processes import answer_of, commit_of
 from strategies import Cell, cell
 
 from graftwork.backbones.torchvision_import import make_torchvision_importable
@@ -249,16 +249,10 @@ def own(files: Files, name: str, px: int, seed: int, checkout: Path = HERE, **se
             "data": str(files.root / "train"), "test": str(files.root / "test"), "output": f"{place}/run",
             "backbone": str(WEIGHTS), "input_px": px, "seed": seed, "group_by": GROUPS.get(name),
         }  # fmt: skip
-        environment = {
-            "PYTHONPATH": str(checkout / "src"),
-            "GRAFTWORK_CACHE": f"{place}/cache",
-            "GRAFTWORK_HOME": place,
-        }
-        done = subprocess.run(
+        details = answer_of(
             [sys.executable, "-c", OWN, json.dumps(settings)],
-            env=os.environ | environment, stdout=subprocess.PIPE, text=True, check=True,
+            PYTHONPATH=str(checkout / "src"), GRAFTWORK_CACHE=f"{place}/cache", GRAFTWORK_HOME=place,
         )  # fmt: skip
-    details = json.loads(done.stdout.splitlines()[-1])
     right, seconds = details.pop("right"), details.pop("seconds")
     return Outcome(np.array([right[digest] for digest in files.test_digests]), seconds, details)
 
@@ -299,10 +293,6 @@ def line_of(name: str, size: str, seed: int, px: int, before: Path | None, times
         **({} if before is None else {"commits": {"before": commit_of(before), "now": commit_of(HERE)}, "times": times}),
         "machine": machine.describe(),
     }  # fmt: skip
-
-
-def commit_of(checkout: Path) -> str:
-    return subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=checkout, text=True).strip()
 
 
 def show(line: dict[str, Any]) -> None:

@@ -19,7 +19,6 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 from datasets import SHARED
 from machine import describe, results_path
+from processes import answer_of
 
 NETWORKS = ("efficientnet_lite0", "mobilenetv2_100", "mobilenetv3_large_100", "resnet18", "resnet50")
 IMAGES, CLASSES = 256, 4
@@ -117,12 +117,8 @@ def weights_of(network: str, folder: Path) -> str:
 def measure(checkout: Path, photos: Path, cache: Path, name: str, px: int, threads: int) -> dict[str, Any]:
     """Images per second of one process: ``rate`` of training, and ``forward`` by precision."""
     places = {"GRAFTWORK_CACHE": str(cache), "GRAFTWORK_HOME": str(cache / "home")}
-    environment = {**os.environ, **places, "PYTHONPATH": str(checkout / "src"), "HF_HUB_OFFLINE": "1"}
     words = [sys.executable, "-c", RUNNER, str(photos), name, str(px), str(EPOCHS), str(threads), str(checkout)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = answer_of(words, PYTHONPATH=str(checkout / "src"), HF_HUB_OFFLINE="1", **places)
     return result
 
 
