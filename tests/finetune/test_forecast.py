@@ -61,10 +61,12 @@ def test_a_pace_is_measured_once_and_one_of_them_tells_how_fast_the_machine_is_t
         return slowness * {None: 0.4, "layer3": 0.1, "layer2": 0.2}[recipe.freeze_to]
 
     monkeypatch.setattr(forecast, "seconds_per_image", pace)
-    assert seconds_per_image_of(trainings[:2], 3, lambda: True) == [0.4, 0.1]
+    assert seconds_per_image_of(trainings[:2], 3, lambda seconds: True) == [0.4, 0.1]
     slowness = 2.0
-    assert seconds_per_image_of(trainings, 3, lambda: True) == [0.8, 0.2, 0.4]
+    assert seconds_per_image_of(trainings, 3, lambda seconds: True) == [0.8, 0.2, 0.4]
     assert measured == [None, "layer3", "layer3", "layer2"]
-    assert seconds_per_image_of(trainings, 3, lambda: False) == [0.4, 0.1, 0.4]
+    assert seconds_per_image_of(trainings, 3, lambda seconds: False) == [0.4, 0.1, 0.4]
     other = [(card, Recipe(recipe.freeze_to, epochs=1, batch_size=8)) for card, recipe in trainings]
-    assert seconds_per_image_of(other, 3, lambda: False) == [None, None, None]
+    assert seconds_per_image_of(other, 3, lambda seconds: False) == [None, None, None]
+    # there is time for the first, and none for another that takes as long
+    assert seconds_per_image_of(other, 3, lambda seconds: seconds == 0) == [0.8, None, None]

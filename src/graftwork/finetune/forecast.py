@@ -31,32 +31,46 @@ ENOUGH_SECONDS = 1.5
 
 
 def seconds_per_image_of(
-    trainings: Sequence[tuple[BackboneCard, Recipe]], n_classes: int, time_is_left: Callable[[], bool]
+    trainings: Sequence[tuple[BackboneCard, Recipe]], n_classes: int, enough_time: Callable[[float], bool]
 ) -> list[float | None]:
     """Return the seconds of one training step per image, for each training; None where no time is left to measure it.
 
     Those that are recorded are taken to be as much slower or faster today as the shortest of them.
+
+    Parameters
+    ----------
+    enough_time
+        Whether this number of seconds is left; asked before each is measured, for as long as the one before took.
 
     Raises
     ------
     BackboneError
         As ``seconds_per_image``.
     """
+    took = 0.0
+
+    def measured(card: BackboneCard, recipe: Recipe) -> float:
+        nonlocal took
+        begin = time.perf_counter()
+        seconds = seconds_per_image(card, recipe, n_classes)
+        took = time.perf_counter() - begin
+        return seconds
+
     paths = [_record_of(card, recipe) for card, recipe in trainings]
     seconds: list[float | None] = [None] * len(trainings)
     for i, path in enumerate(paths):
         record = read_cached(path, _Pace)
         seconds[i] = None if record is None else record.seconds_per_image
     recorded = {i: each for i, each in enumerate(seconds) if each is not None}
-    if recorded and time_is_left():
+    if recorded and enough_time(took):
         shortest = min(recorded, key=lambda i: recorded[i] * trainings[i][1].batch_size)
-        today = seconds_per_image(*trainings[shortest], n_classes) / recorded[shortest]
+        today = measured(*trainings[shortest]) / recorded[shortest]
         seconds = [None if each is None else each * today for each in seconds]
     for i, path in enumerate(paths):
-        if seconds[i] is None and time_is_left():
-            measured = seconds_per_image(*trainings[i], n_classes)
-            write_json(path, dataclasses.asdict(_Pace(measured)))
-            seconds[i] = measured
+        if seconds[i] is None and enough_time(took):
+            pace = measured(*trainings[i])
+            write_json(path, dataclasses.asdict(_Pace(pace)))
+            seconds[i] = pace
     return seconds
 
 

@@ -48,7 +48,7 @@ def forecasts_of(
     images_per_fold = n * (1 - 1 / task.n_folds)
     trainings = [(backbones.of(candidate).card, recipe_of(candidate)) for candidate in candidates]
     # a slow machine has no time for the steps that show how slow it is
-    seconds = seconds_per_image_of(trainings, task.n_classes, lambda: clock.left() > 0)
+    seconds = seconds_per_image_of(trainings, task.n_classes, lambda seconds: clock.left() > seconds)
     return {
         candidate.key: Forecast(
             view_seconds=backbones.forecast_seconds(candidate.backbone, n, candidate.smaller_px),
