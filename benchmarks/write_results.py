@@ -955,7 +955,8 @@ def commands(data: Any) -> list[str]:
         "|---|---|",
         *rows,
         "",
-        "Target: help under 0.3 s, one prediction under 3 s.",
+        "Target: help under 0.3 s, one prediction under 3 s, a linear classifier of 397 ants and bees (engine measured, no "
+        "codes cached) in 5 s.",
         "",
         machine(data["machine"]),
         "",
