@@ -337,6 +337,16 @@ def test_what_comes_before_the_first_fold_must_fit_too_and_is_done_once(tmp_path
         late._context.place(four[1], 1.0).mkdir(parents=True, exist_ok=True)  # an earlier start has begun
 
 
+def test_what_comes_before_the_first_fold_is_asked_for_no_second_time_by_further_folds_and_seeds(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "left", lambda clock: 50.0 if fake.calls else 100.0)
+    late = opened(tmp_path, limit_seconds=100)
+    late._once_seconds = {four[1].key: 60.0}
+    late.run(four[1:2], repeats=2)
+    assert fake.calls == 2 * [("best", 0), ("best", 1), ("best", 2)]
+
+
 def test_where_no_refit_fits_folds_are_run_in_the_seconds_put_aside_for_it(
     tmp_path: Path, fake: FakeFolds, four
 ) -> None:

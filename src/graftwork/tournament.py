@@ -157,7 +157,7 @@ class Tournament:
         refit: bool = True,
     ) -> None:
         self._codes_of, self._task, self._start = codes_of, task, start
-        self._once_seconds, self._fold_seconds = once_seconds, fold_seconds
+        self._once_seconds, self._fold_seconds = dict(once_seconds), fold_seconds
         self._views = views
         self._context, self._clock = context, clock
         self._refit_folds = context.n_refits * REFIT_FOLDS if refit else 0.0
@@ -272,9 +272,10 @@ class Tournament:
         begin = time.perf_counter()
         place = entry.context.fold_place(entry.candidate, self._start(entry.candidate), fold)
         result = load_fold(place, entry.variants)
+        if result is None and not self._fits(entry, place, all_entries):
+            return False
+        self._once_seconds.pop(entry.candidate.key, None)  # done by now or next, for every fold and seed
         if result is None:
-            if not self._fits(entry, place, all_entries):
-                return False
             from graftwork.finetune.fold import cached_inputs
 
             self._show(entry, state)
@@ -298,8 +299,8 @@ class Tournament:
         fold_seconds = entry.slowest_seconds or self._fold_seconds.get(entry.candidate.key, 0.0)
         slowest = max((other.slowest_seconds for other in all_entries), default=0.0)
         recipe = recipe_of(entry.candidate)
-        begun = entry.spent_seconds > 0 or place.parent.is_dir()
-        once_seconds = 0.0 if begun else self._once_seconds.get(entry.candidate.key, 0.0)
+        begun_before = place.parent.is_dir()  # by a run that was killed
+        once_seconds = 0.0 if begun_before else self._once_seconds.get(entry.candidate.key, 0.0)
         share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
         needed = once_seconds + share_left * fold_seconds + self._refit_folds * max(slowest, fold_seconds)
         return needed <= self._clock.left()
