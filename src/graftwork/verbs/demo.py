@@ -12,8 +12,9 @@ from graftwork.files import whole_folder
 from graftwork.listener import Listener
 from graftwork.verbs.train import train
 
-INPUT_PX = 96
-"""The digits are 8 pixels wide; a larger input shows the network nothing more (97.2 % at 96 px, 97.0 at 224)."""
+INPUT_PX = 64
+"""The digits are 8 pixels wide, and a larger input shows the network nothing more: the best layer's linear classifier
+has 97.9 % out of fold at 64 px, 97.6 at 96. Tuning all layers fits into the time limit on slow processors, too."""
 
 
 def demo(
