@@ -26,8 +26,8 @@ from graftwork.core.trials import Task
 from graftwork.images.check import check
 from graftwork.images.measure import measure_images
 from graftwork.images.read import read_images
+from graftwork.linear_trials import run_trials
 from graftwork.steps.backbones import open_backbone
-from graftwork.tournament import run_trials
 
 RESULTS = Path(__file__).parent / "results" / "leak.json"
 WEIGHTS = SHARED / "weights" / "mobilenetv2_100.tv_in1k.safetensors"

@@ -32,9 +32,9 @@ from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.trials import Task, Trial
 from graftwork.images.imageset import ImageSet
+from graftwork.linear_trials import run_trials
 from graftwork.steps.backbones import Backbones, open_backbone
 from graftwork.steps.search import SearchResult
-from graftwork.tournament import run_trials
 
 _NO_CODES: tuple[Strategy, ...] = ("last layer", "best layer")
 """Strategies that need no codes beyond those of the search."""

@@ -24,6 +24,7 @@ from graftwork.core.result_findings import diverged_finding, untried_finding
 from graftwork.core.trials import Task, Trial
 from graftwork.files import read_cached, write_json
 from graftwork.finetune.context import FineTuneContext
+from graftwork.linear_trials import run_trials
 from graftwork.steps.advise import expected_accuracies, expected_points, last_layer_trial
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
@@ -37,7 +38,7 @@ from graftwork.steps.time_limit import (
     with_views,
     without_length,
 )
-from graftwork.tournament import Tournament, run_trials
+from graftwork.tournament import Tournament
 
 T = TypeVar("T")
 

@@ -22,9 +22,9 @@ from graftwork.core.stats import shared_training
 from graftwork.core.trials import Task, Trial
 from graftwork.images.imageset import ImageSet
 from graftwork.linear.cross_validate import refit
+from graftwork.linear_trials import run_trials
 from graftwork.listener import Listener
 from graftwork.steps.backbones import Backbones
-from graftwork.tournament import run_trials
 
 SAMPLE = 500
 """Maximum number of validation images on which a run compares 8 bits with float32."""

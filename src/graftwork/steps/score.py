@@ -16,10 +16,10 @@ from graftwork.core.result_findings import series_finding
 from graftwork.core.scoring import score
 from graftwork.core.splits import deal, joined_groups
 from graftwork.core.trials import Task
+from graftwork.linear_trials import run_trials
 from graftwork.steps.backbones import Backbone, Backbones
 from graftwork.steps.prepare import SplitImages
 from graftwork.steps.search import SearchResult, costs_of, nested_probabilities
-from graftwork.tournament import run_trials
 
 
 def score_held_out(fitted: Fitted, backbone: Backbone, split_images: SplitImages, task: Task) -> TestScore | None:

@@ -21,8 +21,8 @@ from graftwork.core.plans import Candidate, cost_to_use, linear_candidates
 from graftwork.core.splits import deal
 from graftwork.core.trials import Baseline, Task, Trial
 from graftwork.fit import fit
+from graftwork.linear_trials import run_baselines, run_trials
 from graftwork.listener import SILENT, Listener
-from graftwork.tournament import run_baselines, run_trials
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
