@@ -372,6 +372,21 @@ def test_the_seconds_of_the_refit_go_to_folds_that_were_not_run(tmp_path: Path, 
     assert fake.calls == [("best", 0), ("best", 1), ("best", 2)]
 
 
+def test_the_seconds_of_the_refit_go_to_what_was_not_tried_before_they_go_to_further_folds(
+    tmp_path: Path, fake: FakeFolds, four
+) -> None:
+    short = opened(tmp_path, limit_seconds=100, n_refits=1)
+    short._fold_seconds = {four[3].key: 30.0}
+
+    def busy(name: str, fold: int) -> None:
+        short._entries[0].slowest_seconds = 60.0  # with its refit no other fold fits
+
+    fake.before = busy
+    assert set(ended(short.run(four[1:2], at_the_end=four[3:]))) == {"best"}
+    assert set(ended(short.without_refit())) == {"best", "second"}
+    assert fake.calls[:3] == [("best", 0), ("second", 0), ("best", 1)]
+
+
 def test_of_a_fold_that_goes_on_the_rest_alone_must_fit(
     tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
 ) -> None:

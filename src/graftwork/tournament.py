@@ -132,12 +132,13 @@ class Tournament:
     def without_refit(self) -> list[Trial]:
         """Return the trials after more folds, in the seconds that were put aside for the refit.
 
-        For where nothing that ``run`` returned would be refitted: more folds tell more, and where one of them is chosen
-        then, the model of its first fold is used.
+        For where nothing that ``run`` returned would be refitted: candidates without a fold are tried first, since of
+        them nothing is known; then more folds tell more of all. Where one of them is chosen, the model of its first
+        fold is used.
         """
         self._refit_folds = 0.0
-        self._further_folds([entry for entry in self._entries if entry.ended == "completed"])
         self._catch_up()
+        self._further_folds([entry for entry in self._entries if entry.ended == "completed"])
         return self._every_trial()
 
     def _every_trial(self) -> list[Trial]:
