@@ -205,6 +205,20 @@ def test_what_the_limit_does_not_allow_is_said_before_it_is_spent_with_the_minut
     assert said.endswith("not tried; a longer --time-limit tries more")
 
 
+def test_what_does_not_fit_beside_others_is_said_to_come_at_the_end_if_at_all(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.finetune import forecast
+
+    paces = {None: 100.0}
+    monkeypatch.setattr(
+        forecast, "seconds_per_image_of", lambda trainings, *given: [paces.get(r.freeze_to, 1e-6) for _, r in trainings]
+    )
+    graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "10m"})
+    (said,) = [line for line in listener.said if "too few for" in line]
+    assert re.search(r"too few for all layers tuned \(\d+\.\d minutes here\): tried only if time is left at the end", said)
+
+
 @pytest.mark.parametrize(("half", "all_of_it", "views"), [(1, 4, {1, 4}), (3, 5, {1, 5}), (4, 4, {1, 4}), (1, 1, {1})])
 def test_time_that_fine_tunings_have_no_use_for_serves_more_views(
     settings: dict[str, object],

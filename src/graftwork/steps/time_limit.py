@@ -141,9 +141,10 @@ def decided_within(
             ", ".join(f"{c.label} ({minutes[c.label]:.1f} minutes here)" for c in later if c.label in minutes)
             or "any fine-tuning"
         )
+        then = "tried only if time is left at the end" if entered else "not tried"
         context.listener.say(
-            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {too_long}: not tried; a "
-            "longer --time-limit tries more"
+            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {too_long}: {then}; a longer "
+            "--time-limit tries more"
         )
     if entered:
         context.listener.say(
