@@ -216,7 +216,9 @@ def test_what_does_not_fit_beside_others_is_said_to_come_at_the_end_if_at_all(
     )
     graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "10m"})
     (said,) = [line for line in listener.said if "too few for" in line]
-    assert re.search(r"too few for all layers tuned \(\d+\.\d minutes here\): tried only if time is left at the end", said)
+    assert re.search(
+        r"too few for all layers tuned \(\d+\.\d minutes here\): tried only if time is left at the end", said
+    )
 
 
 @pytest.mark.parametrize(("half", "all_of_it", "views"), [(1, 4, {1, 4}), (3, 5, {1, 5}), (4, 4, {1, 4}), (1, 1, {1})])
