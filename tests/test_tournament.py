@@ -86,7 +86,12 @@ def four(fake: FakeFolds) -> list[Candidate]:
 
 
 def opened(
-    folder: Path, *, limit_seconds: float = math.inf, listener: Listener | None = None, n_refits: int = 0
+    folder: Path,
+    *,
+    limit_seconds: float = math.inf,
+    listener: Listener | None = None,
+    n_refits: int = 0,
+    exhaustive: bool = False,
 ) -> Tournament:
     """A tournament, or one that goes on, in a folder."""
     codes = SimpleNamespace(extraction=None)
@@ -101,7 +106,14 @@ def opened(
     )
     clock = Clock(limit_seconds, folder / "clock.json")
     clock.reserve_seconds = 0
-    return Tournament(lambda each: codes, TASK, start=lambda candidate: 1.0, context=context, clock=clock)  # type: ignore[arg-type, return-value]
+    return Tournament(
+        lambda each: codes,  # type: ignore[arg-type, return-value]
+        TASK,
+        start=lambda candidate: 1.0,
+        context=context,
+        clock=clock,
+        exhaustive=exhaustive,
+    )
 
 
 def ended(trials: list[Trial]) -> dict[str, str]:
@@ -144,7 +156,7 @@ def test_of_equals_the_one_named_first_goes_on(tmp_path: Path, fake: FakeFolds, 
 
 
 def test_exhaustive_runs_every_candidate_on_every_fold(tmp_path: Path, four) -> None:
-    trials = opened(tmp_path).run(four, exhaustive=True)
+    trials = opened(tmp_path, exhaustive=True).run(four)
     assert set(ended(trials).values()) == {"completed"}
     assert all(trial.run.all() for trial in trials)
 
@@ -247,6 +259,39 @@ def test_where_the_time_ends_in_a_fold_all_completed_trials_have_run_on_the_same
     assert {trial.candidate.layer for trial in completed} == {"best", "second"}
     for trial in completed:
         np.testing.assert_array_equal(trial.run, TASK.folds < 2)
+
+
+@pytest.mark.parametrize(
+    ("left", "second", "third", "folds", "exhaustive"),
+    [
+        (100, "completed", "eliminated", 3, False),  # both of the better half fit
+        (45, "eliminated", "eliminated", 3, False),  # the one that is ahead alone fits
+        (45, "completed", "completed", 3, True),  # one after the other, as long as there is time
+        (25, "completed", "eliminated", 1, False),  # nothing fits
+    ],
+)
+def test_where_a_fold_of_all_does_not_fit_those_behind_are_eliminated(
+    tmp_path: Path,
+    fake: FakeFolds,
+    four,
+    left: float,
+    second: str,
+    third: str,
+    folds: int,
+    exhaustive: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running = opened(tmp_path, limit_seconds=1000, exhaustive=exhaustive)
+    monkeypatch.setattr(Clock, "left", lambda clock: left if len(fake.calls) > 2 else 1000.0)
+
+    def takes(name: str, fold: int) -> None:
+        for entry, seconds in zip(running._entries, (30.0, 40.0, 10.0), strict=True):
+            entry.slowest_seconds = seconds
+
+    fake.before = takes
+    trials = running.run([four[1], four[3], four[2]])
+    assert ended(trials) == {"best": "completed", "second": second, "third": third}
+    assert np.unique(TASK.folds[trials[0].run]).size == folds
 
 
 def test_without_time_no_fold_is_run_and_no_candidate_has_a_trial(tmp_path: Path, fake: FakeFolds, four) -> None:

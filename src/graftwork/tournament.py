@@ -63,8 +63,8 @@ class Tournament:
     """Fine-tunings on the folds that the linear candidates ran on, by successive halving, within a time limit.
 
     Each runs on the first fold; the better half goes on, fold by fold, so that whenever the time ends all of them have
-    run on the same folds. The result of a fold is saved under everything that it depends on, so that a killed
-    tournament goes on after its last epoch.
+    run on the same folds. Where there is no time for a fold of all of them, those behind are eliminated. The result of
+    a fold is saved under everything that it depends on, so that a killed tournament goes on after its last epoch.
 
     Parameters
     ----------
@@ -77,6 +77,8 @@ class Tournament:
         Over how many views each fine-tuned network is averaged in addition.
     refit
         Whether time for the refit of the slowest is put aside.
+    exhaustive
+        Nobody is eliminated.
     """
 
     def __init__(
@@ -91,10 +93,11 @@ class Tournament:
         fold_seconds: Mapping[str, float] = MappingProxyType({}),
         views: int = 1,
         refit: bool = True,
+        exhaustive: bool = False,
     ) -> None:
         self._codes_of, self._task, self._start = codes_of, task, start
         self._once_seconds, self._fold_seconds = dict(once_seconds), fold_seconds
-        self._views = views
+        self._views, self._exhaustive = views, exhaustive
         self._context, self._clock = context, clock
         self._refit_folds = context.n_refits * REFIT_FOLDS if refit else 0.0
         self._entries: list[_Entry] = []
@@ -105,7 +108,6 @@ class Tournament:
         candidates: Sequence[Candidate],
         *,
         at_the_end: Sequence[Candidate] = (),
-        exhaustive: bool = False,
         repeats: int = 1,
     ) -> list[Trial]:
         """Return a trial of each fine-tuning at each alpha.
@@ -114,8 +116,6 @@ class Tournament:
         ----------
         at_the_end
             Candidates for which there seemed to be no time: they are tried if the others have left some.
-        exhaustive
-            Every candidate goes on to all folds.
         repeats
             Number of seeds with which those that completed are run on the same folds, so that variation between seeds
             can be told from variation between images.
@@ -123,7 +123,7 @@ class Tournament:
         every = [*candidates, *at_the_end]
         self._entries = [self._entry(candidate, self._context) for candidate in every]
         self._labels = dict(zip((c.key for c in every), labels_of(every), strict=True))
-        self._compete(self._entries[: len(candidates)], exhaustive)
+        self._compete(self._entries[: len(candidates)])
         self._catch_up()
         for repeat in range(1, repeats):
             self._repeat([entry for entry in self._entries if entry.ended == "completed"], repeat)
@@ -150,13 +150,13 @@ class Tournament:
         """Candidates whose loss became NaN or infinite; when that happens in the first fold, they have no trial."""
         return tuple(entry.candidate for entry in self._entries if entry.ended == "diverged")
 
-    def _compete(self, entries: Sequence[_Entry], exhaustive: bool) -> None:
+    def _compete(self, entries: Sequence[_Entry]) -> None:
         for _ in range(2):  # there may be time after the others for what had none in its turn
             for entry in entries:
                 if not entry.folds and entry.ended != "diverged":
                     self._run_fold(entry, 0, entries)
         running = [entry for entry in entries if entry.folds]
-        if not exhaustive:
+        if not self._exhaustive:
             self._eliminate(running)
             running = [entry for entry in running if entry.ended != "eliminated"]
         for entry in running:
@@ -166,11 +166,24 @@ class Tournament:
     def _further_folds(self, running: Sequence[_Entry]) -> None:
         """Run entries on the folds after those that they have, as far as the time allows."""
         for fold in map(int, np.unique(self._task.folds)[1:]):
+            running = running if self._exhaustive else self._going_on(running, fold)
             if not all(self._run_fold(entry, fold, running) or entry.ended == "diverged" for entry in running):
                 for entry in running:
                     entry.folds.pop(fold, None)  # a fold that not all have run compares nothing
                 return
             running = [entry for entry in running if entry.ended == "completed"]
+
+    def _going_on(self, running: Sequence[_Entry], fold: int) -> list[_Entry]:
+        """Return those whose next fold fits into the time together, the best first; the others are eliminated.
+
+        Where it does not even fit for the best alone, nobody goes on, and all of them stay.
+        """
+        ranked = sorted(running, key=self._loss)
+        for n in range(len(ranked), 0, -1):
+            if self._fit(ranked[:n], fold, ranked[:n]):
+                self._drop(ranked[n:])
+                return [entry for entry in running if entry.ended == "completed"]
+        return []
 
     def _catch_up(self) -> None:
         """Run entries without a fold on every fold that the others have completed, where that leaves time."""
@@ -187,9 +200,12 @@ class Tournament:
                 (entry for entry in running if recipe_of(entry.candidate).epochs == epochs),
                 key=lambda entry: (self._loss(entry), order[entry.candidate.key]),
             )
-            for entry in ranked[int(np.ceil(SURVIVORS * len(ranked))) :]:
-                entry.ended = "eliminated"
-                self._show(entry, "eliminated: others are ahead")
+            self._drop(ranked[int(np.ceil(SURVIVORS * len(ranked))) :])
+
+    def _drop(self, entries: Sequence[_Entry]) -> None:
+        for entry in entries:
+            entry.ended = "eliminated"
+            self._show(entry, "eliminated: others are ahead")
 
     def _repeat(self, entries: Sequence[_Entry], repeat: int) -> None:
         """Run entries with another seed, as far as the time allows complete runs."""
@@ -207,9 +223,9 @@ class Tournament:
             return True
         state = f"fold {fold + 1} of {self._task.n_folds}"
         begin = time.perf_counter()
-        place = entry.context.fold_place(entry.candidate, self._start(entry.candidate), fold)
+        place = self._place(entry, fold)
         result = load_fold(place, entry.variants)
-        if result is None and not self._fits(entry, place, all_entries):
+        if result is None and not self._fit([entry], fold, all_entries):
             return False
         self._once_seconds.pop(entry.candidate.key, None)  # done by now or next, for every fold and seed
         if result is None:
@@ -229,18 +245,23 @@ class Tournament:
         self._show(entry, f"{state} done")
         return True
 
-    def _fits(self, entry: _Entry, place: Path, all_entries: Sequence[_Entry]) -> bool:
-        """Whether the time allows what is left of a fold of an entry, what comes before it, and the slowest refit."""
+    def _place(self, entry: _Entry, fold: int) -> Path:
+        return entry.context.fold_place(entry.candidate, self._start(entry.candidate), fold)
+
+    def _fit(self, entries: Sequence[_Entry], fold: int, all_entries: Sequence[_Entry]) -> bool:
+        """Whether the time allows what is left of a fold of entries, what comes before it, and the slowest refit."""
         from graftwork.finetune.loop import epochs_done
 
-        fold_seconds = entry.slowest_seconds or self._fold_seconds.get(entry.candidate.key, 0.0)
-        slowest = max((other.slowest_seconds for other in all_entries), default=0.0)
-        recipe = recipe_of(entry.candidate)
-        begun_before = place.parent.is_dir()  # by a run that was killed
-        once_seconds = 0.0 if begun_before else self._once_seconds.get(entry.candidate.key, 0.0)
-        share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
-        needed = once_seconds + share_left * fold_seconds + self._refit_folds * max(slowest, fold_seconds)
-        return needed <= self._clock.left()
+        needed, slowest = 0.0, max((entry.slowest_seconds for entry in all_entries), default=0.0)
+        for entry in entries:
+            key, recipe, place = entry.candidate.key, recipe_of(entry.candidate), self._place(entry, fold)
+            fold_seconds = entry.slowest_seconds or self._fold_seconds.get(key, 0.0)
+            begun_before = place.parent.is_dir()  # by a run that was killed
+            once_seconds = 0.0 if begun_before else self._once_seconds.get(key, 0.0)
+            share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
+            needed += once_seconds + share_left * fold_seconds
+            slowest = max(slowest, fold_seconds)
+        return needed + self._refit_folds * slowest <= self._clock.left()
 
     def _tuned(
         self, entry: _Entry, fold: int, place: Path, state: str, all_entries: Sequence[_Entry]
@@ -252,7 +273,7 @@ class Tournament:
             try:
                 return self._trained(entry, fold, place, state)
             except OutOfTimeError:
-                if not self._fits(entry, place, all_entries):
+                if not self._fit([entry], fold, all_entries):
                     break
             except TrainingError as error:
                 self._context.listener.say(f"{entry.candidate.label}: dropped, {error}")

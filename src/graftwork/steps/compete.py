@@ -201,10 +201,9 @@ def compete(
         fold_seconds=decided.fold_seconds,
         views=views,
         refit=decided.refit,
+        exhaustive=options.exhaustive,
     )
-    tuned = tournament.run(
-        decided.now, at_the_end=decided.at_the_end, exhaustive=options.exhaustive, repeats=options.repeats
-    )
+    tuned = tournament.run(decided.now, at_the_end=decided.at_the_end, repeats=options.repeats)
     judged = _judged(linear, tuned, advice, task, backbones)
     if judged.chosen.candidate.plan.kind == "linear" and clock.runs_out and context.n_refits == 1:
         tuned = tournament.without_refit()
