@@ -117,6 +117,6 @@ def test_another_kind_of_image_is_flagged_at_a_rate_that_the_images_allow(
 
 def test_below_the_rate_that_the_images_allow_nothing_is_claimed(run: Run, noise: Path, graft) -> None:
     (row,) = rows_of(graft("predict", run.folder, noise).out)  # 48 images cannot tell one in a hundred
-    assert (row["novel"], row["p_value"]) == ("not enough images", "")
+    assert (row["novel"], row["p_value"]) == ("not measured", "")
     (line,) = graft("predict", run.folder, noise, "--format", "jsonl").out.splitlines()
     assert (json.loads(line)["novel"], json.loads(line)["p_value"]) == (None, None)

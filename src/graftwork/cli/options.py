@@ -122,7 +122,7 @@ time_limit_option = of(
     FineTuneOptions, "time_limit", "Such as 90s, 10m, 2h; refit and test included.", metavar="TIME|none"
 )
 
-_BACKBONE = "A timm or torchvision name, a .safetensors file, or auto"
+_BACKBONE = "A timm name, torchvision:NAME, a name of your zoo, a .safetensors file, or auto"
 backbone_option = of(ExtractionOptions, "backbone", f"{_BACKBONE}.", metavar="NAME|FILE", default="auto")
 backbones_option = of(
     ExtractionOptions, "backbone", f"{_BACKBONE}; several networks compete.", metavar="NAME|FILE", multiple=True

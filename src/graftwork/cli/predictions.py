@@ -95,5 +95,5 @@ def _write(
 
 def _cells(p: Prediction) -> Iterator[str]:
     yield from (p.name, p.label, f"{p.probability:.4f}")
-    yield "not enough images" if p.novel is None else "yes" if p.novel else "no"
+    yield "not measured" if p.novel is None else "yes" if p.novel else "no"
     yield "" if p.p_value is None else f"{p.p_value:.4f}"

@@ -1,4 +1,4 @@
-"""The choice: the cheapest candidate that nothing beats significantly."""
+"""The choice: the cheapest candidate that nothing beats significantly, within a tolerance of the best."""
 
 from __future__ import annotations
 

@@ -274,8 +274,8 @@ def _small_test(images: int, how_tested: str) -> Finding | None:
         return None
     return finding(
         "G304",
-        f"{images} images in all; nested cross-validation tests the procedure with every one of them",
-        do="add `--test cv`",
+        f"{images} images in all; nested cross-validation tests the choice of a linear classifier with all of them",
+        do="add `--test cv`, which fine-tunes nothing",
     )
 
 

@@ -58,9 +58,9 @@ class Prediction(Shown):
     """The most probable classes with their probabilities, best first."""
     p_value: float | None
     """Of the hypothesis that the image is like the training images: the share of these that are at least as far from
-    the others; None where there were too few."""
+    the others; None where there were too few, and for a fine-tuned network."""
     novel: bool | None
-    """Whether the image is flagged as unlike the training images; None where there were too few of them."""
+    """Whether the image is flagged as unlike the training images; None where ``p_value`` is."""
 
     def _facts(self) -> tuple[Fact, ...]:
         classes = [Fact(name, probability(value), value) for name, value in self.top]

@@ -1,7 +1,7 @@
 """A network in ONNX is quantised to 8 bits: static, a scale for each channel, calibrated on real images.
 
-What else comes to mind is wrong for ConvNets: dynamic quantisation is slower than float32 by a factor of ten, and one
-scale for a whole tensor of weights loses several points.
+What else comes to mind is wrong for ConvNets: dynamic quantisation is slower than float32 by a factor of two to
+three, and one scale for a whole tensor of weights loses several points (``benchmarks/int8.py``).
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def train(  # noqa: PLR0915  # the whole story on one page
     time_limit
         Such as ``90s``, ``10m``, ``2h`` or ``none``; the refit and the test are included.
     backbone
-        Name of a network of timm or torchvision, a file, or ``auto`` for the recommended one; several compete.
+        Name of a network of timm or of your zoo, ``torchvision:NAME``, a file, or ``auto`` for the first recommended
+        one that is here or can be downloaded; several compete.
     aspect
         How an oblong image becomes square: ``crop``, ``pad`` or ``stretch``; None as the network's card says.
     input_px
