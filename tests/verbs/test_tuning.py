@@ -618,6 +618,25 @@ def test_the_seconds_of_a_refit_that_is_not_needed_go_to_more_folds(
     assert bool(used) == further
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_fine_tuning_is_fitted_again_on_every_image_where_that_is_asked_for(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    choose = compete.choose
+
+    def choose_tuned(trials, *rest, **named):  # type: ignore[no-untyped-def]
+        kinds = [trial.candidate.plan.kind for trial in trials]
+        return dataclasses.replace(choose(trials, *rest, **named), chosen=kinds.index("partial" if cached else "full"))
+
+    monkeypatch.setattr(compete, "choose", choose_tuned)
+    arguments = {**settings, "epochs": 1, **({"freeze_to": "blocks.2"} if cached else {})}
+    run = graftwork.train(tiny, output=tmp_path / "run", final="all", **arguments)
+    chosen = run.trials[run.verdict.chosen].candidate.plan
+    assert isinstance(chosen, Recipe)
+    assert bool(chosen.cached_augmentations) == cached
+    assert read_model(tmp_path / "run" / "model").manifest["trained_on"] == "all"
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "macro-f1"])
 def test_the_choice_knows_what_is_expected_of_every_candidate_but_random_weights(
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str

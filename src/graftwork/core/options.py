@@ -1,5 +1,5 @@
-"""What a user can decide, a record for each kind of it: the settings of a run are these, and the command line takes from
-them which values there are and which one is the default. A record refuses a value that its field's type does not allow.
+"""What a user can decide, a record for each kind: the settings of a run are these, and the command line takes from them
+which values there are and which one is the default. A record refuses a value that its field's type does not allow.
 
 ``None`` leaves a decision to graftwork, which prints and records what it decided.
 """

@@ -166,6 +166,10 @@ class Backbones:
         """
         return dataclasses.replace(self, activations=activations)
 
+    def on(self, images: ImageSet) -> Backbones:
+        """Return the same networks, to develop on other images."""
+        return dataclasses.replace(self, develop=images, _codes={})
+
     def codes(self, candidate: Candidate) -> LayerCodes:
         """Return the codes that a candidate begins with, of the images to develop on."""
         return self._develop_codes(self.of(candidate))

@@ -222,9 +222,11 @@ def _fit_on_everything(outcome: Outcome) -> Fitted:
     rows = np.concatenate([split_images.split.develop, split_images.split.test])
     images, y = split_images.images.take(rows), split_images.images.labels[rows]
     task = dataclasses.replace(outcome.task, y=y, groups=split_images.groups[rows], folds=np.zeros_like(rows))
-    context = dataclasses.replace(outcome.context, images=images, folder=outcome.context.folder / "all")
-    pretrained = outcome.backbones.of(outcome.result.chosen.candidate)
-    return fit(outcome.result.chosen, pretrained.codes(images), task, context)
+    backbones, chosen = outcome.backbones.on(images), outcome.result.chosen
+    context = dataclasses.replace(
+        outcome.context, images=images, extract=backbones.extract, folder=outcome.context.folder / "all"
+    )
+    return fit(chosen, backbones.codes(chosen.candidate), task, context)
 
 
 def _test_in_manifest(test: TestScore, belongs: str) -> dict[str, Any]:
