@@ -444,10 +444,64 @@ def test_of_a_fold_that_goes_on_the_rest_alone_must_fit(
     assert ended(short.run(four[1:2])) == {"best": "completed"}
 
 
+def test_folds_that_are_on_disk_need_no_time(tmp_path: Path, fake: FakeFolds, four) -> None:
+    whole, calls = opened(tmp_path, n_refits=1).run(four), len(fake.calls)
+    again = opened(tmp_path, n_refits=1, limit_seconds=1e-9).run(four)
+    assert len(fake.calls) == calls
+    assert ended(again) == ended(whole)
+    assert [trial.run.tolist() for trial in again] == [trial.run.tolist() for trial in whole]
+
+
+def test_a_refit_that_was_begun_goes_on_although_the_time_left_is_short_by_now(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tournament, "refit_folds", lambda n_folds: 1e9)
+    late = opened(tmp_path, n_refits=1, limit_seconds=100)
+    late._refit_folds = 0.0
+    late._context.refit_place(four[1], 1.0).mkdir(parents=True)
+    assert not [trial for trial in late.run(four[1:2]) if "fold" in trial.details]
+
+
+@pytest.mark.parametrize(("left", "folds"), [(130.0, 3), (70.0, 0)])
+def test_what_is_tried_at_the_end_must_fit_as_a_whole_beside_the_refits_of_those_that_can_be_chosen(
+    tmp_path: Path, fake: FakeFolds, four, left: float, folds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best, worst, at_the_end = four[1], four[0], four[3]
+    running = opened(tmp_path, limit_seconds=1000, n_refits=1)
+    running._fold_seconds = {at_the_end.key: 20.0}  # 60 for all folds, and 32.4 for a refit
+    monkeypatch.setattr(Clock, "left", lambda clock: left if len(fake.calls) > 1 else 1000.0)
+
+    def slow(name: str, fold: int) -> None:
+        running._entries[1].slowest_seconds = 100.0
+
+    fake.before = slow
+    trials = running.run([best, worst], at_the_end=[at_the_end])
+    assert ended(trials)["worst"] == "eliminated"
+    assert [name for name, _ in fake.calls].count("second") == folds
+
+
+def test_a_seed_that_diverges_leaves_the_others_theirs(tmp_path: Path, fake: FakeFolds, four) -> None:
+    def diverge(name: str, fold: int) -> None:
+        if name == "best" and fake.seeds[-1] == 1:
+            raise TrainingError("nan")
+
+    fake.before = diverge
+    seeds = {trial.candidate.layer: len(trial.seed_losses) for trial in opened(tmp_path).run(four, repeats=2)}
+    assert (seeds["best"], seeds["second"]) == (0, 2)
+
+
+def test_candidates_are_judged_on_as_many_folds_as_hold_images_enough(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tournament, "folds_to_judge", lambda images, n_folds: 2)
+    opened(tmp_path).run(four)
+    assert Counter(name for name, _ in fake.calls) == {"best": FOLDS, "second": FOLDS, "third": 2, "worst": 2}
+
+
 def test_without_time_for_its_refit_a_trial_names_the_fold_whose_model_is_used(
     tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tournament, "REFIT_FOLDS", 1e9)
+    monkeypatch.setattr(tournament, "refit_folds", lambda n_folds: 1e9)
     short = opened(tmp_path, limit_seconds=100, n_refits=1)
     short._refit_folds = 0.0
     trials = short.run(four[1:2])

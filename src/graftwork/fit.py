@@ -79,7 +79,7 @@ def _fit_tuned(trial: Trial, plan: Recipe, codes: LayerCodes, task: Task, contex
     fold = trial.details.get("fold")
     if fold is None:
         training = dataclasses.replace(plan, alpha=1.0, patience=None, stop_at=round(trial.details["epochs"]))
-        left_out, checkpoint = np.zeros(0, np.int64), context.place(candidate, C) / "fit"
+        left_out, checkpoint = np.zeros(0, np.int64), context.refit_place(candidate, C)
     else:  # goes on from its last epoch: there is nothing left to train
         training = dataclasses.replace(plan, alpha=1.0)
         left_out = np.flatnonzero(task.folds == fold)

@@ -17,7 +17,7 @@ from graftwork.core.arrays import Ints
 from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.plans import Candidate, labels_of, recipe_of
 from graftwork.core.recipes import WISE_FT_ALPHA
-from graftwork.core.schedule import REFIT_FOLDS
+from graftwork.core.schedule import folds_to_judge, refit_folds
 from graftwork.core.trials import Ended, Standing, Task, Trial
 from graftwork.errors import TrainingError
 from graftwork.finetune.context import FineTuneContext
@@ -26,10 +26,12 @@ from graftwork.listener import Listener
 from graftwork.workfolder import FoldResult, load_fold, save_fold
 
 SURVIVORS = 0.5
-"""Share of the fine-tunings that go on after the first fold (successive halving; Jamieson and Talwalkar 2016)."""
+"""Share of the fine-tunings that go on after the first folds (successive halving; Jamieson and Talwalkar 2016)."""
 ATTEMPTS = 3
-"""How often a fold is begun at most: where its first steps are too slow for the time left, the machine may have been
+"""How often a fold is begun in a row: where its first steps are too slow for the time left, the machine may have been
 busy just then."""
+TURNS = 2
+"""In how many turns it is begun so, over the whole run."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -48,6 +50,7 @@ class _Entry:
     spent_seconds: float = 0.0
     """On everything, cached activations and folds that were dropped included."""
     ended: Ended = "interrupted"
+    attempts_left: int = TURNS * ATTEMPTS
     state: str = "waiting"
     """What it is doing, for people."""
     repeats: list[dict[int, FoldResult]] = dataclasses.field(default_factory=list)
@@ -62,9 +65,10 @@ class _Entry:
 class Tournament:
     """Fine-tunings on the folds that the linear candidates ran on, by successive halving, within a time limit.
 
-    Each runs on the first fold; the better half goes on, fold by fold, so that whenever the time ends all of them have
-    run on the same folds. Where there is no time for a fold of all of them, those behind are eliminated. The result of
-    a fold is saved under everything that it depends on, so that a killed tournament goes on after its last epoch.
+    Each runs on the first fold, or on as many as hold images enough to judge it; the better half goes on, fold by fold,
+    so that whenever the time ends all of them have run on the same folds. Where there is no time for a fold of all of
+    them, those behind are eliminated. The result of a fold is saved under everything that it depends on, so that a
+    killed tournament goes on after its last epoch.
 
     Parameters
     ----------
@@ -99,7 +103,9 @@ class Tournament:
         self._once_seconds, self._fold_seconds = dict(once_seconds), fold_seconds
         self._views, self._exhaustive = views, exhaustive
         self._context, self._clock = context, clock
-        self._refit_folds = context.n_refits * REFIT_FOLDS if refit else 0.0
+        self._refit_folds = context.n_refits * refit_folds(task.n_folds) if refit else 0.0
+        self._folds = [int(fold) for fold in np.unique(task.folds)]
+        self._first_folds = self._folds[: folds_to_judge(len(task.y), task.n_folds)]
         self._entries: list[_Entry] = []
         self._labels: dict[str, str] = {}
 
@@ -152,10 +158,7 @@ class Tournament:
 
     def _compete(self, entries: Sequence[_Entry]) -> None:
         for _ in range(2):  # there may be time after the others for what had none in its turn
-            for entry in entries:
-                if not entry.folds and entry.ended != "diverged":
-                    self._run_fold(entry, 0, entries)
-        running = [entry for entry in entries if entry.folds]
+            running = [entry for entry in entries if self._run_folds(entry, self._first_folds, entries)]
         if not self._exhaustive:
             self._eliminate(running)
             running = [entry for entry in running if entry.ended != "eliminated"]
@@ -164,8 +167,8 @@ class Tournament:
         self._further_folds(running)
 
     def _further_folds(self, running: Sequence[_Entry]) -> None:
-        """Run entries on the folds after those that they have, as far as the time allows."""
-        for fold in map(int, np.unique(self._task.folds)[1:]):
+        """Run entries on the folds that they lack, as far as the time allows."""
+        for fold in self._folds:
             running = running if self._exhaustive else self._going_on(running, fold)
             if not all(self._run_fold(entry, fold, running) or entry.ended == "diverged" for entry in running):
                 for entry in running:
@@ -174,26 +177,28 @@ class Tournament:
             running = [entry for entry in running if entry.ended == "completed"]
 
     def _going_on(self, running: Sequence[_Entry], fold: int) -> list[_Entry]:
-        """Return those whose next fold fits into the time together, the best first; the others are eliminated.
+        """Return those for which there is time for a fold together, the best first; the others are eliminated.
 
-        Where it does not even fit for the best alone, nobody goes on, and all of them stay.
+        Where there is none for the best alone, nobody goes on, and all of them stay.
         """
         ranked = sorted(running, key=self._loss)
         for n in range(len(ranked), 0, -1):
-            if self._fit(ranked[:n], fold, ranked[:n]):
+            if self._fit(ranked[:n], [fold], ranked[:n]):
                 self._drop(ranked[n:])
                 return [entry for entry in running if entry.ended == "completed"]
         return []
 
     def _catch_up(self) -> None:
-        """Run entries without a fold on every fold that the others have completed, where that leaves time."""
-        done = {fold for entry in self._entries if entry.ended == "completed" for fold in entry.folds}
-        for entry in [entry for entry in self._entries if not entry.folds and entry.ended == "interrupted"]:
-            if all(self._run_fold(entry, fold, self._entries) for fold in sorted(done) or [0]):
+        """Run entries that the time interrupted on every fold that the others have completed, where that fits now."""
+        completed = [entry for entry in self._entries if entry.ended == "completed"]
+        folds = sorted({fold for entry in completed for fold in entry.folds}) or self._first_folds
+        for entry in [entry for entry in self._entries if entry.ended == "interrupted"]:
+            if self._run_folds(entry, folds, [*completed, entry]):
                 entry.ended = "completed"
+                completed.append(entry)
 
     def _eliminate(self, running: Sequence[_Entry]) -> None:
-        """Drop the worse half after the first fold; each length by itself, since short runs look good early."""
+        """Drop the worse half after the first folds; each length by itself, since short runs look good early."""
         order = {entry.candidate.key: number for number, entry in enumerate(self._entries)}
         for epochs in {recipe_of(entry.candidate).epochs for entry in running}:
             ranked = sorted(
@@ -209,15 +214,21 @@ class Tournament:
 
     def _repeat(self, entries: Sequence[_Entry], repeat: int) -> None:
         """Run entries with another seed, as far as the time allows complete runs."""
-        folder = self._context.folder / f"seed-{repeat}"
-        context = dataclasses.replace(self._context, seed=self._context.seed + repeat, folder=folder)
+        context = dataclasses.replace(self._context, seed=self._context.seed + repeat)
         for entry in entries:
             again = dataclasses.replace(self._entry(entry.candidate, context), slowest_seconds=entry.slowest_seconds)
-            if not all(self._run_fold(again, fold, entries) for fold in entry.folds):
+            if self._run_folds(again, sorted(entry.folds), entries):
+                entry.repeats.append(again.folds)
+            elif again.ended != "diverged":
                 return
-            entry.repeats.append(again.folds)
 
-    def _run_fold(self, entry: _Entry, fold: int, all_entries: Sequence[_Entry]) -> bool:
+    def _run_folds(self, entry: _Entry, folds: Sequence[int], rivals: Sequence[_Entry]) -> bool:
+        """Run one on folds, where there is time for all of them; False where it lacks one then."""
+        if entry.ended == "diverged" or not self._fit([entry], folds, rivals):
+            return False
+        return all(self._run_fold(entry, fold, rivals) for fold in folds)
+
+    def _run_fold(self, entry: _Entry, fold: int, rivals: Sequence[_Entry]) -> bool:
         """Run one fold, unless it was run; False where the time does not allow it or the training diverged."""
         if fold in entry.folds:
             return True
@@ -225,7 +236,7 @@ class Tournament:
         begin = time.perf_counter()
         place = self._place(entry, fold)
         result = load_fold(place, entry.variants)
-        if result is None and not self._fit([entry], fold, all_entries):
+        if result is None and not self._fit([entry], [fold], rivals):
             return False
         self._once_seconds.pop(entry.candidate.key, None)  # done by now or next, for every fold and seed
         if result is None:
@@ -234,7 +245,7 @@ class Tournament:
             self._show(entry, state)
             cached_inputs(recipe_of(entry.candidate), self._codes_of(entry.candidate).extraction, entry.context)
             entry.spent_seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
-            result = self._tuned(entry, fold, place, state, all_entries)
+            result = self._tuned(entry, fold, place, state, rivals)
             if result is None:
                 return False
             save_fold(place, result)
@@ -248,32 +259,52 @@ class Tournament:
     def _place(self, entry: _Entry, fold: int) -> Path:
         return entry.context.fold_place(entry.candidate, self._start(entry.candidate), fold)
 
-    def _fit(self, entries: Sequence[_Entry], fold: int, all_entries: Sequence[_Entry]) -> bool:
-        """Whether the time allows what is left of a fold of entries, what comes before it, and the slowest refit."""
+    def _fit(self, entries: Sequence[_Entry], folds: Sequence[int], rivals: Sequence[_Entry]) -> bool:
+        """Whether the time allows what is left of folds of entries, what comes before them, and the slowest refit.
+
+        Folds that are on disk need no time, and no refit is asked for where all of them are.
+
+        Parameters
+        ----------
+        rivals
+            Of which one will be fitted again, too, where it has run a fold.
+        """
+        needed = [self._seconds_left(entry, fold) for entry in entries for fold in folds]
+        if not any(needed):
+            return True
+        once = sum(
+            0.0
+            if self._place(entry, 0).parent.is_dir()  # begun by a run that was killed
+            else self._once_seconds.get(entry.candidate.key, 0.0)
+            for entry in entries
+        )
+        slowest = max([*map(self._fold_takes, entries), *(entry.slowest_seconds for entry in rivals if entry.folds)])
+        return once + sum(needed) + self._refit_folds * slowest <= self._clock.left()
+
+    def _fold_takes(self, entry: _Entry) -> float:
+        """Seconds of a fold: as the slowest so far took, or as forecast."""
+        return entry.slowest_seconds or self._fold_seconds.get(entry.candidate.key, 0.0)
+
+    def _seconds_left(self, entry: _Entry, fold: int) -> float:
+        """Seconds of what a fold still lacks; 0 where it is done, and above 0 where it is not."""
         from graftwork.finetune.loop import epochs_done
 
-        needed, slowest = 0.0, max((entry.slowest_seconds for entry in all_entries), default=0.0)
-        for entry in entries:
-            key, recipe, place = entry.candidate.key, recipe_of(entry.candidate), self._place(entry, fold)
-            fold_seconds = entry.slowest_seconds or self._fold_seconds.get(key, 0.0)
-            begun_before = place.parent.is_dir()  # by a run that was killed
-            once_seconds = 0.0 if begun_before else self._once_seconds.get(key, 0.0)
-            share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
-            needed += once_seconds + share_left * fold_seconds
-            slowest = max(slowest, fold_seconds)
-        return needed + self._refit_folds * slowest <= self._clock.left()
+        place, recipe = self._place(entry, fold), recipe_of(entry.candidate)
+        if fold in entry.folds or load_fold(place, entry.variants) is not None:
+            return 0.0
+        share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
+        return max(share_left * self._fold_takes(entry), 1e-9)
 
-    def _tuned(
-        self, entry: _Entry, fold: int, place: Path, state: str, all_entries: Sequence[_Entry]
-    ) -> FoldResult | None:
+    def _tuned(self, entry: _Entry, fold: int, place: Path, state: str, rivals: Sequence[_Entry]) -> FoldResult | None:
         """Train on one fold, going on where a killed one was; None where it cannot end or diverges."""
         from graftwork.finetune.loop import OutOfTimeError
 
-        for _ in range(ATTEMPTS):
+        for _ in range(min(ATTEMPTS, entry.attempts_left)):
+            entry.attempts_left -= 1
             try:
                 return self._trained(entry, fold, place, state)
             except OutOfTimeError:
-                if not self._fit([entry], fold, all_entries):
+                if not self._fit([entry], [fold], rivals):
                     break
             except TrainingError as error:
                 self._context.listener.say(f"{entry.candidate.label}: dropped, {error}")
@@ -353,7 +384,9 @@ class Tournament:
 
     def _trials(self, entry: _Entry, seconds_left: float) -> Iterator[Trial]:
         """Yield a trial at each alpha and number of views; without time for a refit, the first fold's model is used."""
-        refit = self._context.n_refits > 1 or REFIT_FOLDS * entry.slowest_seconds <= seconds_left
+        begun_before = entry.context.refit_place(entry.candidate, self._start(entry.candidate)).is_dir()
+        fits = refit_folds(self._task.n_folds) * entry.slowest_seconds <= seconds_left
+        refit = begun_before or fits or self._context.n_refits > 1
         details = {"C": self._start(entry.candidate)} | ({} if refit else {"fold": float(min(entry.folds))})
         curves = [result.curve for result in entry.folds.values()]
         longest = min(map(len, curves))

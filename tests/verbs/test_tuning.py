@@ -215,10 +215,8 @@ def test_what_does_not_fit_beside_others_is_said_to_come_at_the_end_if_at_all(
         forecast, "seconds_per_image_of", lambda trainings, *given: [paces.get(r.freeze_to, 1e-6) for _, r in trainings]
     )
     graftwork.train(tiny, output=tmp_path / "run", listener=listener, **{**settings, "time_limit": "10m"})
-    (said,) = [line for line in listener.said if "too few for" in line]
-    assert re.search(
-        r"too few for all layers tuned \(\d+\.\d minutes here\): tried only if time is left at the end", said
-    )
+    (said,) = [line for line in listener.said if "at the end" in line]
+    assert re.match(r"only if time is left at the end: .*all layers tuned \(\d+\.\d minutes here\); a longer", said)
 
 
 @pytest.mark.parametrize(("half", "all_of_it", "views"), [(1, 4, {1, 4}), (3, 5, {1, 5}), (4, 4, {1, 4}), (1, 1, {1})])
@@ -245,8 +243,8 @@ def test_without_time_for_a_refit_the_model_of_the_fold_that_judged_it_is_the_mo
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "left", lambda self: 1e3)  # of which the refit, 1.35 folds, would take more
-    monkeypatch.setattr(time_limit, "REFIT_FOLDS", 1e9)
-    monkeypatch.setattr("graftwork.tournament.REFIT_FOLDS", 1e9)
+    monkeypatch.setattr(time_limit, "refit_folds", lambda n_folds: 1e9)
+    monkeypatch.setattr("graftwork.tournament.refit_folds", lambda n_folds: 1e9)
     monkeypatch.setattr(compete, "costs_of", lambda candidates, cards: [c.plan.kind == "linear" for c in candidates])
     arguments = {**settings, "time_limit": "1h", "tolerance": 100, "freeze_to": "blocks.1"}
     run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
@@ -601,6 +599,51 @@ def test_one_pass_over_the_views_serves_the_linear_classifier_and_every_cut(
     assert len({plan.freeze_to for plan in cut}) == 2
     assert {plan.cached_augmentations for plan in cut} == {views}
     assert [each for each in passes if each[0] == len(run.develop) and each[1] > 1] == [(len(run.develop), views, 2)]
+
+
+def test_activations_are_taken_of_the_images_that_fine_tunings_read_and_of_no_others(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from graftwork.codes import extract
+
+    passes, compute, choose = [], extract.compute, compete.choose
+
+    def counted(images, rows, extraction, views, engine):  # type: ignore[no-untyped-def]
+        passes.append((len(images), len(views), len(extraction.activations)))
+        return compute(images, rows, extraction, views, engine)
+
+    def choose_several_views(trials, *rest, **named):  # type: ignore[no-untyped-def]
+        position = next(j for j, t in enumerate(trials) if t.candidate.plan.kind == "linear" and t.candidate.views > 1)
+        return dataclasses.replace(choose(trials, *rest, **named), chosen=position)
+
+    monkeypatch.setenv("GRAFTWORK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(extract, "compute", counted)
+    monkeypatch.setattr(compete, "choose", choose_several_views)
+    run = graftwork.train(tiny, output=tmp_path / "run", **{**settings, "epochs": 1})
+    develop, tested = len(run.develop), len(run.test.rows)
+    assert {activations > 0 for images, views, activations in passes if images == develop and views > 1} == {True}
+    assert {activations for images, views, activations in passes if images == tested and views > 1} == {0}
+
+
+@pytest.mark.parametrize(("final", "tried"), [("develop", True), ("all", False)])
+def test_where_the_model_is_to_be_fitted_on_all_images_nothing_is_tried_that_leaves_no_time_for_it(
+    settings: dict[str, object],
+    tiny: Path,
+    tmp_path: Path,
+    listener,
+    monkeypatch: pytest.MonkeyPatch,
+    final: str,
+    tried: bool,
+) -> None:
+    from graftwork.finetune import forecast
+
+    # two folds, which hold images enough to judge by, take seven of the ten minutes
+    pace = 3.5 * 60 / (time_limit.STEP_MARGIN * 4 * len(list(tiny.glob("*/*"))) * 0.8 * 2 / 3)
+    monkeypatch.setattr(forecast, "seconds_per_image_of", lambda trainings, *given: [pace] * len(trainings))
+    arguments = {**settings, "time_limit": "10m", "epochs": 4, "final": final}
+    run = graftwork.train(tiny, output=tmp_path / "run", listener=listener, **arguments)
+    assert any(trial.candidate.plan.kind != "linear" for trial in run.trials) == tried
+    assert any("allows the first fold" in line for line in listener.said) == tried
 
 
 @pytest.mark.parametrize(("final", "further"), [("develop", True), ("all", False)])

@@ -38,7 +38,7 @@ al. 2017): at the full learning rate, 40 images lost up to 11 points (``benchmar
 
 
 def epochs_for(images: int) -> int:
-    """Return the number of epochs: 30 for a hundred images or fewer, 12 for five hundred, 4 from some thousands on."""
+    """Return the number of epochs: 30 for eighty images or fewer, 12 for five hundred, 4 from some thousands on."""
     return int(min(_MOST_EPOCHS, max(_FEWEST_EPOCHS, round(_EPOCHS / math.sqrt(max(images, 1))))))
 
 

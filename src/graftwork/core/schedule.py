@@ -10,9 +10,9 @@ from graftwork.core.advice import WORTH_POINTS
 from graftwork.core.plans import Candidate, Recipe, recipe_of
 
 FEWEST_JUDGED = 20
-"""Validation images below which nothing is tried: on fewer, any two candidates look alike or far apart by chance."""
-REFIT_FOLDS = 1.35
-"""Seconds of the refit on all develop images, as a multiple of one fold of five, with a margin."""
+"""Validation images of the first folds: on fewer, any two candidates look alike or far apart by chance."""
+REFIT_MARGIN = 1.08
+"""Seconds of the refit on all develop images, as a multiple of what a fold of as many images would take."""
 SHORTEST = 0.5
 """Share of its epochs that a shortened fine-tuning keeps; half of them cost 1.1 points on the mean of seven sets and up
 to 4.5 (``benchmarks/recipes.py``), as much as fine-tuning gains over the best linear model."""
@@ -114,6 +114,11 @@ def seconds_needed(candidate: Candidate, forecast: Forecast, *, refit: float, fo
     """Return the seconds in which one fine-tuning is judged and fitted; ``refit`` and ``folds`` as ``worth_trying``."""
     plan = recipe_of(candidate)
     return forecast.once(plan) + (folds + refit) * forecast.fold(plan)
+
+
+def refit_folds(n_folds: int) -> float:
+    """Return the seconds of a refit on all develop images, as a multiple of one of these folds."""
+    return REFIT_MARGIN * n_folds / (n_folds - 1)
 
 
 def folds_to_judge(images: int, n_folds: int) -> int:

@@ -21,7 +21,7 @@ Ended = Literal["completed", "represented", "eliminated", "diverged", "interrupt
 - ``completed``: it ran on every fold that the finalists ran on.
 - ``represented``: it ran on every fold, but only the best linear candidate is compared with the fine-tunings, on the
   folds that these had time for.
-- ``eliminated``: others were clearly better on the folds that it ran on (successive halving).
+- ``eliminated``: others were ahead on the folds that it ran on, and had the time (successive halving).
 - ``diverged``: its loss became NaN or infinite.
 - ``interrupted``: the time limit ended it, which says nothing about it.
 """

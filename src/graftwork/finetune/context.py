@@ -38,7 +38,11 @@ class FineTuneContext:
 
     def place(self, candidate: Candidate, C: float) -> Path:
         """Return the folder of a fine-tuning that begins with the linear model of ``C``."""
-        return self.folder / f"{training_of(candidate).key}-C{C:g}"
+        return self.folder / f"{training_of(candidate).key}-C{C:g}-seed{self.seed}"
+
+    def refit_place(self, candidate: Candidate, C: float) -> Path:
+        """Return the folder of the weights after the last epoch of its refit on all images."""
+        return self.place(candidate, C) / "fit"
 
     def fold_place(self, candidate: Candidate, C: float, fold: int) -> Path:
         """Return the folder of one of its folds; ``checkpoint`` in it holds the weights after the last epoch."""

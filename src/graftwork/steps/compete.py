@@ -106,7 +106,7 @@ def fine_tune_context(
     """
     tune, n = options.strategy == "auto", len(task.y)
     candidates = candidates_to_tune(options, backbones, n, any_input=any_input and tune)
-    cuts = sum(candidate.plan.kind == "partial" for candidate in candidates)
+    cuts = sum(recipe_of(candidate).cached_augmentations > 0 for candidate in candidates)
     store_mb = ACTIVATIONS_SHARE * backbones.budget_mb / max(cuts, 1)
     if tune:
         from graftwork.finetune.fold import within_disk
@@ -177,8 +177,8 @@ def compete(
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
-    chosen, n = result.chosen.candidate, len(task.y)
-    views = _once(context.folder / "views.json", int, lambda: views_within(chosen, n, backbones, clock))
+    chosen, every = result.chosen.candidate, len(task.y) + to_extract
+    views = _once(context.folder / "views.json", int, lambda: views_within(chosen, every, backbones, clock))
     several = _several_views(views, chosen, task, backbones)
     reserve_extraction(clock, backbones, (views - 1) * to_extract)
     linear = dataclasses.replace(result, trials=(*result.trials, *several))
@@ -209,7 +209,7 @@ def compete(
         tuned = tournament.without_refit()
         judged = _judged(linear, tuned, advice, task, backbones)
     if not tuned and views < VIEWS:  # what fine-tunings had no use for serves more views
-        before, every = views, n + to_extract
+        before = views
         views = _once(
             context.folder / "more-views.json",
             int,

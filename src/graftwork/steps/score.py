@@ -33,6 +33,7 @@ def score_held_out(fitted: Fitted, backbone: Backbone, split_images: SplitImages
     rows = split_images.split.test
     if not len(rows):
         return None
+    backbone = backbone.with_activations(())  # which fine-tunings of the develop images alone read
     codes = backbone.codes(split_images.images.take(rows)).of([tap.name for tap in fitted.taps])
     how: HowTested = "given test part" if split_images.test_was_given else "held-out test"
     return _scored(probabilities(fitted, codes), how, rows, split_images, task)

@@ -123,7 +123,8 @@ def choose_for_target(
     for position in finalists:
         trial = result.trials[position]
         fitted = fit(trial, backbones.codes(trial.candidate), task, context)
-        codes = backbones.of(trial.candidate).with_fitted(fitted).codes(target.images, backbones.listener)
+        network = backbones.of(trial.candidate).with_fitted(fitted).with_activations(())
+        codes = network.codes(target.images, backbones.listener)
         rows.append(probabilities(fitted, codes.of(trial.candidate.taps)))
     # one classifier gave all rows of a finalist: one fold
     target_task = dataclasses.replace(task, y=target.y, groups=target.groups, folds=np.zeros_like(target.y))

@@ -10,7 +10,7 @@ from graftwork.clock import Clock
 from graftwork.core.advice import Strategy, strategy_of
 from graftwork.core.plans import Candidate, recipe_of, training_of
 from graftwork.core.recipes import CACHED_AUGMENTATIONS
-from graftwork.core.schedule import REFIT_FOLDS, Forecast, folds_to_judge, seconds_needed, worth_trying
+from graftwork.core.schedule import Entered, Forecast, folds_to_judge, refit_folds, seconds_needed, worth_trying
 from graftwork.core.trials import Task
 from graftwork.finetune.context import FineTuneContext
 from graftwork.steps.backbones import Backbones
@@ -25,7 +25,10 @@ STEP_MARGIN = 1.2
 def reserve_extraction(clock: Clock, backbones: Backbones, images: int) -> None:
     """Put aside the seconds in which the final model will extract the codes of this number of images."""
     if clock.runs_out:
-        clock.reserve_seconds += max(backbones.forecast_seconds(name, images) for name in backbones.by_name)
+        clock.reserve_seconds += max(
+            backbones.forecast_seconds(name, images * backbone.extraction.views)
+            for name, backbone in backbones.by_name.items()
+        )
 
 
 def forecasts_of(
@@ -130,26 +133,26 @@ def decided_within(
         return Decided(tuple(candidates))
     forecasts, n = forecasts_of(candidates, task, backbones, clock, views_done), len(task.y)
     timed = [candidate for candidate in candidates if candidate.key in forecasts]
-    refit, folds = context.n_refits * REFIT_FOLDS, folds_to_judge(n, task.n_folds)
+    refit, folds = context.n_refits * refit_folds(task.n_folds), folds_to_judge(n, task.n_folds)
     entering = worth_trying(timed, forecasts, points, clock.left(), refit=refit, folds=folds)
+    if context.n_refits > 1 and not entering.refit:  # the model is that of all images, so nothing goes without
+        entering = Entered(())
     entered = entering.candidates
     minutes = {c.label: seconds_needed(c, forecasts[c.key], refit=refit, folds=folds) / 60 for c in timed}
     shortened = {without_length(candidate) for candidate in entered}
     later = tuple(candidate for candidate in candidates if without_length(candidate) not in shortened)
-    if later or not entered:
-        too_long = (
-            ", ".join(f"{c.label} ({minutes[c.label]:.1f} minutes here)" for c in later if c.label in minutes)
-            or "any fine-tuning"
-        )
-        then = "tried only if time is left at the end" if entered else "not tried"
-        context.listener.say(
-            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for {too_long}: {then}; a longer "
-            "--time-limit tries more"
-        )
+    waiting = ", ".join(f"{c.label} ({minutes[c.label]:.1f} minutes here)" for c in later if c.label in minutes)
     if entered:
         context.listener.say(
             f"the time limit allows the first fold of {', '.join(c.label for c in entered)}; "
             f"{clock.left() / 60:.1f} minutes are left for them"
+        )
+        if waiting:
+            context.listener.say(f"only if time is left at the end: {waiting}; a longer --time-limit tries more")
+    else:
+        context.listener.say(
+            f"the time limit leaves {max(clock.left(), 0) / 60:.1f} minutes, too few for "
+            f"{waiting or 'any fine-tuning'}: not tried; a longer --time-limit tries more"
         )
     of_length = {without_length(candidate): forecasts[candidate.key] for candidate in timed}
     each = {candidate: of_length[without_length(candidate)] for candidate in (*timed, *entered)}
@@ -184,7 +187,7 @@ def seconds_by_strategy(
     }
     for candidate in candidates:
         if candidate.key in forecasts:
-            needed = seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
+            needed = seconds_needed(candidate, forecasts[candidate.key], refit=refit_folds(task.n_folds), folds=folds)
             strategy = strategy_of(candidate, backbones.of(candidate).card)
             seconds[strategy] = min(needed, seconds.get(strategy, needed))
     return seconds
@@ -197,7 +200,7 @@ def say_that_linear_candidates_alone_are_nested(
     forecasts = forecasts_of(context.candidates, task, backbones, clock)
     folds = folds_to_judge(len(task.y), task.n_folds)
     each = [
-        seconds_needed(candidate, forecasts[candidate.key], refit=REFIT_FOLDS, folds=folds)
+        seconds_needed(candidate, forecasts[candidate.key], refit=refit_folds(task.n_folds), folds=folds)
         for candidate in context.candidates
         if candidate.key in forecasts
     ]

@@ -226,6 +226,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
             backbones = backbones.with_activations(context.activations)
         with stages.stage("codes"):
             backbones.extract_for(candidates)
+        clock.save()
         with stages.stage("candidates"):
             costs = costs_of(candidates, backbones.cards)
             result = search(
@@ -233,6 +234,7 @@ def train(  # noqa: PLR0915  # the whole story on one page
                 folder=context.folder / "linear", listener=listener,
             )  # fmt: skip
             findings = score_with_series_grouped(result, backbones, images, task)
+        clock.save()
         with stages.stage("similarity"):
             advice = advise(
                 result, task, backbones, images.develop, images.intensity_range, candidates=context.candidates
