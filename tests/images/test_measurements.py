@@ -9,6 +9,7 @@ from pictures import encoded, paint, picture, tiff, write
 from PIL import Image
 
 from graftwork.core.facts import Preprocess
+from graftwork.errors import DataError
 from graftwork.images import measure
 from graftwork.images.measure import measure_images, phash_windows
 from graftwork.images.measurements import WINDOWS, intensity_range
@@ -44,6 +45,28 @@ def test_facts_of_all_kinds_of_files(tmp_path: Path) -> None:
     assert measurements.error[3].startswith("must be an image")
     assert measurements.error[4].startswith("must be a whole image")
     assert intensity_range(measurements) == pytest.approx((5000, 5000))
+
+
+def test_what_could_not_be_decoded_is_tried_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, real = read_images(folder), measure.measure_image
+
+    def broken(data: bytes, name: str):
+        if name == images.names[0]:
+            raise DataError(f"{name} must be an image, but no decoder is there")
+        return real(data, name)
+
+    monkeypatch.setattr(measure, "measure_image", broken)
+    for _ in range(2):
+        assert measure_images(images, tmp_path / "cache").readable.tolist() == [False] + 7 * [True]
+    files = len(list((tmp_path / "cache").glob("*/*")))
+    monkeypatch.setattr(measure, "measure_image", real)
+    repaired = measure_images(images, tmp_path / "cache")
+    assert repaired.readable.all()
+    assert len(list((tmp_path / "cache").glob("*/*"))) == files + 2
+    monkeypatch.setattr(measure, "measure_image", lambda data, name: pytest.fail("all were measured"))
+    np.testing.assert_array_equal(measure_images(images, tmp_path / "cache").width, repaired.width)
 
 
 def test_an_image_is_measured_once(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,9 @@ def measure_images(
 ) -> Measurements:
     """Measure every image, once in its life; memory stays bounded for any number of images.
 
+    One that could not be decoded is tried again each time: the reason may have been a disk, or a decoder that is newer
+    or there by now.
+
     Parameters
     ----------
     folder
@@ -45,9 +48,16 @@ def measure_images(
     """
     cache = MeasurementCache.open(folder)
     digests, first = np.unique(images.digests.astype("S64"), return_index=True)
-    new = np.sort(first[~np.isin(digests, cache.digests())])
+    known = np.isin(digests, cache.digests())
+    new = np.sort(first[~known])
+    again = np.sort(first[known & np.isin(digests, cache.unreadable())])
+    every = len(new) + len(again)
     for start in range(0, len(new), _SHARD):
-        cache.add(_measured(images, new[start : start + _SHARD], threads, listener, (start, len(new))))
+        cache.add(_measured(images, new[start : start + _SHARD], threads, listener, (start, every)))
+    facts, thumbs = _measured(images, again, threads, listener, (len(new), every))
+    readable = facts["error"] == ""
+    if readable.any():
+        cache.add((facts[readable], thumbs[readable]))
     return cache.measurements(images.digests.astype("S64"))
 
 
