@@ -23,7 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import validate_data
 
 import graftwork
-from graftwork import CodesTransformer, TransferClassifier, files
+from graftwork import CodesTransformer, TransferClassifier, estimators, files
 from graftwork.codes import compute
 from graftwork.images import sources
 from graftwork.images.imageset import ImageSet
@@ -290,6 +290,19 @@ def test_a_seed_gives_the_folds_that_train_gives():
     assert TransferClassifier(random_state=None)._seed() != TransferClassifier(random_state=None)._seed()
 
 
+def test_copies_of_a_picture_stay_in_one_fold(monkeypatch: pytest.MonkeyPatch):
+    X, y = pictures(12)
+    tasks, search = [], estimators.search
+    monkeypatch.setattr(
+        estimators,
+        "search",
+        lambda candidates, codes, task, **rest: tasks.append(task) or search(candidates, codes, task, **rest),
+    )
+    twice = np.concatenate([X, X])
+    TransferClassifier(**SMALL, layer="last", loss="softmax", folds=2).fit(twice, np.concatenate([y, y]))
+    np.testing.assert_array_equal(tasks[0].folds[:12], tasks[0].folds[12:])
+
+
 def test_a_folder_among_the_paths_is_refused_because_a_row_is_an_image(tmp_path):
     X = paths_of(tmp_path / "some", [tiny_image(0, i) for i in range(3)])
     codes = CodesTransformer(**SMALL).fit(X)
@@ -379,7 +392,18 @@ def test_labels_of_several_kinds_are_one_line(y):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("y", [[True, False] * 6, [0, 1] * 6, np.array([0, 1] * 6, object), ["nan", "None"] * 6])
+@pytest.mark.parametrize(
+    "y",
+    [
+        [True, False] * 6,
+        [0, 1] * 6,
+        np.array([0, 1] * 6, object),
+        ["nan", "None"] * 6,
+        list(np.array([0, 1] * 6)),
+        list(np.array([1.0, 2.0] * 6)),
+        [np.str_("a"), "b"] * 6,
+    ],
+)
 def test_labels_of_one_kind_are_classes(y):
     X, _ = pictures(12)
     model = TransferClassifier(**SMALL, layer="last", loss="softmax", folds=2).fit(X, y)

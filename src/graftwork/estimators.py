@@ -21,11 +21,12 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from graftwork.backbones.cards import layer_names
 from graftwork.core.arguments import argument
+from graftwork.core.arrays import Ints
 from graftwork.core.facts import Aspect, Intensity, Metric, Pool, Relu
 from graftwork.core.fitted import probabilities
 from graftwork.core.options import ExtractionOptions, JudgingOptions, Layers, SplitOptions, as_text
 from graftwork.core.plans import Loss, Normalise
-from graftwork.core.splits import deal
+from graftwork.core.splits import deal, numbered
 from graftwork.core.trials import Task
 from graftwork.fit import fit
 from graftwork.images.imageset import ImageSet
@@ -268,7 +269,7 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
             raise ValueError(f"y must hold at least two classes, got 1 class: {self.classes_[0]}")
         self.backbone_ = self._open(images, options, judging.layer)
         codes = self.backbone_.codes(images)
-        task = self._task(indices, split, judging)
+        task = self._task(indices, _copies(codes.digests, indices, split.folds), split, judging)
         candidates = candidates_for([self.backbone_.card], options, judging)
         costs = costs_of(candidates, [self.backbone_.card])
         result = search(candidates, lambda _: codes, task, costs=costs, features={})
@@ -312,11 +313,17 @@ class TransferClassifier(ClassifierMixin, _ImageEstimator):  # type: ignore[misc
             return self.random_state
         return check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
 
-    def _task(self, y: NDArray[np.integer], split: SplitOptions, judging: JudgingOptions) -> Task:
-        groups = np.arange(len(y))
+    def _task(self, y: Ints, groups: Ints, split: SplitOptions, judging: JudgingOptions) -> Task:
         folds = deal(y, groups, (1.0,) * split.folds, np.random.default_rng(split.seed))
         names = tuple(map(str, self.classes_))
         return Task(y, groups, folds, names, judging.metric, judging.balanced, seed=split.seed)
+
+
+def _copies(digests: Sequence[str], y: Ints, folds: int) -> Ints:
+    """(n,) group numbers: copies of an image stay in one fold, unless a class has fewer images than folds then."""
+    groups = numbered(np.array(digests))
+    fewest = min(len(np.unique(groups[y == label])) for label in np.unique(y))
+    return groups if fewest >= folds else np.arange(len(y))
 
 
 def _array(X: Images) -> NDArray[Any]:
@@ -357,7 +364,7 @@ def _labels(y: ArrayLike) -> NDArray[Any]:
     """(n,) the label of each image; raises ValueError where one is missing, or they are of several kinds."""
     # numpy would turn numbers and NaN among texts into texts: a list is looked at before it becomes an array
     given = np.asarray(y) if hasattr(y, "dtype") else np.array(y, dtype=object)
-    each = given.ravel().tolist()
+    each = [label.item() if isinstance(label, np.generic) else label for label in given.ravel().tolist()]
     missing = [i for i, label in enumerate(each) if _is_missing(label)]
     if missing:
         raise ValueError(
@@ -370,7 +377,7 @@ def _labels(y: ArrayLike) -> NDArray[Any]:
             f"y must hold labels of one kind, but holds {' and '.join(sorted(kinds))}; convert them, such as with "
             "[str(label) for label in y]"
         )
-    labels = column_or_1d(np.array(given.tolist()) if given.dtype == object else given, warn=True)
+    labels = column_or_1d(np.array(each).reshape(given.shape) if given.dtype == object else given, warn=True)
     if type_of_target(labels) not in ("binary", "multiclass"):
         raise ValueError(f"Unknown label type: y must hold classes, got {type_of_target(labels)}; convert to names")
     return np.asarray(labels)
