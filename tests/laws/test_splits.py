@@ -79,6 +79,20 @@ def test_more_images_never_move_an_old_one_to_the_other_side(case, more):
     assert set(old.develop) <= set(new.develop)
 
 
+@given(labelled_groups(), st.integers(0, 99))
+def test_where_groups_have_changed_none_is_on_both_sides_and_no_old_image_changes_sides(case, merged):
+    labels, groups, seed = case
+    old = make_split(labels, groups, seed=seed)
+    side = np.full(len(labels), -1)
+    side[old.develop], side[old.test] = 0, 1
+    wider = np.random.default_rng(merged).integers(0, 1 + groups.max() // 2, groups.max() + 1)[groups]
+    new = make_split(labels, wider, seed=seed + 1, earlier_side=side)
+    assert set(new.test) == set(old.test)
+    assert set(new.develop) | set(new.left_out) == set(old.develop)
+    assert not set(wider[new.develop]) & set(wider[new.test])
+    assert set(wider[new.left_out]) <= set(wider[new.test])
+
+
 @given(st.integers(2, 6), st.integers(5, 60), st.integers(0, 9))
 def test_single_images_are_dealt_evenly_in_every_class(k, per_class, seed):
     labels = np.repeat(np.arange(k), per_class)

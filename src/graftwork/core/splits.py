@@ -150,7 +150,8 @@ def make_split(
         group with it are left out.
     earlier_side
         (n,) 0 where an earlier run developed on the image, 1 where it tested on it, -1 where it is new; every
-        image keeps its side, and a new one goes where its group is (to the test part if it is on both).
+        image keeps its side, and a new one goes where its group is (to the test part if it is on both). Where groups
+        have changed, images that were developed on and share one with a test image are left out.
 
     Returns
     -------
@@ -168,6 +169,7 @@ def make_split(
         test = (earlier_side == 1) | (new & np.isin(groups, old_test))
         free = new & ~np.isin(groups, old_test) & ~np.isin(groups, old_develop)
         test |= _drawn(labels, groups, test_fraction, free, test, rng)
+        left_out = ~test & np.isin(groups, groups[test])
     else:
         test = _drawn(labels, groups, test_fraction, np.ones(n, bool), np.zeros(n, bool), rng)
     develop = np.flatnonzero(~test & ~left_out)

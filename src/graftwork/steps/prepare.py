@@ -290,7 +290,18 @@ def _with_those_of_split(checked: CheckedImages, split: Split, fraction: float) 
     straddle = straddling(checked.images, checked.proposals, split)
     advised = {one.do for one in straddle}
     findings = [one for one in checked.findings if one.code != "G110" or one.do not in advised]
-    return (*findings, *straddle, *_tested(checked, split, fraction))
+    return (*findings, *straddle, *_left_out(checked, split), *_tested(checked, split, fraction))
+
+
+def _left_out(checked: CheckedImages, split: Split) -> list[Finding]:
+    """G109, where an earlier run gave the split; where the data did, ``images.check`` has said it."""
+    if checked.images.parts is not None or not len(split.left_out):
+        return []
+    because = (
+        f"{len(split.left_out)} of {len(split.left_out) + len(split.develop)} training images share a group with test "
+        "images of the run whose split it is; the test part is not changed, these are not used for training"
+    )
+    return [finding("G109", because, examples=[checked.images.names[row] for row in split.left_out])]
 
 
 def _tested(checked: CheckedImages, split: Split, fraction: float) -> list[Finding]:
