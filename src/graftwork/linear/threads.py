@@ -6,11 +6,12 @@ they are several times slower than this.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -35,11 +36,33 @@ def _pool(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads(), thread_name_prefix=f"linear-{process}")
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Keep BLAS to the calling thread; ``share`` has the others."""
-    threads()  # counted before the limit
-    context: AbstractContextManager[Any] = _blas().limit(limits=1)
-    return context
+class _Limit:
+    """BLAS keeps to one thread from the first of several entries, in any thread, to the exit of the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._limit: Any = None
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._inside == 0:
+                threads()  # counted before the limit
+                self._limit = _blas().limit(limits=1)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._limit.restore_original_limits()
+
+
+one_blas_thread = _Limit()
+"""Keeps BLAS to the calling thread; ``share`` has the others."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=one_blas_thread.__init__)  # type: ignore[misc]  # no other thread is inside there
 
 
 def share(work: Callable[[slice], Result], count: int, *, block: int) -> list[Result]:
