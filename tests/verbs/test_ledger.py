@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_a_record_of_images_alone_is_still_counted(
     assert count_look(["f"], "four", listener).number == 2
     assert listener.said == []
     assert set(json.loads(path.read_text())) == {"one", "two", "three", "four"}
+
+
+def test_of_runs_that_end_together_each_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    monkeypatch.setenv("GRAFTWORK_HOME", str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: count_look(["d"], f"run {number}", listener), range(16)))
+    assert count_look(["d"], "last", listener).number == 17
 
 
 def test_a_home_that_cannot_be_written_to_is_one_line(

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import FileLock
+
 from graftwork.core.facts import digest_of
 from graftwork.core.result_findings import TestedRun
-from graftwork.files import home_folder, read_cached, write_json
+from graftwork.files import home_folder, read_cached, storage_errors, write_json
 from graftwork.listener import SILENT, Listener
 
 LEDGER = "looks-at-test-images.json"
@@ -56,6 +58,13 @@ def count_look(digests: Sequence[str], run: str, listener: Listener = SILENT, te
         When the home folder cannot be written to.
     """
     path = home_folder() / LEDGER
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # of two runs that end together both are counted
+            return _counted(path, digests, run, listener, tested)
+
+
+def _counted(path: Path, digests: Sequence[str], run: str, listener: Listener, tested: TestedRun | None) -> Look:
     ledger = _read(path)
     if ledger is None:
         ledger = {}
