@@ -227,6 +227,17 @@ def test_wrong_arguments_are_refused_before_anything_is_computed(small_run: Path
     refused(StorageError, "must be writable", small_run, output=tmp_path / "file" / "b.onnx")
 
 
+def test_only_samples_that_an_export_wrote_are_replaced(small_run: Path, exported, tmp_path: Path) -> None:
+    file = shutil.copy(exported(), tmp_path / "flowers.onnx")
+    mine = tmp_path / "flowers-samples"
+    mine.mkdir()
+    (mine / "rose.jpg").write_bytes(b"mine")
+    refused(
+        UsageError, "must replace a folder that .* wrote, .* holds rose.jpg", small_run, output=file, overwrite=True
+    )
+    assert (mine / "rose.jpg").read_bytes() == b"mine"
+
+
 def test_a_command_needs_a_run_or_a_file(graft, small_run: Path) -> None:
     assert graft("export").code == 2
     assert graft("export", small_run, "--check", "b.onnx").code == 2
@@ -270,6 +281,7 @@ def test_overwriting_replaces_the_samples_too(small_run: Path, tmp_path: Path) -
     stale = tmp_path / "b-samples" / "stale.png"
     stale.parent.mkdir()
     stale.write_bytes(b"")
+    (stale.parent / "expected.json").write_text('{"stale.png": {}}')
     graftwork.export(small_run, output=tmp_path / "b.onnx", overwrite=True, listener=SILENT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b-example.py", "b-samples", "b.onnx"]
     assert not stale.exists()

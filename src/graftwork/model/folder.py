@@ -181,6 +181,14 @@ def write_samples(folder: Path, samples: Sequence[Sample]) -> None:
     write_json(folder / "expected.json", expected)
 
 
+def sample_files(folder: Path) -> frozenset[str]:
+    """Return the names of the files that ``write_samples`` wrote into a folder; none where it did not write it."""
+    try:
+        return frozenset(json.loads((folder / "expected.json").read_text(encoding="utf-8"))) | {"expected.json"}
+    except (OSError, ValueError, TypeError):
+        return frozenset()
+
+
 def read_samples(folder: Path) -> tuple[Sample, ...]:
     """Return what ``write_samples`` wrote."""
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))

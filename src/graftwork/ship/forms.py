@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from graftwork.core.options import ExportFormat, ExportInput, Runtime
 from graftwork.errors import UsageError
 from graftwork.files import write_text
-from graftwork.model.folder import Sample, write_samples
+from graftwork.model.folder import Sample, sample_files, write_samples
 from graftwork.ship.example import example
 from graftwork.ship.export_facts import ExportFacts
 from graftwork.ship.onnx_model import write_onnx
@@ -83,8 +83,9 @@ class FileForm:
         self.runtime: Runtime = "openvino" if to == "openvino" else "onnxruntime"
 
     def require_place(self, *, overwrite: bool) -> None:
-        """Raise UsageError where a file exists, unless it may be replaced."""
+        """Raise UsageError where a file exists that may not be replaced, or a folder that no export wrote."""
         _require_new((self.path, self.shown, self.samples), overwrite=overwrite)
+        require_own_folder(self.samples, sample_files(self.samples))
 
     def fetch(self) -> None:
         """Nothing comes from elsewhere."""

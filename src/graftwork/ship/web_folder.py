@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,19 @@ def write_web_page(folder: Path, name: str, facts: ExportFacts, samples: Sequenc
     return float(size_mb)
 
 
-def require_own_folder(folder: Path) -> None:
-    """Raise UsageError where what is to be replaced is not a folder that an export wrote, with nothing else in it."""
+def require_own_folder(folder: Path, written: Collection[str] = _WRITTEN) -> None:
+    """Raise UsageError where what is to be replaced is not a folder that an export wrote, with nothing else in it.
+
+    Parameters
+    ----------
+    written
+        Names of the files that an export writes there.
+    """
     if not folder.exists():
         return
     foreign = [folder.name]
     if folder.is_dir():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in _WRITTEN)
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in written)
     if foreign:
         raise UsageError(
             f"--overwrite must replace a folder that `graft export` wrote, but {folder} holds {foreign[0]}; give "
