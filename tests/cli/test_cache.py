@@ -54,6 +54,15 @@ def test_clear_drops_all_that_a_run_cached_but_neither_the_ledger_nor_foreign_fi
     assert answer.out == f"{cache}: 0 MB\n"
 
 
+def test_a_budget_that_is_no_number_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, graft) -> None:
+    monkeypatch.setenv("GRAFTWORK_CACHE_MB", "20GB")
+    data, backbone = write_tiny_images(tmp_path / "insects", per_class=3), write_tiny_backbone(tmp_path)
+    answer = graft("train", data, "--backbone", backbone, "-o", tmp_path / "run", "--strategy", "linear")
+    assert answer.code == 2
+    (said,) = [line for line in answer.err.splitlines() if not line.endswith(" ...")]
+    assert "$GRAFTWORK_CACHE_MB must be a number of megabytes, got '20GB'" in said
+
+
 def test_an_empty_place_is_shown_and_cleared(cache: Path, graft) -> None:
     for words in ((), ("--clear",), ("--budget-mb", "1")):
         answer = graft("cache", *words)

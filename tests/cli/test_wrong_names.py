@@ -53,6 +53,14 @@ def test_a_folder_that_is_no_run_is_called_that(graft, tmp_path: Path) -> None:
     assert f"{tmp_path} must be the folder of a finished run, but has no run.json" in graft("report", tmp_path).err
 
 
+@pytest.mark.parametrize("verb", ["check", "train", "advise", "probe"])
+def test_what_the_system_refuses_to_look_up_is_one_line(graft, tmp_path: Path, verb: str) -> None:
+    answer = graft(verb, tmp_path / ("x" * 300))
+    assert answer.code == 1
+    (said,) = [line for line in answer.err.splitlines() if not line.endswith(" ...")]
+    assert said.endswith("must be readable, but: File name too long; correct the path or its permissions")
+
+
 @pytest.mark.parametrize("typed", ["", "\n\n"])
 def test_empty_standard_input_is_one_line(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from graftwork.cli.predict import _standard_input

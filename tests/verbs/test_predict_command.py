@@ -115,6 +115,13 @@ def test_another_kind_of_image_is_flagged_at_a_rate_that_the_images_allow(
     assert "no" in [row["novel"] for row in rows]
 
 
+def test_a_name_that_the_system_refuses_is_named_and_the_others_are_predicted(run: Run, noise: Path, graft) -> None:
+    answer = graft("predict", run.folder, "x" * 300 + ".png", noise)
+    assert answer.code == 1
+    assert len(rows_of(answer.out)) == 1
+    assert "File name too long" in answer.err
+
+
 def test_below_the_rate_that_the_images_allow_nothing_is_claimed(run: Run, noise: Path, graft) -> None:
     (row,) = rows_of(graft("predict", run.folder, noise).out)  # 48 images cannot tell one in a hundred
     assert (row["novel"], row["p_value"]) == ("not measured", "")

@@ -228,6 +228,31 @@ def test_like_keeps_every_image_on_its_side(run, tiny, tmp_path, small):
     assert sum(part == "test" for part in second.images.parts) > 12
 
 
+def test_groups_that_were_not_known_to_the_run_whose_split_it_is_leave_images_out(tmp_path, small):
+    data = write_tiny_images(tmp_path / "frames", per_class=12)
+    for path in data.rglob("*.png"):
+        number = int(path.stem.split("-")[1])
+        path.rename(path.with_name(f"{path.parent.name}{number // 3}_{number}.png"))  # three of each film
+    first = train(data, output=tmp_path / "first", **small)
+    second = train(data, output=tmp_path / "second", split_from=first.folder, group_by=r"^(\w+)_", **small)
+    films = {
+        part: {
+            name.split("/")[-1].split("_")[0]
+            for name, of in zip(second.images.names, second.images.parts, strict=True)
+            if of == part
+        }
+        for part in ("develop", "test", "left out")
+    }
+    assert films["test"]
+    assert not films["develop"] & films["test"]
+    assert films["left out"] <= films["test"]
+    (said,) = [finding for finding in second.findings if finding.code == "G109"]
+    assert said.because.startswith(f"{sum(part == 'left out' for part in second.images.parts)} of ")
+    assert [second.images.digests[i] for i, of in enumerate(second.images.parts) if of == "test"] == [
+        first.images.digests[i] for i, of in enumerate(first.images.parts) if of == "test"
+    ]
+
+
 def test_ten_per_cent_broken_files_still_train_and_the_report_lists_them(tiny, tmp_path, small):
     broken = tmp_path / "broken"
     shutil.copytree(tiny, broken)
@@ -337,12 +362,12 @@ def test_killed_in_extraction_and_started_again_gives_the_same(run, tiny, tmp_pa
 
 
 def test_ctrl_c_among_the_candidates_tests_nothing_and_the_same_call_goes_on(run, tiny, tmp_path, monkeypatch, small):
-    from graftwork import tournament
+    from graftwork import linear_trials
     from graftwork.files import home_folder
     from graftwork.steps.ledger import LEDGER
 
     monkeypatch.setenv("GRAFTWORK_HOME", str(tmp_path / "home"))
-    real, calls = tournament.cross_validate, []
+    real, calls = linear_trials.cross_validate, []
 
     def stopped(*arguments, **named):
         calls.append(named)
@@ -350,7 +375,7 @@ def test_ctrl_c_among_the_candidates_tests_nothing_and_the_same_call_goes_on(run
             raise KeyboardInterrupt
         return real(*arguments, **named)
 
-    monkeypatch.setattr(tournament, "cross_validate", stopped)
+    monkeypatch.setattr(linear_trials, "cross_validate", stopped)
     with pytest.raises(Interrupted, match="unfinished and untested; the same command goes on"):
         train(tiny, output=tmp_path / "run", **small)
     assert not (tmp_path / "run" / "run.json").exists()

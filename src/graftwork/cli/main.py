@@ -95,3 +95,9 @@ def main() -> None:
     except GraftError as error:
         click.echo(message(error), err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        why = f"{error.filename} must be readable, but: {error.strerror}; correct the path or its permissions"
+        click.echo(message(OSError(why)), err=True)
+        sys.exit(1)

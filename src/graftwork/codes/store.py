@@ -22,12 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.facts import digest_of
+from graftwork.errors import UsageError
 from graftwork.files import cache_folder, size_mb, whole_folder, write_json
 
 Codes = NDArray[np.floating]
 
 BUDGET_MB = 20_000.0
-"""What the store may take before the spaces unused for longest are dropped; ``$GRAFTWORK_CACHE_MB`` overrides."""
+"""What the store may take before the spaces unused for longest are dropped; ``BUDGET_VARIABLE`` overrides."""
+BUDGET_VARIABLE = "GRAFTWORK_CACHE_MB"
 
 
 @dataclasses.dataclass(eq=False)
@@ -177,7 +179,7 @@ class Store:
 
     def __init__(self, folder: Path | None = None, budget_mb: float | None = None) -> None:
         self.folder = folder if folder is not None else cache_folder("codes")
-        self.budget_mb = float(os.environ.get("GRAFTWORK_CACHE_MB", BUDGET_MB)) if budget_mb is None else budget_mb
+        self.budget_mb = _budget_mb() if budget_mb is None else budget_mb
         self.damaged = 0
         """Shards that extractions dropped since they did not hold what was written."""
         self._opened: set[Path] = set()
@@ -203,6 +205,16 @@ class Store:
             total -= sizes[path]
             dropped.append(path)
         return dropped
+
+
+def _budget_mb() -> float:
+    text = os.environ.get(BUDGET_VARIABLE, str(BUDGET_MB))
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(
+            f"${BUDGET_VARIABLE} must be a number of megabytes, got {text!r}; set it to {BUDGET_MB:.0f}, say"
+        ) from error
 
 
 def _last_used(space: Path) -> float:

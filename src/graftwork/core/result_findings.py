@@ -64,14 +64,20 @@ def result_findings(
     return tuple(finding for finding in judged if finding is not None)
 
 
-def series_finding(grouped: Score, chosen: Row, *, images: int) -> Finding:
-    """G306: the validation score with every likely series inside one fold, and the score of the run's own folds."""
+def series_finding(grouped: Score, linear: Row, *, images: int) -> Finding:
+    """G306: the validation score with every likely series inside one fold, and the score of the run's own folds.
+
+    Parameters
+    ----------
+    linear
+        The linear classifier whose scores these are: the best one, whatever is chosen in the end.
+    """
     metric = grouped.metric
     return finding(
         "G306",
-        f"when every likely series is kept inside one fold, the chosen classifier scores "
+        f"when every likely series is kept inside one fold, {linear.label} scores "
         f"{figure(metric, grouped.value)} ({interval_in_words(metric, grouped.low, grouped.high)}) instead of "
-        f"{figure(metric, chosen.score)}; series that cannot be recognised by their images would lower it further",
+        f"{figure(metric, linear.score)}; series that cannot be recognised by their images would lower it further",
         do="say which images belong together with `--group-by`; until then, trust the lower figure",
         count=images,
     )

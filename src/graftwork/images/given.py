@@ -41,7 +41,7 @@ def given_images(
             )
         path = Path(image)
         try:
-            if path.is_dir():
+            if _is_folder(path):
                 yield from images_below(path)
             elif path.suffix.lower() in (*TEXT_TABLES, *PARQUET):
                 yield from images_named(path, image_column)
@@ -51,3 +51,11 @@ def given_images(
             if on_error is None:
                 raise
             on_error(printable(str(path)), error)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether this is a folder; what the system does not answer (a name is too long, say) is left to who reads it."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

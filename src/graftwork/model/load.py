@@ -118,7 +118,7 @@ def _check_samples(path: Path, model: Model, contents: ModelFolder) -> None:
     probabilities = model.probabilities([sample.data for sample in contents.samples])
     expected = np.stack([sample.probabilities for sample in contents.samples])
     gap = float(np.abs(probabilities - expected).max())
-    if gap > TOLERANCE:
+    if not gap <= TOLERANCE:  # NaN is not
         raise ModelError(
             f"{path} must give its samples the probabilities they had, but one is {gap:.3f} off; "
             "copy the folder again, or train again with this version"

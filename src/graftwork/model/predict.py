@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.backbones.engines import Engine
-from graftwork.codes.compute import averaged
+from graftwork.codes.compute import averaged, rounded
 from graftwork.core.arguments import argument
 from graftwork.core.figures import counted, probability, with_interval
 from graftwork.core.fitted import Fitted, probabilities
@@ -252,7 +252,7 @@ class Model(Shown):
         layers = [tap.name for tap in self.fitted.taps]
         blocks = list(self._engine.stream(view[None] for array in inputs for view in array))
         flat = np.concatenate([np.concatenate([block[layer] for layer in layers], axis=1) for block in blocks])
-        by_view = flat.astype(self.fitted.code_dtype).reshape(len(inputs), -1, flat.shape[1])
+        by_view = rounded(flat, self.fitted.code_dtype).reshape(len(inputs), -1, flat.shape[1])
         return averaged([by_view[:, view] for view in range(by_view.shape[1])])
 
     def classify(

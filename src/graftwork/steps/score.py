@@ -51,7 +51,7 @@ def score_nested(
 def score_with_series_grouped(
     result: SearchResult, backbones: Backbones, split_images: SplitImages, task: Task
 ) -> tuple[Finding, ...]:
-    """Where images seem to come in series, score the chosen candidate with each series inside one fold."""
+    """Where images seem to come in series, score the best linear classifier with each series inside one fold."""
     if split_images.series is None:
         return ()
     rows = split_images.split.develop
