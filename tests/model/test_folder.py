@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from graftwork.codes.compute import rounded
 from graftwork.core.facts import BackboneCard, Preprocess, Tap
 from graftwork.core.fitted import Fitted, Head, probabilities
 from graftwork.errors import ModelError
+from graftwork.model import load as load_module
 from graftwork.model.folder import read_model, write_model
 from graftwork.model.novelty import fit_novelty
+from graftwork.model.predict import Model
 
 
 def test_a_head_comes_back_as_it_was_whatever_the_order_of_its_memory(tmp_path):
@@ -53,3 +57,24 @@ def test_a_model_of_another_version_says_in_one_line_to_train_again(tmp_path, ve
     (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": version}), encoding="utf-8")
     with pytest.raises(ModelError, match=r"must have schema version 2, but has .*; train again$"):
         read_model(tmp_path)
+
+
+def test_codes_beyond_half_precision_are_rounded_as_in_training():
+    fitted = Fitted(
+        BackboneCard("file:x", "file", "resnet18", "x.safetensors", Preprocess()),
+        (Tap("layer4", 1.0, 2, relu=True),),
+        Head(np.eye(2, dtype=np.float32), np.zeros(2, np.float32), ("a", "b")),
+        "torch fp32",
+    )
+    engine = SimpleNamespace(stream=lambda views: iter([{"layer4": np.array([[1e6, 3.0]], np.float32)}]))
+    model = Model(fitted, None, engine, lambda: None, {})
+    codes = model.run([np.zeros((1, 8, 8, 3), np.uint8)])
+    np.testing.assert_array_equal(codes, rounded(np.array([[1e6, 3.0]], np.float32), "float16"))
+    assert np.isfinite(codes).all()
+
+
+def test_a_model_that_gives_no_numbers_is_refused(monkeypatch):
+    sample = SimpleNamespace(data=b"", probabilities=np.array([0.5, 0.5], np.float32))
+    model = SimpleNamespace(probabilities=lambda images: np.full((1, 2), np.nan, np.float32))
+    with pytest.raises(ModelError, match="must give its samples the probabilities they had"):
+        load_module._check_samples("model", model, SimpleNamespace(samples=[sample]))
