@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from pathlib import Path
 
@@ -126,3 +127,11 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path, monkeypatch
     again = Store(tmp_path).space(KEY)
     assert again.missing([digest(1), digest(2)], ["a"]).tolist() == [1]
     assert not [p for p in Path(again.folder).iterdir() if p.name.endswith(".part")]
+
+
+def test_codes_that_another_process_drops_while_they_are_read_are_one_line(tmp_path):
+    space = Store(tmp_path).space(KEY)
+    fill(space, range(3))
+    shutil.rmtree(space.folder)
+    with pytest.raises(StorageError, match="must stay while they are read, but another process has dropped"):
+        space.gather([digest(1)], "a")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graftwork.core.facts import digest_of
-from graftwork.errors import UsageError
+from graftwork.errors import StorageError, UsageError
 from graftwork.files import cache_folder, size_mb, whole_folder, write_json
 
 Codes = NDArray[np.floating]
@@ -96,13 +96,15 @@ class Space:
         ------
         KeyError
             When the codes of an image are not here; see :meth:`missing`.
+        StorageError
+            When another process has dropped them meanwhile.
         """
         shard, row = self._find(digests, layer)
         if len(shard) and shard.min() < 0:
             raise KeyError(digests[int(np.argmin(shard))])
         out: Codes | None = None
         for s in np.unique(shard):
-            values = self._shards[s].open(layer)
+            values = self._opened(self._shards[s], layer)
             here = np.flatnonzero(shard == s)
             if out is None:
                 out = np.empty((len(digests), values.shape[1]), values.dtype)
@@ -110,6 +112,15 @@ class Space:
         if out is None:
             raise KeyError("no image was asked for")
         return out
+
+    def _opened(self, shard: _Shard, layer: str) -> Codes:
+        try:
+            return shard.open(layer)
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"cached codes must stay while they are read, but another process has dropped {self.folder} (`graft "
+                "cache`, or an extraction beyond the budget); the same command goes on where it was"
+            ) from error
 
     def verify(self, layers: Sequence[str]) -> None:
         """Compare every checksum, and drop the shards that do not hold what was written."""
