@@ -39,6 +39,7 @@ _SUFFIXES = {
     "GIF": (".gif",),
     "WEBP": (".webp",),
     "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif"),
 }
 
 

@@ -91,7 +91,7 @@ _NO_SUFFIX = re.compile(r"(\.\d+)?")
 """Endings that say nothing of the content: none, or a number, as in the names of DICOM files."""
 _FIRST_BYTES = (
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|II\*\x00|MM\x00\*|RIFF....WEBP|BM....\x00\x00\x00\x00|"
-    rb"\x00\x00\x00\x0cjP  |....ftyp(avif|heic|heix|mif1|msf1)"
+    rb"\x00\x00\x00\x0cjP  |....ftyp(avif|hei[cxms]|hev[cx]|mif1|msf1)"
 )
 _IMAGE = re.compile(_FIRST_BYTES, re.DOTALL)
 _DICOM = re.compile(rb".{128}DICM", re.DOTALL)

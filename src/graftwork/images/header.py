@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
 from graftwork.errors import DataError
-from graftwork.images.pillow import reuse_memory
+from graftwork.images.pillow import reads_heic, reuse_memory
 
 BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error, ArithmeticError)
 """What Pillow's readers raise on broken files (OSError holds UnidentifiedImageError)."""
@@ -31,6 +31,7 @@ _NUMBERS = {
     5: "complex integers",
     6: "complex numbers",
 }
+_HEIC = re.compile(rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL)
 _SIXTEEN = re.compile(";16[BLN]")
 """In Pillow's name of a pixel format: 16 bits per channel (``BGR;16`` without a letter is 5, 6 and 5 bits)."""
 
@@ -71,6 +72,7 @@ def open_image(data: bytes, name: str, formats: tuple[str, ...] | None = None) -
         Pillow allows.
     """
     reuse_memory()
+    heic = reads_heic()
     try:
         image = Image.open(io.BytesIO(data), formats=formats)
         _correct_single_plane(image)
@@ -82,6 +84,8 @@ def open_image(data: bytes, name: str, formats: tuple[str, ...] | None = None) -
         kind = _kind_of_tiff(data)
         if kind is not None:
             raise DataError(f"{name} must be a TIFF of a kind that can be decoded, but holds {kind}") from error
+        if not heic and _HEIC.match(data):
+            raise DataError(f"{name} must not be HEIC, unless `pip install 'graftwork[heic]'` reads it") from error
         raise DataError(f"{name} must be an image, but its {len(data)} bytes are none that can be read") from error
     if misread is not None:
         raise DataError(f"{name} must not hold {misread}")

@@ -50,6 +50,17 @@ def reuse_memory() -> None:
         core.set_blocks_max(_BLOCKS)
 
 
+@functools.cache
+def reads_heic() -> bool:
+    """Let Pillow read HEIC, as iPhones write photographs; False where the package for it is not installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
 class _Hook:
     """In ``warnings`` while any thread collects; entering and leaving mend what other code saved and restored."""
 
