@@ -75,8 +75,8 @@ def test_it_stands_as_its_file_says_and_is_turned_once(tmp_path: Path) -> None:
     assert measured.width.tolist() == [80, 80]
 
 
-@pytest.mark.parametrize("keep", [0.5, 0.98])
-def test_one_that_is_cut_off_is_unreadable(keep: float) -> None:
+@pytest.mark.parametrize("share", [0.5, 0.98])
+def test_one_that_is_cut_off_is_unreadable(share: float) -> None:
     data = heic(Image.new("RGB", (64, 64), "green"))
     with pytest.raises(DataError, match="must be a"):
-        decode(data[: int(keep * len(data))], PREPROCESS, "a")
+        decode(data[: int(share * len(data))], PREPROCESS, "a")
