@@ -85,7 +85,9 @@ def open_image(data: bytes, name: str, formats: tuple[str, ...] | None = None) -
         if kind is not None:
             raise DataError(f"{name} must be a TIFF of a kind that can be decoded, but holds {kind}") from error
         if not heic and _HEIC.match(data):
-            raise DataError(f"{name} must not be HEIC, unless `pip install 'graftwork[heic]'` reads it") from error
+            raise DataError(
+                f"{name} must be in another format than HEIC, or `pip install 'graftwork[heic]'` first"
+            ) from error
         raise DataError(f"{name} must be an image, but its {len(data)} bytes are none that can be read") from error
     if misread is not None:
         raise DataError(f"{name} must not hold {misread}")
