@@ -356,11 +356,21 @@ def test_where_the_machine_stays_too_slow_a_fold_is_begun_a_few_times_and_no_mor
     assert len(fake.calls) <= 3 * tournament.ATTEMPTS
 
 
-def test_what_seemed_to_have_no_time_is_tried_on_the_same_folds_when_the_others_leave_some(
+def test_what_seemed_to_have_no_time_is_asked_again_before_the_others_go_on(
     tmp_path: Path, fake: FakeFolds, four
 ) -> None:
-    trials = opened(tmp_path, limit_seconds=100).run(four[1:2], at_the_end=four[3:])
-    assert ended(trials) == {"best": "completed", "second": "completed"}
+    trials = opened(tmp_path, limit_seconds=100).run(four[3:], at_the_end=four[1:2])
+    assert ended(trials) == {"best": "completed", "second": "eliminated"}
+    assert fake.calls == [("second", 0), ("best", 0), ("best", 1), ("best", 2)]
+
+
+def test_what_has_no_time_then_is_tried_at_the_end_on_the_folds_of_the_others(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "left", lambda clock: 100.0 if len(fake.calls) >= FOLDS else 10.0)
+    late = opened(tmp_path, limit_seconds=100)
+    late._fold_seconds = {four[3].key: 30.0}
+    assert ended(late.run(four[1:2], at_the_end=four[3:])) == {"best": "completed", "second": "completed"}
     assert fake.calls == [("best", 0), ("best", 1), ("best", 2), ("second", 0), ("second", 1), ("second", 2)]
 
 

@@ -121,7 +121,8 @@ class Tournament:
         Parameters
         ----------
         at_the_end
-            Candidates for which there seemed to be no time: they are tried if the others have left some.
+            Candidates for which there seemed to be no time: they are asked again once the others have run their first
+            folds, and at the end.
         repeats
             Number of seeds with which those that completed are run on the same folds, so that variation between seeds
             can be told from variation between images.
@@ -156,8 +157,8 @@ class Tournament:
         """Candidates whose loss became NaN or infinite; when that happens in the first fold, they have no trial."""
         return tuple(entry.candidate for entry in self._entries if entry.ended == "diverged")
 
-    def _compete(self, entries: Sequence[_Entry]) -> None:
-        for _ in range(2):  # there may be time after the others for what had none in its turn
+    def _compete(self, first: Sequence[_Entry]) -> None:
+        for entries in (first, self._entries):  # there may be time now for what seemed to have none
             running = [entry for entry in entries if self._run_folds(entry, self._first_folds, entries)]
         if not self._exhaustive:
             self._eliminate(running)
