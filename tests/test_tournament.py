@@ -348,6 +348,18 @@ def test_a_fold_whose_first_steps_were_slow_by_chance_is_begun_again(
     assert ended(trials) == {"best": "completed", "worst": "eliminated"}
 
 
+def test_folds_that_succeed_use_up_no_attempts(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 2 * tournament.TURNS * tournament.ATTEMPTS
+    monkeypatch.setitem(globals(), "TASK", dataclasses.replace(TASK, folds=np.arange(60) // 2 % many))
+    monkeypatch.setattr(tournament, "folds_to_judge", lambda images, n_folds: 1)
+    monkeypatch.setattr(fake, "misses", {"best": 1})
+    (trial, *_) = opened(tmp_path, limit_seconds=100).run(four[1:2])
+    assert trial.run.all()
+    assert len(fake.calls) == many
+
+
 def test_where_the_machine_stays_too_slow_a_fold_is_begun_a_few_times_and_no_more(
     tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
 ) -> None:

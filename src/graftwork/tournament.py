@@ -51,6 +51,7 @@ class _Entry:
     """On everything, cached activations and folds that were dropped included."""
     ended: Ended = "interrupted"
     attempts_left: int = TURNS * ATTEMPTS
+    """To begin folds whose first steps are too slow."""
     state: str = "waiting"
     """What it is doing, for people."""
     repeats: list[dict[int, FoldResult]] = dataclasses.field(default_factory=list)
@@ -301,10 +302,10 @@ class Tournament:
         from graftwork.finetune.loop import OutOfTimeError
 
         for _ in range(min(ATTEMPTS, entry.attempts_left)):
-            entry.attempts_left -= 1
             try:
                 return self._trained(entry, fold, place, state)
             except OutOfTimeError:
+                entry.attempts_left -= 1
                 if not self._fit([entry], [fold], rivals):
                     break
             except TrainingError as error:
