@@ -32,8 +32,17 @@ def test_views_take_half_of_the_time_and_more_of_them_all_of_it(
 ) -> None:
     monkeypatch.setattr(Clock, "left", lambda clock: left_seconds)
     clock = Clock(left_seconds if left_seconds == math.inf else 60, tmp_path / "clock.json")
-    assert time_limit.views_within(CHOSEN, IMAGES, BACKBONES, clock) == views
-    assert time_limit.views_within(CHOSEN, IMAGES, BACKBONES, clock, share=1, done=3) == more
+    assert time_limit.views_within(CHOSEN, IMAGES, 0, BACKBONES, clock) == views
+    assert time_limit.views_within(CHOSEN, IMAGES, 0, BACKBONES, clock, share=1, done=3) == more
+
+
+@pytest.mark.parametrize(("to_extract", "views"), [(25, 6), (100, 6), (400, 2), (4000, 1)])
+def test_views_leave_time_for_the_images_that_the_final_model_will_see(
+    to_extract: int, views: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clock, "left", lambda clock: 60.0)
+    clock = Clock(60, tmp_path / "clock.json")
+    assert time_limit.views_within(CHOSEN, IMAGES, to_extract, BACKBONES, clock) == views
 
 
 def test_a_fine_tuning_is_trained_on_no_more_views_than_there_are() -> None:

@@ -177,8 +177,8 @@ def compete(
     to_extract
         Number of images that the final model will predict: in several views, if it averages them.
     """
-    chosen, every = result.chosen.candidate, len(task.y) + to_extract
-    views = _once(context.folder / "views.json", int, lambda: views_within(chosen, every, backbones, clock))
+    chosen, n = result.chosen.candidate, len(task.y)
+    views = _once(context.folder / "views.json", int, lambda: views_within(chosen, n, to_extract, backbones, clock))
     several = _several_views(views, chosen, task, backbones)
     reserve_extraction(clock, backbones, (views - 1) * to_extract)
     linear = dataclasses.replace(result, trials=(*result.trials, *several))
@@ -213,7 +213,7 @@ def compete(
         views = _once(
             context.folder / "more-views.json",
             int,
-            lambda: views_within(chosen, every, backbones, clock, share=1, done=before),
+            lambda: views_within(chosen, n, to_extract, backbones, clock, share=1, done=before),
         )
         if views > before:
             several = _several_views(views, chosen, task, backbones)

@@ -64,7 +64,14 @@ def forecasts_of(
 
 
 def views_within(
-    chosen: Candidate, images: int, backbones: Backbones, clock: Clock, *, share: float = 0.5, done: int = 0
+    chosen: Candidate,
+    images: int,
+    to_extract: int,
+    backbones: Backbones,
+    clock: Clock,
+    *,
+    share: float = 0.5,
+    done: int = 0,
 ) -> int:
     """Return of how many views a share of the time left allows the codes of images; 1 where it does not allow two.
 
@@ -73,14 +80,16 @@ def views_within(
 
     Parameters
     ----------
+    to_extract
+        Number of further images that the final model will see in as many views, for which there must be time, too.
     done
         Number of views whose codes are cached.
     """
     if not clock.runs_out:
         return VIEWS
-    view_seconds = backbones.forecast_seconds(chosen.backbone, images * chosen.views)
-    allowed = share * clock.left()
-    fitting = (views for views in range(VIEWS, done, -1) if (views - done) * view_seconds <= allowed)
+    now, later = (backbones.forecast_seconds(chosen.backbone, n * chosen.views) for n in (images, to_extract))
+    view_seconds = max(now / share, now + later)
+    fitting = (views for views in range(VIEWS, done, -1) if (views - done) * view_seconds <= clock.left())
     return max(1, next(fitting, done))
 
 
