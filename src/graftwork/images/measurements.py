@@ -226,10 +226,13 @@ class MeasurementCache:
         """Digests of all images that were measured."""
         return np.concatenate([np.zeros(0, "S64"), *(facts["digest"] for facts in self._facts)])
 
+    def _failed(self) -> NDArray[np.bool_]:
+        """Which rows are of images that could not be decoded, in the order of ``digests``."""
+        return np.concatenate([np.zeros(0, bool), *(facts["error"] != "" for facts in self._facts)])
+
     def unreadable(self) -> NDArray[np.bytes_]:
         """Digests of the images that could not be decoded, as far as was seen."""
-        failed = np.concatenate([np.zeros(0, bool), *(facts["error"] != "" for facts in self._facts)])
-        known = self.digests()
+        known, failed = self.digests(), self._failed()
         return np.setdiff1d(known[failed], known[~failed])
 
     def add(self, shard: tuple[NDArray[np.void], NDArray[np.uint8]]) -> None:
@@ -246,8 +249,7 @@ class MeasurementCache:
         shard = np.repeat(np.arange(len(sizes)), sizes)
         row = np.concatenate([np.zeros(0, np.int64), *(np.arange(size) for size in sizes)])
         known = self.digests()
-        failed = np.concatenate([np.zeros(0, bool), *(facts["error"] != "" for facts in self._facts)])
-        order = np.lexsort((failed, known))  # of two rows of an image the readable one counts
+        order = np.lexsort((self._failed(), known))  # of two rows of an image the readable one counts
         place = order[np.searchsorted(known, digests, sorter=order)] if len(known) else np.zeros(0, np.int64)
         columns: dict[str, NDArray[Any]] = {
             name: np.empty((len(digests), *FACTS[name].shape), FACTS[name].base) for name in FACTS.names or ()
