@@ -271,9 +271,10 @@ class Tournament:
         rivals
             Of which one will be fitted again, too, where it has run a fold.
         """
-        needed = [self._seconds_left(entry, fold) for entry in entries for fold in folds]
-        if not any(needed):
+        lacking = [(entry, fold) for entry in entries for fold in folds if not self._is_done(entry, fold)]
+        if not lacking:
             return True
+        needed = sum(self._seconds_left(entry, fold) for entry, fold in lacking)
         once = sum(
             0.0
             if self._place(entry, 0).parent.is_dir()  # begun by a run that was killed
@@ -281,21 +282,22 @@ class Tournament:
             for entry in entries
         )
         slowest = max([*map(self._fold_takes, entries), *(entry.slowest_seconds for entry in rivals if entry.folds)])
-        return once + sum(needed) + self._refit_folds * slowest <= self._clock.left()
+        return once + needed + self._refit_folds * slowest <= self._clock.left()
 
     def _fold_takes(self, entry: _Entry) -> float:
         """Seconds of a fold: as the slowest so far took, or as forecast."""
         return entry.slowest_seconds or self._fold_seconds.get(entry.candidate.key, 0.0)
 
+    def _is_done(self, entry: _Entry, fold: int) -> bool:
+        return fold in entry.folds or load_fold(self._place(entry, fold), entry.variants) is not None
+
     def _seconds_left(self, entry: _Entry, fold: int) -> float:
-        """Seconds of what a fold still lacks; 0 where it is done, and above 0 where it is not."""
+        """Seconds of what a fold that is not done still lacks."""
         from graftwork.finetune.loop import epochs_done
 
-        place, recipe = self._place(entry, fold), recipe_of(entry.candidate)
-        if fold in entry.folds or load_fold(place, entry.variants) is not None:
-            return 0.0
-        share_left = 1 - epochs_done(place / "checkpoint", recipe) / recipe.epochs
-        return max(share_left * self._fold_takes(entry), 1e-9)
+        recipe = recipe_of(entry.candidate)
+        share_left = 1 - epochs_done(self._place(entry, fold) / "checkpoint", recipe) / recipe.epochs
+        return share_left * self._fold_takes(entry)
 
     def _tuned(self, entry: _Entry, fold: int, place: Path, state: str, rivals: Sequence[_Entry]) -> FoldResult | None:
         """Train on one fold, going on where a killed one was; None where it cannot end or diverges."""
