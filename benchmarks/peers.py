@@ -86,7 +86,8 @@ def write_files(at: Cell, root: Path) -> Files:
         paths = []
         for row in rows:
             name = Path(images.names[row])
-            path = root / part / images.classes[images.labels[row]] / f"{name.stem}-{row:05}{name.suffix}"
+            folder, group = root / part / images.classes[images.labels[row]], at.checked.groups[row]
+            path = folder / f"group{group}-{name.stem}-{row:05}{name.suffix}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(images.read(row))
             paths.append(path)
@@ -102,6 +103,11 @@ def write_files(at: Cell, root: Path) -> Files:
         classes=images.classes,
         root=root,
     )
+
+
+def group_by(name: str) -> str | None:
+    """Return the pattern of the groups of a set in the names that ``write_files`` gives."""
+    return r"^group(\d+)-" if name in GROUPS else None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -247,7 +253,7 @@ def own(files: Files, name: str, px: int, seed: int, checkout: Path = HERE, **se
     with tempfile.TemporaryDirectory() as place:
         settings |= {
             "data": str(files.root / "train"), "test": str(files.root / "test"), "output": f"{place}/run",
-            "backbone": str(WEIGHTS), "input_px": px, "seed": seed, "group_by": GROUPS.get(name),
+            "backbone": str(WEIGHTS), "input_px": px, "seed": seed, "group_by": group_by(name),
         }  # fmt: skip
         details = answer_of(
             [sys.executable, "-c", OWN, json.dumps(settings)],

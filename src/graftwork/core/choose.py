@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -39,6 +39,14 @@ class Row:
     """Interval of the deficit that holds for all pairs of rows at once."""
     beaten: bool
     """The best candidate is significantly better."""
+    expected_deficit: float | None = None
+    """How much worse it is expected to be than that of which most is expected, given what was measured of all and what
+    like data gained; None where nothing is expected, and for one that what was measured rules out."""
+
+    @property
+    def deficit_to_judge(self) -> float:
+        """The deficit that the choice goes by: as expected; where nothing is, as measured."""
+        return self.deficit if self.expected_deficit is None else self.expected_deficit
 
     @property
     def span(self) -> tuple[float, float]:
@@ -77,8 +85,10 @@ def choose(
 ) -> Verdict:
     """Choose the cheapest candidate that is not significantly worse than the best, within the task's tolerance of it.
 
-    Within the tolerance is what was measured so, or what is expected to be where it was judged on every image: on few
-    images a difference of two points is mostly chance, and what like data gained says more.
+    Within the tolerance is what is expected to be, given what was measured of all and what like data gained: on few
+    images a difference of two points is mostly chance (``benchmarks/choice.py``). Of a candidate that was judged on
+    some of the images alone it must be what was measured, too. Where nothing is known of like data, what was measured
+    counts.
 
     Only completed trials can be chosen; they are compared on the images that all of them have.
 
@@ -117,16 +127,13 @@ def choose(
         compared[j] if j in compared else dataclasses.replace(beside(trials[best], [trial], task)[0], label=labels[j])
         for j, trial in enumerate(trials)
     ]
-    behind = [math.nan] * len(trials) if expected is None else [expected[best] - each for each in expected]
-    near = [
-        j
-        for j in completed
-        if not rows[j].beaten
-        and (rows[j].deficit <= task.tolerance or (behind[j] <= task.tolerance and trials[j].run.all()))
-    ]
-    cheapest = min(costs[j] for j in near)
+    unbeaten = [j for j in completed if not rows[j].beaten]
+    known = [j for j in unbeaten if trials[j].run.all() or rows[j].deficit <= task.tolerance]
+    behind = expected_deficits(known, expected)
+    rows = [dataclasses.replace(row, expected_deficit=behind.get(j)) for j, row in enumerate(rows)]
+    cheapest = min(costs[j] for j in known if rows[j].deficit_to_judge <= task.tolerance)
     log_loss = _log_loss(task.metric, y)
-    equals = [j for j in completed if costs[j] == cheapest and not rows[j].beaten]
+    equals = [j for j in unbeaten if costs[j] == cheapest]
     chosen = min(equals, key=lambda j: (log_loss(trials[j].probabilities[common]), loss[j], j))
     words = _words(rows, completed, costs, chosen, best, task.tolerance)
     settle = _images_to_settle(rows, completed, costs, best, int(common.sum())) if words == "cannot tell" else None
@@ -135,7 +142,8 @@ def choose(
         chosen=chosen,
         best=best,
         words=words,
-        because=_because([rows[j] for j in completed], rows[chosen], rows[best], words, task, behind[chosen]),
+        because=_because([rows[j] for j in completed], rows[chosen], rows[best], words, task)
+        + _expectation({j: rows[j] for j in known}, costs, costs[chosen], rows[chosen].label, task),
         rows=tuple(rows),
         baselines=table[len(completed) :],
         tolerance=task.tolerance,
@@ -246,16 +254,25 @@ def _words(
         return "pays" if all(rows[j].beaten for j in cheaper) else "cannot tell"
     if costs[chosen] == costs[best]:
         return "likeliest of equals"
-    return "not worth it" if rows[chosen].deficit_high < tolerance else "cannot tell"
+    cheaper_than_best = costs[chosen] < costs[best]
+    return "not worth it" if cheaper_than_best and rows[chosen].deficit_high < tolerance else "cannot tell"
 
 
-def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, task: Task, behind: float) -> str:
+def expected_deficits(known: Sequence[int], expected: Sequence[float] | None) -> dict[int, float]:
+    """Return how much worse each is expected to be than that of which most is expected, by position.
+
+    Empty where nothing is expected of one of them: then they can only be compared as measured.
+    """
+    if expected is None or any(math.isnan(expected[j]) for j in known):
+        return {}
+    most = max(expected[j] for j in known)
+    return {j: most - expected[j] for j in known}
+
+
+def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, task: Task) -> str:
     name = chosen.label
     unbeaten = sum(not row.beaten for row in rows) - 1
     ahead = _ahead(best, chosen.deficit, task.metric)
-    if behind <= task.tolerance < chosen.deficit:
-        behind = max(behind, 0.0)
-        ahead = f"{ahead}: {points(task.metric, behind)} are expected, given what like data gained"
     match words:
         case "only one":
             return f"{name} was the only candidate"
@@ -276,6 +293,20 @@ def _because(rows: Sequence[Row], chosen: Row, best: Row, words: Words, task: Ta
             if chosen is best:
                 return f"{name} scores best; that it beats everything cheaper is not certain"
             return ahead
+
+
+def _expectation(known: Mapping[int, Row], costs: Sequence[float], cost: float, label: str, task: Task) -> str:
+    """Say what is expected, where by what was measured alone something dearer or cheaper would have been chosen."""
+    as_measured = min(costs[j] for j, row in known.items() if row.deficit <= task.tolerance)
+    if cost == as_measured:
+        return ""
+    behind = min(row.deficit_to_judge for j, row in known.items() if costs[j] == cost)
+    if cost < as_measured:
+        said = f"no more than {points(task.metric, behind)} are expected to be gained over {label}"
+    else:
+        cheaper = min(row.deficit_to_judge for j, row in known.items() if costs[j] < cost)
+        said = f"{points(task.metric, cheaper - behind)} more are expected of {label} than of anything cheaper"
+    return f"; {said}, given what like data gained"
 
 
 _CHANCE = ", which may be chance"

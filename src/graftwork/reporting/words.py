@@ -180,13 +180,19 @@ def outcome(verdict: Verdict, trials: Sequence[Trial], position: int) -> str:
     row, ended = verdict.rows[position], trials[position].ended
     if position == verdict.chosen:
         best = position == verdict.best
-        return "chosen: the best score" if best else "chosen: the cheapest that nothing beats significantly"
+        if best:
+            return "chosen: the best score"
+        if row.expected_deficit is None:
+            return "chosen: the cheapest that nothing beats significantly"
+        tolerance = figures.points(verdict.metric, verdict.tolerance)
+        return f"chosen: the cheapest that is expected within {tolerance} of the best; nothing beats it significantly"
     if ended != "completed":
         return ENDED[ended]
     if row.beaten:
         return "not chosen: significantly worse than the best"
-    if row.deficit > verdict.tolerance:
-        return f"not chosen: more than {figures.points(verdict.metric, verdict.tolerance)} behind the best"
+    if row.deficit_to_judge > verdict.tolerance:
+        expected = "" if row.expected_deficit is None else "expected to be "
+        return f"not chosen: {expected}more than {figures.points(verdict.metric, verdict.tolerance)} behind the best"
     return "not chosen: no significant gain over the chosen, which costs no more"
 
 
