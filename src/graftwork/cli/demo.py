@@ -23,7 +23,7 @@ def command(*, all_rows: bool, **arguments: Any) -> None:
     """Train on the 1,797 images of handwritten digits that come with scikit-learn, without any download.
 
     They are unlike the photographs that the network was trained on: an earlier layer classifies them best. With
-    --strategy linear it takes under a minute.
+    --strategy linear it takes about a minute.
     """
     from graftwork.cli.answer import show_run
     from graftwork.verbs.demo import demo
