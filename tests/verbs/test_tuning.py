@@ -708,6 +708,23 @@ def test_the_choice_knows_what_is_expected_of_every_candidate_but_random_weights
     assert expected[trials.index(last)] == pytest.approx(measured)
 
 
+@pytest.mark.parametrize("views", [3, 4])
+def test_nothing_is_expected_of_fewer_views_than_gain_what_the_forecast_was_fitted_on(
+    settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, views: int
+) -> None:
+    heard, choose = [], compete.choose
+
+    def listening(trials, *rest, expected, **named):  # type: ignore[no-untyped-def]
+        heard.extend(zip((trial.candidate for trial in trials), expected, strict=True))
+        return choose(trials, *rest, expected=expected, **named)
+
+    monkeypatch.setattr(compete, "choose", listening)
+    monkeypatch.setattr(compete, "views_within", lambda *_, **__: views)
+    graftwork.train(tiny, output=tmp_path / "run", **{**settings, "epochs": 1})
+    averaged = [expected for candidate, expected in heard if candidate.views > 1 and candidate.plan.kind == "linear"]
+    assert [math.isnan(expected) for expected in averaged] == [views == 3]
+
+
 def test_a_full_disk_in_the_middle_of_a_training_is_one_line(
     settings: dict[str, object], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

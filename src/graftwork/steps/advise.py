@@ -38,6 +38,9 @@ from graftwork.steps.search import SearchResult
 
 _NO_CODES: tuple[Strategy, ...] = ("last layer", "best layer")
 """Strategies that need no codes beyond those of the search."""
+FEWEST_VIEWS = 4
+"""Views that gain about what the eight do that the forecast was fitted on: four of them gained 1.5 of 1.9 points, two
+0.6 and three 0.7 (20 images a class of nine sets; ``benchmarks/views.py``)."""
 
 
 def advise(
@@ -135,7 +138,8 @@ def expected_accuracies(advice: Advice, result: SearchResult, task: Task, backbo
 
     Returns
     -------
-    Shares, in the order of the trials; NaN for a strategy that no reference set was measured with.
+    Shares, in the order of the trials; NaN for a strategy that no reference set was measured with, and for an average
+    over fewer than ``FEWEST_VIEWS`` views.
     """
     by_network = {
         card.name: _expected(card.name, advice, result, task, backbones)
@@ -145,8 +149,10 @@ def expected_accuracies(advice: Advice, result: SearchResult, task: Task, backbo
     expected = []
     for candidate in (trial.candidate for trial in result.trials):
         own = backbones.by_name[candidate.backbone]
-        strategy = strategy_of(candidate, own.card, views=own.extraction.views)
-        expected.append(by_network[candidate.backbone].get(strategy, math.nan))
+        views = own.extraction.views
+        strategy = strategy_of(candidate, own.card, views=views)
+        few = views < candidate.views < FEWEST_VIEWS * views
+        expected.append(math.nan if few else by_network[candidate.backbone].get(strategy, math.nan))
     return expected
 
 
