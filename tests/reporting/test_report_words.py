@@ -5,6 +5,9 @@ import pytest
 from example_run import example_run
 
 from graftwork.cli.answer import answer, show_run, weak_classes
+from graftwork.core.choose import choose
+from graftwork.core.plans import Candidate, Linear
+from graftwork.core.trials import Task, Trial
 from graftwork.reporting import tables, words
 from graftwork.reporting.card import model_card
 from graftwork.reporting.page import render
@@ -130,3 +133,17 @@ def test_a_difference_that_no_one_could_show_is_a_choice_between_equals():
     far = dataclasses.replace(run, verdict=dataclasses.replace(run.verdict, images_to_settle=250_000))
     assert words.verdict(far).endswith("it is a choice between equals.")
     assert "250,000" not in words.verdict(far)
+
+
+def test_why_a_candidate_was_chosen_or_not_says_when_that_rests_on_what_is_expected():
+    y = np.arange(60) % 2
+    rows = [np.where(np.eye(2)[y] == 1, 0.95, 0.05).astype(np.float32) for _ in range(2)]
+    rows[1][0] = rows[1][0, ::-1]
+    trials = [Trial(Candidate("b", (name,), Linear()), p, 1.0, {"C": 1.0}) for name, p in zip("cd", rows, strict=True)]
+    task = Task(y, np.arange(60), np.arange(60) % 5, ("a", "b"), "accuracy", seed=0)
+    verdict = choose(trials, [1, 2], task, expected=[0.90, 0.93])
+    assert [words.outcome(verdict, trials, j) for j in (0, 1)] == [
+        "not chosen: expected to be more than 1.0 points behind the best",
+        "chosen: the cheapest that is expected within 1.0 points of the best; nothing beats it significantly",
+    ]
+    assert "expected" not in words.outcome(choose(trials[::-1], [1, 2], task), trials[::-1], 0)

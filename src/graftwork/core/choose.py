@@ -86,9 +86,9 @@ def choose(
     """Choose the cheapest candidate that is not significantly worse than the best, within the task's tolerance of it.
 
     Within the tolerance is what is expected to be, given what was measured of all and what like data gained: on few
-    images a difference of two points is mostly chance (``benchmarks/choice.py``). Of a candidate that was judged on
-    some of the images alone it must be what was measured, too. Where nothing is known of like data, what was measured
-    counts.
+    images a difference of two points is mostly chance (``benchmarks/choice.py``). A candidate that was judged on some
+    of the images alone must be within the tolerance as measured, too. Where nothing is expected of one of them, what
+    was measured decides.
 
     Only completed trials can be chosen; they are compared on the images that all of them have.
 
