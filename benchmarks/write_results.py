@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t
 
-from graftwork.core.choose import expected_deficits
+from graftwork.core.choose import expected_deficits, known_enough
 from graftwork.core.trials import TOLERANCE
 
 HERE = Path(__file__).parent
@@ -721,7 +721,8 @@ def chosen_by_rule(cell: dict[str, Any]) -> dict[str, dict[str, Any]]:
     linear = next(row for row in trials if row["label"] == cell["linear"])
     chosen = {"linear": linear}
     measured, most = {j: trials[j]["deficit"] for j in unbeaten}, max(row["images"] for row in trials)
-    known = [j for j in unbeaten if trials[j]["images"] == most or measured[j] <= TOLERANCE]
+    complete = [row["images"] == most for row in trials]
+    known = known_enough(unbeaten, complete, [row["deficit"] for row in trials], TOLERANCE)
     expected = expected_deficits(known, [row["expected"] for row in trials])
     for who, deficits in (("measured", measured), ("expected", expected)):
         cheapest = min(trials[j]["cost"] for j, deficit in deficits.items() if deficit <= TOLERANCE)

@@ -128,7 +128,8 @@ def choose(
         for j, trial in enumerate(trials)
     ]
     unbeaten = [j for j in completed if not rows[j].beaten]
-    known = [j for j in unbeaten if trials[j].run.all() or rows[j].deficit <= task.tolerance]
+    complete = [bool(trial.run.all()) for trial in trials]
+    known = known_enough(unbeaten, complete, [row.deficit for row in rows], task.tolerance)
     behind = expected_deficits(known, expected)
     rows = [dataclasses.replace(row, expected_deficit=behind.get(j)) for j, row in enumerate(rows)]
     cheapest = min(costs[j] for j in known if rows[j].deficit_to_judge <= task.tolerance)
@@ -256,6 +257,13 @@ def _words(
         return "likeliest of equals"
     cheaper_than_best = costs[chosen] < costs[best]
     return "not worth it" if cheaper_than_best and rows[chosen].deficit_high < tolerance else "cannot tell"
+
+
+def known_enough(
+    unbeaten: Sequence[int], complete: Sequence[bool], deficits: Sequence[float], tolerance: float
+) -> list[int]:
+    """Return those to choose by what is expected of them: judged on every image, or near the best as measured."""
+    return [j for j in unbeaten if complete[j] or deficits[j] <= tolerance]
 
 
 def expected_deficits(known: Sequence[int], expected: Sequence[float] | None) -> dict[int, float]:
