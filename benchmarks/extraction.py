@@ -103,7 +103,7 @@ def network_row(architecture: str, folder: Path, images_folder: Path, rounds: in
     hash_images(images)
     paths = sorted(images_folder.rglob("*.jpg"))
     sample = np.stack([pixels(images.read(i), card.preprocess) for i in range(min(128, len(images)))])
-    choice = choose_engine(card, lambda: sample)
+    choice = choose_engine(card, lambda n: sample[:n])
     engine = open_engine(card, choice.name)
     extraction = ExtractionSettings(card, choice.name)
 
@@ -178,7 +178,7 @@ def codes_seconds(card: BackboneCard, data: Path, cache: Path) -> dict[str, floa
     images = read_images(data)
     hash_images(images)
     sample = np.stack([pixels(images.read(i), card.preprocess) for i in range(128)])
-    extraction = ExtractionSettings(card, choose_engine(card, lambda: sample).name)
+    extraction = ExtractionSettings(card, choose_engine(card, lambda n: sample[:n]).name)
     store = Store(cache / "fresh")
     layers = [tap.name for tap in card.taps]
 

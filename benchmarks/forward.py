@@ -113,7 +113,7 @@ def forward(architecture: str, folder: Path, rounds: int) -> dict[str, Any]:
             rates[name].append(run() / (time.perf_counter() - begin))
     reference = gathered(open_engine(card, "torch cpu f32").stream([images]))
     errors = {name: worst_error(gathered(engine.stream([images])), reference) for name, engine in engines.items()}
-    chosen = choose_engine(card, functools.partial(photos, card.preprocess, 100)).name
+    chosen = choose_engine(card, functools.partial(photos, card.preprocess)).name
     ratios = {
         name: statistics.median(r / e for r, e in zip(rates[name], rates["eager f32"], strict=True)) for name in engines
     }

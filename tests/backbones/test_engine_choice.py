@@ -60,10 +60,10 @@ def test_a_damaged_record_is_passed_over_and_written_anew(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard], tmp_path: Path, damage: str
 ) -> None:
     card = tiny_card()
-    choice = choose_engine(card, lambda: PIXELS)
+    choice = choose_engine(card, lambda n: PIXELS[:n])
     (cached,) = (tmp_path / "engines").glob("*.json")
     cached.write_text(damage)
-    assert choose_engine(card, lambda: PIXELS).name == choice.name
+    assert choose_engine(card, lambda n: PIXELS[:n]).name == choice.name
     assert json.loads(cached.read_text())["name"] == choice.name
 
 
@@ -71,45 +71,62 @@ def test_the_fastest_that_agrees_is_taken_and_recorded(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = tiny_card()
-    choice = choose_engine(card, lambda: PIXELS)
+    choice = choose_engine(card, lambda n: PIXELS[:n])
     assert choice.name == "quick"
     assert choice.worst_error["wrong"] > AGREE > choice.worst_error["quick"] > 0 == choice.worst_error["exact"]
     assert set(choice.images_per_second) == {"exact", "quick"}
     assert choice.images == len(PIXELS)
     fakes["exact"].seconds, fakes["quick"].seconds = 0.0, 0.1
-    assert choose_engine(card, lambda: PIXELS) == choice  # measured once
+    assert choose_engine(card, lambda n: PIXELS[:n]) == choice  # measured once
     monkeypatch.setattr(engines, "machine_name", lambda: "another machine")
-    assert choose_engine(card, lambda: PIXELS).name == "exact"
+    assert choose_engine(card, lambda n: PIXELS[:n]).name == "exact"
 
 
-def test_the_rate_of_the_only_engine_is_measured_too(
+def test_of_the_only_engine_no_more_is_measured_than_its_rate(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked, streamed = [], []
+
+    def sample(n: int) -> NDArray[np.uint8]:
+        asked.append(n)
+        return PIXELS[:n]
+
+    class Counting(FakeEngine):
+        def stream(self, batches: Iterable[NDArray[np.uint8]]) -> Iterator[Codes]:
+            for codes in super().stream(batches):
+                streamed.append(len(codes["a"]))
+                yield codes
+
+    choose_engine(tiny_card("test_convnext"), sample)
+    fakes["exact"] = Counting("exact", engines._ROUND_SECONDS, 0.0)  # one batch is a round
     monkeypatch.setattr(engines, "candidates", lambda: ["exact"])
-    choice = choose_engine(tiny_card(), lambda: PIXELS)
+    choice = choose_engine(tiny_card(), sample)
     assert choice.name == "exact"
     assert 0 < choice.images_per_second["exact"] < len(PIXELS) / fakes["exact"].seconds
+    assert streamed == [len(PIXELS)]  # once: its codes need not be compared with its own
+    compared, alone = asked
+    assert alone < compared
 
 
 def test_an_engine_at_the_limit_of_the_law_is_not_taken(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard]
 ) -> None:
     fakes["quick"].error = AGREE * 0.97  # what lies unseen may be worse than the sample
-    assert choose_engine(tiny_card("test_convnext"), lambda: PIXELS).name == "exact"
+    assert choose_engine(tiny_card("test_convnext"), lambda n: PIXELS[:n]).name == "exact"
 
 
 def test_with_few_images_float32_is_taken_and_nothing_recorded(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard]
 ) -> None:
     card = tiny_card("test_vit")
-    few = choose_engine(card, lambda: PIXELS[:3])
+    few = choose_engine(card, lambda n: PIXELS[:3])
     assert (few.name, few.worst_error, few.images) == ("exact", {}, 3)
-    assert choose_engine(card, lambda: PIXELS).name == "quick"
+    assert choose_engine(card, lambda n: PIXELS[:n]).name == "quick"
 
 
 def test_identical_images_measure_nothing(fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard]) -> None:
     same = np.repeat(PIXELS[:1], 20, axis=0)
-    assert choose_engine(tiny_card("test_efficientnet"), lambda: same).name == "exact"
+    assert choose_engine(tiny_card("test_efficientnet"), lambda n: same[:n]).name == "exact"
 
 
 def test_an_engine_that_is_not_here_is_one_line(tiny_card: Callable[..., BackboneCard]) -> None:
@@ -122,7 +139,7 @@ def test_without_openvino_plain_torch_runs(
 ) -> None:
     monkeypatch.setattr(engines, "_openvino_version", lambda: None)
     card = tiny_card()
-    choice = choose_engine(card, lambda: PIXELS)
+    choice = choose_engine(card, lambda n: PIXELS[:n])
     assert choice.name == engines.REFERENCE
     assert choice.machine.endswith("OpenVINO absent")
     blocks = list(open_engine(card, choice.name).stream([PIXELS[:5], PIXELS[5:]]))

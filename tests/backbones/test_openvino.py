@@ -51,7 +51,7 @@ from graftwork.testing import tiny_image
 import numpy as np
 card = find_card({weights!r})
 pixels = np.stack([tiny_image(i % 3, i) for i in range(20)])
-choose_engine(card, lambda: pixels)
+choose_engine(card, lambda n: pixels[:n])
 list(open_engine(card, "openvino f32").stream([pixels]))
 """
     done = run(WATCHED.format(work=work), tmp_path / "home")

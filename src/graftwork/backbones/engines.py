@@ -32,6 +32,8 @@ _MARGIN = 0.85
 _SAMPLE = 128
 _ENOUGH = 16
 """With fewer different images nothing is measured, and float32 is taken."""
+_ALONE = 32
+"""Images on which the rate of the only engine is measured: there is nothing to compare it with."""
 _ROUNDS = 3
 _ROUND_SECONDS = 0.3
 _VERSION = 2
@@ -66,13 +68,14 @@ class EngineChoice:
     machine: str
 
 
-def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -> EngineChoice:
+def choose_engine(card: BackboneCard, pixels: Callable[[int], NDArray[np.uint8]]) -> EngineChoice:
     """Return the fastest engine whose codes agree with float32, measured once per network, input and machine.
 
     Parameters
     ----------
     pixels
-        Gives (n, px, px, 3) real images of the data at hand, where they have to be looked at; about a hundred are.
+        Gives (n, px, px, 3) real images of the data at hand, at most as many as it is asked for; called only where
+        something has to be measured.
 
     Raises
     ------
@@ -82,8 +85,9 @@ def choose_engine(card: BackboneCard, pixels: Callable[[], NDArray[np.uint8]]) -
     known = chosen_before(card)
     if known is not None:
         return known
-    sample = _distinct(pixels())[:_SAMPLE]
-    choice = _measured(card, sample, machine_name())
+    names = candidates()
+    sample = _distinct(pixels(_SAMPLE if len(names) > 1 else _ALONE))
+    choice = _measured(card, names, sample, machine_name())
     if len(sample) >= _ENOUGH:
         write_json(_choice_file(card), dataclasses.asdict(choice))
     return choice
@@ -189,15 +193,14 @@ def machine_name() -> str:
     return f"{processor_name()}, {usable_cores()} cores, OpenVINO {_openvino_version() or 'absent'}"
 
 
-def _measured(card: BackboneCard, pixels: NDArray[np.uint8], machine: str) -> EngineChoice:
-    names = candidates()
+def _measured(card: BackboneCard, names: Sequence[str], pixels: NDArray[np.uint8], machine: str) -> EngineChoice:
     if len(pixels) < _ENOUGH:
         return EngineChoice(names[0], {}, {}, len(pixels), machine)
     engines = {name: open_engine(card, name) for name in names}
-    reference = gathered(engines[names[0]].stream([pixels]))
-    errors = {names[0]: 0.0} | {
-        name: worst_error(gathered(engines[name].stream([pixels])), reference) for name in names[1:]
-    }
+    errors = dict.fromkeys(names, 0.0)
+    if len(names) > 1:
+        codes = {name: gathered(engine.stream([pixels])) for name, engine in engines.items()}
+        errors = {name: worst_error(codes[name], codes[names[0]]) for name in names}
     rates = _rates({name: engines[name] for name in names if errors[name] <= _MARGIN * AGREE}, pixels)
     return EngineChoice(
         name=max(rates, key=lambda name: rates[name]),

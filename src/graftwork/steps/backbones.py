@@ -31,8 +31,8 @@ from graftwork.images.pixels import pixels
 from graftwork.listener import SILENT, Listener
 from graftwork.ship.int8_engine import cached_int8_engine
 
-SAMPLE = 128
-"""Number of images on which speed is measured."""
+FORECAST_IMAGES = 128
+"""Number of images on which the speed of extraction is measured, where it is not known from this run."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,7 +193,7 @@ class Backbones:
         if backbone.named_input not in self._seconds_per_image:
             with tempfile.TemporaryDirectory() as folder:
                 throwaway = dataclasses.replace(backbone, store=Store(Path(folder)))
-                self._timed(throwaway, self.develop.take(_spread(len(self.develop))))
+                self._timed(throwaway, self.develop.take(_spread(FORECAST_IMAGES, len(self.develop))))
         return images * self._seconds_per_image[backbone.named_input]
 
     @property
@@ -327,15 +327,15 @@ def open_backbone(
     )
 
 
-def _sample(images: ImageSet, card: BackboneCard) -> NDArray[np.uint8]:
-    """(m, px, px, 3) pixels of some images, spread over all of them."""
-    rows = _spread(len(images))
+def _sample(images: ImageSet, card: BackboneCard, n: int) -> NDArray[np.uint8]:
+    """(n, px, px, 3) pixels of this number of images or fewer, spread over all of them."""
+    rows = _spread(n, len(images))
     return np.stack([pixels(images.read(i), card.preprocess, None, images.names[i]) for i in rows])
 
 
-def _spread(images: int) -> NDArray[np.intp]:
-    """Indices of ``SAMPLE`` images or fewer, spread over all of them."""
-    return np.unique(np.linspace(0, images - 1, SAMPLE).astype(np.intp))
+def _spread(n: int, images: int) -> NDArray[np.intp]:
+    """At most n indices of images, spread over all of them."""
+    return np.unique(np.linspace(0, images - 1, n).astype(np.intp))
 
 
 def _card_findings(card: BackboneCard) -> tuple[Finding, ...]:
