@@ -26,18 +26,8 @@ from machine import describe
 from scipy.stats import spearmanr, t
 
 from graftwork.advice.similarity import DIGEST_LENGTH
-from graftwork.core.advice import (
-    DIFFERENT_ENTROPY,
-    LARGE_PER_CLASS,
-    RULE,
-    Coefficients,
-    Expectation,
-    Gain,
-    GainModel,
-    expected_gains,
-    recommended_of,
-    situation_of,
-)
+from graftwork.core.advice import DIFFERENT_ENTROPY, LARGE_PER_CLASS, RULE, Expectation, recommended_of, situation_of
+from graftwork.core.gains import Coefficients, Gain, GainModel, expected_gains
 from graftwork.core.options import ExtractionOptions
 from graftwork.images.read import read_images
 from graftwork.steps.backbones import open_backbone
@@ -53,7 +43,7 @@ STRATEGIES = {
     "all layers tuned": "all layers tuned",
     "all layers tuned, several views": "all layers tuned, 8 views",
 }
-"""Those whose forecast is fitted; others follow one of them (``core.advice.OVER_ALL_LAYERS``)."""
+"""Those whose forecast is fitted; others follow one of them (``core.gains.OVER_ALL_LAYERS``)."""
 MEASURES = (
     "entropy", "energy", "confidence", "nearest", "norm", "class_entropy", "frechet", "transport", "unbalanced transport",
 )  # fmt: skip

@@ -31,8 +31,8 @@ from strategies import cell
 import graftwork
 from advice import RESULTS as FACTS
 from advice import cells, fitted
-from graftwork.core.advice import GainModel
 from graftwork.core.choose import choose
+from graftwork.core.gains import GainModel
 from graftwork.core.trials import Trial
 from graftwork.fit import fit
 from graftwork.steps import advise

@@ -21,19 +21,11 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from graftwork.advice.sources import gain_model, ladder
-from graftwork.core.advice import (
-    Advice,
-    Expectation,
-    Gain,
-    LearningCurve,
-    Similarity,
-    Size,
-    expected_gains,
-    situation_of,
-)
+from graftwork.core.advice import Advice, Expectation, LearningCurve, Similarity, Size, situation_of
 from graftwork.core.choose import choose
 from graftwork.core.facts import BackboneCard, DatasetFacts, Metric, Preprocess, Tap
 from graftwork.core.findings import Finding
+from graftwork.core.gains import Gain, expected_gains
 from graftwork.core.metrics import softmax
 from graftwork.core.plans import Candidate, Linear, Recipe, cost_to_use
 from graftwork.core.record import ImageTable, Projection, Run, TestScore

@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 from graftwork.advice.similarity import SourceProfile
 from graftwork.backbones.tensors import write_tensors
 from graftwork.backbones.zoo_folder import PROFILE, ZOO, zoo_folder
-from graftwork.core.advice import Coefficients, GainModel, Rung
+from graftwork.core.advice import Rung
 from graftwork.core.facts import BackboneCard
+from graftwork.core.gains import Coefficients, GainModel
 from graftwork.errors import BackboneError
 from graftwork.files import whole_file
 

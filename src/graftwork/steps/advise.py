@@ -12,22 +12,18 @@ import numpy as np
 from graftwork.advice.learning_curve import learning_curve
 from graftwork.advice.similarity import DIGEST_LENGTH, SourceProfile, classifier_of, similarity_of
 from graftwork.advice.sources import GAUGE, GAUGE_IMAGES, gain_model, gauge_profile, ladder, own_profile
-from graftwork.core.advice import (
+from graftwork.core.advice import Advice, Expectation, Similarity, Size, situation_of
+from graftwork.core.choose import beside
+from graftwork.core.facts import BackboneCard
+from graftwork.core.gains import (
     OVER_ALL_LAYERS,
-    Advice,
-    Expectation,
     Gain,
-    Similarity,
-    Size,
     Strategy,
     averaged,
     expected_gains,
-    situation_of,
     strategy_of,
     training_of_strategy,
 )
-from graftwork.core.choose import beside
-from graftwork.core.facts import BackboneCard
 from graftwork.core.options import ExtractionOptions
 from graftwork.core.plans import Candidate, Linear
 from graftwork.core.trials import Task, Trial

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from graftwork.clock import Clock
-from graftwork.core.advice import Strategy, strategy_of
+from graftwork.core.gains import Strategy, strategy_of
 from graftwork.core.plans import Candidate, recipe_of, training_of
 from graftwork.core.recipes import CACHED_AUGMENTATIONS
 from graftwork.core.schedule import Entered, Forecast, folds_to_judge, refit_folds, seconds_needed, worth_trying
