@@ -4,7 +4,8 @@
 
 Real JPEG files of 768 x 512, full fine-tuning as the tournament runs it (``tune_fold``), epochs after the first. Each
 side is a process of its own with ``PYTHONPATH=CHECKOUT/src``; sides take turns, and the median counts. torch's own
-forward pass is timed in the same process, in float32 and, where the processor has it, in bfloat16. Files are in the
+forward pass is timed in the same process, in float32 and, where the processor has it, in bfloat16, and its forward and
+backward pass (batch norm fixed), to which a training adds images, augmentation and the optimiser. Files are in the
 system's cache, as they are after the extraction that comes before every fine-tuning. A cell that is in the file is
 measured again only with ``--again``.
 
@@ -85,7 +86,23 @@ for dtype in (torch.float32, torch.bfloat16):
             network(inputs)
             taken.append(time.perf_counter() - start)
     forward[str(dtype)[6:]] = 32 / float(np.median(taken[1:]))
-print(json.dumps({"rate": len(images) / float(np.median(seconds)), "forward": forward}))
+step = {}
+network.train()
+for norm in network.modules():
+    if isinstance(norm, torch.nn.BatchNorm2d):
+        norm.eval()
+for name in forward:
+    dtype = getattr(torch, name)
+    taken = []
+    for _ in range(6):
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            output = network(inputs)
+        output.float().sum().backward()
+        network.zero_grad(set_to_none=True)
+        taken.append(time.perf_counter() - start)
+    step[name] = 32 / float(np.median(taken[1:]))
+print(json.dumps({"rate": len(images) / float(np.median(seconds)), "forward": forward, "step": step}))
 """
 
 
@@ -115,7 +132,7 @@ def weights_of(network: str, folder: Path) -> str:
 
 
 def measure(checkout: Path, photos: Path, cache: Path, name: str, px: int, threads: int) -> dict[str, Any]:
-    """Images per second of one process: ``rate`` of training, and ``forward`` by precision."""
+    """Images per second of one process: ``rate`` of training, ``forward`` and ``step`` of torch by precision."""
     places = {"GRAFTWORK_CACHE": str(cache), "GRAFTWORK_HOME": str(cache / "home")}
     words = [sys.executable, "-c", RUNNER, str(photos), name, str(px), str(EPOCHS), str(threads), str(checkout)]
     result: dict[str, Any] = answer_of(words, PYTHONPATH=str(checkout / "src"), HF_HUB_OFFLINE="1", **places)
@@ -131,9 +148,12 @@ def cell(checkouts: dict[str, Path], folder: Path, name: str, px: int, threads: 
     rates = {side: [round(each["rate"], 1) for each in runs] for side, runs in taken.items()}
     old, new = (statistics.median(rates[side]) for side in ("old", "new"))
     runs = [*taken["old"], *taken["new"]]
-    forward = {kind: round(statistics.median(run["forward"][kind] for run in runs), 1) for kind in runs[0]["forward"]}
+    forward, step = (
+        {kind: round(statistics.median(run[what][kind] for run in runs), 1) for kind in runs[0][what]}
+        for what in ("forward", "step")
+    )
     return {
-        "old": old, "new": new, "ratio": round(new / old, 2), "rounds": rates, "forward": forward,
+        "old": old, "new": new, "ratio": round(new / old, 2), "rounds": rates, "forward": forward, "step": step,
         "share_of_a_third_of_forward": round(3 * new / max(forward.values()), 2), "machine": describe(),
     }  # fmt: skip
 

@@ -285,8 +285,8 @@ def test_where_a_fold_of_all_does_not_fit_those_behind_are_eliminated(
     monkeypatch.setattr(Clock, "left", lambda clock: left if len(fake.calls) > 2 else 1000.0)
 
     def takes(name: str, fold: int) -> None:
-        for entry, seconds in zip(running._entries, (30.0, 40.0, 10.0), strict=True):
-            entry.slowest_seconds = seconds
+        for tuning, seconds in zip(running._tunings, (30.0, 40.0, 10.0), strict=True):
+            tuning.slowest_seconds = seconds
 
     fake.before = takes
     trials = running.run([four[1], four[3], four[2]])
@@ -429,7 +429,7 @@ def test_the_seconds_of_the_refit_go_to_folds_that_were_not_run(tmp_path: Path, 
     short = opened(tmp_path, limit_seconds=100, n_refits=1)
 
     def busy(name: str, fold: int) -> None:
-        short._entries[0].slowest_seconds = 60.0  # one more fold fits, and its refit does not
+        short._tunings[0].slowest_seconds = 60.0  # one more fold fits, and its refit does not
 
     fake.before = busy
     (trial, *_) = short.run(four[1:2])
@@ -446,7 +446,7 @@ def test_the_seconds_of_the_refit_go_to_what_was_not_tried_before_they_go_to_fur
     short._fold_seconds = {four[3].key: 30.0}
 
     def busy(name: str, fold: int) -> None:
-        short._entries[0].slowest_seconds = 60.0  # with its refit no other fold fits
+        short._tunings[0].slowest_seconds = 60.0  # with its refit no other fold fits
 
     fake.before = busy
     assert set(ended(short.run(four[1:2], at_the_end=four[3:]))) == {"best"}
@@ -477,7 +477,7 @@ def test_folds_that_are_on_disk_need_no_time(tmp_path: Path, fake: FakeFolds, fo
 def test_a_refit_that_was_begun_goes_on_although_the_time_left_is_short_by_now(
     tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tournament, "refit_folds", lambda n_folds: 1e9)
+    monkeypatch.setattr("graftwork.tuning_trials.refit_folds", lambda n_folds: 1e9)
     late = opened(tmp_path, n_refits=1, limit_seconds=100)
     late._refit_folds = 0.0
     late._context.refit_place(four[1], 1.0).mkdir(parents=True)
@@ -494,7 +494,7 @@ def test_what_is_tried_at_the_end_must_fit_as_a_whole_beside_the_refits_of_those
     monkeypatch.setattr(Clock, "left", lambda clock: left if len(fake.calls) > 1 else 1000.0)
 
     def slow(name: str, fold: int) -> None:
-        running._entries[1].slowest_seconds = 100.0
+        running._tunings[1].slowest_seconds = 100.0
 
     fake.before = slow
     trials = running.run([best, worst], at_the_end=[at_the_end])
@@ -523,7 +523,7 @@ def test_candidates_are_judged_on_as_many_folds_as_hold_images_enough(
 def test_without_time_for_its_refit_a_trial_names_the_fold_whose_model_is_used(
     tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tournament, "refit_folds", lambda n_folds: 1e9)
+    monkeypatch.setattr("graftwork.tuning_trials.refit_folds", lambda n_folds: 1e9)
     short = opened(tmp_path, limit_seconds=100, n_refits=1)
     short._refit_folds = 0.0
     trials = short.run(four[1:2])

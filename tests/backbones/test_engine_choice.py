@@ -85,10 +85,10 @@ def test_the_fastest_that_agrees_is_taken_and_recorded(
 def test_of_the_only_engine_no_more_is_measured_than_its_rate(
     fakes: dict[str, FakeEngine], tiny_card: Callable[..., BackboneCard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, streamed = [], []
+    sizes, streamed = [], []
 
     def sample(n: int) -> NDArray[np.uint8]:
-        asked.append(n)
+        sizes.append(n)
         return PIXELS[:n]
 
     class Counting(FakeEngine):
@@ -104,7 +104,7 @@ def test_of_the_only_engine_no_more_is_measured_than_its_rate(
     assert choice.name == "exact"
     assert 0 < choice.images_per_second["exact"] < len(PIXELS) / fakes["exact"].seconds
     assert streamed == [len(PIXELS)]  # once: its codes need not be compared with its own
-    compared, alone = asked
+    compared, alone = sizes
     assert alone < compared
 
 

@@ -245,6 +245,7 @@ def test_without_time_for_a_refit_the_model_of_the_fold_that_judged_it_is_the_mo
     monkeypatch.setattr(Clock, "left", lambda self: 1e3)  # of which the refit, 1.35 folds, would take more
     monkeypatch.setattr(time_limit, "refit_folds", lambda n_folds: 1e9)
     monkeypatch.setattr("graftwork.tournament.refit_folds", lambda n_folds: 1e9)
+    monkeypatch.setattr("graftwork.tuning_trials.refit_folds", lambda n_folds: 1e9)
     monkeypatch.setattr(compete, "costs_of", lambda candidates, cards: [c.plan.kind == "linear" for c in candidates])
     arguments = {**settings, "time_limit": "1h", "tolerance": 100, "freeze_to": "blocks.1"}
     run = graftwork.train(tiny, output=tmp_path / "run", **arguments)
@@ -516,9 +517,9 @@ def test_where_the_time_limit_leaves_some_folds_the_chosen_linear_candidate_repr
 
     run_fold, folds = Tournament._run_fold, []
 
-    def short(self: Tournament, entry: object, fold: int, entries: object) -> bool:
+    def short(self: Tournament, tuning: object, fold: int, rivals: object) -> bool:
         folds.append(fold)
-        return fold < 2 and run_fold(self, entry, fold, entries)  # type: ignore[arg-type]
+        return fold < 2 and run_fold(self, tuning, fold, rivals)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Tournament, "_run_fold", short)
     run = graftwork.train(tiny, output=tmp_path / "run", **settings)
