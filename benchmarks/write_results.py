@@ -21,6 +21,8 @@ from graftwork.core.trials import TOLERANCE
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+PROCESSORS = ("bf16", "avx2")
+"""Kinds, as ``machine.kind`` has them."""
 
 
 def read(name: str) -> Any:
@@ -1380,27 +1382,33 @@ def peers(cells: Any) -> list[str]:
     ]
 
 
-def peers_before(cells: Any) -> list[str]:
+def peers_before() -> list[str]:
+    by_kind = {kind: cells for kind in PROCESSORS if (cells := read(f"peers_before.{kind}.jsonl"))}
+    if not by_kind:
+        return []
+    every = [cell for cells in by_kind.values() for cell in cells]
     places = {
-        f"{size}, {times} times fastai's epochs" if times > 1 else str(size): [
+        f"{size} per class, {kind}" + (f", {times} times fastai's epochs" if times > 1 else ""): [
             cell for cell in cells if (cell["size"], cell["times"]) == (size, times)
         ]
+        for kind, cells in by_kind.items()
         for size, times in dict.fromkeys((cell["size"], cell["times"]) for cell in cells)
     }
-    commits = cells[-1]["commits"]
+    places["every cell in fastai's own seconds"] = [cell for cell in every if cell["times"] == 1]
+    tables = [line for kind, cells in by_kind.items() for line in (f"On {kind}:", "", *peer_cells(cells), "")]
     return [
         "## Before and after beside fastai, in the same seconds",
         "",
-        f"As above, with the checkout before the work on speed ({commits['before']}) and a later one "
-        f"({', '.join(dict.fromkeys(cell['commits']['now'] for cell in cells))}) in one run (`peers.py --before`).",
+        f"As above, with the checkout before the work on speed ({every[0]['commits']['before']}) and a later one "
+        f"({', '.join(dict.fromkeys(cell['commits']['now'] for cell in every))}) in one run (`peers.py --before`).",
         "",
-        *peer_cells(cells),
-        "",
-        "Mean gain of graftwork over each, as above. Target: at least +1 over the checkout before.",
+        *tables,
+        "Mean gain of graftwork over each, as above. Target: at least +1 over the checkout before, interval over cells above 0. "
+        "Cells of one set and split on both processors are counted as two.",
         "",
         *peer_gains(places),
         "",
-        *machines(cells),
+        *machines(every),
         "",
     ]
 
@@ -1702,9 +1710,7 @@ def autogluon(rows: Any) -> list[str]:
 
 def by_processor(name: str, part: Callable[[Any], list[str]]) -> list[str]:
     """Return a part once for each kind of processor on which it was measured."""
-    measured = [
-        data for kind in ("bf16", "avx2") for end in ("json", "jsonl") if (data := read(f"{name}.{kind}.{end}"))
-    ]
+    measured = [data for kind in PROCESSORS for end in ("json", "jsonl") if (data := read(f"{name}.{kind}.{end}"))]
     return [line for data in measured for line in part(data)]
 
 
@@ -1716,7 +1722,7 @@ def main() -> None:
         by_processor("extraction", extraction), large(), by_processor("commands", commands),
         by_processor("training", training), by_processor("keras_rate", keras_rate),
         by_processor("depthwise", depthwise), schedules(), cached_views(), equal_seconds(), views(), choice(), strategies(), advice(), gauges(), advise(), order(), networks(), families(), caffe(), selection(), recipes(), precision(),
-        by_processor("peers", peers), by_processor("peers_before", peers_before),
+        by_processor("peers", peers), peers_before(),
         by_processor("autogluon", autogluon),
         by_processor("prefix", prefix), killed(),
         exports(), runtimes(), eight_bits(), by_processor("serve", service),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ import pytest
 from graftwork import tournament
 from graftwork.clock import Clock
 from graftwork.core.plans import Candidate, Recipe
-from graftwork.core.trials import Task, Trial
+from graftwork.core.trials import Standing, Task, Trial
 from graftwork.errors import TrainingError
 from graftwork.finetune.context import FineTuneContext
 from graftwork.finetune.loop import OutOfTimeError
@@ -34,7 +34,8 @@ class KilledError(BaseException):
 class FakeFolds:
     """Takes the place of ``tune_fold``: each candidate, named by its frozen layer, misses so many images per fold.
 
-    ``before`` is called with the name and the fold (from 0) before each, and may raise or sleep.
+    ``before`` is called with the name and the fold (from 0) before each, and may raise or sleep; ``begun`` epochs were
+    done by a run that was killed.
     """
 
     def __init__(self, misses: dict[str, int]) -> None:
@@ -42,6 +43,7 @@ class FakeFolds:
         self.calls: list[tuple[str, int]] = []
         self.seeds: list[int] = []
         self.before: Callable[[str, int], None] = lambda name, fold: None
+        self.begun = 0
 
     def __call__(self, recipe: Recipe, C, codes, task, validation, *, alphas, context, enough_time, views=1, **rest):  # type: ignore[no-untyped-def]
         name, fold = str(recipe.freeze_to), int(task.folds[validation[0]])
@@ -55,14 +57,20 @@ class FakeFolds:
         y[:missed] = 1 - y[:missed]
         margins = np.where(np.eye(2)[y] > 0, 2.0, -2.0).astype(np.float32)
         curve = tuple((1 / epoch, 2 / epoch) for epoch in range(1, recipe.epochs + 1))
+        for epoch in range(self.begun, recipe.epochs):
+            context.listener.progress(epoch + 1, recipe.epochs)
         return [SimpleNamespace(margins={1: margins, views: margins}, curve=curve) for _ in alphas]
 
 
 class Heard(Listener):
-    """Remembers each line."""
+    """Remembers each line, and each state of a candidate."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.states: list[str] = []
+
+    def candidates(self, standings: Sequence[Standing]) -> None:
+        self.states += [standing.state for standing in standings]
 
     def say(self, text: str) -> None:
         self.lines.append(text)
@@ -365,7 +373,7 @@ def test_where_the_machine_stays_too_slow_a_fold_is_begun_a_few_times_and_no_mor
 ) -> None:
     monkeypatch.setattr("graftwork.finetune.fold.tune_fold", Busy(fake, 1000))
     assert opened(tmp_path, limit_seconds=100).run(four[:1]) == []
-    assert len(fake.calls) <= 3 * tournament.ATTEMPTS
+    assert len(fake.calls) == tournament.TURNS * tournament.ATTEMPTS
 
 
 def test_what_seemed_to_have_no_time_is_asked_again_before_the_others_go_on(
@@ -464,6 +472,29 @@ def test_of_a_fold_that_goes_on_the_rest_alone_must_fit(
     assert short.run(four[1:2]) == []
     done = four[1].plan.epochs // 2
     assert ended(short.run(four[1:2])) == {"best": "completed"}
+
+
+def test_a_fold_shows_its_epochs_and_one_that_goes_on_took_as_long_as_if_it_had_run_at_once(
+    tmp_path: Path, fake: FakeFolds, four, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, saved = [0.0], []
+    monkeypatch.setattr("graftwork.tuning_trials.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(Clock, "save", lambda clock: saved.append(now[0]))
+
+    def pass_seconds(seconds: float) -> None:
+        now[0] += seconds
+
+    heard = Heard()
+    running = opened(tmp_path, listener=heard)
+    codes_of = running._codes_of
+    running._codes_of = lambda candidate: [pass_seconds(1.0), codes_of(candidate)][1]  # extracts
+    fake.before = lambda name, fold: pass_seconds(10.0)
+    fake.begun = 3
+    trial, *_ = running.run(four[1:2])
+    assert trial.fit_seconds == FOLDS * (1.0 + 4 * 10.0)  # ten seconds are those of one epoch of four
+    assert len(saved) == FOLDS * 2  # after the epoch, and after the fold
+    shown = dict.fromkeys(heard.states)
+    assert list(shown)[:3] == ["fold 1 of 3", "fold 1 of 3, epoch 4 of 4", "fold 1 of 3 done"]
 
 
 def test_folds_that_are_on_disk_need_no_time(tmp_path: Path, fake: FakeFolds, four) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
 from graftwork.clock import Clock
-from graftwork.codes.extract import CodesOf
+from graftwork.codes.extract import CodesOf, LayerCodes
 from graftwork.core.plans import Candidate, labels_of
 from graftwork.core.schedule import folds_to_judge, refit_folds
 from graftwork.core.trials import Task, Trial
@@ -189,9 +188,8 @@ class Tournament:
 
     def _repeat(self, tunings: Sequence[FineTuning], repeat: int) -> None:
         """Run fine-tunings with another seed, as far as the time allows complete runs."""
-        context = dataclasses.replace(self._context, seed=self._context.seed + repeat)
         for tuning in tunings:
-            again = tuning.with_context(context)
+            again = tuning.repeated(repeat)
             if self._run_folds(again, sorted(tuning.folds), tunings):
                 tuning.repeats.append(again.folds)
             elif again.ended != "diverged":
@@ -212,35 +210,37 @@ class Tournament:
             if not self._fit([tuning], [fold], rivals):
                 return False
             self._show(tuning, state)
-            tuning.make_inputs(self._codes_of(tuning.candidate))
-            if not self._trained(tuning, fold, state, rivals):
+            codes = tuning.prepare(self._codes_of)
+            if not self._trained(tuning, fold, codes, state, rivals):
                 return False
         self._clock.save()
         self._show(tuning, f"{state} done")
         return True
 
-    def _trained(self, tuning: FineTuning, fold: int, state: str, rivals: Sequence[FineTuning]) -> bool:
+    def _trained(
+        self, tuning: FineTuning, fold: int, codes: LayerCodes, state: str, rivals: Sequence[FineTuning]
+    ) -> bool:
         """Train on one fold; False where it cannot end in time, or diverges."""
         from graftwork.finetune.loop import OutOfTimeError
 
         def enough_time(taken: float, to_come: float) -> bool:
             return to_come + self._refit_folds * (taken + to_come) <= self._clock.left()
 
-        shown = _Shown(self, tuning, state)
+        progress = _FoldProgress(self, tuning, state)
         for _ in range(min(ATTEMPTS, TURNS * ATTEMPTS - tuning.slow_starts)):
             try:
-                tuning.run(fold, self._codes_of(tuning.candidate), listener=shown, enough_time=enough_time)
+                tuning.run(fold, codes, listener=progress, enough_time=enough_time)
             except OutOfTimeError:
                 tuning.slow_starts += 1
                 if not self._fit([tuning], [fold], rivals):
                     break
             except TrainingError as error:
-                shown.say(f"{tuning.candidate.label}: dropped, {error}")
+                progress.say(f"{tuning.candidate.label}: dropped, {error}")
                 tuning.ended = "diverged"
                 return False
             else:
                 return True
-        shown.say(f"{tuning.candidate.label}: interrupted, the time limit does not allow all of it")
+        progress.say(f"{tuning.candidate.label}: interrupted, the time limit does not allow all of it")
         return False
 
     def _fit(self, tunings: Sequence[FineTuning], folds: Sequence[int], rivals: Sequence[FineTuning]) -> bool:
@@ -268,7 +268,7 @@ class Tournament:
         self._context.listener.candidates([each.standing() for each in self._tunings])
 
 
-class _Shown(Listener):
+class _FoldProgress(Listener):
     """Shows the epochs of a fold as the state of a fine-tuning, and saves the time that has passed."""
 
     def __init__(self, tournament: Tournament, tuning: FineTuning, state: str) -> None:

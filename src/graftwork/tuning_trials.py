@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from graftwork.codes.extract import LayerCodes
+from graftwork.codes.extract import CodesOf, LayerCodes
 from graftwork.core.arrays import Ints
 from graftwork.core.metrics import mean_loss, softmax
 from graftwork.core.plans import Candidate, Recipe, recipe_of
@@ -23,11 +23,9 @@ from graftwork.core.trials import Ended, Standing, Task, Trial
 from graftwork.finetune.context import FineTuneContext
 from graftwork.linear.temperature import fit_temperature
 from graftwork.listener import Listener
-from graftwork.workfolder import FoldResult, load_fold, save_fold
+from graftwork.workfolder import FoldResult, Variant, load_fold, save_fold
 
 Folds = Mapping[int, FoldResult]
-Variant = tuple[float, int]
-"""Alpha, and the number of views that are averaged."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -46,8 +44,8 @@ class FineTuning:
     """Of the linear model that it begins with."""
     label: str
     """For people."""
-    averaged_views: int = 1
-    """Over how many views the tuned network is averaged in addition, where it can be."""
+    most_views: int = 1
+    """Over how many views the time limit allows to average a tuned network."""
     once_seconds: float = 0.0
     """Forecast of what is done once before the first fold, until it is done."""
     forecast_seconds: float = 0.0
@@ -77,9 +75,9 @@ class FineTuning:
 
     @property
     def views(self) -> int:
-        """Views that are averaged in addition to the plain one alone."""
+        """Views over which it is averaged in addition; 1 where it is used on the plain one alone."""
         # of cached activations there are these views and no others
-        return self.averaged_views if self.recipe.cached_augmentations in (0, self.averaged_views) else 1
+        return self.most_views if self.recipe.cached_augmentations in (0, self.most_views) else 1
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -97,12 +95,17 @@ class FineTuning:
         begun = self.context.place(self.candidate, self.C).is_dir()
         return 0.0 if begun else self.once_seconds
 
-    def with_context(self, context: FineTuneContext) -> FineTuning:
-        """Return the same fine-tuning in another context, such as with another seed, before its first fold."""
+    def repeated(self, repeat: int) -> FineTuning:
+        """Return the same fine-tuning with another seed, before its first fold; what comes before that is done."""
         return FineTuning(
-            self.candidate, self.task, context, self.C, self.label, self.averaged_views,
+            candidate=self.candidate,
+            task=self.task,
+            context=dataclasses.replace(self.context, seed=self.context.seed + repeat),
+            C=self.C,
+            label=self.label,
+            most_views=self.most_views,
             slowest_seconds=self.slowest_seconds,
-        )  # fmt: skip
+        )
 
     def has_run(self, fold: int) -> bool:
         """Whether a fold was run, here or by a run that was killed."""
@@ -122,20 +125,16 @@ class FineTuning:
             self._take(fold, result)
         return result is not None
 
-    def make_inputs(self, codes: LayerCodes) -> None:
-        """Do what comes before the first fold, unless it is done.
-
-        Parameters
-        ----------
-        codes
-            Of all images, which the linear model was fitted on; as in ``run``.
-        """
+    def prepare(self, codes_of: CodesOf) -> LayerCodes:
+        """Do what comes before the first fold, unless it is done, and return the codes that each fold begins with."""
         from graftwork.finetune.fold import cached_inputs
 
-        self.once_seconds = 0.0  # of no fold that follows, nor of another seed
+        self.once_seconds = 0.0
         begin = time.perf_counter()
+        codes = codes_of(self.candidate)
         cached_inputs(self.recipe, codes.extraction, self.context)
         self.spent_seconds += time.perf_counter() - begin  # once, and no part of what a fold takes
+        return codes
 
     def run(
         self, fold: int, codes: LayerCodes, *, listener: Listener, enough_time: Callable[[float, float], bool]
@@ -144,6 +143,8 @@ class FineTuning:
 
         Parameters
         ----------
+        codes
+            As ``prepare`` gives them; the linear model that the fold begins with is fitted on those of its own images.
         listener
             Hears the epochs that are done.
         enough_time
@@ -249,7 +250,7 @@ class FineTuning:
 
 
 class _Epochs(Listener):
-    """Counts the epochs of a fold that are run now, and passes on all that it hears."""
+    """Counts the epochs of a fold that are run now, and passes on progress and lines."""
 
     def __init__(self, listener: Listener) -> None:
         self.now = 0

@@ -18,6 +18,8 @@ from graftwork.core.plans import Candidate
 from graftwork.core.trials import Curve, Trial
 from graftwork.files import whole_file, write_json
 
+Variant = tuple[float, int]
+"""What one training is used as: ``Recipe.alpha``, and the number of views that are averaged."""
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
@@ -25,8 +27,8 @@ _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFil
 class FoldResult:
     """What one fold of a fine-tuning gave."""
 
-    margins: Mapping[tuple[float, int], NDArray[np.float32]]
-    """(m, k) of the fold's validation images, by ``Recipe.alpha`` and the number of views that are averaged."""
+    margins: Mapping[Variant, NDArray[np.float32]]
+    """(m, k) of the fold's validation images."""
     curve: Curve
     seconds: float
 
@@ -55,13 +57,13 @@ def save_fold(place: Path, result: FoldResult) -> None:
     write_json(place / "fold.json", {"seconds": result.seconds, "curve": [list(point) for point in result.curve]})
 
 
-def load_fold(place: Path, variants: Sequence[tuple[float, int]]) -> FoldResult | None:
+def load_fold(place: Path, variants: Sequence[Variant]) -> FoldResult | None:
     """Return what an earlier run of the same fold gave; None where there is none, or it is broken.
 
     Parameters
     ----------
     variants
-        Alpha and number of views of the margins that are wanted.
+        Those whose margins are wanted.
     """
     try:
         saved = json.loads((place / "fold.json").read_text(encoding="utf-8"))

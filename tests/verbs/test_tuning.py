@@ -244,7 +244,6 @@ def test_without_time_for_a_refit_the_model_of_the_fold_that_judged_it_is_the_mo
 ) -> None:
     monkeypatch.setattr(Clock, "left", lambda self: 1e3)  # of which the refit, 1.35 folds, would take more
     monkeypatch.setattr(time_limit, "refit_folds", lambda n_folds: 1e9)
-    monkeypatch.setattr("graftwork.tournament.refit_folds", lambda n_folds: 1e9)
     monkeypatch.setattr("graftwork.tuning_trials.refit_folds", lambda n_folds: 1e9)
     monkeypatch.setattr(compete, "costs_of", lambda candidates, cards: [c.plan.kind == "linear" for c in candidates])
     arguments = {**settings, "time_limit": "1h", "tolerance": 100, "freeze_to": "blocks.1"}

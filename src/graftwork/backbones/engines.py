@@ -31,7 +31,7 @@ _MARGIN = 0.85
 """The worst image of a sample is not the worst of all: accepted is what stays below this share of the limit."""
 _SAMPLE = 128
 _ENOUGH = 16
-"""With fewer different images nothing is measured, and float32 is taken."""
+"""With fewer different images engines are not compared, and float32 is taken."""
 _ALONE = 32
 """Images on which the rate of the only engine is measured: there is nothing to compare it with."""
 _ROUNDS = 3
@@ -86,10 +86,14 @@ def choose_engine(card: BackboneCard, pixels: Callable[[int], NDArray[np.uint8]]
     if known is not None:
         return known
     names = candidates()
-    sample = _distinct(pixels(_SAMPLE if len(names) > 1 else _ALONE))
+    if len(names) == 1:
+        sample = pixels(_ALONE)
+    else:
+        sample = _distinct(pixels(_SAMPLE))
+        if len(sample) < _ENOUGH:
+            return EngineChoice(names[0], {}, {}, len(sample), machine_name())
     choice = _measured(card, names, sample, machine_name())
-    if len(sample) >= _ENOUGH:
-        write_json(_choice_file(card), dataclasses.asdict(choice))
+    write_json(_choice_file(card), dataclasses.asdict(choice))
     return choice
 
 
@@ -194,13 +198,10 @@ def machine_name() -> str:
 
 
 def _measured(card: BackboneCard, names: Sequence[str], pixels: NDArray[np.uint8], machine: str) -> EngineChoice:
-    if len(pixels) < _ENOUGH:
-        return EngineChoice(names[0], {}, {}, len(pixels), machine)
     engines = {name: open_engine(card, name) for name in names}
-    errors = dict.fromkeys(names, 0.0)
-    if len(names) > 1:
-        codes = {name: gathered(engine.stream([pixels])) for name, engine in engines.items()}
-        errors = {name: worst_error(codes[name], codes[names[0]]) for name in names}
+    # even where there is one, this pass comes first: what an engine does once is no part of its rate
+    codes = {name: gathered(engine.stream([pixels])) for name, engine in engines.items()}
+    errors = {name: worst_error(codes[name], codes[names[0]]) for name in names}
     rates = _rates({name: engines[name] for name in names if errors[name] <= _MARGIN * AGREE}, pixels)
     return EngineChoice(
         name=max(rates, key=lambda name: rates[name]),

@@ -1,6 +1,7 @@
 """What strategies gain over a linear classifier on the last layer: a forecast, and how a measurement changes it.
 
-Fitted to ``benchmarks/strategies.py``.
+Records and pure functions: no clock, no file, no network. The coefficients, fitted to ``benchmarks/strategies.py``,
+come with the package (``advice/sources.py``).
 """
 
 from __future__ import annotations

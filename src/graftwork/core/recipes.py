@@ -1,7 +1,7 @@
 """Which fine-tunings are worth trying on a number of images: pure functions of the facts (in the manner of BiT).
 
-Constants say which cells (a data set, images a class and a seed; ``benchmarks/RESULTS.md``) set them; of those that
-name none, no other value was measured.
+Constants say which cells (a data set, a network, images a class and a seed; ``benchmarks/RESULTS.md``) set them; of
+those that name none, no other value was measured.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from graftwork.core.plans import Candidate, Recipe
 from graftwork.errors import BackboneError, UsageError, did_you_mean
 
 CUTS = (2 / 3, 1 / 2)
-"""Depths near which a network is cut, where only the layers above are trained, on cached activations: none of 117 cells
-was measured with other depths than the first (``benchmarks/strategies.py``)."""
+"""Depths near which a network is cut, where only the layers above are trained, on cached activations: the first was
+measured (118 cells, ``benchmarks/strategies.py``), other depths were not."""
 LOWEST = 0.2
 """Depth near which the lowest stages end. Frozen, they save a third of the seconds of all layers at 224 px, since their
 maps are the largest, and cost no accuracy (+0.2 points in 7 cells, ``benchmarks/schedules.py``). Activations there are
 too large to cache."""
 LOWEST_FROM_PX = 160
 """Input from which that is tried: at 96 px it takes 0.87 of the seconds of all layers and is as accurate (-0.1 points;
-medians and means of 118 cells, ``benchmarks/strategies.py``), so that another candidate is no other choice."""
+median and mean of 118 cells, ``benchmarks/strategies.py``), so that trying both would cost time and decide nothing."""
 WISE_FT_ALPHA = 0.5
 """Where the weights are interpolated between the linear model and the fine-tuned network, in addition to 1 (Wortsman et
 al. 2022): more accurate than 1 in 29 of 118 cells (``benchmarks/strategies.py``), and it costs no training."""
 CACHED_AUGMENTATIONS = 8
-"""Augmented views whose activations are cached: one or two lose 2 points in 5 cells of 20 images a class, and none in
-one of 64 (``benchmarks/cached_views.py``); more were not measured."""
+"""Augmented views whose activations are cached: one or two lose 2 points on the mean of 5 cells of 20 images a class,
+and nothing in the one of all images (rsscn7, 64 a class; ``benchmarks/cached_views.py``); more were not measured."""
 SMALLER = 5 / 7
 """A smaller input, as a share of the network's own: 160 for 224 px loses 0.6 points in 8 cells at 0.55 of the seconds;
 128 px lost 2.4 in 2 (``benchmarks/schedules.py``)."""
 SMALLEST_PX = 96
-"""64 instead of 96 px lost 3.6 points at 0.7 of the seconds (means and medians of 118 cells,
+"""64 instead of 96 px lost 3.6 points at 0.7 of the seconds (mean and median of 118 cells,
 ``benchmarks/strategies.py``)."""
 SCRATCH_IMAGES = 20_000
 """From this number of images on, random weights are tried unasked."""
 _EPOCHS = 270.0
-"""Half of the epochs that follow from it cost 1.1 points in 7 cells (``benchmarks/recipes.py``); more were not
-measured."""
+"""With half and with a third of the epochs that follow from it, -1.1 points (-3.4 to 1.1, and -3.9 to 1.7) in 7 cells
+(``benchmarks/recipes.py``); more were not measured."""
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 30
 _SCRATCH_TIMES = 4
 _BATCHES_PER_EPOCH = 8
 _FULL_BATCH = 32
 _LR = 1e-3
 """Learning rate of a full batch; that of a smaller batch, whose gradient is noisier, is proportionally lower (Goyal et
-al. 2017). The full rate for every batch lost 2.9 points on the mean of 11 cells and up to 11 with 40 images, 0.0003 and
-0.0005 for every batch 0.5 and 1.5 in 13 cells, 0.003 19 in 7 (``benchmarks/recipes.py``)."""
+al. 2017). The full rate for every batch lost 2.9 points on the mean of 11 cells and up to 11 with 40 images; 0.0003 and
+0.0005 for every batch lost 0.5 and 1.5 in 13 cells, and 0.003 lost 19 in 7 (``benchmarks/recipes.py``)."""
 
 
 def epochs_for(images: int) -> int:
