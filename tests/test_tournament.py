@@ -57,7 +57,7 @@ class FakeFolds:
         y[:missed] = 1 - y[:missed]
         margins = np.where(np.eye(2)[y] > 0, 2.0, -2.0).astype(np.float32)
         curve = tuple((1 / epoch, 2 / epoch) for epoch in range(1, recipe.epochs + 1))
-        for epoch in range(self.begun, recipe.epochs):
+        for epoch in range(self.begun, recipe.epochs):  # those done before are not shown again
             context.listener.progress(epoch + 1, recipe.epochs)
         return [SimpleNamespace(margins={1: margins, views: margins}, curve=curve) for _ in alphas]
 
@@ -490,6 +490,7 @@ def test_a_fold_shows_its_epochs_and_one_that_goes_on_took_as_long_as_if_it_had_
     running._codes_of = lambda candidate: [pass_seconds(1.0), codes_of(candidate)][1]  # extracts
     fake.before = lambda name, fold: pass_seconds(10.0)
     fake.begun = 3
+    monkeypatch.setattr("graftwork.finetune.loop.epochs_done", lambda checkpoint, recipe: fake.begun)
     trial, *_ = running.run(four[1:2])
     assert trial.fit_seconds == FOLDS * (1.0 + 4 * 10.0)  # ten seconds are those of one epoch of four
     assert len(saved) == FOLDS * 2  # after the epoch, and after the fold

@@ -113,10 +113,7 @@ class FineTuning:
 
     def seconds_left(self, fold: int) -> float:
         """Seconds of what a fold that was not run still lacks."""
-        from graftwork.finetune.loop import epochs_done
-
-        done = epochs_done(self._place(fold) / "checkpoint", self.recipe)
-        return (1 - done / self.recipe.epochs) * self.fold_seconds
+        return (1 - self._epochs_done(fold) / self.recipe.epochs) * self.fold_seconds
 
     def take_from_disk(self, fold: int) -> bool:
         """Take the result of a fold that a killed run has left; False where there is none."""
@@ -159,8 +156,7 @@ class FineTuning:
         """
         from graftwork.finetune.fold import tune_fold
 
-        begin = time.perf_counter()
-        epochs = _Epochs(listener)
+        begin, done_before = time.perf_counter(), self._epochs_done(fold)
         results = tune_fold(
             self.recipe,
             self.C,
@@ -168,14 +164,14 @@ class FineTuning:
             self.task,
             np.flatnonzero(self.task.folds == fold),
             alphas=self.alphas,
-            context=dataclasses.replace(self.context, listener=epochs),
-            checkpoint=self._place(fold) / "checkpoint",
+            context=dataclasses.replace(self.context, listener=listener),
+            checkpoint=self._checkpoint(fold),
             enough_time=lambda seconds: enough_time(time.perf_counter() - begin, seconds),
             views=self.views,
         )
         curve = results[0].curve
         # a fold that went on after a kill took as long as if it had run at once
-        seconds = (time.perf_counter() - begin) * len(curve) / max(epochs.now, 1)
+        seconds = (time.perf_counter() - begin) * len(curve) / max(len(curve) - done_before, 1)
         by_alpha = dict(zip(self.alphas, results, strict=True))
         margins = {(alpha, views): by_alpha[alpha].margins[views] for alpha, views in self.variants}
         result = FoldResult(margins, curve, seconds)
@@ -231,6 +227,15 @@ class FineTuning:
     def _place(self, fold: int) -> Path:
         return self.context.fold_place(self.candidate, self.C, fold)
 
+    def _checkpoint(self, fold: int) -> Path:
+        return self._place(fold) / "checkpoint"
+
+    def _epochs_done(self, fold: int) -> int:
+        """Those after which a fold would go on, where a run was killed in it."""
+        from graftwork.finetune.loop import epochs_done
+
+        return epochs_done(self._checkpoint(fold), self.recipe)
+
     def _take(self, fold: int, result: FoldResult) -> None:
         self.folds[fold] = result
         self.slowest_seconds = max(self.slowest_seconds, result.seconds)
@@ -247,18 +252,3 @@ class FineTuning:
         run = np.isin(self.task.folds, list(folds))
         y, values = self.task.y[run], self._margins(folds, variant)[run].astype(np.float64)
         return mean_loss(self.task.metric, y, softmax(values, fit_temperature(values, y)))
-
-
-class _Epochs(Listener):
-    """Counts the epochs of a fold that are run now, and passes on progress and lines."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.now = 0
-        self._listener = listener
-
-    def progress(self, done: int, total: int) -> None:
-        self.now += 1
-        self._listener.progress(done, total)
-
-    def say(self, text: str) -> None:
-        self._listener.say(text)
