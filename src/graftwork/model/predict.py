@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,31 +17,20 @@ from graftwork.core.figures import counted, probability, with_interval
 from graftwork.core.fitted import Fitted, probabilities
 from graftwork.core.options import Count, Share
 from graftwork.core.shown import Fact, Shown
-from graftwork.errors import DataError, UsageError
+from graftwork.errors import DataError
 from graftwork.images.decoding import prefetched
-from graftwork.images.folders import printable
-from graftwork.images.header import BROKEN
 from graftwork.images.listing import few
-from graftwork.images.memory import DEEP_TYPES
-from graftwork.images.pillow import caught_warnings
-from graftwork.images.pixels import pixels, upright
+from graftwork.images.pixels import pixels
 from graftwork.images.views import views
 from graftwork.model.novelty import RATE, Novelty
+from graftwork.model.pictures import bytes_of, name_of, pictures_of
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
+    from graftwork.model.pictures import Picture
 
 _Reload = tuple[Callable[..., "Model"], tuple[Any, ...]]
 CHUNK = 64
 """Number of images that are decoded and held in memory at a time."""
-_COLOURS = 3
-_MOST_CHANNELS = 4
-_TIFF_MODES = {"La": "LA", "RGBa": "RGBA", "HSV": "RGB"}
-"""What a TIFF can hold in place of modes that it cannot."""
-_OPAQUE = ("1", "L", "P", "RGB")
-"""Modes whose transparency, where there is any, a TIFF does not hold."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -157,9 +144,9 @@ class Model(Shown):
         >>> model.codes(["photos/ant/ant-001.png", "photos/bee/bee-001.png"]).shape
         (2, 1280)
         """
-        several: Sequence[Picture] = _several(images)
-        names = [_name(image, i) for i, image in enumerate(several)] if names is None else names
-        chunks = [self._codes(several[i : i + CHUNK], names[i : i + CHUNK]) for i in range(0, len(several), CHUNK)]
+        pictures: Sequence[Picture] = pictures_of(images)
+        names = [name_of(image, i) for i, image in enumerate(pictures)] if names is None else names
+        chunks = [self._codes(pictures[i : i + CHUNK], names[i : i + CHUNK]) for i in range(0, len(pictures), CHUNK)]
         width = sum(tap.channels for tap in self.fitted.taps)
         return np.concatenate(chunks) if chunks else np.zeros((0, width), self.fitted.code_dtype)
 
@@ -220,7 +207,7 @@ class Model(Shown):
         """
         top = argument("top", top, Count)
         novelty_rate = argument("novelty_rate", novelty_rate, Share)
-        return self._stream(iter(_several(images)), top, novelty_rate, on_error)
+        return self._stream(iter(pictures_of(images)), top, novelty_rate, on_error)
 
     def decode(self, image: Picture, name: str = "the image") -> NDArray[np.uint8]:
         """(views, px, px, 3) input of the network for one image; several threads may decode at the same time.
@@ -237,7 +224,7 @@ class Model(Shown):
         >>> graftwork.load("runs/photos-001").decode("photos/bee/bee-001.png").shape
         (1, 32, 32, 3)
         """
-        preprocess, data = self.fitted.card.preprocess, _bytes(image, name)
+        preprocess, data = self.fitted.card.preprocess, bytes_of(image, name)
         return np.stack([pixels(data, preprocess, view, name) for view in views(self.fitted.views, seed=0)])
 
     def run(self, inputs: Sequence[NDArray[np.uint8]]) -> NDArray[np.floating]:
@@ -294,7 +281,7 @@ class Model(Shown):
     ) -> Iterator[Prediction]:
         number = 0
         while chunk := list(islice(waiting, CHUNK)):
-            names = [_name(image, number + i) for i, image in enumerate(chunk)]
+            names = [name_of(image, number + i) for i, image in enumerate(chunk)]
             number += len(chunk)
             arrays = self._decode(chunk, names, on_error)
             readable = [i for i, array in enumerate(arrays) if array is not None]
@@ -322,82 +309,3 @@ class Model(Shown):
             if isinstance(array, DataError) and on_error is not None:
                 on_error(name, array)
         return [None if isinstance(array, DataError) else array for array in decoded]
-
-
-def _several(images: Any) -> Any:
-    """Return pictures as they are, and one picture (a path, bytes, of PIL, an array (h, w) or (h, w, 3)) in a list.
-
-    Raises
-    ------
-    UsageError
-        When they are neither, or an array whose channels come first: its rows would be taken for pictures.
-    """
-    if isinstance(images, (str, Path, bytes, bytearray, memoryview)) or hasattr(images, "getexif"):
-        return [images]
-    if hasattr(images, "__array__"):  # of NumPy, PyTorch and others
-        images = np.asarray(images)
-        if images.dtype.kind not in "OUST":  # of numbers, and not of paths
-            if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] <= _MOST_CHANNELS):
-                return [images]
-            if images.ndim == 3 and images.shape[0] == _COLOURS:
-                raise UsageError(
-                    f"an image must be an array (height, width, channels), but is {images.shape}; move its "
-                    "channels to the end, or give several of one channel in a list"
-                )
-    if hasattr(images, "read") or not isinstance(images, Iterable):
-        raise UsageError(
-            f"images must be paths, bytes, pictures of PIL or arrays, but are {type(images).__name__}; of an open file "
-            "give what `.read()` returns"
-        )
-    return images
-
-
-def _name(image: Picture, number: int) -> str:
-    return printable(str(image)) if isinstance(image, (str, Path)) else f"image {number + 1}"
-
-
-def _bytes(image: Picture, name: str) -> bytes:
-    """Return the bytes of an image file, or of a picture in memory written without loss: one path decodes all."""
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return bytes(image)
-    if isinstance(image, (str, Path)):
-        try:
-            return Path(image).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a path with a null byte in it
-            why = getattr(error, "strerror", None) or error
-            raise DataError(f"{name} must be a readable image, but: {why}; correct the path") from error
-    return _encoded(image, name)
-
-
-def _encoded(image: Any, name: str) -> bytes:
-    from PIL import Image
-
-    try:
-        with caught_warnings():
-            if not hasattr(image, "getexif"):
-                image = Image.fromarray(_checked(np.asarray(image), name))
-            image.load()
-            image = upright(image)
-            mode = (
-                "RGBA"
-                if image.mode in _OPAQUE and image.has_transparency_data
-                else _TIFF_MODES.get(image.mode, image.mode)
-            )
-            image = image.convert(mode)
-            image.info = {}  # neither the compression nor the metadata of its file is written again
-            out = io.BytesIO()
-            image.save(out, "TIFF")
-    except BROKEN as error:
-        raise DataError(f"{name} must be a picture that can be encoded, but: {error}; convert it to RGB") from error
-    return out.getvalue()
-
-
-def _checked(array: NDArray[Any], name: str) -> NDArray[Any]:
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[:, :, 0]
-    deep = array.ndim == 2 and array.dtype.name in DEEP_TYPES
-    if not deep and (array.dtype != np.uint8 or array.ndim not in (2, 3)):
-        raise DataError(
-            f"{name} must be a uint8 array (h, w, 3), but is {array.dtype} {array.shape}; scale to 0..255 and convert"
-        )
-    return array
