@@ -22,8 +22,8 @@ import pytest
 from hub import Hub, serving
 from website import Site, site, sockets
 
-from graftwork.backbones.download import Patience
 from graftwork.backbones.fetch import Unavailable, Unreachable
+from graftwork.backbones.patience import Patience
 from graftwork.backbones.places import _counting, open_place, safe_path
 from graftwork.errors import BackboneError, StorageError
 from graftwork.listener import SILENT, Listener
@@ -386,7 +386,7 @@ def test_the_waits_double_up_to_a_bound_and_a_server_may_ask_for_its_own(
     web: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("graftwork.backbones.download.time.sleep", waits.append)
+    monkeypatch.setattr("graftwork.backbones.patience.time.sleep", waits.append)
     patience = Patience(attempts=6, first_wait_seconds=2.0, longest_wait_seconds=10.0)
     web.statuses = [503] * 5
     fetch(f"{web.url}/zoo", tmp_path, patience=patience)

@@ -14,10 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 from urllib.request import url2pathname
 
 from graftwork.backbones.download import (
-    PATIENCE,
     Beginning,
-    MayPass,
-    Patience,
     Source,
     checked_sha256,
     download,
@@ -33,6 +30,7 @@ from graftwork.backbones.fetch import (
     download_from_hub,
     require_online,
 )
+from graftwork.backbones.patience import PATIENCE, MayPass, Patience
 from graftwork.backbones.web import WebFile
 from graftwork.core.shown import one_line
 from graftwork.errors import BackboneError

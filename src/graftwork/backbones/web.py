@@ -16,8 +16,9 @@ from typing import Any
 from urllib.error import URLError
 from urllib.parse import urljoin, urlsplit
 
-from graftwork.backbones.download import PATIENCE, Beginning, MayPass, Patience
+from graftwork.backbones.download import Beginning
 from graftwork.backbones.fetch import Unavailable
+from graftwork.backbones.patience import PATIENCE, MayPass, Patience
 from graftwork.core.shown import one_line
 from graftwork.errors import BackboneError
 
