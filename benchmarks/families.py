@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from machine import describe
 
+from graftwork.backbones.forward_pass import classifier_name
 from graftwork.backbones.graph import CodesNetwork
-from graftwork.backbones.taps import classifier_name, find_points
+from graftwork.backbones.taps import find_points
 from graftwork.backbones.torchvision_import import make_torchvision_importable
 from graftwork.core.facts import Preprocess
 from graftwork.errors import BackboneError

@@ -17,7 +17,8 @@ from torch import nn
 from graftwork.backbones.caffe.names import RESERVED, blob_names
 from graftwork.backbones.caffe.network import CaffeNetwork
 from graftwork.backbones.caffe.weights import read_arrays, tensors_of
-from graftwork.backbones.taps import classifier_name, find_points
+from graftwork.backbones.forward_pass import classifier_name
+from graftwork.backbones.taps import find_points
 from graftwork.errors import BackboneError
 
 CLOSE = 1e-4

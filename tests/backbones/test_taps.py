@@ -157,7 +157,7 @@ def test_an_input_that_the_network_cannot_take_is_one_line() -> None:
 
 
 def test_prefix_tokens_are_no_part_of_a_mean() -> None:
-    from graftwork.backbones.taps import pooled
+    from graftwork.backbones.forward_pass import pooled
 
     tokens = torch.arange(24.0).reshape(2, 4, 3)
     assert torch.equal(pooled(tokens, "tokens", "average", prefix_tokens=1), tokens[:, 1:].mean(1))

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from graftwork.backbones.forward_pass import one_thread
 from graftwork.backbones.graph import CodesNetwork
 from graftwork.backbones.openvino_engine import BATCH, NAMES_KEY
 from graftwork.backbones.openvino_import import import_openvino
-from graftwork.backbones.taps import one_thread
 from graftwork.errors import BackboneError
 
 

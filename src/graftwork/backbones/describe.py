@@ -11,9 +11,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from graftwork.backbones.cards import LAST
+from graftwork.backbones.forward_pass import one_thread
 from graftwork.backbones.graph import watched_px
 from graftwork.backbones.load import batchnorm_statistics, load
-from graftwork.backbones.taps import POOLED, find_points, one_thread
+from graftwork.backbones.taps import POOLED, find_points
 from graftwork.core.facts import BackboneCard
 
 

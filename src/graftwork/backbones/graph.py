@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from graftwork.backbones.taps import Point, Source, find_points, pooled
+from graftwork.backbones.forward_pass import Source, pooled
+from graftwork.backbones.taps import Point, find_points
 from graftwork.core.facts import BackboneCard, Preprocess
 from graftwork.errors import BackboneError
 

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from graftwork.backbones.forward_pass import one_thread
 from graftwork.backbones.graph import CodesNetwork, codes_network, watched_px
 from graftwork.backbones.load import load
-from graftwork.backbones.taps import Point, find_points, one_thread
+from graftwork.backbones.taps import Point, find_points
 from graftwork.core.facts import BackboneCard, Tap, digest_of
 from graftwork.errors import BackboneError
 

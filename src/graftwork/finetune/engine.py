@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from graftwork.backbones.engines import machine_name
-from graftwork.backbones.taps import one_thread
+from graftwork.backbones.forward_pass import one_thread
 from graftwork.core.facts import BackboneCard, digest_of
 from graftwork.files import cache_folder, read_cached, write_json
 from graftwork.finetune.depthwise import GradientPaths, depthwise_layers, fast_gradients, measured_paths

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from graftwork.backbones.taps import one_thread
+from graftwork.backbones.forward_pass import one_thread
 
 Pairs = tuple[tuple[str, str], ...]
 """Dotted paths of convolutions, each with the batch norm behind it."""

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from graftwork.backbones.forward_pass import classifier_name
 from graftwork.backbones.graph import CodesNetwork
 from graftwork.backbones.load import untrained
-from graftwork.backbones.taps import classifier_name
 from graftwork.core.facts import BackboneCard
 from graftwork.core.plans import Recipe
 from graftwork.finetune.cut import Tail, cut_of, freeze

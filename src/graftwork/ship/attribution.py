@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from graftwork.backbones.forward_pass import Source, one_thread
 from graftwork.backbones.graph import CodesNetwork, codes_network, watched_px
 from graftwork.backbones.load import load
-from graftwork.backbones.taps import Source, one_thread, trunk_sources
+from graftwork.backbones.taps import trunk_sources
 from graftwork.core.facts import BackboneCard
 from graftwork.core.fitted import Head
 from graftwork.errors import BackboneError
