@@ -174,9 +174,9 @@ def test_a_download_that_stops_at_any_byte_goes_on_from_there_in_a_later_call(
 def test_a_download_that_stops_twenty_times_goes_on_in_one_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from graftwork.backbones import download
+    from graftwork.backbones import patience
 
-    monkeypatch.setattr(download, "ADVANCE_BYTES", 100)
+    monkeypatch.setattr(patience, "ADVANCE_BYTES", 100)
     content = CONTENT
     cuts = sorted(random.Random(4).sample(range(1, len(content)), 20))
     gaps = [b - a for a, b in zip([0, *cuts], cuts, strict=False)]
